@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! What the control side asks of a forwarder. A command never fails by itself: its outcome is an event.
+
+use bytes::Bytes;
+use parvis_peer::sdp::MediaKind;
+use parvis_rtp::Rid;
+
+use crate::{PeerId, RoomId, SubscriptionId, TrackId};
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Prepare a peer connection. Its room comes to be with its first peer and is gone after its last.
+    CreatePeer {
+        /// Where it belongs.
+        room: RoomId,
+        /// Its name.
+        peer: PeerId,
+        /// Who offers, and what for.
+        role: PeerRole,
+    },
+    /// End a peer connection with its publications and subscriptions.
+    ClosePeer {
+        /// Which.
+        peer: PeerId,
+    },
+    /// The client's description. An offer is answered by [`crate::Event::LocalDescription`].
+    RemoteDescription {
+        /// Whose.
+        peer: PeerId,
+        /// What it says.
+        description: Description,
+    },
+    /// Offer anew with fresh ICE credentials ([`PeerRole::Subscriber`] only; other roles restart by the client's offer).
+    RestartIce {
+        /// Which.
+        peer: PeerId,
+    },
+    /// A candidate of the client's. It is checked and otherwise ignored: the server never dials.
+    RemoteCandidate {
+        /// Whose.
+        peer: PeerId,
+        /// The candidate attribute, `candidate:…`.
+        candidate: String,
+    },
+    /// Expect a track: the media section whose msid names `cid` carries it.
+    Publish {
+        /// The peer that sends it.
+        peer: PeerId,
+        /// Its name.
+        track: TrackId,
+        /// What is known of it.
+        spec: TrackSpec,
+    },
+    /// Forget a track and all its subscriptions.
+    Unpublish {
+        /// Which.
+        track: TrackId,
+    },
+    /// Stop or go on forwarding a track, at once.
+    SetMuted {
+        /// Which.
+        track: TrackId,
+        /// Whether it is silent.
+        muted: bool,
+    },
+    /// Forward a track to a peer of the same room.
+    Subscribe {
+        /// Its name.
+        subscription: SubscriptionId,
+        /// To whom.
+        peer: PeerId,
+        /// What.
+        track: TrackId,
+        /// The stream id that the client sees in msid.
+        stream_id: String,
+        /// The track id that the client sees in msid.
+        track_label: String,
+    },
+    /// Stop forwarding.
+    Unsubscribe {
+        /// Which.
+        subscription: SubscriptionId,
+    },
+    /// Say what the subscriber shows of a track.
+    ConfigureSubscription {
+        /// Which.
+        subscription: SubscriptionId,
+        /// What it wants.
+        settings: SubscriptionSettings,
+    },
+    /// Send a message on one of the peer's data channels. A lossy message that finds its channel full is dropped.
+    SendData {
+        /// To whom.
+        peer: PeerId,
+        /// On which channel.
+        channel: DataChannel,
+        /// What.
+        payload: Bytes,
+    },
+}
+
+/// Who offers on a peer connection, and what it is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PeerRole {
+    /// The client offers and publishes (`/rtc`). It opens the data channels that it sends on.
+    Publisher,
+    /// We offer; the client receives (`/rtc`). We open the data channels that it receives on.
+    Subscriber,
+    /// The client offers; both ways in one connection (`/rtc/v1`). It opens the data channels, used both ways.
+    Single,
+}
+
+/// A session description on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// Offer, answer or rollback.
+    pub kind: DescriptionKind,
+    /// The SDP; empty for a rollback.
+    pub sdp: String,
+    /// The offer's number; its answer bears the same, so that a stale answer is known. 0 when the client sends none.
+    pub id: u32,
+}
+
+/// Which kind of session description.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DescriptionKind {
+    /// An offer.
+    Offer,
+    /// An answer.
+    Answer,
+    /// Take the last offer back.
+    Rollback,
+}
+
+/// What is known of a track before its first packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrackSpec {
+    /// The client's id for it: the track id in its msid.
+    pub cid: String,
+    /// Audio or video.
+    pub kind: MediaKind,
+    /// A screen: it goes before cameras.
+    pub screen_share: bool,
+    /// Whether it starts muted.
+    pub muted: bool,
+    /// Its layers, lowest first; empty for audio.
+    pub layers: Vec<LayerSpec>,
+}
+
+/// One layer of a video track as announced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerSpec {
+    /// Its place: low, medium, high.
+    pub quality: Quality,
+    /// Its RID with simulcast; `None` with SVC or a single stream.
+    pub rid: Option<Rid>,
+    /// Width in pixels; 0 when unknown.
+    pub width: u32,
+    /// Height in pixels; 0 when unknown.
+    pub height: u32,
+    /// Target in bits per second; 0 when unknown.
+    pub bitrate: u32,
+}
+
+/// A layer's place among the layers of its track.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Quality {
+    /// The smallest.
+    Low,
+    /// The middle one.
+    Medium,
+    /// The largest.
+    High,
+}
+
+/// What a subscriber shows of a track.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SubscriptionSettings {
+    /// Whether it is shown at all.
+    pub enabled: bool,
+    /// Shown size in pixels (width, height): a layer beyond it is a waste.
+    pub size: Option<(u32, u32)>,
+    /// The highest layer wanted.
+    pub quality: Option<Quality>,
+    /// The highest frame rate wanted.
+    pub fps: Option<u32>,
+    /// The subscriber's own order of tracks; higher goes first. 0 leaves it to us.
+    pub priority: u32,
+}
+
+impl Default for SubscriptionSettings {
+    fn default() -> Self {
+        SubscriptionSettings { enabled: true, size: None, quality: None, fps: None, priority: 0 }
+    }
+}
+
+/// A data channel by its purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DataChannel {
+    /// `_reliable`: ordered, until it arrives.
+    Reliable,
+    /// `_lossy`: unordered, sent once.
+    Lossy,
+    /// `_data_track`: unordered, sent once; data tracks.
+    DataTrack,
+}
+
+impl DataChannel {
+    /// Every purpose.
+    pub const ALL: [DataChannel; 3] = [DataChannel::Reliable, DataChannel::Lossy, DataChannel::DataTrack];
+
+    /// Its label in DCEP.
+    pub fn label(self) -> &'static str {
+        match self {
+            DataChannel::Reliable => "_reliable",
+            DataChannel::Lossy => "_lossy",
+            DataChannel::DataTrack => "_data_track",
+        }
+    }
+}

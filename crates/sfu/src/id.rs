@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! The names by which the control side speaks of what a forwarder holds. It chooses them, and never reuses one.
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u64);
+    };
+}
+
+id!(
+    /// A room's media: nothing leaves it.
+    RoomId
+);
+id!(
+    /// One peer connection. A participant has one (`/rtc/v1`) or two (`/rtc`).
+    PeerId
+);
+id!(
+    /// One published track.
+    TrackId
+);
+id!(
+    /// One track on its way to one peer.
+    SubscriptionId
+);

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Forwarding: publications, subscriptions, layers, bandwidth, pacing, repair, speakers; no I/O.
+
+mod command;
+mod event;
+mod id;
+mod outbox;
+
+pub use command::{
+    Command, DataChannel, Description, DescriptionKind, LayerSpec, PeerRole, Quality, SubscriptionSettings,
+    TrackSpec,
+};
+pub use event::{Event, QualityReport};
+pub use id::{PeerId, RoomId, SubscriptionId, TrackId};
+pub use outbox::{MAX_DATAGRAM_BYTES, Outbox};

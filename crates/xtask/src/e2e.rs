@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! `cargo xtask e2e`: real browsers and published SDKs against a real server on loopback.
+
+use clap::Args;
+
+use crate::sh::{Result, process, root, target};
+use crate::{setup, web};
+
+/// Where the tests are.
+pub(crate) const FOLDER: &str = "tests/e2e";
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Runs only tests whose name matches this pattern.
+    filter: Option<String>,
+}
+
+/// Builds the client and the server, and runs the tests.
+pub(crate) fn run(options: &Options) -> Result {
+    setup::build_tools()?;
+    web::build()?;
+    process("cargo", ["build", "--package", "parvis"]).run()?;
+    watch(options.filter.as_deref(), |_| ())
+}
+
+/// Runs the tests against the development build that is already there.
+pub(crate) fn watch(filter: Option<&str>, line: impl FnMut(&str)) -> Result {
+    setup::browsers()?;
+    setup::npm(FOLDER)?;
+    let python = setup::python()?;
+    let mut arguments = vec!["--test".to_owned(), "--test-concurrency=1".to_owned()];
+    arguments.push("--test-reporter=spec".to_owned());
+    arguments.extend(filter.map(|pattern| format!("--test-name-pattern={pattern}")));
+    arguments.push("suites/".to_owned());
+    process("node", arguments)
+        .within(root().join(FOLDER))
+        .with("PARVIS_PYTHON", python)
+        .with("PARVIS_SERVER", target().join("debug/parvis"))
+        .watch(line)
+}

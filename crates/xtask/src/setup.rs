@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! What the machine must have. Whatever is missing is installed with Debian's own package manager, npm, pip or
+//! cargo, after saying so; a machine that has all of it is left alone.
+
+use std::path::PathBuf;
+
+use crate::sh::{Error, Result, process, root, say, target};
+
+/// To build the server: BoringSSL wants cmake, clang's headers for its bindings, and git for its patch.
+const BUILD: &[&str] = &["cmake", "clang", "libclang-dev", "git", "g++", "make"];
+/// To build the web client.
+const NODE: &[&str] = &["nodejs", "npm"];
+/// To test with real clients.
+const BROWSERS: &[&str] = &["chromium", "firefox-esr", "fonts-dejavu-core"];
+const PYTHON: &[&str] = &["python3", "python3-venv"];
+
+/// The oldest Node.js that the web client's build takes (Vite's own requirement).
+const NODE_AT_LEAST: (u32, u32) = (20, 19);
+
+/// The published SDK that the tests drive, pinned so that a test run means the same tomorrow.
+const PYTHON_PACKAGES: &[&str] = &["livekit==1.2.1", "numpy"];
+
+/// What `cargo build` needs.
+pub(crate) fn build_tools() -> Result {
+    debian(BUILD)
+}
+
+/// Node.js and npm, from wherever they are.
+pub(crate) fn node() -> Result {
+    if version("node").is_none() || process("npm", ["--version"]).output().is_none() {
+        debian(NODE)?;
+    }
+    match version("node") {
+        Some(found) if found >= NODE_AT_LEAST => Ok(()),
+        Some((major, minor)) => Err(Error::new(format!(
+            "Node.js {major}.{minor} is too old for the web client's build: install {}.{} or newer \
+             (Debian 13 has it; on Debian 12 take it from nodejs.org)",
+            NODE_AT_LEAST.0, NODE_AT_LEAST.1
+        ))),
+        None => Err(Error::new("Node.js was installed, and yet `node --version` does not answer")),
+    }
+}
+
+/// To open `.tar.zst` archives.
+pub(crate) fn archives() -> Result {
+    debian(&["zstd"])
+}
+
+/// Chromium and Firefox ESR.
+pub(crate) fn browsers() -> Result {
+    debian(BROWSERS)
+}
+
+/// A Python environment with the published SDK; gives its interpreter.
+pub(crate) fn python() -> Result<PathBuf> {
+    let home = target().join("python");
+    let interpreter = home.join("bin/python3");
+    let stamp = home.join("packages");
+    let wanted = PYTHON_PACKAGES.join("\n");
+    if std::fs::read_to_string(&stamp).is_ok_and(|have| have == wanted) && interpreter.exists() {
+        return Ok(interpreter);
+    }
+    if process("python3", ["-c", "import venv, ensurepip"]).output().is_none() {
+        debian(PYTHON)?;
+    }
+    say("installing the Python SDK into an environment of its own");
+    process("python3", ["-m".as_ref(), "venv".as_ref(), home.as_os_str()]).run()?;
+    let pip = ["-m", "pip", "install", "--quiet"];
+    process(&interpreter.to_string_lossy(), pip.iter().chain(PYTHON_PACKAGES)).run()?;
+    std::fs::write(stamp, wanted)?;
+    Ok(interpreter)
+}
+
+/// `npm ci` in `folder`, when its lock file changed since the last time.
+pub(crate) fn npm(folder: &str) -> Result {
+    node()?;
+    let folder = root().join(folder);
+    let lock = std::fs::read(folder.join("package-lock.json"))?;
+    let stamp = folder.join("node_modules/.installed");
+    if std::fs::read(&stamp).is_ok_and(|have| have == lock) {
+        return Ok(());
+    }
+    // Packages' own scripts are not run: none of ours needs one, and none is owed that trust.
+    process("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).within(&folder).run()?;
+    std::fs::write(stamp, lock)?;
+    Ok(())
+}
+
+/// A cargo subcommand at a known version.
+pub(crate) fn cargo_tool(name: &str, tool_version: &str) -> Result {
+    let asked = name.trim_start_matches("cargo-");
+    let have = process("cargo", [asked, "--version"]).output().unwrap_or_default();
+    if have.split_whitespace().any(|word| word == tool_version) {
+        return Ok(());
+    }
+    say(&format!("installing {name} {tool_version}"));
+    process("cargo", ["install", "--quiet", "--locked", name, "--version", tool_version]).run()
+}
+
+/// Installs those of `packages` that Debian says are missing.
+fn debian(packages: &[&str]) -> Result {
+    let missing: Vec<&str> = packages.iter().copied().filter(|package| !installed(package)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    say(&format!("installing Debian packages: {}", missing.join(" ")));
+    let root_user = process("id", ["-u"]).output().as_deref() == Some("0");
+    let apt = |arguments: &[&str]| {
+        let all = if root_user { vec![] } else { vec!["apt-get"] };
+        let program = if root_user { "apt-get" } else { "sudo" };
+        process(program, all.into_iter().chain(arguments.iter().copied()))
+            .with("DEBIAN_FRONTEND", "noninteractive")
+            .run()
+    };
+    apt(&["update", "-qq"])?;
+    apt(&[&["install", "-y", "-qq", "--no-install-recommends"], missing.as_slice()].concat())
+}
+
+fn installed(package: &str) -> bool {
+    process("dpkg-query", ["-W", "-f=${Status}", package])
+        .output()
+        .is_some_and(|status| status.ends_with("ok installed"))
+}
+
+/// Major and minor version of a program that prints `v1.2.3`.
+fn version(program: &str) -> Option<(u32, u32)> {
+    let text = process(program, ["--version"]).output()?;
+    let mut numbers = text.trim_start_matches('v').split('.').map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}

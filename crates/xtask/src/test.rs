@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! `cargo xtask test`: everything that must hold before a change lands, and how many tests said so.
+
+use std::time::Instant;
+
+use clap::Args;
+
+use crate::sh::{Result, print, process, say};
+use crate::{deny, e2e, fuzz, setup, web};
+
+/// Long enough for each fuzz target to go through its seeds and some thousands of mutations of them.
+const FUZZ_SECONDS: u64 = 4;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Runs only the steps whose name contains this text: format, lint, web, unit, e2e, fuzz, deny.
+    #[arg(long)]
+    only: Option<String>,
+}
+
+/// How many tests passed and failed, as the runners themselves counted.
+#[derive(Default)]
+struct Count {
+    passed: u64,
+    failed: u64,
+}
+
+/// Runs every step, goes on after a failure so that one run tells all, and closes with the count.
+pub(crate) fn run(options: &Options) -> Result {
+    setup::build_tools()?;
+    let mut count = Count::default();
+    let mut failures = Vec::new();
+    type Step = (&'static str, fn(&mut Count) -> Result);
+    let steps: [Step; 7] = [
+        ("format", |count| count.check(process("cargo", ["fmt", "--all", "--check"]).run())),
+        ("web", web),
+        ("lint", |count| {
+            let deny = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+            count.check(process("cargo", deny).run())
+        }),
+        ("unit", |count| {
+            process("cargo", ["test", "--workspace", "--locked", "--no-fail-fast"])
+                .watch(|line| count.cargo(line))
+        }),
+        ("e2e", |count| {
+            process("cargo", ["build", "--package", "parvis", "--locked"]).run()?;
+            e2e::watch(None, |line| count.node(line))
+        }),
+        ("fuzz", |count| count.check(fuzz::run(&fuzz::Options::all(FUZZ_SECONDS)))),
+        ("deny", |count| count.check(deny::run())),
+    ];
+    let mut times = Vec::new();
+    for (name, step) in steps {
+        if options.only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
+            continue;
+        }
+        say(&format!("---- {name}"));
+        let start = Instant::now();
+        let before = count.failed;
+        if let Err(error) = step(&mut count) {
+            // A step that broke before its runner could count still is a failure.
+            count.failed = count.failed.max(before + 1);
+            failures.push(format!("{name}: {error}"));
+        }
+        times.push(format!("{name} {} s", start.elapsed().as_secs()));
+    }
+    say(&format!("time: {}", times.join(", ")));
+    for failure in &failures {
+        say(&format!("failed: {failure}"));
+    }
+    print(&format!("{} passed, {} failed", count.passed, count.failed));
+    if failures.is_empty() {
+        Ok(())
+    } else {
+        Err(crate::sh::Error::new(format!("{} steps failed", failures.len())))
+    }
+}
+
+/// The web client: its types, its unit tests, its build.
+fn web(count: &mut Count) -> Result {
+    setup::npm(web::CLIENT)?;
+    count.check(web::script("check"))?;
+    let folder = crate::sh::root().join(web::CLIENT);
+    process("npm", ["run", "--silent", "test"])
+        .within(folder)
+        .with("NO_COLOR", "1")
+        .watch(|line| count.vitest(line))?;
+    web::script("build")
+}
+
+impl Count {
+    /// A check that is one test by itself.
+    fn check(&mut self, result: Result) -> Result {
+        match result {
+            Ok(()) => self.passed += 1,
+            Err(_) => self.failed += 1,
+        }
+        result
+    }
+
+    /// `test result: ok. 12 passed; 0 failed; …`
+    fn cargo(&mut self, line: &str) {
+        if line.starts_with("test result: ") {
+            self.passed += number_before(line, " passed");
+            self.failed += number_before(line, " failed");
+        }
+    }
+
+    /// `Tests  12 passed (12)` or `Tests  1 failed | 11 passed (12)`
+    fn vitest(&mut self, line: &str) {
+        if line.trim_start().starts_with("Tests ") {
+            self.passed += number_before(line, " passed");
+            self.failed += number_before(line, " failed");
+        }
+    }
+
+    /// `ℹ pass 12`, `ℹ fail 0`
+    fn node(&mut self, line: &str) {
+        let mut words = line.trim_start_matches(['ℹ', '#', ' ']).split(' ');
+        match (words.next(), words.next().and_then(|word| word.parse::<u64>().ok())) {
+            (Some("pass"), Some(passed)) => self.passed += passed,
+            (Some("fail"), Some(failed)) => self.failed += failed,
+            _ => {}
+        }
+    }
+}
+
+/// The whole number that stands right before `label`.
+fn number_before(line: &str, label: &str) -> u64 {
+    let Some(end) = line.find(label) else { return 0 };
+    let digits = line[..end].rsplit(|letter: char| !letter.is_ascii_digit()).next();
+    digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_what_each_runner_prints() {
+        let mut count = Count::default();
+        count.cargo(
+            "test result: ok. 12 passed; 1 failed; 0 ignored; 0 measured; 3 filtered out; finished in 0.01s",
+        );
+        count.vitest("      Tests  2 failed | 30 passed (32)");
+        count.node("ℹ pass 400");
+        count.node("ℹ fail 5");
+        count.node("ℹ tests 405");
+        assert_eq!((count.passed, count.failed), (442, 8));
+    }
+}

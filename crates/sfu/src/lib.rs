@@ -4,6 +4,7 @@
 mod command;
 mod event;
 mod id;
+pub mod media;
 mod outbox;
 
 pub use command::{

@@ -18,7 +18,12 @@ pub struct Outbox {
 
 impl Outbox {
     /// Lets `write` fill a buffer of `room` bytes; it returns how many it used, or `None` to send nothing.
-    pub fn push_with(&mut self, path: Path, room: usize, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> bool {
+    pub fn push_with(
+        &mut self,
+        path: Path,
+        room: usize,
+        write: impl FnOnce(&mut [u8]) -> Option<usize>,
+    ) -> bool {
         let start = self.bytes.len();
         self.bytes.resize(start + room, 0);
         let used = write(&mut self.bytes[start..]).filter(|used| *used <= room);

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Every bound of the media engine, with its arithmetic.
+
+use std::time::Duration;
+
+/// What a room's media may use, and how it behaves. One for all rooms of a process.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MediaConfig {
+    /// How long a received packet is kept for retransmission. A second covers two round trips of 500 ms.
+    pub ring_duration: Duration,
+    /// Packets kept per video layer at most: 1,024 are a second at 9.8 Mbit/s of 1,200-byte packets.
+    pub ring_packets_video: usize,
+    /// Packets kept per audio track at most: 64 are 1.28 s of 20 ms packets.
+    pub ring_packets_audio: usize,
+    /// Sent packets that a subscription can send again: as [`MediaConfig::ring_packets_video`], 1 s at 4.9 Mbit/s.
+    pub sent_log_video: usize,
+    /// The same for audio.
+    pub sent_log_audio: usize,
+    /// Tracks that one peer may publish: three devices and a screen with sound, in a dozen fold.
+    pub max_tracks_per_peer: usize,
+    /// Subscriptions of one peer: 1,000 are a large room's roster with audio and video of all.
+    pub max_subscriptions_per_peer: usize,
+    /// Packets per second that one track may bring: 30 Mbit/s of 1,200-byte packets are 3,125.
+    pub ingress_packets_per_second: u32,
+    /// Bits per second that one track may bring, all of its layers and retransmissions together.
+    pub ingress_bitrate: u64,
+    /// At most one key frame is asked for per layer in this time, whoever asks.
+    pub key_frame_interval: Duration,
+    /// A gap must be this old before it is reported: links reorder within a few milliseconds.
+    pub nack_delay: Duration,
+    /// How often a missing packet is asked for.
+    pub nack_tries: u8,
+    /// Missing packets tracked per layer; a larger gap asks for a key frame instead.
+    pub nack_missing: usize,
+    /// Retransmitted bytes to one subscriber, as a share of its media bytes.
+    pub resend_share: f64,
+    /// Retransmissions allowed beyond the share, so that a quiet stream can be repaired: bytes per second.
+    pub resend_floor_bytes_per_second: u32,
+    /// How often one packet is sent again to one subscriber.
+    pub resend_tries: u8,
+    /// The estimate before the first feedback, in bits per second.
+    pub start_bitrate: u64,
+    /// The lowest estimate, in bits per second: one audio track and a small picture.
+    pub min_bitrate: u64,
+    /// The highest estimate and pacing rate, in bits per second, whatever feedback claims.
+    pub max_bitrate: u64,
+    /// The pacer sends at the estimate times this.
+    pub pacing_factor: f64,
+    /// The longest burst of video, in time at the pacing rate.
+    pub pacing_burst: Duration,
+    /// Packets that wait in one peer's pacer at most: 1,024 of 1,200 bytes are 3.9 s at 2.5 Mbit/s.
+    pub pacer_packets: usize,
+    /// For so long after connecting, no track is paused for lack of bandwidth: the estimate is still young.
+    pub warm_up: Duration,
+    /// How often speakers are looked at.
+    pub speakers_interval: Duration,
+    /// Audio counts as speech when its level is at least this loud, in −dBov (RFC 6464: 0 loudest, 127 silent).
+    pub speech_level: u8,
+    /// How long a speaker stays one after the last loud moment.
+    pub speech_hangover: Duration,
+    /// How often a peer's quality is told.
+    pub quality_interval: Duration,
+    /// A layer without packets for so long is taken for dead while another of its track lives.
+    pub layer_timeout: Duration,
+}
+
+impl Default for MediaConfig {
+    fn default() -> Self {
+        MediaConfig {
+            ring_duration: Duration::from_secs(1),
+            ring_packets_video: 1024,
+            ring_packets_audio: 64,
+            sent_log_video: 512,
+            sent_log_audio: 64,
+            max_tracks_per_peer: 48,
+            max_subscriptions_per_peer: 2000,
+            ingress_packets_per_second: 3125,
+            ingress_bitrate: 30_000_000,
+            key_frame_interval: Duration::from_millis(500),
+            nack_delay: Duration::from_millis(10),
+            nack_tries: 10,
+            nack_missing: 256,
+            resend_share: 0.3,
+            resend_floor_bytes_per_second: 12_500,
+            resend_tries: 8,
+            start_bitrate: 300_000,
+            min_bitrate: 100_000,
+            max_bitrate: 50_000_000,
+            pacing_factor: 2.5,
+            pacing_burst: Duration::from_millis(5),
+            pacer_packets: 1024,
+            warm_up: Duration::from_secs(3),
+            speakers_interval: Duration::from_millis(300),
+            speech_level: 35,
+            speech_hangover: Duration::from_millis(900),
+            quality_interval: Duration::from_secs(5),
+            layer_timeout: Duration::from_secs(1),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! What a room's media has counted.
+
+/// Counters since the room began. Each bound of [`crate::media::MediaConfig`] has one that shows it being hit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MediaStats {
+    /// Packets received and kept.
+    pub received_packets: u64,
+    /// Their bytes.
+    pub received_bytes: u64,
+    /// Packets sent, retransmissions and padding included.
+    pub sent_packets: u64,
+    /// Their bytes.
+    pub sent_bytes: u64,
+    /// Packets sent again because of a NACK.
+    pub resent_packets: u64,
+    /// Their bytes.
+    pub resent_bytes: u64,
+    /// Padding packets sent to probe for bandwidth or to fill a sequence number that holds nothing.
+    pub padding_packets: u64,
+    /// Missing packets asked for.
+    pub nacks_sent: u64,
+    /// Missing packets that subscribers asked for.
+    pub nacks_received: u64,
+    /// Key frames asked for.
+    pub key_frame_requests_sent: u64,
+    /// Key frames that subscribers asked for.
+    pub key_frame_requests_received: u64,
+    /// Malformed RTP packets.
+    pub dropped_malformed: u64,
+    /// RTP whose SSRC belongs to no bound track.
+    pub dropped_unknown_stream: u64,
+    /// RTP in a payload type that wasn't negotiated.
+    pub dropped_unknown_codec: u64,
+    /// RTP that came twice.
+    pub dropped_duplicate: u64,
+    /// RTP beyond a track's ingress limits.
+    pub dropped_ingress_limit: u64,
+    /// Packets too late for a subscription's sequence map.
+    pub dropped_too_late: u64,
+    /// Packets that found a full pacer.
+    pub dropped_pacer_full: u64,
+    /// Packets that had left the ring before the pacer released them.
+    pub dropped_expired: u64,
+    /// Packets that a subscriber can't take because it didn't negotiate the codec.
+    pub dropped_codec_mismatch: u64,
+    /// Retransmissions refused because the subscriber's budget was spent.
+    pub resend_over_budget: u64,
+    /// Retransmissions refused because the packet went out less than a round trip ago or too often.
+    pub resend_suppressed: u64,
+    /// Retransmissions asked for packets that are no longer kept.
+    pub resend_unknown: u64,
+    /// Gaps larger than the NACK list.
+    pub nack_overflow: u64,
+    /// Tracks, subscriptions or layers refused for their number.
+    pub refused_limit: u64,
+    /// SSRCs known at this moment.
+    pub known_ssrcs: usize,
+}

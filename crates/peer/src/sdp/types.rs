@@ -168,4 +168,26 @@ pub struct RemoteTransport {
     pub data_channels: bool,
     /// Whether ufrag or password differ from the last description: an ICE restart (RFC 8445 section 9).
     pub ice_restarted: bool,
+    /// Which end of DTLS is ours; settled by the first exchange and kept from then on.
+    pub dtls_role: DtlsRole,
+}
+
+/// Which end of the DTLS handshake is ours (RFC 8842: `a=setup`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DtlsRole {
+    /// We wait for the peer's ClientHello: what we ask for whenever the peer leaves us the choice.
+    Server,
+    /// We begin, because the peer insists on waiting.
+    Client,
+}
+
+/// Where a session stands in the exchange of offer and answer (RFC 8829 section 3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignalingState {
+    /// Nothing is under way.
+    Stable,
+    /// Our offer is out.
+    HaveLocalOffer,
+    /// The peer's offer waits for our answer.
+    HaveRemoteOffer,
 }

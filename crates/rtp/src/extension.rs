@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! The header extensions that we know (RFC 8285), and their negotiated ids.
+//! The header extensions that we know (RFC 8285): their negotiated ids, and their values read and written.
+
+mod values;
+
+pub(crate) use values::write;
+pub use values::{AbsCaptureTime, AudioLevel, Extensions, PlayoutDelay};
 
 /// A header extension, known by its URI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -26,6 +26,7 @@ mod error;
 mod extension;
 mod name;
 mod packet;
+pub mod rtcp;
 pub mod rtx;
 pub mod srtp;
 

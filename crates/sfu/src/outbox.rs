@@ -46,6 +46,11 @@ impl Outbox {
         self.packets.iter().map(|(path, range)| (*path, &self.bytes[range.clone()]))
     }
 
+    /// The datagram at `index`, counted from the oldest.
+    pub fn get(&self, index: usize) -> Option<(Path, &[u8])> {
+        self.packets.get(index).map(|(path, range)| (*path, &self.bytes[range.clone()]))
+    }
+
     /// How many datagrams wait.
     pub fn len(&self) -> usize {
         self.packets.len()

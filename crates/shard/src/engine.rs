@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! What a shard runs: the forwarder, or a stand-in in tests.
+
+use std::time::Instant;
+
+use parvis_peer::{LocalCandidate, Path};
+use parvis_sfu::{Command, Event, Outbox, RoomId};
+
+/// A forwarder without I/O, as a shard sees it. After every call the shard drains [`Engine::poll_event`] and sends
+/// what is in the outbox.
+pub trait Engine: 'static {
+    /// Counters that the metrics show, copied about once a second.
+    type Stats: Clone + Default + Send + 'static;
+
+    /// Does one thing that the control side asks for.
+    fn handle_command(&mut self, now: Instant, command: Command, outbox: &mut Outbox);
+    /// Takes one datagram; it may decrypt in place.
+    fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8], outbox: &mut Outbox);
+    /// A TCP connection is gone.
+    fn path_closed(&mut self, now: Instant, path: Path, outbox: &mut Outbox);
+    /// Time has come to [`Engine::poll_timeout`].
+    fn handle_timeout(&mut self, now: Instant, outbox: &mut Outbox);
+    /// When to call [`Engine::handle_timeout`] next.
+    fn poll_timeout(&mut self) -> Option<Instant>;
+    /// What happened, oldest first.
+    fn poll_event(&mut self) -> Option<(RoomId, Event)>;
+    /// Its counters.
+    fn stats(&self) -> Self::Stats;
+}
+
+/// What an engine is made from. It is made on its own thread, and made anew after a panic.
+#[derive(Debug, Clone)]
+pub struct EngineSetup {
+    /// Which shard.
+    pub shard: usize,
+    /// The addresses that its sockets are bound to.
+    pub candidates: Vec<LocalCandidate>,
+    /// The time.
+    pub now: Instant,
+}

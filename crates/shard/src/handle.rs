@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! The control side's end: starting, commanding, listening, stopping.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use parvis_peer::{LocalCandidate, Protocol};
+use parvis_sfu::{Command, Event, RoomId};
+use tokio::sync::mpsc;
+
+use crate::tcp::Tcp;
+use crate::thread::{Control, Worker};
+use crate::udp::UdpPort;
+use crate::{Engine, EngineSetup, ShardConfig, ShardError, ShardStats};
+
+/// What a shard tells.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ShardEvent {
+    /// Something happened in a room.
+    Room(RoomId, Event),
+    /// An event that this room needed was lost, because the control side did not listen: it can't go on.
+    RoomLost(RoomId),
+    /// The engine failed. All rooms of this shard are gone; it takes new ones unless it says that it has given up.
+    EngineFailed {
+        /// Which.
+        shard: usize,
+        /// The panic's message.
+        reason: String,
+        /// Whether the shard is gone for good.
+        given_up: bool,
+    },
+}
+
+/// The command queue is full, or the shard is gone; the command comes back.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("the shard's command queue is full")]
+pub struct Full(pub Box<Command>);
+
+/// All shards, running. They stop when this is dropped.
+pub struct Shards<E: Engine> {
+    handle: ShardHandle,
+    threads: Vec<JoinHandle<()>>,
+    engine_stats: Vec<Arc<Mutex<E::Stats>>>,
+}
+
+/// Commands shards; cheap to clone.
+#[derive(Clone)]
+pub struct ShardHandle {
+    shards: Arc<[ShardEnd]>,
+    next_room: Arc<AtomicU64>,
+}
+
+struct ShardEnd {
+    commands: SyncSender<Command>,
+    wake: Arc<EventFd>,
+    stop: Arc<AtomicBool>,
+    alive: Arc<AtomicBool>,
+    rooms: AtomicUsize,
+    stats: Arc<ShardStats>,
+    candidates: Vec<LocalCandidate>,
+}
+
+impl<E: Engine> Shards<E> {
+    /// Binds every socket, then starts the threads. `make` builds an engine on its own thread. There is one receiver of
+    /// events for each shard.
+    pub fn start(
+        config: &ShardConfig,
+        make: impl Fn(EngineSetup) -> E + Send + Sync + 'static,
+    ) -> Result<(Self, Vec<mpsc::Receiver<ShardEvent>>), ShardError> {
+        let sockets = bind(config)?;
+        let make: Arc<dyn Fn(EngineSetup) -> E + Send + Sync> = Arc::new(make);
+        let (mut ends, mut threads, mut receivers, mut engine_stats) = (vec![], vec![], vec![], vec![]);
+        for (shard, (udp, tcp)) in sockets.into_iter().enumerate() {
+            let candidates = candidates(&udp, &tcp);
+            let (commands, command_receiver) = sync_channel(config.command_queue);
+            let (events, event_receiver) = mpsc::channel(config.event_queue.max(1));
+            let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
+                .map_err(ShardError::system("make an eventfd"))?;
+            let end = ShardEnd {
+                commands,
+                wake: Arc::new(wake),
+                stop: Arc::default(),
+                alive: Arc::new(AtomicBool::new(true)),
+                rooms: AtomicUsize::new(0),
+                stats: Arc::default(),
+                candidates: candidates.clone(),
+            };
+            let engine_stat = Arc::<Mutex<E::Stats>>::default();
+            let control = Control {
+                commands: command_receiver,
+                events,
+                event_queue: config.event_queue.max(1),
+                wake: Arc::clone(&end.wake),
+                stop: Arc::clone(&end.stop),
+                alive: Arc::clone(&end.alive),
+                stats: Arc::clone(&end.stats),
+            };
+            let worker = Worker::new(shard, udp, tcp, candidates, control, Arc::clone(&engine_stat))?;
+            let (make, pin) = (Arc::clone(&make), config.pin);
+            let thread = std::thread::Builder::new()
+                .name(format!("shard-{shard}"))
+                .spawn(move || {
+                    if pin {
+                        crate::thread::pin_to_core(shard);
+                    }
+                    worker.run(&*make);
+                })
+                .map_err(|source| ShardError::System { what: "start a thread", source })?;
+            ends.push(end);
+            threads.push(thread);
+            receivers.push(event_receiver);
+            engine_stats.push(engine_stat);
+        }
+        let handle = ShardHandle { shards: ends.into(), next_room: Arc::new(AtomicU64::new(1)) };
+        Ok((Shards { handle, threads, engine_stats }, receivers))
+    }
+
+    /// An end to command them by.
+    pub fn handle(&self) -> ShardHandle {
+        self.handle.clone()
+    }
+
+    /// Each engine's counters, at most about a second old.
+    pub fn engine_stats(&self) -> Vec<E::Stats> {
+        let read =
+            |stats: &Arc<Mutex<E::Stats>>| stats.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.engine_stats.iter().map(read).collect()
+    }
+
+    /// Stops all threads and waits for them, at most so long.
+    pub fn stop(mut self, limit: Duration) {
+        self.signal_stop();
+        let end = Instant::now() + limit;
+        for thread in self.threads.drain(..) {
+            while !thread.is_finished() && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            if thread.is_finished() {
+                let _ = thread.join();
+            }
+        }
+    }
+
+    fn signal_stop(&self) {
+        for end in self.handle.shards.iter() {
+            end.stop.store(true, Ordering::Release);
+            let _ = end.wake.write(1);
+        }
+    }
+}
+
+impl<E: Engine> Drop for Shards<E> {
+    fn drop(&mut self) {
+        self.signal_stop();
+    }
+}
+
+impl ShardHandle {
+    /// Names a new room and gives it to the shard with the fewest. `None` when no shard is left.
+    pub fn new_room(&self) -> Option<RoomId> {
+        let alive = self.shards.iter().enumerate().filter(|(_, end)| end.alive.load(Ordering::Acquire));
+        let (shard, end) = alive.min_by_key(|(_, end)| end.rooms.load(Ordering::Relaxed))?;
+        end.rooms.fetch_add(1, Ordering::Relaxed);
+        let number = self.next_room.fetch_add(1, Ordering::Relaxed);
+        Some(RoomId(number * self.shards.len() as u64 + shard as u64))
+    }
+
+    /// Says that a room of [`ShardHandle::new_room`] is over.
+    pub fn room_ended(&self, room: RoomId) {
+        let rooms = &self.end(room).rooms;
+        let _ = rooms.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_sub(1));
+    }
+
+    /// Which shard has a room.
+    pub fn shard_of(&self, room: RoomId) -> usize {
+        (room.0 % self.shards.len() as u64) as usize
+    }
+
+    /// Hands a command to the room's shard. When it comes back, wait a little: it is the shard that can't keep up.
+    pub fn command(&self, room: RoomId, command: Command) -> Result<(), Full> {
+        let end = self.end(room);
+        match end.commands.try_send(command) {
+            Ok(()) => {
+                // The counter of an eventfd is full after 2^64-2 writes without a read; a write then fails and nobody minds.
+                let _ = end.wake.write(1);
+                Ok(())
+            }
+            Err(TrySendError::Full(command) | TrySendError::Disconnected(command)) => {
+                Err(Full(Box::new(command)))
+            }
+        }
+    }
+
+    /// How many shards there are.
+    pub fn count(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// How many of them run.
+    pub fn alive(&self) -> usize {
+        self.shards.iter().filter(|end| end.alive.load(Ordering::Acquire)).count()
+    }
+
+    /// A shard's counters.
+    pub fn stats(&self, shard: usize) -> Option<&ShardStats> {
+        self.shards.get(shard).map(|end| &*end.stats)
+    }
+
+    /// The addresses that a shard's sockets are bound to.
+    pub fn candidates(&self, shard: usize) -> &[LocalCandidate] {
+        self.shards.get(shard).map_or(&[], |end| &end.candidates)
+    }
+
+    fn end(&self, room: RoomId) -> &ShardEnd {
+        &self.shards[self.shard_of(room)]
+    }
+}
+
+type Sockets = (Vec<UdpPort>, Tcp);
+
+fn bind(config: &ShardConfig) -> Result<Vec<Sockets>, ShardError> {
+    if let Some(wildcard) = config.addresses.iter().find(|address| address.is_unspecified()) {
+        return Err(ShardError::Wildcard(*wildcard));
+    }
+    if config.addresses.is_empty() {
+        return Err(ShardError::NoAddress);
+    }
+    (0..config.shards.max(1))
+        .map(|shard| {
+            let port = port_of(config.first_udp_port, shard, config.shards)?;
+            let udp = config.addresses.iter().map(|ip| UdpPort::bind(*ip, port, config));
+            let udp = udp.collect::<Result<Vec<_>, _>>()?;
+            let tcp = match config.first_tcp_port {
+                Some(first) => {
+                    Tcp::bind(&config.addresses, port_of(first, shard, config.shards)?, &config.tcp)?
+                }
+                None => Tcp::none(&config.tcp),
+            };
+            Ok((udp, tcp))
+        })
+        .collect()
+}
+
+fn port_of(first: u16, shard: usize, shards: usize) -> Result<u16, ShardError> {
+    if first == 0 {
+        return Ok(0);
+    }
+    let port = usize::from(first) + shard;
+    u16::try_from(port).map_err(|_| ShardError::Ports { first, shards })
+}
+
+fn candidates(udp: &[UdpPort], tcp: &Tcp) -> Vec<LocalCandidate> {
+    let candidate = |protocol| move |address: SocketAddr| LocalCandidate { protocol, address };
+    let udp = udp.iter().map(|port| port.local).map(candidate(Protocol::Udp));
+    udp.chain(tcp.locals().map(candidate(Protocol::Tcp))).collect()
+}

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! `recvmmsg` and `sendmmsg` with a control message of its own for each message, which `nix` does not have.
+//! All of the crate's unsafe code is here.
+
+use std::mem::{size_of, zeroed};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use nix::errno::Errno;
+use nix::libc;
+
+/// Messages received in one call.
+pub(crate) const RECEIVE_BATCH: usize = 32;
+/// One receive buffer: a train of datagrams has at most 65,535 bytes.
+pub(crate) const RECEIVE_BUFFER_BYTES: usize = 1 << 16;
+/// Messages sent in one call.
+pub(crate) const SEND_BATCH: usize = 64;
+/// Pieces sent in one call; `UIO_MAXIOV` allows 1,024 in one message.
+pub(crate) const SEND_PIECES: usize = 1_024;
+
+/// Room for one control message of an `int`: CMSG_SPACE(4) is 24 bytes on 64 bits, and more than one may come.
+#[repr(C, align(8))]
+#[derive(Clone, Copy)]
+struct Control([u8; 64]);
+
+/// A ring of receive buffers that one thread owns.
+pub(crate) struct ReceiveRing {
+    buffers: Vec<u8>,
+    received: [Received; RECEIVE_BATCH],
+}
+
+/// What one message of a batch is.
+#[derive(Clone, Copy)]
+pub(crate) struct Received {
+    /// Who sent it; `None` for an address family that we do not speak.
+    pub(crate) from: Option<SocketAddr>,
+    /// How many bytes came.
+    pub(crate) len: usize,
+    /// The size of each datagram in it, the last perhaps shorter; `None` when it is a single one.
+    pub(crate) segment: Option<usize>,
+    /// Whether bytes are missing.
+    pub(crate) truncated: bool,
+}
+
+impl ReceiveRing {
+    pub(crate) fn new() -> Self {
+        let nothing = Received { from: None, len: 0, segment: None, truncated: false };
+        ReceiveRing {
+            buffers: vec![0; RECEIVE_BATCH * RECEIVE_BUFFER_BYTES],
+            received: [nothing; RECEIVE_BATCH],
+        }
+    }
+
+    /// Receives what waits, without blocking; says how many messages.
+    pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>) -> nix::Result<usize> {
+        // SAFETY: all of these are plain C structs, for which zero bytes are a valid value.
+        let (mut names, mut headers, mut iovecs): (
+            [libc::sockaddr_storage; RECEIVE_BATCH],
+            [libc::mmsghdr; RECEIVE_BATCH],
+            [libc::iovec; RECEIVE_BATCH],
+        ) = unsafe { (zeroed(), zeroed(), zeroed()) };
+        let mut controls = [Control([0; 64]); RECEIVE_BATCH];
+        let buffers = self.buffers.chunks_exact_mut(RECEIVE_BUFFER_BYTES);
+        for ((((buffer, name), header), iovec), control) in
+            buffers.zip(&mut names).zip(&mut headers).zip(&mut iovecs).zip(&mut controls)
+        {
+            *iovec = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+            header.msg_hdr.msg_name = (&raw mut *name).cast();
+            header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+            header.msg_hdr.msg_iov = &raw mut *iovec;
+            header.msg_hdr.msg_iovlen = 1;
+            header.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
+            header.msg_hdr.msg_controllen = size_of::<Control>() as _;
+        }
+        // SAFETY: every header points to a name, a buffer and a control area of the stated sizes, each used by one
+        // header only, and all of them outlive the call.
+        let count = unsafe {
+            libc::recvmmsg(
+                socket.as_raw_fd(),
+                headers.as_mut_ptr(),
+                RECEIVE_BATCH as libc::c_uint,
+                libc::MSG_DONTWAIT as _,
+                std::ptr::null_mut(),
+            )
+        };
+        let count = Errno::result(count)? as usize;
+        for ((received, header), name) in self.received.iter_mut().zip(&headers).zip(&names).take(count) {
+            *received = Received {
+                from: read_address(name),
+                len: (header.msg_len as usize).min(RECEIVE_BUFFER_BYTES),
+                segment: read_segment(&header.msg_hdr),
+                truncated: header.msg_hdr.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0,
+            };
+        }
+        Ok(count)
+    }
+
+    /// The message at `index` of the last batch.
+    pub(crate) fn message(&mut self, index: usize) -> (Received, &mut [u8]) {
+        let received = self.received[index];
+        let start = index * RECEIVE_BUFFER_BYTES;
+        (received, &mut self.buffers[start..start + received.len])
+    }
+}
+
+/// The datagram size that `UDP_GRO` tells of.
+fn read_segment(header: &libc::msghdr) -> Option<usize> {
+    // SAFETY: the kernel has written msg_control and msg_controllen; the CMSG macros stay within them, and the payload
+    // of UDP_GRO is an int, read without regard to alignment.
+    unsafe {
+        let mut control = libc::CMSG_FIRSTHDR(header);
+        while let Some(found) = control.as_ref() {
+            if found.cmsg_level == libc::SOL_UDP && found.cmsg_type == libc::UDP_GRO {
+                let size = libc::CMSG_DATA(control).cast::<libc::c_int>().read_unaligned();
+                return usize::try_from(size).ok().filter(|size| *size > 0);
+            }
+            control = libc::CMSG_NXTHDR(header, control);
+        }
+    }
+    None
+}
+
+/// One message to send: one datagram, or a train of datagrams of one size (the last may be shorter).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Message {
+    /// To whom.
+    pub(crate) to: SocketAddr,
+    /// How many pieces it takes from the list.
+    pub(crate) pieces: usize,
+    /// The size of each datagram; `None` for a single one.
+    pub(crate) segment: Option<u16>,
+}
+
+/// Memory for one `sendmmsg`, used again and again. Pointers in it are only read during the call that wrote them.
+pub(crate) struct SendBatch {
+    names: Box<[libc::sockaddr_storage]>,
+    headers: Box<[libc::mmsghdr]>,
+    controls: Box<[Control]>,
+    iovecs: Box<[libc::iovec]>,
+}
+
+impl SendBatch {
+    pub(crate) fn new() -> Self {
+        // SAFETY: plain C structs, for which zero bytes are a valid value.
+        let (name, header, iovec): (libc::sockaddr_storage, libc::mmsghdr, libc::iovec) =
+            unsafe { (zeroed(), zeroed(), zeroed()) };
+        SendBatch {
+            names: vec![name; SEND_BATCH].into(),
+            headers: vec![header; SEND_BATCH].into(),
+            controls: vec![Control([0; 64]); SEND_BATCH].into(),
+            iovecs: vec![iovec; SEND_PIECES].into(),
+        }
+    }
+
+    /// Sends the first messages whose pieces fit one call; says how many were taken by the kernel (at least one) or why
+    /// the first was not.
+    pub(crate) fn send<'a>(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        messages: &[Message],
+        mut pieces: impl Iterator<Item = &'a [u8]>,
+    ) -> nix::Result<usize> {
+        let mut used = 0;
+        let mut count = 0;
+        for message in messages.iter().take(SEND_BATCH) {
+            if used + message.pieces > SEND_PIECES {
+                break;
+            }
+            let first = used;
+            for (iovec, piece) in self.iovecs[first..].iter_mut().zip(pieces.by_ref().take(message.pieces)) {
+                *iovec = libc::iovec { iov_base: piece.as_ptr().cast_mut().cast(), iov_len: piece.len() };
+                used += 1;
+            }
+            let name_len = write_address(message.to, &mut self.names[count]);
+            let header = &mut self.headers[count].msg_hdr;
+            header.msg_name = (&raw mut self.names[count]).cast();
+            header.msg_namelen = name_len;
+            header.msg_iov = &raw mut self.iovecs[first];
+            header.msg_iovlen = (used - first) as _;
+            header.msg_control = std::ptr::null_mut();
+            header.msg_controllen = 0;
+            if let Some(segment) = message.segment {
+                header.msg_control = self.controls[count].0.as_mut_ptr().cast();
+                header.msg_controllen = size_of::<Control>() as _;
+                // SAFETY: msg_control points to 64 aligned bytes, more than CMSG_SPACE(2), so there is a first header and
+                // its data lies within.
+                unsafe {
+                    let control = libc::CMSG_FIRSTHDR(header);
+                    (*control).cmsg_level = libc::SOL_UDP;
+                    (*control).cmsg_type = libc::UDP_SEGMENT;
+                    (*control).cmsg_len = libc::CMSG_LEN(size_of::<u16>() as u32) as _;
+                    libc::CMSG_DATA(control).cast::<u16>().write_unaligned(segment);
+                    header.msg_controllen = libc::CMSG_SPACE(size_of::<u16>() as u32) as _;
+                }
+            }
+            count += 1;
+        }
+        if count == 0 {
+            return Err(Errno::EMSGSIZE);
+        }
+        // SAFETY: the first `count` headers point to names, pieces and control areas written above; the pieces are borrowed
+        // for 'a, which outlives the call, and the kernel only reads them.
+        let sent = unsafe {
+            libc::sendmmsg(
+                socket.as_raw_fd(),
+                self.headers.as_mut_ptr(),
+                count as libc::c_uint,
+                libc::MSG_DONTWAIT as _,
+            )
+        };
+        Errno::result(sent).map(|sent| sent as usize)
+    }
+}
+
+/// Sets an `int` option that `nix` has no name for.
+pub(crate) fn set_option(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: libc::c_int,
+) -> nix::Result<()> {
+    // SAFETY: `value` lives through the call and its size is stated.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            (&raw const value).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    Errno::result(result).map(drop)
+}
+
+fn read_address(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
+    match libc::c_int::from(storage.ss_family) {
+        libc::AF_INET => {
+            // SAFETY: the family says that it is a sockaddr_in, and a sockaddr_storage has room and alignment for one.
+            let v4 = unsafe { &*(&raw const *storage).cast::<libc::sockaddr_in>() };
+            let ip = Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr));
+            Some(SocketAddrV4::new(ip, u16::from_be(v4.sin_port)).into())
+        }
+        libc::AF_INET6 => {
+            // SAFETY: as above, for a sockaddr_in6.
+            let v6 = unsafe { &*(&raw const *storage).cast::<libc::sockaddr_in6>() };
+            let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
+            // Flow label and zone are left out: a path is address and port.
+            Some(SocketAddrV6::new(ip, u16::from_be(v6.sin6_port), 0, 0).into())
+        }
+        _ => None,
+    }
+}
+
+fn write_address(address: SocketAddr, storage: &mut libc::sockaddr_storage) -> libc::socklen_t {
+    let length = match address {
+        SocketAddr::V4(v4) => {
+            let name = libc::sockaddr_in {
+                sin_family: libc::AF_INET as libc::sa_family_t,
+                sin_port: v4.port().to_be(),
+                sin_addr: libc::in_addr { s_addr: u32::from(*v4.ip()).to_be() },
+                sin_zero: [0; 8],
+            };
+            // SAFETY: a sockaddr_storage has room and alignment for a sockaddr_in.
+            unsafe { (&raw mut *storage).cast::<libc::sockaddr_in>().write(name) };
+            size_of::<libc::sockaddr_in>()
+        }
+        SocketAddr::V6(v6) => {
+            let name = libc::sockaddr_in6 {
+                sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                sin6_port: v6.port().to_be(),
+                sin6_flowinfo: 0,
+                sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
+                sin6_scope_id: 0,
+            };
+            // SAFETY: a sockaddr_storage has room and alignment for a sockaddr_in6.
+            unsafe { (&raw mut *storage).cast::<libc::sockaddr_in6>().write(name) };
+            size_of::<libc::sockaddr_in6>()
+        }
+    };
+    length as libc::socklen_t
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_survives_the_kernels_form() {
+        // SAFETY: plain C struct.
+        let mut storage: libc::sockaddr_storage = unsafe { zeroed() };
+        for text in ["192.0.2.7:7882", "[2001:db8::5]:1"] {
+            let address: SocketAddr = text.parse().unwrap();
+            write_address(address, &mut storage);
+            assert_eq!(read_address(&storage), Some(address));
+        }
+    }
+}

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Puts the datagrams of an outbox in order of destination, and equal sizes to one destination into trains.
+//!
+//! A forwarder writes packet by packet, for every subscriber in turn. The kernel is cheapest when a destination's
+//! datagrams come together. Order is kept within a path; between paths there is none.
+
+use std::net::SocketAddr;
+
+use parvis_peer::{Path, Protocol};
+use parvis_sfu::Outbox;
+use rustc_hash::FxHashMap;
+
+use crate::mmsg::Message;
+
+/// Datagrams in one train at most: `UDP_MAX_SEGMENTS` of Linux up to 6.8, twice that since.
+const MAX_SEGMENTS: usize = 64;
+/// Bytes in one train at most: an IPv4 packet's 65,535 less 20 of IP and 8 of UDP is 65,507.
+const MAX_TRAIN_BYTES: usize = 65_507;
+
+const NONE: u32 = u32::MAX;
+
+/// One outbox in order of destination; its memory is used again.
+#[derive(Default)]
+pub(crate) struct Trains {
+    by_path: FxHashMap<Path, u32>,
+    groups: Vec<Group>,
+    /// For each datagram the next one on the same path.
+    next: Vec<u32>,
+    /// The datagrams of [`Trains::messages`], in their order.
+    order: Vec<u32>,
+    messages: Vec<Message>,
+}
+
+#[derive(Clone, Copy)]
+struct Group {
+    path: Path,
+    first: u32,
+    last: u32,
+}
+
+impl Trains {
+    /// Sorts all datagrams by path.
+    pub(crate) fn group(&mut self, outbox: &Outbox) {
+        self.by_path.clear();
+        self.groups.clear();
+        self.next.clear();
+        for (index, (path, _)) in outbox.iter().enumerate() {
+            let index = index as u32;
+            self.next.push(NONE);
+            let group = *self.by_path.entry(path).or_insert(self.groups.len() as u32);
+            match self.groups.get_mut(group as usize) {
+                Some(group) => {
+                    self.next[group.last as usize] = index;
+                    group.last = index;
+                }
+                None => self.groups.push(Group { path, first: index, last: index }),
+            }
+        }
+    }
+
+    /// Makes messages of what leaves by UDP from `local`. Returns how many datagrams that are.
+    pub(crate) fn plan(&mut self, outbox: &Outbox, local: SocketAddr, gso: bool) -> usize {
+        self.order.clear();
+        self.messages.clear();
+        for group in &self.groups {
+            if group.path.protocol != Protocol::Udp || group.path.local != local {
+                continue;
+            }
+            let mut train = Train::default();
+            let mut index = group.first;
+            while index != NONE {
+                let size = outbox.get(index as usize).map_or(0, |(_, datagram)| datagram.len());
+                if !(gso && train.takes(size)) {
+                    train.finish(group.path.remote, &mut self.messages);
+                    train = Train::default();
+                }
+                train.push(size);
+                self.order.push(index);
+                index = self.next[index as usize];
+            }
+            train.finish(group.path.remote, &mut self.messages);
+        }
+        self.order.len()
+    }
+
+    /// The messages of the last plan.
+    pub(crate) fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+
+    /// The datagrams of the last plan from the one at `skip` on.
+    pub(crate) fn pieces<'a>(
+        &'a self,
+        outbox: &'a Outbox,
+        skip: usize,
+    ) -> impl Iterator<Item = &'a [u8]> + Clone + 'a {
+        self.order[skip..]
+            .iter()
+            .filter_map(|index| outbox.get(*index as usize).map(|(_, datagram)| datagram))
+    }
+
+    /// What leaves by TCP: path and datagram, in order for each path.
+    pub(crate) fn tcp<'a>(&'a self, outbox: &'a Outbox) -> impl Iterator<Item = (Path, &'a [u8])> + 'a {
+        self.groups.iter().filter(|group| group.path.protocol == Protocol::Tcp).flat_map(move |group| {
+            let following = move |index: &u32| Some(self.next[*index as usize]).filter(|next| *next != NONE);
+            std::iter::successors(Some(group.first), following)
+                .filter_map(move |index| outbox.get(index as usize))
+        })
+    }
+
+    /// How many datagrams leave by UDP from an address that is none of `locals`.
+    pub(crate) fn unroutable(&self, locals: &[SocketAddr]) -> usize {
+        let lost = self
+            .groups
+            .iter()
+            .filter(|group| group.path.protocol == Protocol::Udp && !locals.contains(&group.path.local));
+        lost.map(|group| {
+            let following = |index: &u32| Some(self.next[*index as usize]).filter(|next| *next != NONE);
+            std::iter::successors(Some(group.first), following).count()
+        })
+        .sum()
+    }
+}
+
+/// A run of datagrams as it grows.
+#[derive(Default)]
+struct Train {
+    pieces: usize,
+    bytes: usize,
+    segment: usize,
+    closed: bool,
+}
+
+impl Train {
+    /// Whether one more of this size may follow: equal to the first, or shorter as the last.
+    fn takes(&self, size: usize) -> bool {
+        self.pieces > 0
+            && !self.closed
+            && size > 0
+            && size <= self.segment
+            && self.pieces < MAX_SEGMENTS
+            && self.bytes + size <= MAX_TRAIN_BYTES
+    }
+
+    fn push(&mut self, size: usize) {
+        if self.pieces == 0 {
+            self.segment = size;
+        }
+        self.closed = size < self.segment;
+        self.pieces += 1;
+        self.bytes += size;
+    }
+
+    fn finish(&self, to: SocketAddr, messages: &mut Vec<Message>) {
+        if self.pieces > 0 {
+            let segment = if self.pieces > 1 { u16::try_from(self.segment).ok() } else { None };
+            messages.push(Message { to, pieces: self.pieces, segment });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOCAL: &str = "127.0.0.1:7882";
+
+    fn path(remote_port: u16) -> Path {
+        Path {
+            protocol: Protocol::Udp,
+            local: LOCAL.parse().unwrap(),
+            remote: SocketAddr::from(([127, 0, 0, 1], remote_port)),
+        }
+    }
+
+    fn plan(sizes: &[(u16, usize)], gso: bool) -> (Trains, Outbox) {
+        let mut outbox = Outbox::default();
+        for (number, (port, size)) in sizes.iter().enumerate() {
+            outbox.push(path(*port), &vec![number as u8; *size]);
+        }
+        let mut trains = Trains::default();
+        trains.group(&outbox);
+        assert_eq!(trains.plan(&outbox, LOCAL.parse().unwrap(), gso), sizes.len());
+        (trains, outbox)
+    }
+
+    fn shape(trains: &Trains) -> Vec<(u16, usize, Option<u16>)> {
+        trains.messages().iter().map(|message| (message.to.port(), message.pieces, message.segment)).collect()
+    }
+
+    #[test]
+    fn interleaved_destinations_become_one_train_each_in_order() {
+        let (trains, outbox) =
+            plan(&[(1, 1200), (2, 1200), (1, 1200), (2, 1200), (1, 700), (2, 1200), (1, 1200)], true);
+        assert_eq!(shape(&trains), [(1, 3, Some(1200)), (1, 1, None), (2, 3, Some(1200))]);
+        let order: Vec<u8> = trains.pieces(&outbox, 0).map(|datagram| datagram[0]).collect();
+        assert_eq!(order, [0, 2, 4, 6, 1, 3, 5], "order holds within a path");
+    }
+
+    #[test]
+    fn a_longer_datagram_starts_a_new_train() {
+        let (trains, _) = plan(&[(1, 100), (1, 1200), (1, 1200), (1, 100), (1, 100)], true);
+        assert_eq!(shape(&trains), [(1, 1, None), (1, 3, Some(1200)), (1, 1, None)]);
+    }
+
+    #[test]
+    fn a_train_ends_at_64_datagrams_and_below_64_kib() {
+        let (trains, _) = plan(&[(1, 100); 65], true);
+        assert_eq!(shape(&trains), [(1, 64, Some(100)), (1, 1, None)]);
+        let (trains, _) = plan(&[(1, 1472); 64], true);
+        assert_eq!(shape(&trains), [(1, 44, Some(1472)), (1, 20, Some(1472))]);
+    }
+
+    #[test]
+    fn without_gso_every_datagram_goes_alone() {
+        let (trains, _) = plan(&[(1, 1200), (1, 1200)], false);
+        assert_eq!(shape(&trains), [(1, 1, None), (1, 1, None)]);
+    }
+
+    #[test]
+    fn what_no_socket_sends_is_counted() {
+        let (trains, _) = plan(&[(1, 10), (1, 10)], true);
+        assert_eq!(trains.unroutable(&["127.0.0.1:1".parse().unwrap()]), 2);
+        assert_eq!(trains.unroutable(&[LOCAL.parse().unwrap()]), 0);
+    }
+}

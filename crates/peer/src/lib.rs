@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! One WebRTC peer: SDP, ICE, SCTP, both offer directions, over dtls and rtp; no I/O.
 
+mod ice;
+mod peer;
 pub mod sdp;
 mod types;
+
+pub use ice::{CandidateError, stun_local_ufrag};
+pub use peer::{NegotiationError, OpenError, Peer, PeerConfig, PeerLimits, PeerStats};
 
 pub use types::{
     ChannelId, ChannelSpec, DropReason, FailReason, LocalCandidate, Path, PeerEvent, Protocol, Received,

@@ -87,6 +87,20 @@ pub enum DropReason {
     Limit,
 }
 
+impl DropReason {
+    /// Every reason, in the order of their discriminants.
+    pub const ALL: [DropReason; 8] = [
+        DropReason::Unknown,
+        DropReason::Malformed,
+        DropReason::Unauthenticated,
+        DropReason::UnvalidatedPath,
+        DropReason::BadTag,
+        DropReason::Replayed,
+        DropReason::NoKeys,
+        DropReason::Limit,
+    ];
+}
+
 /// What a peer tells its owner.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PeerEvent {

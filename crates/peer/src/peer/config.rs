@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! What all peers of a process have in common, and what one of them may cost.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{LocalCandidate, sdp::SessionConfig};
+
+/// Settings of a [`crate::Peer`].
+#[derive(Debug, Clone)]
+pub struct PeerConfig {
+    /// Where we can be reached, best first.
+    pub local_candidates: Arc<[LocalCandidate]>,
+    /// Makes the DTLS endpoints: [`parvis_dtls::Context`], or the stand-in for simulations.
+    pub dtls: Arc<dyn parvis_dtls::Factory>,
+    /// Codecs, header extensions and bounds of session descriptions.
+    pub sdp: Arc<SessionConfig>,
+    /// The bounds.
+    pub limits: PeerLimits,
+}
+
+/// Bounds of one peer. Each counts in [`crate::PeerStats`] when it is hit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerLimits {
+    /// 5-tuples at a time. A phone on Wi-Fi and a mobile network, each with IPv4 and IPv6, to four addresses of ours,
+    /// makes 16. About 100 bytes each.
+    pub paths: usize,
+    /// Candidates that the peer may name for one description. Browsers name five to twenty.
+    pub remote_candidates: usize,
+    /// How long a path lives without an authentic check (RFC 7675 section 5.1: 30 seconds).
+    pub consent: Duration,
+    /// How long it may take from knowing the peer's description to [`crate::PeerEvent::Connected`].
+    pub connect: Duration,
+    /// How long a disconnected peer may come back.
+    pub reconnect: Duration,
+    /// DTLS bytes kept while the answer to our offer is still under way: a browser's first flight is two datagrams,
+    /// 1,500 bytes in all, and is repeated every 50 to 100 ms at first.
+    pub early_dtls_bytes: usize,
+    /// Bytes of the largest data channel message that we take, as we say it in `a=max-message-size`.
+    pub max_message_bytes: u32,
+}
+
+impl Default for PeerLimits {
+    fn default() -> Self {
+        PeerLimits {
+            paths: 16,
+            remote_candidates: 64,
+            consent: Duration::from_secs(30),
+            connect: Duration::from_secs(30),
+            reconnect: Duration::from_secs(60),
+            early_dtls_bytes: 8 * 1024,
+            max_message_bytes: 64 * 1024,
+        }
+    }
+}

@@ -25,6 +25,12 @@ pub enum ParseError {
         /// What stands there.
         value: u32,
     },
+    /// It refers to something that was not received.
+    #[error("{what} was not received")]
+    Missing {
+        /// To what.
+        what: &'static str,
+    },
 }
 
 /// Why something could not be written. The buffer's content is then unspecified.

@@ -22,13 +22,20 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod av1;
+mod bits;
+pub mod dependency;
 mod error;
 mod extension;
+pub mod h264;
 mod name;
 mod packet;
+pub mod red;
 pub mod rtcp;
 pub mod rtx;
 pub mod srtp;
+pub mod vp8;
+pub mod vp9;
 
 pub use error::{ParseError, WriteError};
 pub use extension::{AbsCaptureTime, AudioLevel, Extension, ExtensionMap, Extensions, PlayoutDelay};

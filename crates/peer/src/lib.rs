@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! One WebRTC peer: SDP, ICE, SCTP, both offer directions, over dtls and rtp; no I/O.
 
+pub mod framing;
 mod ice;
 mod peer;
+pub mod sctp;
 pub mod sdp;
 mod types;
 

@@ -382,3 +382,7 @@ fn verify(tag: &hmac::Tag, brought: &[u8]) -> Result<(), SrtpError> {
     let expected = tag.as_ref().get(..brought.len()).ok_or(SrtpError::BadTag)?;
     constant_time::verify_slices_are_equal(expected, brought).map_err(|_| SrtpError::BadTag)
 }
+
+#[cfg(test)]
+#[path = "vectors.rs"]
+mod vectors;

@@ -127,7 +127,7 @@ impl SessionKeys {
     }
 }
 
-fn ctr_key(key: &[u8]) -> Result<EncryptingKey, SrtpError> {
+pub(super) fn ctr_key(key: &[u8]) -> Result<EncryptingKey, SrtpError> {
     let algorithm = if key.len() == 16 { &AES_128 } else { &AES_256 };
     let unbound = UnboundCipherKey::new(algorithm, key).map_err(|_| SrtpError::Crypto)?;
     EncryptingKey::ctr(unbound).map_err(|_| SrtpError::Crypto)

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: EUPL-1.2
+// A page that calls with the published livekit-client and answers the tests' questions. It shows seven colour bars
+// and plays a tone, and tells what of another's bars and tone it sees and hears.
+import { ConnectionState, Room, RoomEvent, Track } from 'livekit-client';
+
+let room;
+const events = [];
+const data = [];
+const note = (name, detail) => events.push({ at: performance.now(), name, detail });
+
+// The peer connections, for getStats: the library keeps them to itself.
+const connections = [];
+const Original = window.RTCPeerConnection;
+window.RTCPeerConnection = class extends Original {
+  constructor(...parameters) {
+    super(...parameters);
+    connections.push(this);
+  }
+};
+
+/** The seven bars, as [red, green, blue]. */
+export const BARS = [
+  [192, 192, 192],
+  [192, 192, 0],
+  [0, 192, 192],
+  [0, 192, 0],
+  [192, 0, 192],
+  [192, 0, 0],
+  [0, 0, 192],
+];
+
+function watch() {
+  const names = ['Connected', 'Reconnecting', 'SignalReconnecting', 'Reconnected', 'Disconnected',
+    'TrackSubscribed', 'TrackUnsubscribed', 'TrackPublished', 'TrackMuted', 'TrackUnmuted',
+    'ParticipantConnected', 'ParticipantDisconnected', 'ParticipantActive', 'LocalTrackPublished',
+    'ParticipantMetadataChanged', 'ParticipantAttributesChanged', 'ConnectionQualityChanged'];
+  for (const name of names) {
+    room.on(RoomEvent[name], (...parameters) => note(name, parameters.map((each) => each?.identity ?? each?.sid ?? String(each)).join(' ')));
+  }
+  room.on(RoomEvent.ActiveSpeakersChanged, (speakers) => note('ActiveSpeakersChanged', speakers.map((each) => each.identity).join(' ')));
+  room.on(RoomEvent.DataReceived, (payload, from) => data.push({ from: from?.identity, text: new TextDecoder().decode(payload) }));
+}
+
+/** Waits until `look` gives something, and says what was waited for when it doesn't. */
+async function until(what, look, milliseconds = 20000) {
+  const end = performance.now() + milliseconds;
+  for (;;) {
+    const found = await look();
+    if (found) return found;
+    if (performance.now() > end) throw new Error(`waited ${milliseconds} ms for ${what}; ${JSON.stringify(events.slice(-12))}`);
+    await new Promise((done) => setTimeout(done, 50));
+  }
+}
+
+const publication = (identity, source) => room.remoteParticipants.get(identity)?.getTrackPublication(source);
+const elements = new Map();
+function element(track) {
+  if (!elements.has(track.sid)) {
+    const made = track.attach();
+    made.muted = true;
+    made.play?.().catch(() => {});
+    document.body.append(made);
+    elements.set(track.sid, made);
+  }
+  return elements.get(track.sid);
+}
+
+const calls = {
+  async connect({ url, token, options = {}, connectOptions = {} }) {
+    room = new Room({ adaptiveStream: false, dynacast: false, ...options });
+    watch();
+    const start = performance.now();
+    await room.connect(url, token, connectOptions);
+    return { milliseconds: performance.now() - start, sid: room.localParticipant.sid };
+  },
+
+  async publishBars({ width = 640, height = 360, fps = 15, ...options }) {
+    const canvas = Object.assign(document.createElement('canvas'), { width, height });
+    const context = canvas.getContext('2d');
+    let count = 0;
+    const draw = () => {
+      BARS.forEach(([red, green, blue], bar) => {
+        context.fillStyle = `rgb(${red} ${green} ${blue})`;
+        context.fillRect(Math.floor((bar * width) / 7), 0, Math.ceil(width / 7), height);
+      });
+      // Something that moves, so that each frame is a new one, where no bar is measured.
+      context.fillStyle = 'white';
+      context.fillRect((count++ * 8) % width, height - 12, 24, 12);
+    };
+    draw();
+    setInterval(draw, 1000 / fps);
+    const track = canvas.captureStream(fps).getVideoTracks()[0];
+    const published = await room.localParticipant.publishTrack(track, { source: Track.Source.Camera, name: 'bars', ...options });
+    return published.trackSid;
+  },
+
+  async publishTone({ hertz = 440, ...options }) {
+    const context = new AudioContext({ sampleRate: 48000 });
+    await context.resume();
+    const tone = new OscillatorNode(context, { frequency: hertz });
+    const volume = new GainNode(context, { gain: 0.5 });
+    const destination = new MediaStreamAudioDestinationNode(context);
+    tone.connect(volume).connect(destination);
+    tone.start();
+    const track = destination.stream.getAudioTracks()[0];
+    const published = await room.localParticipant.publishTrack(track, { source: Track.Source.Microphone, dtx: false, ...options });
+    return published.trackSid;
+  },
+
+  /** The colours of the seven bars as they arrive, and the picture's size. */
+  async seen({ identity, atLeast = 2, milliseconds = 20000 }) {
+    const track = await until(`a video track of ${identity}`, () => publication(identity, Track.Source.Camera)?.track, milliseconds);
+    const video = element(track);
+    const frames = () => video.getVideoPlaybackQuality?.().totalVideoFrames ?? video.mozPaintedFrames ?? 0;
+    const first = frames();
+    await until(`pictures of ${identity}`, () => video.videoWidth > 0 && frames() >= first + atLeast, milliseconds);
+    const canvas = Object.assign(document.createElement('canvas'), { width: video.videoWidth, height: video.videoHeight });
+    const context = canvas.getContext('2d', { willReadFrequently: true });
+    context.drawImage(video, 0, 0);
+    const bars = BARS.map((_, bar) => {
+      const [left, top] = [Math.floor(((bar + 0.3) * canvas.width) / 7), Math.floor(canvas.height * 0.3)];
+      const { data } = context.getImageData(left, top, Math.max(1, Math.floor((canvas.width / 7) * 0.4)), Math.floor(canvas.height * 0.4));
+      const sum = [0, 0, 0];
+      for (let place = 0; place < data.length; place += 4) for (let colour = 0; colour < 3; colour++) sum[colour] += data[place + colour];
+      return sum.map((each) => Math.round(each / (data.length / 4)));
+    });
+    return { bars, width: canvas.width, height: canvas.height, frames: frames() };
+  },
+
+  /** Joins, and tells when the first picture of `identity` was decoded: milliseconds since the call to join. */
+  async joinAndSee({ identity, ...parameters }) {
+    const start = performance.now();
+    const joining = calls.connect(parameters);
+    const picture = new Promise((done) => {
+      const look = () => {
+        const track = publication(identity, Track.Source.Camera)?.track;
+        if (!track) return void setTimeout(look, 2);
+        const video = document.createElement('video');
+        video.muted = true;
+        video.requestVideoFrameCallback(() => done(performance.now() - start));
+        track.attach(video);
+        document.body.append(video);
+        elements.set(track.sid, video);
+      };
+      joining.then(look, done);
+    });
+    const joined = await joining;
+    return { joined: joined.milliseconds, seen: await picture };
+  },
+
+  /** How many pictures of `identity` have been shown so far. */
+  async frames({ identity }) {
+    const video = element(publication(identity, Track.Source.Camera).track);
+    return video.getVideoPlaybackQuality?.().totalVideoFrames ?? video.mozPaintedFrames ?? 0;
+  },
+
+  /** The strongest frequency that arrives from `identity`, and its level in dB. */
+  async heard({ identity, milliseconds = 20000 }) {
+    const track = await until(`an audio track of ${identity}`, () => publication(identity, Track.Source.Microphone)?.track, milliseconds);
+    element(track);
+    const context = new AudioContext();
+    await context.resume();
+    const analyser = new AnalyserNode(context, { fftSize: 8192, smoothingTimeConstant: 0 });
+    new MediaStreamAudioSourceNode(context, { mediaStream: new MediaStream([track.mediaStreamTrack]) }).connect(analyser);
+    const bins = new Float32Array(analyser.frequencyBinCount);
+    const measure = () => {
+      analyser.getFloatFrequencyData(bins);
+      const best = bins.reduce((at, level, bin) => (level > bins[at] ? bin : at), 1);
+      return { hertz: (best * context.sampleRate) / analyser.fftSize, decibel: bins[best] };
+    };
+    try {
+      let last;
+      return await until(`a tone of ${identity}`, () => ((last = measure()), last.decibel > -50 ? last : undefined), milliseconds);
+    } finally {
+      await context.close();
+    }
+  },
+
+  /** Whether silence arrives from `identity` now. */
+  async silent({ identity }) {
+    return publication(identity, Track.Source.Microphone)?.isMuted ?? true;
+  },
+
+  async setMuted({ source, muted }) {
+    const published = room.localParticipant.getTrackPublication(source);
+    await (muted ? published.mute() : published.unmute());
+  },
+
+  async setQuality({ identity, quality }) {
+    publication(identity, Track.Source.Camera).setVideoQuality(quality);
+  },
+
+  async setDimensions({ identity, width, height }) {
+    publication(identity, Track.Source.Camera).setVideoDimensions({ width, height });
+  },
+
+  async setSubscribed({ identity, subscribed }) {
+    publication(identity, Track.Source.Camera).setSubscribed(subscribed);
+  },
+
+  async setAttributes(attributes) {
+    await room.localParticipant.setAttributes(attributes);
+  },
+
+  async say({ text, reliable = true }) {
+    await room.localParticipant.publishData(new TextEncoder().encode(text), { reliable });
+  },
+
+  async data() {
+    return data;
+  },
+
+  async untilData({ from, text }) {
+    return until(`"${text}" of ${from}`, () => data.find((each) => each.from === from && each.text === text));
+  },
+
+  async untilEvent({ name, detail = '', after = 0, milliseconds = 20000 }) {
+    return until(`${name} ${detail}`, () => events.find((each) => each.at > after && each.name === name && String(each.detail).includes(detail)), milliseconds);
+  },
+
+  async events() {
+    return events;
+  },
+
+  async now() {
+    return performance.now();
+  },
+
+  async state() {
+    return {
+      state: room.state,
+      connected: room.state === ConnectionState.Connected,
+      participants: [...room.remoteParticipants.values()].map((each) => ({
+        identity: each.identity, sid: each.sid, attributes: each.attributes,
+        tracks: [...each.trackPublications.values()].map((track) => ({ sid: track.trackSid, source: track.source, muted: track.isMuted, mime: track.mimeType })),
+      })),
+    };
+  },
+
+  /** Cuts the signalling socket as a network would, without telling the library. */
+  async dropSocket() {
+    const at = performance.now();
+    await room.simulateScenario('signal-reconnect');
+    return at;
+  },
+
+  async simulate({ scenario }) {
+    const at = performance.now();
+    await room.simulateScenario(scenario);
+    return at;
+  },
+
+  /** What the transports and the streams came to. */
+  async stats() {
+    const out = { transports: [], inbound: [], outbound: [], pairs: [] };
+    for (const connection of connections) {
+      if (connection.connectionState === 'closed') continue;
+      const report = await connection.getStats();
+      const all = [...report.values()];
+      for (const each of all) {
+        const codec = report.get(each.codecId)?.mimeType;
+        if (each.type === 'transport') out.transports.push({ dtls: each.tlsVersion, cipher: each.dtlsCipher, srtp: each.srtpCipher, state: each.dtlsState });
+        if (each.type === 'inbound-rtp') out.inbound.push({ kind: each.kind, codec, width: each.frameWidth, height: each.frameHeight, decoded: each.framesDecoded, received: each.packetsReceived, lost: each.packetsLost });
+        if (each.type === 'outbound-rtp') out.outbound.push({ kind: each.kind, codec, rid: each.rid, width: each.frameWidth, sent: each.packetsSent, mode: each.scalabilityMode, retransmitted: each.retransmittedPacketsSent, target: each.targetBitrate });
+        if (each.type === 'candidate-pair' && each.nominated && each.state === 'succeeded') out.pairs.push({ protocol: report.get(each.localCandidateId)?.protocol, remote: report.get(each.remoteCandidateId)?.address, tcp: report.get(each.localCandidateId)?.tcpType, rtt: each.currentRoundTripTime });
+      }
+    }
+    return out;
+  },
+
+  async leave() {
+    await room?.disconnect();
+  },
+};
+
+window.ask = async (name, parameters = {}) => {
+  try {
+    return { ok: await calls[name](parameters) };
+  } catch (error) {
+    return { error: `${name}: ${error?.message ?? error}`, events: events.slice(-20) };
+  }
+};
+window.ready = true;

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: EUPL-1.2
+// A stage for one suite: a server, the test page, and callers that are closed at the end.
+import { randomBytes } from 'node:crypto';
+import { closeBrowsers, open, servePage } from './browsers.mjs';
+import { start } from './children.mjs';
+import { Server, token } from './server.mjs';
+
+/** Small pictures, few of them: two cores carry encoders and decoders of four clients and a development build. */
+export const SMALL = { width: 320, height: 180, fps: 10 };
+export const HERTZ = 440;
+
+export class Stage {
+  static async open(...flags) {
+    const stage = new Stage();
+    stage.callers = [];
+    stage.server = await Server.start(...flags);
+    stage.page = await servePage();
+    return stage;
+  }
+
+  /** A room name that no other test uses. */
+  room() {
+    return `room-${randomBytes(6).toString('hex')}`;
+  }
+
+  /** Starts a client of `kind` and lets it join. */
+  async join(kind, room, identity, options = {}, grants = {}) {
+    const caller = ['chromium', 'firefox'].includes(kind) ? await open(kind, this.page.url) : start(kind);
+    this.callers.push(caller);
+    await this.connect(caller, room, identity, options, grants);
+    return caller;
+  }
+
+  async connect(caller, room, identity, options = {}, grants = {}) {
+    caller.identity = identity;
+    caller.joined = await caller.ask('connect', { url: this.server.ws, token: token(room, identity, grants), ...options });
+  }
+
+  /** Ends the callers of one test. */
+  async clear() {
+    for (const caller of this.callers.splice(0)) {
+      await Promise.race([caller.ask('leave').catch(() => {}), new Promise((done) => setTimeout(done, 3000))]);
+      await caller.close();
+    }
+  }
+
+  async close() {
+    await this.clear();
+    await closeBrowsers();
+    this.page.close();
+    await this.server.stop();
+  }
+}

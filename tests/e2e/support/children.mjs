@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: EUPL-1.2
+// SDKs that run in a process of their own: requests and answers are lines of JSON.
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+
+const here = (path) => new URL(`../${path}`, import.meta.url).pathname;
+const PROGRAMS = {
+  python: () => [process.env.PARVIS_PYTHON ?? 'python3', [here('clients/client.py')]],
+  'rtc-node': () => [process.execPath, [here('clients/client.mjs')]],
+};
+
+/** Starts the SDK `kind` and gives its caller. */
+export function start(kind) {
+  const [program, flags] = PROGRAMS[kind]();
+  const child = spawn(program, flags, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, RUST_LOG: 'error' } });
+  const waiting = new Map();
+  const said = [];
+  let last = 0;
+  createInterface({ input: child.stderr }).on('line', (line) => said.push(line));
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    if (!line.startsWith('{')) return void said.push(line);
+    const { id, ok, error } = JSON.parse(line);
+    const [done, failed] = waiting.get(id) ?? [];
+    waiting.delete(id);
+    if (error !== undefined) failed?.(new Error(`${kind}: ${error}\n${said.slice(-20).join('\n')}`));
+    else done?.(ok);
+  });
+  const exited = new Promise((done) => child.once('exit', done));
+  exited.then((code) => {
+    for (const [, failed] of waiting.values()) failed(new Error(`${kind} ended with ${code}\n${said.slice(-20).join('\n')}`));
+  });
+  return {
+    kind,
+    ask(name, parameters = {}) {
+      return new Promise((done, failed) => {
+        waiting.set(++last, [done, failed]);
+        child.stdin.write(`${JSON.stringify({ id: last, name, parameters })}\n`);
+      });
+    },
+    async close() {
+      child.kill('SIGKILL');
+      await exited;
+    },
+  };
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: EUPL-1.2
+// A server of our own for each suite, on ports that the system chooses, and tokens for it.
+import { spawn } from 'node:child_process';
+import { createHmac } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+const BINARY = process.env.PARVIS_SERVER;
+const KEY = 'devkey';
+const SECRET = 'secret';
+
+/** A running server. */
+export class Server {
+  /** Starts `parvis serve --dev` and waits until it serves. */
+  static async start(...flags) {
+    if (!BINARY) throw new Error('PARVIS_SERVER is not set: run these tests by `cargo xtask e2e`');
+    const server = new Server();
+    server.data = mkdtempSync(join(tmpdir(), 'parvis-e2e-'));
+    const ports = ['--http', '127.0.0.1:0', '--media-ports', '0', '--tcp-port', '0', '--data', server.data];
+    server.process = spawn(BINARY, ['serve', '--dev', ...ports, ...flags], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, RUST_LOG: process.env.RUST_LOG ?? 'info' },
+    });
+    server.log = [];
+    createInterface({ input: server.process.stderr }).on('line', (line) => server.log.push(line));
+    server.exited = new Promise((done) => server.process.once('exit', (code, signal) => done({ code, signal })));
+    server.url = await new Promise((done, failed) => {
+      createInterface({ input: server.process.stdout }).on('line', (line) => {
+        const ready = /^ready (http:\S+)/.exec(line);
+        if (ready) done(ready[1].replace(/\/$/, ''));
+      });
+      server.exited.then(({ code }) => failed(new Error(`the server ended with ${code}:\n${server.log.join('\n')}`)));
+    });
+    return server;
+  }
+
+  /** Where SDKs connect. */
+  get ws() {
+    return this.url.replace(/^http/, 'ws');
+  }
+
+  /** Sends a signal. */
+  signal(name) {
+    this.process.kill(name);
+  }
+
+  /** Ends the server, by force if it doesn't go. */
+  async stop() {
+    this.process.kill('SIGKILL');
+    await this.exited;
+    rmSync(this.data, { recursive: true, force: true });
+  }
+}
+
+/** A token as an application would make it. */
+export function token(room, identity, grants = {}) {
+  const now = Math.floor(Date.now() / 1000);
+  const claims = {
+    iss: KEY,
+    sub: identity,
+    name: identity,
+    nbf: now - 5,
+    exp: now + 3600,
+    video: { roomJoin: true, room, canPublish: true, canSubscribe: true, canPublishData: true, ...grants },
+  };
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const signed = `${part({ alg: 'HS256', typ: 'JWT' })}.${part(claims)}`;
+  return `${signed}.${createHmac('sha256', SECRET).update(signed).digest('base64url')}`;
+}

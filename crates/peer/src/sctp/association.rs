@@ -91,10 +91,19 @@ impl Association {
     /// Starts an association; the seed decides its tag, its first TSN and its cookies.
     pub fn new(config: SctpConfig, seed: [u8; 32], now: Instant) -> Self {
         let mut rng = ChaCha20Rng::from_seed(seed);
-        let local_tag = rng.next_u32().max(1);
-        let local_tsn = rng.next_u32();
+        let (local_tag, local_tsn) = (rng.next_u32().max(1), rng.next_u32());
         let mut cookie_mark = [0; 16];
         rng.fill_bytes(&mut cookie_mark);
+        Association::with_identity(config, local_tag, local_tsn, cookie_mark, now)
+    }
+
+    pub(super) fn with_identity(
+        config: SctpConfig,
+        local_tag: u32,
+        local_tsn: u32,
+        cookie_mark: [u8; 16],
+        now: Instant,
+    ) -> Self {
         let mut association = Association {
             config,
             state: State::Idle,
@@ -474,7 +483,7 @@ impl Association {
     }
 
     fn note_data_packet(&mut self, now: Instant) {
-        self.sack.packets += 1;
+        self.sack.packets = self.sack.packets.saturating_add(1);
         if self.sack.packets >= PACKETS_PER_SACK {
             self.sack.at_once = true;
         }

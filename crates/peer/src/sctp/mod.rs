@@ -26,6 +26,8 @@ mod dcep;
 mod receive;
 mod reset;
 mod send;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use association::Association;

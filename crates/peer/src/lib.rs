@@ -9,7 +9,7 @@ pub mod sdp;
 mod types;
 
 pub use ice::{CandidateError, stun_local_ufrag};
-pub use peer::{NegotiationError, OpenError, Peer, PeerConfig, PeerLimits, PeerStats};
+pub use peer::{NegotiationError, Peer, PeerConfig, PeerLimits, PeerStats};
 
 pub use types::{
     ChannelId, ChannelSpec, DropReason, FailReason, LocalCandidate, Path, PeerEvent, Protocol, Received,

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{LocalCandidate, sdp::SessionConfig};
+use crate::{LocalCandidate, sctp::SctpLimits, sdp::SessionConfig};
 
 /// Settings of a [`crate::Peer`].
 #[derive(Debug, Clone)]
@@ -14,7 +14,9 @@ pub struct PeerConfig {
     pub dtls: Arc<dyn parvis_dtls::Factory>,
     /// Codecs, header extensions and bounds of session descriptions.
     pub sdp: Arc<SessionConfig>,
-    /// The bounds.
+    /// Bounds of data channels.
+    pub sctp: SctpLimits,
+    /// All other bounds.
     pub limits: PeerLimits,
 }
 
@@ -35,8 +37,6 @@ pub struct PeerLimits {
     /// DTLS bytes kept while the answer to our offer is still under way: a browser's first flight is two datagrams,
     /// 1,500 bytes in all, and is repeated every 50 to 100 ms at first.
     pub early_dtls_bytes: usize,
-    /// Bytes of the largest data channel message that we take, as we say it in `a=max-message-size`.
-    pub max_message_bytes: u32,
 }
 
 impl Default for PeerLimits {
@@ -48,7 +48,6 @@ impl Default for PeerLimits {
             connect: Duration::from_secs(30),
             reconnect: Duration::from_secs(60),
             early_dtls_bytes: 8 * 1024,
-            max_message_bytes: 64 * 1024,
         }
     }
 }

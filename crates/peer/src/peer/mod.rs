@@ -19,7 +19,6 @@ use rand_chacha::{
     rand_core::{Rng, SeedableRng},
 };
 
-pub use channels::OpenError;
 pub use config::{PeerConfig, PeerLimits};
 pub use negotiation::NegotiationError;
 pub use stats::PeerStats;
@@ -27,6 +26,7 @@ pub use stats::PeerStats;
 use crate::{
     CandidateError, Path, PeerEvent, TransportReport,
     ice::{Agent, Settings, check_candidate},
+    sctp::{Association, SctpStats},
     sdp::{MediaSection, OpusPreference, RemoteTransport, SenderId, SenderSpec, Session, SignalingState},
 };
 
@@ -44,6 +44,7 @@ pub struct Peer {
     dtls: Option<Box<dyn Endpoint>>,
     /// DTLS that came from a valid path before the answer to our offer did.
     early_dtls: Vec<Vec<u8>>,
+    sctp: Option<Association>,
     keys: Option<Keys>,
     report: Option<TransportReport>,
     phase: Phase,
@@ -88,6 +89,7 @@ impl Peer {
             remote_candidates: 0,
             dtls: None,
             early_dtls: Vec::new(),
+            sctp: None,
             keys: None,
             report: None,
             phase: Phase::Connecting,
@@ -181,6 +183,11 @@ impl Peer {
             paths_evicted: ice.paths_evicted,
             ..self.stats
         }
+    }
+
+    /// What SCTP counted, once there is an association.
+    pub fn sctp_stats(&self) -> Option<SctpStats> {
+        self.sctp.as_ref().map(Association::stats)
     }
 
     /// The next thing to know. Empty it after each call that takes a time.

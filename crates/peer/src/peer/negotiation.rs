@@ -115,6 +115,7 @@ impl Peer {
         }
         self.remote_candidates = 0;
         self.remote = Some(remote);
+        self.tell_max_message_size();
         self.remote_is_known(now);
     }
 
@@ -126,7 +127,7 @@ impl Peer {
             fingerprint: self.config.dtls.fingerprint_sha256(),
             candidates: self.config.local_candidates.to_vec(),
             sctp_port: SCTP_PORT,
-            max_message_size: self.config.limits.max_message_bytes,
+            max_message_size: u32::try_from(self.config.sctp.message_bytes).unwrap_or(u32::MAX),
         }
     }
 }

@@ -9,7 +9,7 @@ use rand_chacha::rand_core::Rng;
 
 use super::{Keys, Peer, Phase};
 use crate::{
-    DropReason, FailReason, Path, PeerEvent, Received, TransportReport, ice::AgentEvent, sdp::DtlsRole,
+    DropReason, FailReason, Path, PeerEvent, Received, TransportReport, ice::AgentEvent, sctp::Association, sdp::DtlsRole,
 };
 
 impl Peer {
@@ -43,6 +43,7 @@ impl Peer {
             let result = dtls.handle_timeout(now);
             self.take_dtls_output(now, result);
         }
+        self.handle_sctp_timeout(now);
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             self.fail(FailReason::Timeout);
         }
@@ -54,7 +55,8 @@ impl Peer {
             return None;
         }
         let dtls = self.dtls.as_ref().and_then(|dtls| dtls.poll_timeout());
-        [self.ice.poll_timeout(), dtls, self.deadline].into_iter().flatten().min()
+        let sctp = self.sctp.as_ref().filter(|_| self.keys.is_some()).and_then(Association::poll_timeout);
+        [self.ice.poll_timeout(), dtls, sctp, self.deadline].into_iter().flatten().min()
     }
 
     /// The connection that carried `path` is closed (TCP).
@@ -199,7 +201,10 @@ impl Peer {
         self.send_dtls();
         while let Some(event) = self.dtls.as_mut().and_then(|dtls| dtls.poll_event()) {
             match event {
-                Event::Connected(connected) => self.take_keys(&connected),
+                Event::Connected(connected) => {
+                    self.take_keys(&connected);
+                    self.start_sctp(now);
+                }
                 Event::Data(packet) => self.handle_sctp(now, &packet),
                 Event::Closed => self.fail(FailReason::Closed),
             }
@@ -242,7 +247,7 @@ impl Peer {
         self.events.push_back(PeerEvent::Connected(Box::new(report)));
     }
 
-    fn fail(&mut self, reason: FailReason) {
+    pub(super) fn fail(&mut self, reason: FailReason) {
         if self.phase != Phase::Ended {
             self.end();
             self.events.push_back(PeerEvent::Failed(reason));
@@ -253,6 +258,7 @@ impl Peer {
         self.phase = Phase::Ended;
         self.keys = None;
         self.dtls = None;
+        self.sctp = None;
         self.deadline = None;
         self.early_dtls.clear();
     }

@@ -85,8 +85,7 @@ impl Peer {
     /// The association, from its first use on. Before the answer to our offer is there we take ourselves for the DTLS
     /// server, as every browser will have it; the role decides which stream ids are ours (RFC 8832 section 6).
     fn association(&mut self, now: Instant) -> &mut Association {
-        let dtls_client =
-            self.remote.as_ref().is_some_and(|remote| remote.dtls_role == DtlsRole::Client);
+        let dtls_client = self.remote.as_ref().is_some_and(|remote| remote.dtls_role == DtlsRole::Client);
         let association = self.sctp.get_or_insert_with(|| {
             let mut seed = [0; 32];
             self.random.fill_bytes(&mut seed);

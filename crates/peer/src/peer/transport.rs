@@ -9,7 +9,8 @@ use rand_chacha::rand_core::Rng;
 
 use super::{Keys, Peer, Phase};
 use crate::{
-    DropReason, FailReason, Path, PeerEvent, Received, TransportReport, ice::AgentEvent, sctp::Association, sdp::DtlsRole,
+    DropReason, FailReason, Path, PeerEvent, Received, TransportReport, ice::AgentEvent, sctp::Association,
+    sdp::DtlsRole,
 };
 
 impl Peer {

@@ -20,7 +20,7 @@ pub enum Event {
         /// Which of our tracks is in which media section.
         mids: Vec<(Mid, SubscriptionId)>,
     },
-    /// Ask the client to offer so many receiving sections in all ([`crate::PeerRole::Single`]).
+    /// Ask the client to offer so many more receiving sections, and to offer anew even when none is missing ([`crate::PeerRole::Single`]).
     MediaSectionsRequired {
         /// Whom.
         peer: PeerId,

@@ -3,6 +3,7 @@
 
 mod command;
 mod event;
+mod forwarder;
 mod id;
 pub mod media;
 mod outbox;
@@ -12,5 +13,6 @@ pub use command::{
     TrackSpec,
 };
 pub use event::{Event, QualityReport};
+pub use forwarder::{Forwarder, ForwarderConfig, ForwarderStats};
 pub use id::{PeerId, RoomId, SubscriptionId, TrackId};
 pub use outbox::{MAX_DATAGRAM_BYTES, Outbox};

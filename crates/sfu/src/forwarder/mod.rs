@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! The forwarder: peers and rooms behind one set of sockets, as a state machine.
+//!
+//! Commands and datagrams go in; datagrams ([`Outbox`]), events and the next deadline come out. How its files
+//! work together: `demux` finds the peer of a datagram, `room` holds what one room has, `negotiate` turns
+//! descriptions into sections, senders and bound tracks, `data` keeps the data channels, `wire` encrypts what
+//! the media engine writes, `timers` knows whose deadline is next.
+
+mod data;
+mod demux;
+mod negotiate;
+mod room;
+mod timers;
+mod wire;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use parvis_peer::{DropReason, Path, Peer, PeerConfig, Received};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha20Rng;
+use rustc_hash::FxHashMap;
+
+use crate::media::{MediaConfig, RoomMedia};
+use crate::{Command, Event, Outbox, PeerId, PeerRole, RoomId, SubscriptionId, TrackId};
+use demux::Demux;
+use room::{Entry, Room};
+use timers::{Owner, Timers};
+use wire::Wire;
+
+/// What a forwarder is made with.
+#[derive(Debug, Clone)]
+pub struct ForwarderConfig {
+    /// For each peer connection.
+    pub peer: Arc<PeerConfig>,
+    /// For each room's media.
+    pub media: Arc<MediaConfig>,
+    /// Most peer connections held at once. At 200 KiB each with their buffers, the default's 4,096 are 800 MiB.
+    pub max_peers: usize,
+    /// Most tracks that one peer publishes.
+    pub max_tracks_per_peer: usize,
+    /// Most tracks that one peer receives: each is a media section in its SDP.
+    pub max_subscriptions_per_peer: usize,
+}
+
+impl ForwarderConfig {
+    /// The defaults, over these peers and this media.
+    pub fn new(peer: Arc<PeerConfig>, media: Arc<MediaConfig>) -> ForwarderConfig {
+        ForwarderConfig {
+            peer,
+            media,
+            max_peers: 4096,
+            max_tracks_per_peer: 32,
+            max_subscriptions_per_peer: 250,
+        }
+    }
+}
+
+/// What a forwarder counts. All figures only grow.
+#[derive(Debug, Clone, Default)]
+pub struct ForwarderStats {
+    /// Datagrams that came in.
+    pub datagrams_in: u64,
+    /// RTP packets that were authentic.
+    pub rtp_in: u64,
+    /// RTP packets sent.
+    pub rtp_out: u64,
+    /// RTCP packets that were authentic.
+    pub rtcp_in: u64,
+    /// RTCP packets sent.
+    pub rtcp_out: u64,
+    /// Datagrams from nobody that we know: no validated path, no STUN for a peer of ours.
+    pub strangers: u64,
+    /// Datagrams that a peer refused, by reason.
+    pub dropped: BTreeMap<DropReason, u64>,
+    /// Packets for a peer without path or keys.
+    pub unsendable: u64,
+    /// Commands for something that is gone, or beyond a limit.
+    pub refused_commands: u64,
+    /// Data messages dropped for a full or missing channel.
+    pub data_dropped: u64,
+    /// Peers that are there now, and rooms.
+    pub peers: u64,
+    /// Rooms that are there now.
+    pub rooms: u64,
+}
+
+/// See the module's page.
+pub struct Forwarder {
+    config: ForwarderConfig,
+    random: ChaCha20Rng,
+    rooms: FxHashMap<RoomId, Room>,
+    peers: FxHashMap<PeerId, RoomId>,
+    tracks: FxHashMap<TrackId, RoomId>,
+    subscriptions: FxHashMap<SubscriptionId, (RoomId, PeerId)>,
+    demux: Demux,
+    timers: Timers,
+    events: VecDeque<(RoomId, Event)>,
+    stats: ForwarderStats,
+}
+
+impl Forwarder {
+    /// An empty forwarder. All its randomness comes from `seed`, which must be secret outside of tests.
+    pub fn new(config: ForwarderConfig, seed: [u8; 32]) -> Forwarder {
+        Forwarder {
+            config,
+            random: ChaCha20Rng::from_seed(seed),
+            rooms: FxHashMap::default(),
+            peers: FxHashMap::default(),
+            tracks: FxHashMap::default(),
+            subscriptions: FxHashMap::default(),
+            demux: Demux::default(),
+            timers: Timers::default(),
+            events: VecDeque::new(),
+            stats: ForwarderStats::default(),
+        }
+    }
+
+    /// Does what the control side asks.
+    pub fn handle_command(&mut self, now: Instant, command: Command, outbox: &mut Outbox) {
+        let known = match command {
+            Command::CreatePeer { room, peer, role } => self.create_peer(now, room, peer, role, outbox),
+            Command::ClosePeer { peer } => self.close_peer(now, peer),
+            Command::RemoteDescription { peer, description } => {
+                self.with_peer(now, peer, outbox, |context| context.remote_description(description))
+            }
+            Command::RestartIce { peer } => {
+                self.with_peer(now, peer, outbox, |context| context.restart_ice())
+            }
+            Command::RemoteCandidate { peer, candidate } => {
+                self.with_peer(now, peer, outbox, |context| context.remote_candidate(&candidate))
+            }
+            Command::Publish { peer, track, spec } => {
+                let limit = self.config.max_tracks_per_peer;
+                let room = self.peers.get(&peer).copied();
+                let published =
+                    self.with_peer(now, peer, outbox, |context| context.publish(track, &spec, limit));
+                if let (true, Some(room)) = (published, room) {
+                    self.tracks.insert(track, room);
+                }
+                published
+            }
+            Command::Unpublish { track } => self.unpublish(now, track),
+            Command::SetMuted { track, muted } => self.with_room_of_track(track, |room| {
+                room.media.set_muted(now, track, muted);
+            }),
+            Command::Subscribe { subscription, peer, track, stream_id, track_label } => {
+                let wish = room::Wish { track, stream_id, track_label };
+                self.subscribe(now, subscription, peer, wish, outbox)
+            }
+            Command::Unsubscribe { subscription } => self.unsubscribe(now, subscription, outbox),
+            Command::ConfigureSubscription { subscription, settings } => {
+                let peer = self.subscriptions.get(&subscription).map(|(_, peer)| *peer);
+                peer.is_some_and(|peer| {
+                    self.with_peer(now, peer, outbox, |context| context.configure(subscription, settings))
+                })
+            }
+            Command::SendData { peer, channel, payload } => {
+                self.with_peer(now, peer, outbox, |context| context.send_data(channel, payload))
+            }
+        };
+        if !known {
+            self.stats.refused_commands += 1;
+        }
+    }
+
+    /// Takes one datagram (or one deframed packet) from the network. It is decrypted in place.
+    pub fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8], outbox: &mut Outbox) {
+        self.stats.datagrams_in += 1;
+        let Some(id) = self.demux.peer_of(path, datagram) else {
+            self.stats.strangers += 1;
+            return;
+        };
+        let Some(room_id) = self.peers.get(&id).copied() else { return };
+        let Some(room) = self.rooms.get_mut(&room_id) else { return };
+        let Some(entry) = room.entries.get_mut(&id) else { return };
+        let received = entry.peer.handle_datagram(now, path, datagram);
+        match received {
+            Received::Rtp { len } => {
+                self.stats.rtp_in += 1;
+                let mut wire = Wire { entries: &mut room.entries, outbox, stats: &mut self.stats };
+                room.media.handle_rtp(now, id, &datagram[..len], &mut wire);
+                self.settle_media(room_id);
+            }
+            Received::Rtcp { len } => {
+                self.stats.rtcp_in += 1;
+                let mut wire = Wire { entries: &mut room.entries, outbox, stats: &mut self.stats };
+                room.media.handle_rtcp(now, id, &datagram[..len], &mut wire);
+                self.settle_media(room_id);
+            }
+            Received::Handled => self.settle_peer(now, id, outbox),
+            Received::Dropped(reason) => {
+                *self.stats.dropped.entry(reason).or_default() += 1;
+                if reason == DropReason::Limit && entry.may_report_limit(now) {
+                    self.events.push_back((room_id, Event::LimitHit { peer: id, reason }));
+                }
+                self.settle_peer(now, id, outbox);
+            }
+        }
+    }
+
+    /// A TCP connection is gone.
+    pub fn path_closed(&mut self, now: Instant, path: Path, outbox: &mut Outbox) {
+        let Some(id) = self.demux.forget(path) else { return };
+        if let Some(entry) = self.entry(id) {
+            entry.peer.path_closed(now, path);
+            self.settle_peer(now, id, outbox);
+        }
+    }
+
+    /// Lets everyone act whose deadline has come.
+    pub fn handle_timeout(&mut self, now: Instant, outbox: &mut Outbox) {
+        while let Some(owner) = self.timers.due(now) {
+            match owner {
+                Owner::Peer(id) => {
+                    if let Some(entry) = self.entry(id) {
+                        entry.peer.handle_timeout(now);
+                        if entry.offer_wanted {
+                            self.with_peer(now, id, outbox, |context| {
+                                context.offer_if_wanted();
+                                true
+                            });
+                        }
+                        self.settle_peer(now, id, outbox);
+                    }
+                }
+                Owner::Room(id) => {
+                    if let Some(room) = self.rooms.get_mut(&id) {
+                        let mut wire = Wire { entries: &mut room.entries, outbox, stats: &mut self.stats };
+                        room.media.handle_timeout(now, &mut wire);
+                        self.settle_media(id);
+                    }
+                }
+            }
+        }
+    }
+
+    /// When [`Forwarder::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// What happened, oldest first, and in which room.
+    pub fn poll_event(&mut self) -> Option<(RoomId, Event)> {
+        self.events.pop_front()
+    }
+
+    /// What was counted so far.
+    pub fn stats(&self) -> &ForwarderStats {
+        &self.stats
+    }
+
+    fn entry(&mut self, id: PeerId) -> Option<&mut Entry> {
+        self.rooms.get_mut(self.peers.get(&id)?)?.entries.get_mut(&id)
+    }
+
+    fn create_peer(
+        &mut self,
+        now: Instant,
+        room_id: RoomId,
+        id: PeerId,
+        role: PeerRole,
+        outbox: &mut Outbox,
+    ) -> bool {
+        if self.peers.contains_key(&id) || self.peers.len() >= self.config.max_peers {
+            return false;
+        }
+        let peer = Peer::new(self.config.peer.clone(), self.random.random(), now);
+        let (media, seed) = (&self.config.media, self.random.random());
+        let room =
+            self.rooms.entry(room_id).or_insert_with(|| Room::new(RoomMedia::new(media.clone(), seed, now)));
+        let mut entry = Entry::new(peer, role);
+        if role == PeerRole::Subscriber {
+            entry.open_channels(now);
+        }
+        room.entries.insert(id, entry);
+        room.media.add_peer(now, id);
+        self.peers.insert(id, room_id);
+        self.stats.peers = self.peers.len() as u64;
+        self.stats.rooms = self.rooms.len() as u64;
+        self.settle_peer(now, id, outbox);
+        true
+    }
+
+    fn close_peer(&mut self, now: Instant, id: PeerId) -> bool {
+        let Some(room_id) = self.peers.remove(&id) else { return false };
+        self.timers.remove(Owner::Peer(id));
+        if let Some(room) = self.rooms.get_mut(&room_id) {
+            room.media.remove_peer(now, id);
+            if let Some(mut entry) = room.entries.remove(&id) {
+                entry.leave(id, &mut self.demux);
+                for track in entry.tracks.keys() {
+                    self.tracks.remove(track);
+                    for subscription in room.drop_senders(now, *track, &mut self.timers) {
+                        self.subscriptions.remove(&subscription);
+                    }
+                }
+                for subscription in entry.subscriptions.keys() {
+                    self.subscriptions.remove(subscription);
+                }
+            }
+            if room.entries.is_empty() {
+                self.rooms.remove(&room_id);
+                self.timers.remove(Owner::Room(room_id));
+            } else {
+                self.settle_media(room_id);
+            }
+        }
+        self.stats.peers = self.peers.len() as u64;
+        self.stats.rooms = self.rooms.len() as u64;
+        true
+    }
+
+    fn unpublish(&mut self, now: Instant, track: TrackId) -> bool {
+        let Some(room_id) = self.tracks.remove(&track) else { return false };
+        let Some(room) = self.rooms.get_mut(&room_id) else { return false };
+        for entry in room.entries.values_mut() {
+            entry.tracks.remove(&track);
+        }
+        room.media.unpublish(now, track);
+        for subscription in room.drop_senders(now, track, &mut self.timers) {
+            self.subscriptions.remove(&subscription);
+        }
+        self.settle_media(room_id);
+        true
+    }
+
+    fn subscribe(
+        &mut self,
+        now: Instant,
+        id: SubscriptionId,
+        peer: PeerId,
+        wish: room::Wish,
+        outbox: &mut Outbox,
+    ) -> bool {
+        let room_id = self.peers.get(&peer).copied();
+        // A room's media never leaves it: both ends must be of one room.
+        if room_id.is_none()
+            || room_id != self.tracks.get(&wish.track).copied()
+            || self.subscriptions.contains_key(&id)
+        {
+            return false;
+        }
+        let limit = self.config.max_subscriptions_per_peer;
+        let streams = (self.random.random(), self.random.random());
+        let taken = self.with_peer(now, peer, outbox, |context| context.subscribe(id, wish, streams, limit));
+        if let (true, Some(room_id)) = (taken, room_id) {
+            self.subscriptions.insert(id, (room_id, peer));
+        }
+        taken
+    }
+
+    fn unsubscribe(&mut self, now: Instant, id: SubscriptionId, outbox: &mut Outbox) -> bool {
+        let Some((_, peer)) = self.subscriptions.remove(&id) else { return false };
+        self.with_peer(now, peer, outbox, |context| context.unsubscribe(id))
+    }
+
+    fn with_room_of_track(&mut self, track: TrackId, act: impl FnOnce(&mut Room)) -> bool {
+        let room = self.tracks.get(&track).and_then(|room| self.rooms.get_mut(room));
+        room.map(act).is_some()
+    }
+
+    /// Lets `act` work on one peer in its room, then passes on what came of it.
+    fn with_peer(
+        &mut self,
+        now: Instant,
+        id: PeerId,
+        outbox: &mut Outbox,
+        act: impl FnOnce(&mut room::Context<'_>) -> bool,
+    ) -> bool {
+        let Some(room_id) = self.peers.get(&id).copied() else { return false };
+        let Some(room) = self.rooms.get_mut(&room_id) else { return false };
+        let known = act(&mut room::Context {
+            now,
+            id,
+            room_id,
+            room,
+            timers: &mut self.timers,
+            events: &mut self.events,
+            stats: &mut self.stats,
+        });
+        self.settle_peer(now, id, outbox);
+        self.settle_media(room_id);
+        known
+    }
+
+    /// Passes on what a peer has to say, and renews its deadline.
+    fn settle_peer(&mut self, now: Instant, id: PeerId, outbox: &mut Outbox) {
+        let Some(room_id) = self.peers.get(&id).copied() else { return };
+        let Some(room) = self.rooms.get_mut(&room_id) else { return };
+        let mut context = room::Context {
+            now,
+            id,
+            room_id,
+            room,
+            timers: &mut self.timers,
+            events: &mut self.events,
+            stats: &mut self.stats,
+        };
+        let failed = context.settle(&mut self.demux, outbox);
+        if failed {
+            self.close_peer(now, id);
+        } else {
+            self.settle_media(room_id);
+        }
+    }
+
+    /// Passes on what a room's media has to say, and renews its deadline.
+    fn settle_media(&mut self, id: RoomId) {
+        let Some(room) = self.rooms.get_mut(&id) else { return };
+        room.drain_media(id, &mut self.events);
+        self.timers.set(Owner::Room(id), room.media.poll_timeout());
+    }
+}

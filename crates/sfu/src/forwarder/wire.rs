@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! The door by which the media engine's packets leave: encrypted for their peer, laid into the outbox.
+
+use rustc_hash::FxHashMap;
+
+use super::ForwarderStats;
+use super::room::Entry;
+use crate::media::Egress;
+use crate::{Outbox, PeerId};
+
+/// The most that SRTP adds to an RTP packet: the 16-byte tag of AES-GCM (RFC 7714 section 8).
+const RTP_OVERHEAD_BYTES: usize = 16;
+/// The most that SRTCP adds: a tag and the 4 bytes of its index.
+const RTCP_OVERHEAD_BYTES: usize = 16 + 4;
+
+pub(super) struct Wire<'a> {
+    pub(super) entries: &'a mut FxHashMap<PeerId, Entry>,
+    pub(super) outbox: &'a mut Outbox,
+    pub(super) stats: &'a mut ForwarderStats,
+}
+
+impl Egress for Wire<'_> {
+    fn rtp(&mut self, peer: PeerId, room: usize, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> bool {
+        let Some(entry) = self.entries.get_mut(&peer) else { return false };
+        let Some(path) = entry.peer.send_path().filter(|_| entry.peer.is_connected()) else {
+            self.stats.unsendable += 1;
+            return false;
+        };
+        let sent = self.outbox.push_with(path, room + RTP_OVERHEAD_BYTES, |buffer| {
+            let len = write(&mut buffer[..room]).filter(|len| *len <= room)?;
+            entry.peer.protect_rtp(buffer, len)
+        });
+        self.stats.rtp_out += u64::from(sent);
+        sent
+    }
+
+    fn rtcp(&mut self, peer: PeerId, compound: &[u8]) {
+        let Some(entry) = self.entries.get_mut(&peer) else { return };
+        let Some(path) = entry.peer.send_path().filter(|_| entry.peer.is_connected()) else {
+            self.stats.unsendable += 1;
+            return;
+        };
+        let sent = self.outbox.push_with(path, compound.len() + RTCP_OVERHEAD_BYTES, |buffer| {
+            buffer[..compound.len()].copy_from_slice(compound);
+            entry.peer.protect_rtcp(buffer, compound.len())
+        });
+        self.stats.rtcp_out += u64::from(sent);
+    }
+}

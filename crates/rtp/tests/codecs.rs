@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Payload descriptors of the codecs, RED among them.
+#![allow(clippy::unusual_byte_groupings)] // bits stand in groups as their fields do
 
 use parvis_rtp::{av1, h264, red, vp8, vp9};
 use proptest::prelude::*;
@@ -100,7 +101,7 @@ fn av1_elements_are_found_with_and_without_lengths() {
     assert!(av1::Descriptor::parse(&[0x88, 1]).is_err(), "a new sequence can't continue anything");
 }
 
-/// Baseline 3.1, 640×360: 40 × 23 macroblocks, 8 rows cropped; made with x264.
+/// Constrained baseline 3.0, 640×360: 40 × 23 macroblocks, 8 rows cropped.
 const SPS_640_360: [u8; 12] = [0x67, 0x42, 0xc0, 0x1e, 0xd9, 0x00, 0xa0, 0x2f, 0xf9, 0x70, 0x11, 0x00];
 
 #[test]
@@ -130,7 +131,7 @@ fn h264_key_frames_are_known_in_every_packetisation() {
 #[test]
 fn h264_parameter_sets_tell_the_cropped_size() {
     assert_eq!(h264::sps_resolution(&SPS_640_360[1..]), Ok((640, 360)));
-    // High 4.0, 1920×1080 (1088 less 8 rows), with an emulation prevention byte.
+    // High 4.0, 1920×1080 (1088 less 8 rows), with emulation prevention bytes.
     let high = hex::decode("640028acd940780227e5c044000003000400000300f03c60c658").unwrap();
     assert_eq!(h264::sps_resolution(&high), Ok((1920, 1080)));
     for cut in 0..SPS_640_360.len() - 3 {

@@ -18,6 +18,7 @@ fn report_block() -> impl Strategy<Value = ReportBlock> {
     )
 }
 
+#[allow(clippy::unwrap_used)] // a test's helper
 fn read(bytes: &[u8]) -> Vec<Rtcp<'_>> {
     rtcp::packets(bytes).collect::<Result<_, _>>().unwrap()
 }

@@ -5,6 +5,14 @@ import { stamp } from './build/stamp.ts';
 
 export default defineConfig({
   plugins: [svelte(), stamp()],
+  // `npm run dev`: the pages from here, the server's part from a `parvis serve --dev` beside it.
+  // The views alone, with made-up people, are at /story/index.html. Neither is part of a build.
+  server: {
+    proxy: {
+      '/api': 'http://127.0.0.1:7880',
+      '/rtc': { target: 'http://127.0.0.1:7880', ws: true },
+    },
+  },
   build: {
     target: 'es2022',
     // Every file is its own request: the page's policy allows data: only for images, and nothing is to be inlined there either.

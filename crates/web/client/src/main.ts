@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
+import './theme.css';
+import './base.css';
 import { mount } from 'svelte';
 import App from './App.svelte';
 

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: EUPL-1.2
+/** Tracks as things to be shown: each track is one object for as long as it lives, so that views need not attach it again. */
+import type { Track } from 'livekit-client';
+import type { Media, Picture, Sound } from './state.ts';
+
+export class MediaRegistry {
+  readonly #known = new WeakMap<Track, Media<HTMLMediaElement>>();
+  #lastId = 0;
+
+  picture(track: Track): Picture {
+    return this.#of(track);
+  }
+
+  sound(track: Track): Sound {
+    return this.#of(track);
+  }
+
+  #of(track: Track): Media<HTMLMediaElement> {
+    let media = this.#known.get(track);
+    if (media === undefined) {
+      media = {
+        id: ++this.#lastId,
+        attach: (element) => {
+          // Through livekit-client, which then watches the element's size and asks for no more than that.
+          track.attach(element);
+          return () => track.detach(element);
+        },
+      };
+      this.#known.set(track, media);
+    }
+    return media;
+  }
+}

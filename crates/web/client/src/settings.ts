@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: EUPL-1.2
+/** What this browser remembers of its user. It is stored here and sent nowhere, save the name when joining. */
+import { cleanName } from './text.ts';
+
+export interface Settings {
+  name: string;
+  microphoneOn: boolean;
+  cameraOn: boolean;
+  microphoneId: string | undefined;
+  cameraId: string | undefined;
+  speakerId: string | undefined;
+}
+
+const KEY = 'parvis.settings';
+
+type Storage = Pick<globalThis.Storage, 'getItem' | 'setItem'>;
+
+export function loadSettings(storage: Storage | undefined = localStorageIfAny()): Settings {
+  let stored: Record<string, unknown> = {};
+  try {
+    const parsed: unknown = JSON.parse(storage?.getItem(KEY) ?? '{}');
+    if (typeof parsed === 'object' && parsed !== null) stored = parsed as Record<string, unknown>;
+  } catch {
+    // Written by hand or by another version: the defaults are better than an error.
+  }
+  const text = (key: string) => (typeof stored[key] === 'string' && stored[key] !== '' ? stored[key] : undefined);
+  return {
+    name: cleanName(text('name') ?? ''),
+    microphoneOn: stored.microphoneOn !== false,
+    cameraOn: stored.cameraOn !== false,
+    microphoneId: text('microphoneId'),
+    cameraId: text('cameraId'),
+    speakerId: text('speakerId'),
+  };
+}
+
+export function saveSettings(change: Partial<Settings>, storage: Storage | undefined = localStorageIfAny()): void {
+  try {
+    storage?.setItem(KEY, JSON.stringify({ ...loadSettings(storage), ...change }));
+  } catch {
+    // Storage full or forbidden: the settings hold for this page only.
+  }
+}
+
+/** Reading the property itself throws where the user has forbidden storage. */
+function localStorageIfAny(): Storage | undefined {
+  try {
+    return globalThis.localStorage;
+  } catch {
+    return undefined;
+  }
+}

@@ -75,7 +75,6 @@ export const call_title = () => 'Meeting';
 export const call_people = () => 'People in the meeting';
 export const call_controls = () => 'Meeting controls';
 export const call_count = (p: { count: number }) => count(p.count, `${p.count} person`, `${p.count} people`);
-export const call_connecting = () => 'Connecting…';
 export const call_reconnecting = () => 'The connection was lost. Reconnecting…';
 export const call_reconnecting_hint = () => 'You will be back without doing anything.';
 export const call_reconnected = () => 'You are connected again.';
@@ -106,7 +105,6 @@ export const settings_done = () => 'Done';
 export const dismiss = () => 'Dismiss';
 
 // A person's tile.
-export const you = () => 'You';
 export const tile_you = (p: { name: string }) => `${p.name} (you)`;
 export const tile_screen = (p: { name: string }) => `${p.name}’s screen`;
 export const tile_screen_own = () => 'Your screen';
@@ -148,4 +146,3 @@ export const error_media_body = () =>
   'The server answers, but your network lets neither sound nor picture through. Another network, or a mobile phone’s, may work.';
 export const error_other = () => 'Joining did not work';
 export const error_other_body = () => 'Something went wrong on the server. Try again; if it stays so, tell the people who run it.';
-export const try_again = () => 'Try again';

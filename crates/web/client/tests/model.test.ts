@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: EUPL-1.2
+import { ConnectionError, ConnectionQuality, DisconnectReason, RoomEvent, Track } from 'livekit-client';
+import { expect, test } from 'vitest';
+import { JoinError } from '../src/join.ts';
+import { RoomModel } from '../src/room/model.ts';
+import { FakeRoom } from './fake-room.ts';
+
+const TRACK = { stop: () => undefined } as unknown as MediaStreamTrack;
+const NOTHING = { microphone: undefined, camera: undefined };
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+/** A model over rooms that the test prepares: each connection takes the next one. */
+function setUp(...rooms: FakeRoom[]) {
+  const fresh = rooms.length === 0 ? [new FakeRoom()] : rooms;
+  const pauses: { ms: number; end: () => void }[] = [];
+  const tickets: (Error | undefined)[] = [];
+  let used = 0;
+  const model = new RoomModel({
+    serverUrl: 'ws://here',
+    newRoom: () => (fresh[used++] ?? new FakeRoom()).room,
+    ticket: async () => {
+      const refusal = tickets.shift();
+      if (refusal !== undefined) throw refusal;
+      return { token: 'token', identity: 'me', room: 'r' };
+    },
+    localTrack: () => ({}) as never,
+    pause: (ms) => new Promise((end) => pauses.push({ ms, end: () => end() })),
+  });
+  const first = fresh[0] as FakeRoom;
+  const names = () => model.value.people.map((p) => p.identity);
+  return { model, room: first, tickets, pauses, names };
+}
+
+test('joining shows oneself first, then the others by arrival', async () => {
+  const { model, room, names } = setUp();
+  room.enter('later', 20);
+  room.enter('early', 10);
+  await model.join(NOTHING);
+  expect(room.connectedWith).toEqual(['ws://here', 'token']);
+  expect(model.value.phase).toBe('connected');
+  expect(names()).toEqual(['me', 'early', 'later']);
+  expect(model.value.people[0]).toMatchObject({ isLocal: true, name: 'Me' });
+});
+
+test('tracks that already run are published and shown as on', async () => {
+  const { model, room } = setUp();
+  await model.join({ microphone: TRACK, camera: TRACK });
+  expect(room.localParticipant.calls).toEqual(['publish microphone', 'publish camera']);
+  expect(model.value.microphone.on).toBe(true);
+  expect(model.value.camera.on).toBe(true);
+});
+
+test('the own picture is there before the server has taken it', async () => {
+  const { model } = setUp();
+  const seen: boolean[] = [];
+  model.subscribe((s) => s.people[0] && seen.push(s.people[0].camera !== undefined));
+  await model.join({ ...NOTHING, camera: TRACK });
+  expect(seen.lastIndexOf(false)).toBeLessThan(seen.indexOf(true));
+  expect(model.value.people[0]?.camera).toBeDefined();
+});
+
+test('a microphone that is switched off while it is being published ends up off', async () => {
+  const { model, room } = setUp();
+  const joining = model.join({ ...NOTHING, microphone: TRACK });
+  while (model.value.phase !== 'connected') await Promise.resolve();
+  void model.setOn('microphone', false);
+  await joining;
+  await settled();
+  expect(room.localParticipant.calls.at(-1)).toBe('microphone off');
+  expect(model.value.microphone).toEqual({ on: false, changing: false });
+});
+
+test('pictures, sounds and screens of others come and go', async () => {
+  const { model, room } = setUp();
+  await model.join(NOTHING);
+  const ada = room.enter('ada');
+  const camera = ada.publish(Track.Source.Camera);
+  ada.publish(Track.Source.Microphone);
+  ada.publish(Track.Source.ScreenShare);
+  room.emit(RoomEvent.TrackSubscribed);
+  await settled();
+  const { people, screens, sounds } = model.value;
+  expect(people[1]).toMatchObject({ identity: 'ada', muted: false });
+  expect(screens).toMatchObject([{ identity: 'ada', isLocal: false }]);
+  expect(sounds).toHaveLength(1);
+
+  const picture = people[1]?.camera;
+  const element = {} as HTMLVideoElement;
+  const detach = picture?.attach(element);
+  expect(camera.track?.attached).toEqual([element]);
+  detach?.();
+  expect(camera.track?.attached).toEqual([]);
+
+  camera.isMuted = true;
+  room.emit(RoomEvent.TrackMuted);
+  await settled();
+  expect(model.value.people[1]?.camera).toBeUndefined();
+  camera.isMuted = false;
+  room.emit(RoomEvent.TrackUnmuted);
+  await settled();
+  expect(model.value.people[1]?.camera).toBe(picture);
+  room.exit('ada');
+  await settled();
+  expect(model.value.people).toHaveLength(1);
+});
+
+test('speaking and the state of the connection are shown; whoever is muted does not speak', async () => {
+  const { model, room } = setUp();
+  await model.join(NOTHING);
+  const ada = room.enter('ada');
+  const microphone = ada.publish(Track.Source.Microphone);
+  ada.isSpeaking = true;
+  ada.connectionQuality = ConnectionQuality.Poor;
+  room.emit(RoomEvent.ActiveSpeakersChanged);
+  await settled();
+  expect(model.value.people[1]).toMatchObject({ speaking: true, connection: 'weak' });
+  microphone.isMuted = true;
+  ada.connectionQuality = ConnectionQuality.Lost;
+  room.emit(RoomEvent.ConnectionQualityChanged);
+  await settled();
+  expect(model.value.people[1]).toMatchObject({ speaking: false, muted: true, connection: 'lost' });
+});
+
+test('row 46: a name from the server is shown without what would turn the text around it', async () => {
+  const { model, room } = setUp();
+  await model.join(NOTHING);
+  room.enter('eve').name = '\u202eevE <b>\u0000';
+  room.emit(RoomEvent.ParticipantNameChanged);
+  await settled();
+  expect(model.value.people[1]?.name).toBe('evE <b>');
+});
+
+test('events of one moment are one change', async () => {
+  const { model, room } = setUp();
+  await model.join(NOTHING);
+  let changes = -1;
+  model.subscribe(() => changes++);
+  for (let i = 0; i < 50; i++) room.enter(`p${i}`);
+  await settled();
+  expect(changes).toBe(1);
+  expect(model.value.people).toHaveLength(51);
+});
+
+test('a camera that cannot be started is a problem in words, and the next success clears it', async () => {
+  const { model, room } = setUp();
+  await model.join(NOTHING);
+  room.localParticipant.failure = new DOMException('', 'NotReadableError');
+  await model.setOn('camera', true);
+  expect(model.value.problem).toEqual({ source: 'camera', problem: 'busy' });
+  expect(model.value.camera).toEqual({ on: false, changing: false });
+  await model.setOn('camera', true);
+  expect(model.value.problem).toBeUndefined();
+  expect(model.value.camera.on).toBe(true);
+});
+
+test('closing the browser’s choice of screens is no failure', async () => {
+  const { model, room } = setUp();
+  await model.join(NOTHING);
+  room.localParticipant.failure = new DOMException('', 'NotAllowedError');
+  await model.setOn('screen', true);
+  expect(model.value.problem).toBeUndefined();
+  expect(model.value.screen.on).toBe(false);
+});
+
+test.each([
+  [new JoinError('room_full', ''), 'room_full'],
+  [new JoinError('bad_name', ''), 'bad_name'],
+  [new Error('boom'), 'other'],
+])('a ticket that is refused ends the stay: %s', async (error, refusal) => {
+  const { model, tickets } = setUp();
+  tickets.push(error);
+  await model.join({ microphone: TRACK, camera: TRACK });
+  expect(model.value).toMatchObject({ phase: 'ended', ending: { kind: 'refused', refusal } });
+});
+
+test.each([
+  [ConnectionError.serverUnreachable('x'), 'unreachable'],
+  [ConnectionError.notAllowed('x', 403), 'not_allowed'],
+  [ConnectionError.internal('no peer connection'), 'media'],
+])('a connection that is refused ends the stay: %s', async (error, refusal) => {
+  const { model, room } = setUp();
+  room.refusal = error;
+  await model.join(NOTHING);
+  expect(model.value).toMatchObject({ phase: 'ended', ending: { kind: 'refused', refusal } });
+});
+
+test('while the connection is gone, everyone stays in their place', async () => {
+  const { model, room, names } = setUp();
+  await model.join(NOTHING);
+  room.enter('ada', 1).isSpeaking = true;
+  room.enter('bob', 2);
+  await settled();
+  room.emit(RoomEvent.Reconnecting);
+  room.exit('ada');
+  await settled();
+  expect(model.value.phase).toBe('reconnecting');
+  expect(names()).toEqual(['me', 'ada', 'bob']);
+  expect(model.value.people[1]?.speaking).toBe(false);
+  room.emit(RoomEvent.Reconnected);
+  expect(model.value.phase).toBe('connected');
+  expect(names()).toEqual(['me', 'bob']);
+});
+
+test('when livekit-client gives up, the model joins anew for as long as it takes', async () => {
+  const second = new FakeRoom();
+  const { model, room, tickets, pauses, names } = setUp(new FakeRoom(), second);
+  await model.join({ microphone: TRACK, camera: undefined });
+  room.enter('ada');
+  await settled();
+  tickets.push(new JoinError('unreachable', ''), new JoinError('draining', ''));
+  room.drop(undefined);
+  expect(model.value.phase).toBe('reconnecting');
+  for (let attempt = 0; attempt < 3; attempt++) {
+    expect(names()).toEqual(['me', 'ada']);
+    pauses[attempt]?.end();
+    await settled();
+  }
+  expect(pauses.map((p) => p.ms)).toEqual([500, 1_000, 2_000]);
+  expect(model.value.phase).toBe('connected');
+  expect(second.localParticipant.calls).toEqual(['microphone on']);
+  expect(names()).toEqual(['me']);
+});
+
+test('leaving ends the reconnecting, and nothing joins after it', async () => {
+  const second = new FakeRoom();
+  const { model, room, pauses } = setUp(new FakeRoom(), second);
+  await model.join(NOTHING);
+  room.drop(DisconnectReason.SERVER_SHUTDOWN);
+  expect(model.value.phase).toBe('reconnecting');
+  await model.leave();
+  pauses[0]?.end();
+  await settled();
+  expect(model.value).toMatchObject({ phase: 'ended', ending: { kind: 'left' } });
+  expect(second.connectedWith).toEqual([]);
+});
+
+test.each([
+  [DisconnectReason.PARTICIPANT_REMOVED, 'removed'],
+  [DisconnectReason.ROOM_DELETED, 'closed'],
+  [DisconnectReason.DUPLICATE_IDENTITY, 'elsewhere'],
+])('the server’s reason %s ends the stay', async (reason, kind) => {
+  const { model, room, pauses } = setUp();
+  await model.join(NOTHING);
+  room.drop(reason);
+  expect(model.value).toMatchObject({ phase: 'ended', ending: { kind }, people: [] });
+  expect(pauses).toEqual([]);
+});
+
+test('sound that the browser holds back is told', async () => {
+  const { model, room } = setUp();
+  await model.join(NOTHING);
+  room.canPlaybackAudio = false;
+  room.emit(RoomEvent.AudioPlaybackStatusChanged);
+  await settled();
+  expect(model.value.soundBlocked).toBe(true);
+});

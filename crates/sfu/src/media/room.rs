@@ -1,91 +1,257 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! The engine's surface.
+//! The engine's surface: what the forwarder tells it between packets. Packets go through `receive`, `emit` and
+//! `feedback`, timers through `timers`; all of them work on this state.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use parvis_peer::sdp::MediaSection;
+use parvis_peer::DropReason;
+use parvis_peer::sdp::{MediaKind, MediaSection, SenderId};
 use parvis_rtp::Mid;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha20Rng;
+use rustc_hash::FxHashMap;
+use slab::Slab;
 
+use super::allocate::Candidate;
+use super::peer::MediaPeer;
+use super::publication::Publication;
+use super::subscription::{Outlet, Subscription};
 use super::{Egress, MediaConfig, MediaEvent, MediaStats};
 use crate::{PeerId, SubscriptionId, SubscriptionSettings, TrackId, TrackSpec};
 
 /// The media of one room.
 #[derive(Debug)]
 pub struct RoomMedia {
-    events: VecDeque<MediaEvent>,
-    stats: MediaStats,
+    pub(super) config: Arc<MediaConfig>,
+    random: ChaCha20Rng,
+    /// The zero of our NTP clock and of absolute send times.
+    pub(super) epoch: Instant,
+    pub(super) peers: Slab<MediaPeer>,
+    pub(super) publications: Slab<Publication>,
+    pub(super) subscriptions: Slab<Subscription>,
+    pub(super) peer_places: FxHashMap<PeerId, usize>,
+    pub(super) publication_places: FxHashMap<TrackId, usize>,
+    pub(super) subscription_places: FxHashMap<SubscriptionId, usize>,
+    pub(super) events: VecDeque<MediaEvent>,
+    pub(super) stats: MediaStats,
+    /// Not later than the first thing due.
+    pub(super) wake: Option<Instant>,
+    pub(super) next_tick: Instant,
+    pub(super) next_speakers: Instant,
+    pub(super) speakers: Vec<(TrackId, f32)>,
+    pub(super) scratch: Scratch,
 }
+
+/// Buffers that are used again and again.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    pub(super) candidates: Vec<Candidate>,
+    pub(super) numbers: Vec<u16>,
+    pub(super) speakers: Vec<(TrackId, f32)>,
+}
+
+/// How often rates are measured and bandwidth is shared out anew.
+pub(super) const TICK: Duration = Duration::from_millis(100);
 
 impl RoomMedia {
     /// An empty room. `seed` gives the first sequence numbers and timestamps.
-    pub fn new(_config: Arc<MediaConfig>, _seed: [u8; 32], _now: Instant) -> Self {
-        RoomMedia { events: VecDeque::new(), stats: MediaStats::default() }
+    pub fn new(config: Arc<MediaConfig>, seed: [u8; 32], now: Instant) -> Self {
+        RoomMedia {
+            random: ChaCha20Rng::from_seed(seed),
+            epoch: now,
+            peers: Slab::new(),
+            publications: Slab::new(),
+            subscriptions: Slab::new(),
+            peer_places: FxHashMap::default(),
+            publication_places: FxHashMap::default(),
+            subscription_places: FxHashMap::default(),
+            events: VecDeque::new(),
+            stats: MediaStats::default(),
+            wake: None,
+            next_tick: now + TICK,
+            next_speakers: now + config.speakers_interval,
+            speakers: Vec::new(),
+            scratch: Scratch::default(),
+            config,
+        }
     }
 
     /// Makes a peer known.
-    pub fn add_peer(&mut self, _now: Instant, _peer: PeerId) {}
+    pub fn add_peer(&mut self, now: Instant, peer: PeerId) {
+        if !self.peer_places.contains_key(&peer) {
+            let ssrc = self.random.next_u32();
+            let place = self.peers.insert(MediaPeer::new(&self.config, now, peer, ssrc));
+            self.peer_places.insert(peer, place);
+            self.wake_by(Some(now + TICK));
+        }
+    }
 
     /// Forgets a peer with its publications and subscriptions.
-    pub fn remove_peer(&mut self, _now: Instant, _peer: PeerId) {}
+    pub fn remove_peer(&mut self, now: Instant, peer: PeerId) {
+        let Some(place) = self.peer_places.remove(&peer) else { return };
+        for publication in std::mem::take(&mut self.peers[place].publications) {
+            let track = self.publications[publication].track;
+            self.unpublish(now, track);
+        }
+        for subscription in std::mem::take(&mut self.peers[place].subscriptions) {
+            let id = self.subscriptions[subscription].id;
+            self.unsubscribe(now, id);
+        }
+        self.peers.remove(place);
+    }
 
     /// Says what the peer's negotiation came to: both directions, every section. A subscription's section is the
     /// one whose `sender` is `SenderId(subscription.0)`.
-    pub fn set_sections(&mut self, _now: Instant, _peer: PeerId, _sections: &[MediaSection]) {}
+    pub fn set_sections(&mut self, now: Instant, peer: PeerId, sections: &[MediaSection]) {
+        let Some(&place) = self.peer_places.get(&peer) else { return };
+        self.peers[place].set_sections(sections);
+        for at in 0..self.peers[place].publications.len() {
+            self.apply_section(now, self.peers[place].publications[at]);
+        }
+        for at in 0..self.peers[place].subscriptions.len() {
+            self.apply_outlet(self.peers[place].subscriptions[at]);
+        }
+        self.reallocate(now, place);
+    }
 
     /// Says whether packets can reach the peer.
-    pub fn set_connected(&mut self, _now: Instant, _peer: PeerId, _connected: bool) {}
+    pub fn set_connected(&mut self, now: Instant, peer: PeerId, connected: bool) {
+        let Some(&place) = self.peer_places.get(&peer) else { return };
+        let peer = &mut self.peers[place];
+        if peer.is_connected() == connected {
+            return;
+        }
+        peer.connected_at = connected.then_some(now);
+        peer.pacer.clear();
+        peer.probe = None;
+        for &subscription in &peer.subscriptions {
+            self.subscriptions[subscription].unfollow();
+        }
+        self.reallocate(now, place);
+    }
 
     /// Expects a track.
-    pub fn publish(&mut self, _now: Instant, _track: TrackId, _peer: PeerId, _spec: &TrackSpec) {}
+    pub fn publish(&mut self, now: Instant, track: TrackId, peer: PeerId, spec: &TrackSpec) {
+        let Some(&place) = self.peer_places.get(&peer) else { return };
+        if self.publication_places.contains_key(&track) {
+            return;
+        }
+        if self.peers[place].publications.len() >= self.config.max_tracks_per_peer {
+            self.limit_hit(now, place);
+            return;
+        }
+        let publication = self.publications.insert(Publication::new(&self.config, now, track, place, spec));
+        self.publication_places.insert(track, publication);
+        self.peers[place].publications.push(publication);
+    }
 
     /// Says which section carries a track.
-    pub fn bind(&mut self, _now: Instant, _track: TrackId, _mid: Mid) {}
+    pub fn bind(&mut self, now: Instant, track: TrackId, mid: Mid) {
+        let Some(&place) = self.publication_places.get(&track) else { return };
+        let publication = &mut self.publications[place];
+        publication.mid = Some(mid);
+        self.peers[publication.peer].demux.bind(mid, place);
+        self.apply_section(now, place);
+    }
 
     /// Forgets a track and its subscriptions.
-    pub fn unpublish(&mut self, _now: Instant, _track: TrackId) {}
+    pub fn unpublish(&mut self, now: Instant, track: TrackId) {
+        let Some(place) = self.publication_places.remove(&track) else { return };
+        for subscription in std::mem::take(&mut self.publications[place].subscribers) {
+            let id = self.subscriptions[subscription].id;
+            self.unsubscribe(now, id);
+        }
+        let publication = self.publications.remove(place);
+        let peer = &mut self.peers[publication.peer];
+        peer.demux.unbind(place);
+        peer.publications.retain(|other| *other != place);
+    }
 
     /// Stops or resumes forwarding a track, at once.
-    pub fn set_muted(&mut self, _now: Instant, _track: TrackId, _muted: bool) {}
+    pub fn set_muted(&mut self, now: Instant, track: TrackId, muted: bool) {
+        let Some(&place) = self.publication_places.get(&track) else { return };
+        let publication = &mut self.publications[place];
+        if std::mem::replace(&mut publication.muted, muted) == muted {
+            return;
+        }
+        publication.loudness.silence();
+        for at in 0..self.publications[place].subscribers.len() {
+            let subscription = &mut self.subscriptions[self.publications[place].subscribers[at]];
+            subscription.unfollow();
+            let peer = subscription.peer;
+            self.reallocate(now, peer);
+        }
+    }
 
     /// Forwards a track to a peer from `ssrc`.
     pub fn subscribe(
         &mut self,
-        _now: Instant,
-        _subscription: SubscriptionId,
-        _peer: PeerId,
-        _track: TrackId,
-        _ssrc: u32,
-        _rtx_ssrc: Option<u32>,
+        now: Instant,
+        subscription: SubscriptionId,
+        peer: PeerId,
+        track: TrackId,
+        ssrc: u32,
+        rtx_ssrc: Option<u32>,
     ) {
+        let (Some(&peer), Some(&publication)) =
+            (self.peer_places.get(&peer), self.publication_places.get(&track))
+        else {
+            return;
+        };
+        if self.subscription_places.contains_key(&subscription) {
+            return;
+        }
+        if self.peers[peer].subscriptions.len() >= self.config.max_subscriptions_per_peer {
+            self.limit_hit(now, peer);
+            return;
+        }
+        let kind = self.publications[publication].kind;
+        let random = self.random.next_u64();
+        let new =
+            Subscription::new(&self.config, subscription, peer, publication, kind, (ssrc, rtx_ssrc), random);
+        let place = self.subscriptions.insert(new);
+        self.subscription_places.insert(subscription, place);
+        self.publications[publication].subscribers.push(place);
+        self.peers[peer].subscriptions.push(place);
+        for ssrc in [Some(ssrc), rtx_ssrc].into_iter().flatten() {
+            self.peers[peer].outgoing.insert(ssrc, place);
+        }
+        self.apply_outlet(place);
+        self.reallocate(now, peer);
     }
 
     /// Ends a subscription.
-    pub fn unsubscribe(&mut self, _now: Instant, _subscription: SubscriptionId) {}
-
-    /// Says what the subscriber shows.
-    pub fn configure(
-        &mut self,
-        _now: Instant,
-        _subscription: SubscriptionId,
-        _settings: SubscriptionSettings,
-    ) {
+    pub fn unsubscribe(&mut self, now: Instant, subscription: SubscriptionId) {
+        let Some(place) = self.subscription_places.remove(&subscription) else { return };
+        let old = self.subscriptions.remove(place);
+        self.publications[old.publication].subscribers.retain(|other| *other != place);
+        let peer = &mut self.peers[old.peer];
+        peer.subscriptions.retain(|other| *other != place);
+        peer.outgoing.retain(|_, other| *other != place);
+        self.reallocate(now, old.peer);
     }
 
-    /// A decrypted RTP packet of the peer's.
-    pub fn handle_rtp(&mut self, _now: Instant, _peer: PeerId, _packet: &[u8], _egress: &mut impl Egress) {}
-
-    /// A decrypted compound RTCP packet of the peer's.
-    pub fn handle_rtcp(&mut self, _now: Instant, _peer: PeerId, _compound: &[u8], _egress: &mut impl Egress) {
+    /// Says what the subscriber shows.
+    pub fn configure(&mut self, now: Instant, subscription: SubscriptionId, settings: SubscriptionSettings) {
+        let Some(&place) = self.subscription_places.get(&subscription) else { return };
+        let subscription = &mut self.subscriptions[place];
+        subscription.settings = settings;
+        let peer = subscription.peer;
+        self.reallocate(now, peer);
     }
 
     /// Does what is due: paced packets, feedback, reports, NACKs, allocation, speakers.
-    pub fn handle_timeout(&mut self, _now: Instant, _egress: &mut impl Egress) {}
+    pub fn handle_timeout(&mut self, now: Instant, egress: &mut impl Egress) {
+        if self.wake.is_some_and(|wake| wake <= now) {
+            self.run_timers(now, egress);
+        }
+    }
 
     /// When [`RoomMedia::handle_timeout`] is next due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        self.wake
     }
 
     /// What happened, oldest first.
@@ -95,6 +261,48 @@ impl RoomMedia {
 
     /// What was counted.
     pub fn stats(&self) -> MediaStats {
-        self.stats
+        let known_ssrcs = self.peers.iter().map(|(_, peer)| peer.demux.len()).sum();
+        MediaStats { known_ssrcs, ..self.stats }
+    }
+
+    /// Sees to it that timers run at `due` at the latest.
+    pub(super) fn wake_by(&mut self, due: Option<Instant>) {
+        if let Some(due) = due {
+            self.wake = Some(self.wake.map_or(due, |wake| wake.min(due)));
+        }
+    }
+
+    /// Bandwidth is to be shared out anew among a peer's subscriptions.
+    pub(super) fn reallocate(&mut self, now: Instant, peer: usize) {
+        self.peers[peer].reallocate = true;
+        self.wake_by(Some(now));
+    }
+
+    /// Counts a refusal and tells it.
+    pub(super) fn limit_hit(&mut self, now: Instant, peer: usize) {
+        self.stats.refused_limit += 1;
+        let peer = &mut self.peers[peer];
+        if peer.tell_limit(now) {
+            self.events.push_back(MediaEvent::LimitHit { peer: peer.id, reason: DropReason::Limit });
+        }
+    }
+
+    fn apply_section(&mut self, now: Instant, publication: usize) {
+        let publication = &mut self.publications[publication];
+        let demux = &self.peers[publication.peer].demux;
+        if let Some(section) = publication.mid.and_then(|mid| demux.section(mid)) {
+            publication.set_section(&self.config, now, section);
+        }
+    }
+
+    fn apply_outlet(&mut self, place: usize) {
+        let subscription = &mut self.subscriptions[place];
+        let sender = SenderId(subscription.id.0);
+        let sections = &self.peers[subscription.peer].sections;
+        let outlet = sections.iter().find(|section| section.sender == Some(sender)).and_then(Outlet::new);
+        if outlet.is_none() && subscription.kind == MediaKind::Video {
+            subscription.unfollow();
+        }
+        subscription.set_outlet(outlet, self.publications[subscription.publication].fmtp());
     }
 }

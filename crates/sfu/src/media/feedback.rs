@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! RTCP's way in: reports, requests for packets and key frames, feedback on the path.
+
+use std::time::{Duration, Instant};
+
+use parvis_peer::sdp::MediaKind;
+use parvis_rtp::rtcp::{self, ReportBlocks, Rtcp, SenderInfo, Writer, XrBlock};
+
+use super::Egress;
+use super::layer::SenderClock;
+use super::ntp;
+use super::pacer::Paced;
+use super::room::RoomMedia;
+use super::subscription::RemoteReport;
+use crate::PeerId;
+
+/// A repeated NACK sooner than this is an impatient one, however short the measured round trip.
+const MIN_RESEND_SPACING: Duration = Duration::from_millis(5);
+/// What a round trip is believed to be at most: beyond it, a clock is wrong.
+const MAX_ROUND_TRIP: Duration = Duration::from_secs(10);
+
+impl RoomMedia {
+    /// A decrypted compound RTCP packet of the peer's.
+    pub fn handle_rtcp(&mut self, now: Instant, peer: PeerId, compound: &[u8], egress: &mut impl Egress) {
+        let Some(&peer) = self.peer_places.get(&peer) else { return };
+        for packet in rtcp::packets(compound) {
+            let Ok(packet) = packet else {
+                self.stats.dropped_malformed += 1;
+                return;
+            };
+            match packet {
+                Rtcp::SenderReport(report) => {
+                    self.on_sender_info(now, peer, report.ssrc, &report.info);
+                    self.on_report_blocks(now, peer, report.blocks);
+                }
+                Rtcp::ReceiverReport(report) => self.on_report_blocks(now, peer, report.blocks),
+                Rtcp::Nack(nack) => self.on_nack(now, peer, &nack, egress),
+                Rtcp::Pli { media_ssrc, .. } => self.on_key_frame_request(now, peer, media_ssrc, egress),
+                Rtcp::Fir(fir) => {
+                    for entry in fir.entries() {
+                        self.on_key_frame_request(now, peer, entry.ssrc, egress);
+                    }
+                }
+                Rtcp::TransportFeedback(feedback) => {
+                    let peer = &mut self.peers[peer];
+                    peer.downlink.on_feedback(now, &feedback);
+                    peer.pace(&self.config, now);
+                    let due = peer.pacer.poll_timeout();
+                    self.wake_by(due);
+                }
+                Rtcp::Xr(report) => {
+                    for block in report.blocks() {
+                        if let XrBlock::ReceiverReferenceTime(ntp) = block {
+                            self.peers[peer].reference_time = Some((report.ssrc, (ntp >> 16) as u32, now));
+                        }
+                    }
+                }
+                // Goodbyes come with signalling too; REMB is superseded by transport-wide feedback.
+                Rtcp::Sdes(_) | Rtcp::Bye(_) | Rtcp::Remb(_) | Rtcp::Unknown { .. } => {}
+            }
+        }
+    }
+
+    /// Asks for a key frame when one is wanted and the last request is old enough.
+    pub(super) fn request_key_frame(
+        &mut self,
+        now: Instant,
+        publisher: usize,
+        publication: usize,
+        at: usize,
+        egress: &mut impl Egress,
+    ) {
+        let publisher = &self.peers[publisher];
+        let layer = &mut self.publications[publication].layers[at];
+        let Some(ssrc) = layer.ssrc.filter(|_| publisher.is_connected()) else { return };
+        if layer.key_frames.take_due(now, self.config.key_frame_interval) {
+            let mut buf = [0; 32];
+            let mut writer = Writer::new(&mut buf);
+            if writer.pli(publisher.ssrc, ssrc).is_ok() {
+                let len = writer.len();
+                egress.rtcp(publisher.id, &buf[..len]);
+                self.stats.key_frame_requests_sent += 1;
+            }
+        }
+        let layer = &self.publications[publication].layers[at];
+        let due = layer.key_frames.poll_timeout(now, self.config.key_frame_interval);
+        self.wake_by(due);
+    }
+
+    fn on_sender_info(&mut self, now: Instant, peer: usize, ssrc: u32, info: &SenderInfo) {
+        let our_ntp = ntp::at(self.epoch, now);
+        let peer = &mut self.peers[peer];
+        let Some(stream) = peer.demux.stream(ssrc).filter(|stream| !stream.rtx) else { return };
+        let layer = &mut self.publications[stream.publication].layers[usize::from(stream.layer)];
+        layer.clock = Some(SenderClock { ntp: info.ntp, rtp: info.rtp_timestamp, arrival: now });
+        peer.on_sender_clock(our_ntp, info.ntp);
+    }
+
+    fn on_report_blocks(&mut self, now: Instant, peer: usize, blocks: ReportBlocks<'_>) {
+        let peer = &mut self.peers[peer];
+        let (mut expected, mut lost, mut round_trip) = (0u64, 0i64, None);
+        for block in blocks.iter() {
+            let Some(&place) = peer.outgoing.get(&block.ssrc) else { continue };
+            let subscription = &mut self.subscriptions[place];
+            if subscription.ssrc != block.ssrc {
+                continue;
+            }
+            let before = std::mem::replace(
+                &mut subscription.remote,
+                RemoteReport {
+                    seen: true,
+                    cumulative_lost: block.cumulative_lost,
+                    highest: block.extended_highest_sequence,
+                },
+            );
+            if before.seen {
+                let advanced = block.extended_highest_sequence.wrapping_sub(before.highest);
+                // A report can't tell of more packets than were sent.
+                expected += u64::from(advanced.min(u32::from(u16::MAX)));
+                lost += i64::from(block.cumulative_lost) - i64::from(before.cumulative_lost);
+            }
+            if block.last_sr != 0 {
+                let now_ntp = (ntp::at(self.epoch, now) >> 16) as u32;
+                let ticks = now_ntp.wrapping_sub(block.last_sr).wrapping_sub(block.delay_since_last_sr);
+                let measured = Duration::from_micros(u64::from(ticks) * 1_000_000 / 65_536);
+                round_trip = round_trip.or(Some(measured).filter(|measured| *measured < MAX_ROUND_TRIP));
+            }
+        }
+        if expected > 0 || round_trip.is_some() {
+            let fraction = if expected == 0 { 0.0 } else { lost.max(0) as f32 / expected as f32 };
+            peer.downlink.on_report(now, fraction.min(1.0), round_trip);
+        }
+    }
+
+    fn on_nack(&mut self, now: Instant, peer: usize, nack: &rtcp::Nack<'_>, egress: &mut impl Egress) {
+        let peer = &mut self.peers[peer];
+        let Some(&slot) = peer.outgoing.get(&nack.media_ssrc) else { return };
+        let subscription = &mut self.subscriptions[slot];
+        let publication = &self.publications[subscription.publication];
+        let negotiated = subscription.outlet.as_ref().is_some_and(|outlet| outlet.nack);
+        if subscription.ssrc != nack.media_ssrc || publication.muted || !negotiated || !peer.is_connected() {
+            return;
+        }
+        let spacing = peer.round_trip().max(MIN_RESEND_SPACING);
+        for sequence in nack.sequences() {
+            self.stats.nacks_received += 1;
+            let Some(sent) = subscription.requested(now, sequence) else {
+                self.stats.resend_unknown += 1;
+                continue;
+            };
+            let fresh = sent.resends == 0 && sent.is_padding();
+            if sent.resends >= self.config.resend_tries
+                || (!fresh && now.saturating_duration_since(sent.sent_at) < spacing)
+            {
+                self.stats.resend_suppressed += 1;
+                continue;
+            }
+            let out = sent.out;
+            let bytes = subscription.sent_bytes(publication, out);
+            if !peer.resends.take(now, bytes) {
+                self.stats.resend_over_budget += 1;
+                continue;
+            }
+            if let Some(sent) = subscription.sent(out) {
+                sent.resends += 1;
+                sent.sent_at = now;
+            }
+            if publication.kind == MediaKind::Audio || peer.pacer.is_free(now) {
+                let mut sender = super::emit::Sender {
+                    now,
+                    epoch: self.epoch,
+                    peer,
+                    subscription,
+                    publication,
+                    stats: &mut self.stats,
+                    events: &mut self.events,
+                };
+                let bytes = sender.emit(out, true, egress);
+                peer.pacer.spend(bytes);
+            } else if !peer.pacer.push(Paced {
+                slot,
+                subscription: subscription.id,
+                out,
+                bytes: bytes as u32,
+                resend: true,
+            }) {
+                self.stats.dropped_pacer_full += 1;
+            }
+        }
+        let due = peer.pacer.poll_timeout();
+        self.wake_by(due);
+    }
+
+    fn on_key_frame_request(&mut self, now: Instant, peer: usize, ssrc: u32, egress: &mut impl Egress) {
+        let Some(&slot) = self.peers[peer].outgoing.get(&ssrc) else { return };
+        self.stats.key_frame_requests_received += 1;
+        let subscription = &self.subscriptions[slot];
+        let place = subscription.publication;
+        let granted = subscription.grant.map(|grant| usize::from(grant.stream));
+        let publication = &mut self.publications[place];
+        let Some(at) = subscription.followed().or(granted).filter(|at| *at < publication.layers.len()) else {
+            return;
+        };
+        if publication.kind == MediaKind::Video && !publication.muted {
+            publication.layers[at].key_frames.want();
+            let publisher = publication.peer;
+            self.request_key_frame(now, publisher, place, at, egress);
+        }
+    }
+}

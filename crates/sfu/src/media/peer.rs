@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! What the media engine keeps of one peer connection.
+
+use std::time::{Duration, Instant};
+
+use parvis_peer::sdp::MediaSection;
+use parvis_rtp::ExtensionMap;
+use rustc_hash::FxHashMap;
+
+use super::MediaConfig;
+use super::demux::Demux;
+use super::estimate::{Downlink, Uplink};
+use super::pacer::{Pacer, ResendBudget};
+use crate::PeerId;
+
+/// Before a round trip was measured, this is taken.
+const DEFAULT_ROUND_TRIP: Duration = Duration::from_millis(100);
+/// A limit that is hit is told at most this often.
+const LIMIT_EVENT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// One peer.
+#[derive(Debug)]
+pub(crate) struct MediaPeer {
+    pub(crate) id: PeerId,
+    /// When packets began to reach it; `None` while they don't.
+    pub(crate) connected_at: Option<Instant>,
+    /// The ids hold for the whole BUNDLE group, both ways.
+    pub(crate) extensions: ExtensionMap,
+    pub(crate) sections: Vec<MediaSection>,
+    pub(crate) demux: Demux,
+    /// Our SSRC in feedback and receiver reports.
+    pub(crate) ssrc: u32,
+    /// Places of its publications, in the order of publishing.
+    pub(crate) publications: Vec<usize>,
+    /// Places of its subscriptions, in the order of subscribing.
+    pub(crate) subscriptions: Vec<usize>,
+    /// Its subscriptions by our SSRC, of media and of retransmissions.
+    pub(crate) outgoing: FxHashMap<u32, usize>,
+    pub(crate) uplink: Uplink,
+    pub(crate) downlink: Downlink,
+    pub(crate) pacer: Pacer,
+    pub(crate) resends: ResendBudget,
+    pub(crate) probe: Option<Probe>,
+    /// Something changed that the allocation depends on.
+    pub(crate) reallocate: bool,
+    /// Less is sent than wanted, for lack of bandwidth.
+    pub(crate) limited: bool,
+    /// When the allocation last went down: it doesn't go up right after.
+    pub(crate) lowered_at: Option<Instant>,
+    pub(crate) next_report: Instant,
+    pub(crate) next_quality: Instant,
+    /// Expected and received packets of all its streams when quality was last told.
+    pub(crate) quality_base: (u64, u64),
+    /// The least difference seen between our clock and its NTP clock, in 32.32 fixed point seconds.
+    pub(crate) clock_offset: Option<i64>,
+    /// Its last reference time: whose, the middle of its NTP time, and when it came.
+    pub(crate) reference_time: Option<(u32, u32, Instant)>,
+    last_limit_event: Option<Instant>,
+}
+
+/// Padding that is being sent to see whether more fits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Probe {
+    pub(crate) until: Instant,
+    pub(crate) bitrate: u64,
+    pub(crate) last: Instant,
+    pub(crate) owed_bytes: f64,
+}
+
+impl MediaPeer {
+    pub(crate) fn new(config: &MediaConfig, now: Instant, id: PeerId, ssrc: u32) -> MediaPeer {
+        let rate = pacing_rate(config, config.start_bitrate);
+        MediaPeer {
+            id,
+            connected_at: None,
+            extensions: ExtensionMap::default(),
+            sections: Vec::new(),
+            demux: Demux::new(),
+            ssrc,
+            publications: Vec::new(),
+            subscriptions: Vec::new(),
+            outgoing: FxHashMap::default(),
+            uplink: Uplink::new(now),
+            downlink: Downlink::new(config, now),
+            pacer: Pacer::new(now, config.pacer_packets, rate, config.pacing_burst),
+            resends: ResendBudget::new(now, config.resend_share, config.resend_floor_bytes_per_second),
+            probe: None,
+            reallocate: true,
+            limited: false,
+            lowered_at: None,
+            next_report: now,
+            next_quality: now + config.quality_interval,
+            quality_base: (0, 0),
+            clock_offset: None,
+            reference_time: None,
+            last_limit_event: None,
+        }
+    }
+
+    /// Whether packets reach it.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connected_at.is_some()
+    }
+
+    /// The measured round trip, or a guess.
+    pub(crate) fn round_trip(&self) -> Duration {
+        self.downlink.round_trip().unwrap_or(DEFAULT_ROUND_TRIP)
+    }
+
+    /// Takes a new agreement.
+    pub(crate) fn set_sections(&mut self, sections: &[MediaSection]) {
+        self.extensions = ExtensionMap::default();
+        for section in sections {
+            for (id, extension) in section.extensions.iter() {
+                self.extensions.insert(id, extension);
+            }
+        }
+        self.demux.set_sections(sections);
+        self.sections = sections.to_vec();
+    }
+
+    /// Whether a limit that was hit is to be told.
+    pub(crate) fn tell_limit(&mut self, now: Instant) -> bool {
+        let tell = self
+            .last_limit_event
+            .is_none_or(|last| now.saturating_duration_since(last) >= LIMIT_EVENT_INTERVAL);
+        if tell {
+            self.last_limit_event = Some(now);
+        }
+        tell
+    }
+
+    /// Takes note of a sender report: the packet that travelled fastest tells best how the clocks differ.
+    pub(crate) fn on_sender_clock(&mut self, our_ntp: u64, their_ntp: u64) {
+        let difference = our_ntp.wrapping_sub(their_ntp) as i64;
+        // A clock that was set back or forth by more than a second is a new clock.
+        const SECOND: u64 = 1 << 32;
+        let kept = self.clock_offset.filter(|old| old.abs_diff(difference) < SECOND);
+        self.clock_offset = Some(kept.map_or(difference, |old| old.min(difference)));
+    }
+
+    /// Sets the pacer by the estimate.
+    pub(crate) fn pace(&mut self, config: &MediaConfig, now: Instant) {
+        let rate = pacing_rate(config, self.downlink.estimate());
+        self.pacer.set_rate(now, rate);
+    }
+}
+
+/// Key frames are larger than the rate: the pacer goes faster than the estimate, and never beyond the configured
+/// maximum (row 21).
+fn pacing_rate(config: &MediaConfig, estimate: u64) -> u64 {
+    let rate = estimate.clamp(config.min_bitrate, config.max_bitrate) as f64 * config.pacing_factor;
+    (rate as u64).min(config.max_bitrate)
+}

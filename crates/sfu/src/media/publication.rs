@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! One published track: its layers, its loudness, and who subscribed to it.
+
+use std::time::Instant;
+
+use parvis_peer::sdp::{CodecKind, MediaKind};
+use parvis_rtp::{Mid, Rid};
+
+use super::MediaConfig;
+use super::demux::{IncomingType, LearnedLayer, ReceivingSection};
+use super::layer::Layer;
+use super::nack::NackGenerator;
+use super::speakers::Loudness;
+use crate::{LayerSpec, TrackId, TrackSpec};
+
+/// Simulcast layers of one track: three are in use, the fourth is room.
+pub(crate) const MAX_LAYERS: usize = 4;
+
+/// One published track.
+#[derive(Debug)]
+pub(crate) struct Publication {
+    pub(crate) track: TrackId,
+    /// Its peer's place.
+    pub(crate) peer: usize,
+    pub(crate) kind: MediaKind,
+    pub(crate) screen_share: bool,
+    pub(crate) muted: bool,
+    /// As announced, lowest first.
+    pub(crate) specs: Vec<LayerSpec>,
+    pub(crate) mid: Option<Mid>,
+    /// The codec that it is sent in, from its first packet on.
+    pub(crate) codec: Option<IncomingFormat>,
+    /// Lowest first.
+    pub(crate) layers: Vec<Layer>,
+    /// Places of its subscriptions, in the order of subscribing.
+    pub(crate) subscribers: Vec<usize>,
+    pub(crate) loudness: Loudness,
+    pub(crate) ingress: IngressLimit,
+    nack: bool,
+}
+
+/// What a track is sent in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct IncomingFormat {
+    pub(crate) payload_type: u8,
+    pub(crate) kind: CodecKind,
+    pub(crate) rtp_clock: u32,
+    pub(crate) fmtp: String,
+}
+
+impl Publication {
+    pub(crate) fn new(
+        config: &MediaConfig,
+        now: Instant,
+        track: TrackId,
+        peer: usize,
+        spec: &TrackSpec,
+    ) -> Publication {
+        let mut publication = Publication {
+            track,
+            peer,
+            kind: spec.kind,
+            screen_share: spec.screen_share,
+            muted: spec.muted,
+            specs: spec.layers.iter().take(MAX_LAYERS).cloned().collect(),
+            mid: None,
+            codec: None,
+            layers: Vec::new(),
+            subscribers: Vec::new(),
+            loudness: Loudness::default(),
+            ingress: IngressLimit::new(config, now),
+            nack: false,
+        };
+        publication.specs.sort_by_key(|spec| spec.quality);
+        let rids: Vec<Rid> = publication.specs.iter().filter_map(|spec| spec.rid).collect();
+        publication.set_layers(config, now, &rids);
+        publication
+    }
+
+    /// Takes what its section says: which layers there are, and whether losses may be reported.
+    pub(crate) fn set_section(&mut self, config: &MediaConfig, now: Instant, section: &ReceivingSection) {
+        self.nack = section.nack;
+        // The announced qualities order the RIDs; those that were not announced follow as the section has them.
+        let mut rids: Vec<Rid> = section.rids.iter().copied().take(MAX_LAYERS).collect();
+        rids.sort_by_key(|rid| {
+            self.specs.iter().position(|spec| spec.rid == Some(*rid)).unwrap_or(MAX_LAYERS)
+        });
+        if self.layers.iter().all(|layer| layer.last_packet.is_none()) {
+            self.set_layers(config, now, &rids);
+        }
+        for layer in &mut self.layers {
+            if layer.nack.is_some() != self.nack {
+                layer.nack = new_nack(config, self.nack);
+            }
+        }
+    }
+
+    fn set_layers(&mut self, config: &MediaConfig, now: Instant, rids: &[Rid]) {
+        let audio = self.kind == MediaKind::Audio;
+        let layer = |rid| Layer::new(config, now, audio, rid);
+        self.layers.clear();
+        match rids {
+            [_, ..] if !audio => {
+                self.layers.extend(rids.iter().take(MAX_LAYERS).map(|rid| layer(Some(*rid))))
+            }
+            _ => self.layers.push(layer(None)),
+        }
+    }
+
+    /// The place of the layer that a packet names, which is made if there is room for it.
+    pub(crate) fn layer_at(
+        &mut self,
+        config: &MediaConfig,
+        now: Instant,
+        named: LearnedLayer,
+    ) -> Option<usize> {
+        match named {
+            LearnedLayer::Rid(rid) => self.layers.iter().position(|layer| layer.rid == Some(rid)),
+            LearnedLayer::Index(index) => {
+                let index = usize::from(index);
+                // Simulcast announced by SSRCs alone.
+                while self.layers.len() <= index {
+                    if self.layers.len() >= MAX_LAYERS || self.kind == MediaKind::Audio {
+                        return None;
+                    }
+                    let mut layer = Layer::new(config, now, false, None);
+                    layer.nack = new_nack(config, self.nack);
+                    self.layers.push(layer);
+                }
+                Some(index)
+            }
+        }
+    }
+
+    /// Takes note of the format of a packet; whether it is another than before.
+    pub(crate) fn set_format(&mut self, payload_type: u8, incoming: &IncomingType) -> bool {
+        if self.codec.as_ref().is_some_and(|codec| codec.payload_type == payload_type) {
+            return false;
+        }
+        self.codec = Some(IncomingFormat {
+            payload_type,
+            kind: incoming.kind,
+            rtp_clock: incoming.rtp_clock,
+            fmtp: incoming.fmtp.clone(),
+        });
+        true
+    }
+
+    /// The format parameters of what it is sent in.
+    pub(crate) fn fmtp(&self) -> &str {
+        self.codec.as_ref().map_or("", |codec| &codec.fmtp)
+    }
+
+    /// The RTP clock of what it is sent in.
+    pub(crate) fn rtp_clock(&self) -> u32 {
+        let default = if self.kind == MediaKind::Audio { 48_000 } else { 90_000 };
+        self.codec.as_ref().map_or(default, |codec| codec.rtp_clock.max(1))
+    }
+}
+
+fn new_nack(config: &MediaConfig, agreed: bool) -> Option<NackGenerator> {
+    agreed.then(|| NackGenerator::new(config.nack_missing, config.nack_tries, config.nack_delay))
+}
+
+/// What one track may bring (row 22): two token buckets that hold half a second each, for key frames.
+#[derive(Debug)]
+pub(crate) struct IngressLimit {
+    packets_per_second: f64,
+    bytes_per_second: f64,
+    packets: f64,
+    bytes: f64,
+    refilled: Instant,
+}
+
+impl IngressLimit {
+    fn new(config: &MediaConfig, now: Instant) -> IngressLimit {
+        let packets_per_second = f64::from(config.ingress_packets_per_second);
+        let bytes_per_second = config.ingress_bitrate as f64 / 8.0;
+        IngressLimit {
+            packets_per_second,
+            bytes_per_second,
+            packets: packets_per_second / 2.0,
+            bytes: bytes_per_second / 2.0,
+            refilled: now,
+        }
+    }
+
+    /// Whether a packet of so many bytes is within the limit.
+    pub(crate) fn admit(&mut self, now: Instant, bytes: usize) -> bool {
+        let elapsed = now.saturating_duration_since(self.refilled).as_secs_f64();
+        self.refilled = self.refilled.max(now);
+        self.packets = (self.packets + elapsed * self.packets_per_second).min(self.packets_per_second / 2.0);
+        self.bytes = (self.bytes + elapsed * self.bytes_per_second).min(self.bytes_per_second / 2.0);
+        if self.packets < 1.0 || self.bytes < bytes as f64 {
+            return false;
+        }
+        self.packets -= 1.0;
+        self.bytes -= bytes as f64;
+        true
+    }
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! How much each spatial and temporal layer of an incoming stream brings.
+
+use std::time::{Duration, Instant};
+
+/// Spatial layers told apart; more than three are not in use.
+pub(crate) const SPATIAL_LAYERS: usize = 4;
+/// Temporal layers told apart.
+pub(crate) const TEMPORAL_LAYERS: usize = 4;
+/// A window must hold a few frames at 15 frames per second.
+const WINDOW: Duration = Duration::from_millis(500);
+
+/// Bytes and frames per layer, measured over windows and smoothed.
+#[derive(Debug)]
+pub(crate) struct Rates {
+    window_start: Instant,
+    bytes: [[u64; TEMPORAL_LAYERS]; SPATIAL_LAYERS],
+    frames: [u32; TEMPORAL_LAYERS],
+    bits_per_second: [[f64; TEMPORAL_LAYERS]; SPATIAL_LAYERS],
+    frames_per_second: [f64; TEMPORAL_LAYERS],
+    measured: bool,
+}
+
+impl Rates {
+    pub(crate) fn new(now: Instant) -> Rates {
+        Rates {
+            window_start: now,
+            bytes: Default::default(),
+            frames: Default::default(),
+            bits_per_second: Default::default(),
+            frames_per_second: Default::default(),
+            measured: false,
+        }
+    }
+
+    pub(crate) fn on_packet(&mut self, spatial: u8, temporal: u8, bytes: usize, ends_picture: bool) {
+        let temporal = usize::from(temporal).min(TEMPORAL_LAYERS - 1);
+        self.bytes[usize::from(spatial).min(SPATIAL_LAYERS - 1)][temporal] += bytes as u64;
+        self.frames[temporal] += u32::from(ends_picture);
+    }
+
+    /// Closes the window when it is full. Whether it was.
+    pub(crate) fn roll(&mut self, now: Instant) -> bool {
+        let elapsed = now.saturating_duration_since(self.window_start);
+        if elapsed < WINDOW {
+            return false;
+        }
+        let seconds = elapsed.as_secs_f64();
+        // Up at once, down slowly: a still picture will move again.
+        let smooth = |old: f64, new: f64, measured: bool| {
+            if !measured || new > old { new } else { old + (new - old) * 0.25 }
+        };
+        for spatial in 0..SPATIAL_LAYERS {
+            for temporal in 0..TEMPORAL_LAYERS {
+                let new = self.bytes[spatial][temporal] as f64 * 8.0 / seconds;
+                let old = &mut self.bits_per_second[spatial][temporal];
+                *old = smooth(*old, new, self.measured);
+            }
+        }
+        for temporal in 0..TEMPORAL_LAYERS {
+            let new = f64::from(self.frames[temporal]) / seconds;
+            let old = &mut self.frames_per_second[temporal];
+            *old += (new - *old) * if self.measured { 0.5 } else { 1.0 };
+        }
+        self.measured |= self.bytes.iter().flatten().any(|bytes| *bytes > 0);
+        self.bytes = Default::default();
+        self.frames = Default::default();
+        self.window_start = now;
+        true
+    }
+
+    /// Bits per second of all layers up to these; `None` before the first full window.
+    pub(crate) fn bitrate(&self, spatial: u8, temporal: u8) -> Option<u64> {
+        let rows = &self.bits_per_second[..=usize::from(spatial).min(SPATIAL_LAYERS - 1)];
+        let columns = usize::from(temporal).min(TEMPORAL_LAYERS - 1);
+        let sum: f64 = rows.iter().map(|row| row[..=columns].iter().sum::<f64>()).sum();
+        self.measured.then_some(sum as u64)
+    }
+
+    /// Bits per second of one spatial layer alone.
+    pub(crate) fn spatial_bitrate(&self, spatial: u8) -> f64 {
+        self.bits_per_second.get(usize::from(spatial)).map_or(0.0, |row| row.iter().sum())
+    }
+
+    /// The lowest temporal layer with which at least `fps` frames per second are kept.
+    pub(crate) fn temporal_for(&self, fps: u32) -> u8 {
+        let mut sum = 0.0;
+        for (temporal, rate) in self.frames_per_second.iter().enumerate() {
+            sum += rate;
+            // A measured rate wavers by a frame or two.
+            if sum * 1.1 >= f64::from(fps) {
+                return temporal as u8;
+            }
+        }
+        TEMPORAL_LAYERS as u8 - 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_add_up_and_frames_choose_the_temporal_layer() {
+        let start = Instant::now();
+        let mut rates = Rates::new(start);
+        for frame in 0..30 {
+            rates.on_packet(0, [0, 2, 1, 2][frame % 4], 1000, true);
+            rates.on_packet(1, [0, 2, 1, 2][frame % 4], 3000, false);
+        }
+        assert_eq!(rates.bitrate(0, 3), None);
+        assert!(rates.roll(start + Duration::from_secs(1)));
+        assert_eq!(rates.bitrate(0, 3), Some(240_000));
+        assert_eq!(rates.bitrate(1, 0), Some(8 * 8 * 4000));
+        assert_eq!(rates.temporal_for(30), 2);
+        assert_eq!(rates.temporal_for(15), 1);
+        assert_eq!(rates.temporal_for(8), 0);
+    }
+}

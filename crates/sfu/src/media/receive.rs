@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! A packet's way in: whose it is, kept once, shown to every subscription.
+
+use std::time::Instant;
+
+use parvis_peer::sdp::{CodecKind, MediaKind};
+use parvis_rtp::{Packet, rtx};
+
+use super::demux::{IncomingType, Learned, StreamRef};
+use super::layer::Arrival;
+use super::pacer::Paced;
+use super::room::RoomMedia;
+use super::subscription::Offer;
+use super::{Egress, MediaEvent};
+use crate::PeerId;
+
+impl RoomMedia {
+    /// A decrypted RTP packet of the peer's.
+    pub fn handle_rtp(&mut self, now: Instant, peer: PeerId, packet: &[u8], egress: &mut impl Egress) {
+        let Some(&peer) = self.peer_places.get(&peer) else { return };
+        let Ok(packet) = Packet::parse(packet) else {
+            self.stats.dropped_malformed += 1;
+            return;
+        };
+        let extensions = packet.extensions(&self.peers[peer].extensions);
+        if let Some(sequence) = extensions.transport_sequence {
+            let uplink = &mut self.peers[peer].uplink;
+            uplink.on_packet(now, sequence);
+            let due = uplink.poll_timeout();
+            self.wake_by(due);
+        }
+        let known = self.peers[peer].demux.stream(packet.ssrc);
+        let stream = known.or_else(|| {
+            let demux = &self.peers[peer].demux;
+            let learned = demux.learn(packet.ssrc, packet.payload_type, &extensions)?;
+            self.keep(now, peer, packet.ssrc, learned)
+        });
+        let Some(stream) = stream else {
+            self.stats.dropped_unknown_stream += 1;
+            return;
+        };
+        let publication = &mut self.publications[stream.publication];
+        if !publication
+            .ingress
+            .admit(now, packet.header_len + packet.payload.len() + usize::from(packet.padding))
+        {
+            self.stats.dropped_ingress_limit += 1;
+            self.limit_hit(now, peer);
+            return;
+        }
+        let demux = &self.peers[peer].demux;
+        let Some(incoming) = demux.incoming_type(packet.payload_type) else {
+            self.stats.dropped_unknown_codec += 1;
+            return;
+        };
+        let mut arrival = Arrival::new(&packet, incoming.kind, incoming.rtp_clock, extensions);
+        let mut payload_type = packet.payload_type;
+        if let Some(repairs) = incoming.repairs {
+            // RFC 4588 section 4. One with nothing in it is padding that probes for bandwidth.
+            let Some((sequence, payload)) = rtx::split(packet.payload).filter(|_| stream.rtx) else { return };
+            (arrival.sequence, arrival.payload, arrival.retransmitted) = (sequence, payload, true);
+            payload_type = repairs;
+        }
+        let Some(incoming) = demux.incoming_type(payload_type) else { return };
+        if !fits(publication.kind, incoming) {
+            self.stats.dropped_unknown_codec += 1;
+            return;
+        }
+        if publication.set_format(payload_type, incoming) {
+            for &subscriber in &publication.subscribers {
+                self.subscriptions[subscriber].resolve_types(&incoming.fmtp);
+            }
+        }
+        self.take(now, peer, stream, &arrival, egress);
+    }
+
+    /// Keeps a packet and forwards it.
+    fn take(
+        &mut self,
+        now: Instant,
+        peer: usize,
+        stream: StreamRef,
+        arrival: &Arrival<'_>,
+        egress: &mut impl Egress,
+    ) {
+        let publication = &mut self.publications[stream.publication];
+        let at = usize::from(stream.layer);
+        let layer = &mut publication.layers[at];
+        let first = publication.codec.is_some() && layer.last_packet.is_none();
+        let was_live = layer.is_live(&self.config, now);
+        let Some(number) = layer.receive(now, arrival, &mut self.stats) else { return };
+        if first && publication.layers.iter().filter(|layer| layer.last_packet.is_some()).count() == 1 {
+            let started = MediaEvent::TrackStarted { track: publication.track, codec: arrival.codec };
+            self.events.push_back(started);
+        }
+        if publication.kind == MediaKind::Audio
+            && !publication.muted
+            && let Some(level) = arrival.extensions.audio_level
+        {
+            publication.loudness.on_level(level.level, self.config.speech_level);
+        }
+        if !was_live {
+            for &subscriber in &publication.subscribers {
+                self.peers[self.subscriptions[subscriber].peer].reallocate = true;
+            }
+            self.wake = Some(self.wake.map_or(now, |wake| wake.min(now)));
+        }
+        if !publication.muted {
+            self.forward(now, stream.publication, at, number, egress);
+        }
+        let layer = &mut self.publications[stream.publication].layers[at];
+        let nack_due = layer.nack.as_ref().and_then(super::nack::NackGenerator::poll_timeout);
+        self.wake_by(nack_due);
+        self.request_key_frame(now, peer, stream.publication, at, egress);
+    }
+
+    /// Shows a kept packet to every subscription.
+    fn forward(&mut self, now: Instant, place: usize, at: usize, number: u64, egress: &mut impl Egress) {
+        let publication = &self.publications[place];
+        let Some(stored) = publication.layers[at].ring.get(number) else { return };
+        let rtp_clock = publication.rtp_clock();
+        let mut needs_key_frame = false;
+        let mut wake = None;
+        for &slot in &publication.subscribers {
+            let subscription = &mut self.subscriptions[slot];
+            let peer = &mut self.peers[subscription.peer];
+            if !peer.is_connected() {
+                continue;
+            }
+            let offer = subscription.offer(now, &publication.layers, at, rtp_clock, stored);
+            needs_key_frame |=
+                subscription.followed() == Some(at) && subscription.waits_for_key_picture(&publication.layers);
+            let out = match offer {
+                Offer::Passed => continue,
+                Offer::Send(out) => out,
+                Offer::NeedsKeyFrame => {
+                    needs_key_frame = true;
+                    continue;
+                }
+                Offer::NoCodec => {
+                    self.stats.dropped_codec_mismatch += 1;
+                    continue;
+                }
+                Offer::TooLate => {
+                    self.stats.dropped_too_late += 1;
+                    continue;
+                }
+            };
+            let paced = publication.kind == MediaKind::Video && !peer.pacer.is_free(now);
+            if paced {
+                let bytes = stored.payload().len() as u32;
+                let id = subscription.id;
+                if !peer.pacer.push(Paced { slot, subscription: id, out, bytes, resend: false }) {
+                    self.stats.dropped_pacer_full += 1;
+                }
+                wake = super::timers::earliest(wake, peer.pacer.poll_timeout());
+                continue;
+            }
+            let mut sender = super::emit::Sender {
+                now,
+                epoch: self.epoch,
+                peer,
+                subscription,
+                publication,
+                stats: &mut self.stats,
+                events: &mut self.events,
+            };
+            let bytes = sender.emit(out, false, egress);
+            if publication.kind == MediaKind::Video {
+                peer.pacer.spend(bytes);
+            }
+        }
+        self.wake_by(wake);
+        if needs_key_frame {
+            self.publications[place].layers[at].key_frames.want();
+        }
+    }
+
+    /// Learns an SSRC.
+    fn keep(&mut self, now: Instant, peer: usize, ssrc: u32, learned: Learned) -> Option<StreamRef> {
+        let publication = &mut self.publications[learned.publication];
+        let Some(at) = publication.layer_at(&self.config, now, learned.layer) else {
+            self.limit_hit(now, peer);
+            return None;
+        };
+        let layer = &mut publication.layers[at];
+        let before = if learned.rtx { layer.rtx_ssrc.replace(ssrc) } else { layer.ssrc };
+        if !learned.rtx {
+            layer.set_source(ssrc);
+        }
+        let stream = StreamRef { publication: learned.publication, layer: at as u8, rtx: learned.rtx };
+        self.peers[peer].demux.insert(ssrc, before, stream);
+        Some(stream)
+    }
+}
+
+/// Whether a track of this kind may be sent so.
+fn fits(kind: MediaKind, incoming: &IncomingType) -> bool {
+    let audio = matches!(incoming.kind, CodecKind::Opus | CodecKind::Red);
+    audio == (kind == MediaKind::Audio)
+}

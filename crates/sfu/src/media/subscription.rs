@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! One track on its way to one peer: what is chosen, how it is numbered, what was sent.
+
+use std::time::Instant;
+
+use parvis_peer::sdp::{Codec, CodecKind, MediaKind, MediaSection};
+use parvis_rtp::Mid;
+
+use super::MediaConfig;
+use super::layer::Layer;
+use super::munge::{CodecNumbers, Munger};
+use super::publication::Publication;
+use super::ring::Stored;
+use super::select::{LayerChoice, LayerFilter};
+use super::sent::{Content, Munge, Sent, SentLog};
+use crate::{SubscriptionId, SubscriptionSettings};
+
+/// How many codecs there are.
+const CODECS: usize = 6;
+/// All of them, in the order of their discriminants.
+const ALL_CODECS: [CodecKind; CODECS] =
+    [CodecKind::Opus, CodecKind::Red, CodecKind::Vp8, CodecKind::Vp9, CodecKind::Av1, CodecKind::H264];
+
+/// What the allocator grants a subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Grant {
+    /// The simulcast layer.
+    pub(crate) stream: u8,
+    /// The layer within it.
+    pub(crate) choice: LayerChoice,
+}
+
+impl Grant {
+    /// Grants in order of quality.
+    pub(crate) fn order(self) -> (u8, u8) {
+        (self.stream, self.choice.spatial)
+    }
+}
+
+/// The stream that a subscription follows now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Followed {
+    layer: u8,
+    epoch: u32,
+}
+
+/// One subscription.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    pub(crate) id: SubscriptionId,
+    /// Its peer's place.
+    pub(crate) peer: usize,
+    /// Its publication's place.
+    pub(crate) publication: usize,
+    pub(crate) kind: MediaKind,
+    pub(crate) ssrc: u32,
+    pub(crate) rtx_ssrc: Option<u32>,
+    pub(crate) outlet: Option<Outlet>,
+    /// The payload types to send in, by codec.
+    pub(crate) types: [Option<OutgoingType>; CODECS],
+    /// The payload type sent last, for packets of padding.
+    pub(crate) last_type: Option<OutgoingType>,
+    pub(crate) settings: SubscriptionSettings,
+    /// What may be sent; `None` pauses it.
+    pub(crate) grant: Option<Grant>,
+    /// Whether the pause was told.
+    pub(crate) paused: bool,
+    /// Whether something was sent at all.
+    pub(crate) started: bool,
+    pub(crate) packets: u32,
+    pub(crate) octets: u32,
+    /// What the peer last reported of it.
+    pub(crate) remote: RemoteReport,
+    /// [`Subscription::packets`] at the last sender report.
+    pub(crate) reported_packets: u32,
+    rtx_sequence: u16,
+    followed: Option<Followed>,
+    /// The layer followed last, to align the next one's timestamps.
+    before: Option<Followed>,
+    filter: LayerFilter,
+    munger: Munger,
+    numbers: CodecNumbers,
+    log: SentLog,
+}
+
+/// A subscriber's report on one subscription.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct RemoteReport {
+    /// Whether one came: then the peer knows which SSRC is which section, and the MID is no longer sent.
+    pub(crate) seen: bool,
+    /// Lost in all.
+    pub(crate) cumulative_lost: i32,
+    /// Highest sequence number with wraps.
+    pub(crate) highest: u32,
+}
+
+/// What the subscriber's section says.
+#[derive(Debug, Clone)]
+pub(crate) struct Outlet {
+    pub(crate) mid: Mid,
+    pub(crate) nack: bool,
+    codecs: Vec<Codec>,
+}
+
+/// A payload type to send in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OutgoingType {
+    pub(crate) payload_type: u8,
+    pub(crate) rtx: Option<u8>,
+}
+
+impl Outlet {
+    pub(crate) fn new(section: &MediaSection) -> Option<Outlet> {
+        section.direction.sends().then(|| Outlet {
+            mid: section.mid,
+            nack: section.codecs.iter().any(|codec| codec.feedback.nack),
+            codecs: section.codecs.clone(),
+        })
+    }
+
+    /// The payload type for `kind`, of the variant that `fmtp` describes as far as there are several.
+    pub(crate) fn payload_type(&self, kind: CodecKind, fmtp: &str) -> Option<OutgoingType> {
+        let same_kind = || self.codecs.iter().filter(|codec| codec.kind == kind);
+        let variant =
+            |codec: &&Codec| kind != CodecKind::H264 || h264_variant(&codec.fmtp) == h264_variant(fmtp);
+        let codec = same_kind().find(variant).or_else(|| same_kind().next())?;
+        Some(OutgoingType { payload_type: codec.payload_type, rtx: codec.rtx })
+    }
+}
+
+/// Packetization mode and profile: what a decoder must know before it can take a stream (RFC 6184 section 8.1).
+fn h264_variant(fmtp: &str) -> (bool, &str) {
+    let value = |key: &str| fmtp.split(';').find_map(|pair| pair.trim().strip_prefix(key));
+    let profile = value("profile-level-id=").and_then(|level| level.get(..4)).unwrap_or("4200");
+    (value("packetization-mode=") == Some("1"), profile)
+}
+
+/// What became of a packet offered to a subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Offer {
+    /// It isn't for this subscription.
+    Passed,
+    /// It is to be sent under this number.
+    Send(u64),
+    /// Its stream can't be taken up without a key frame.
+    NeedsKeyFrame,
+    /// The peer didn't negotiate its codec.
+    NoCodec,
+    /// Its place in the numbering is forgotten.
+    TooLate,
+}
+
+impl Subscription {
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn new(
+        config: &MediaConfig,
+        id: SubscriptionId,
+        peer: usize,
+        publication: usize,
+        kind: MediaKind,
+        ssrcs: (u32, Option<u32>),
+        random: u64,
+    ) -> Subscription {
+        let entries = if kind == MediaKind::Audio { config.sent_log_audio } else { config.sent_log_video };
+        Subscription {
+            id,
+            peer,
+            publication,
+            kind,
+            ssrc: ssrcs.0,
+            rtx_ssrc: ssrcs.1,
+            outlet: None,
+            types: [None; CODECS],
+            last_type: None,
+            settings: SubscriptionSettings::default(),
+            grant: Some(Grant { stream: 0, choice: LayerChoice::ALL }),
+            paused: false,
+            started: false,
+            packets: 0,
+            octets: 0,
+            remote: RemoteReport::default(),
+            reported_packets: 0,
+            rtx_sequence: (random >> 48) as u16,
+            followed: None,
+            before: None,
+            filter: LayerFilter::new(LayerChoice::ALL),
+            // RFC 3711 section 3.3.1: a first number in the lower half can't be mistaken for one after a wrap.
+            munger: Munger::new(random as u16 >> 1, (random >> 16) as u32),
+            numbers: CodecNumbers::new(),
+            log: SentLog::new(entries),
+        }
+    }
+
+    /// Takes what the peer's section says; `fmtp` is the format of what the publisher sends.
+    pub(crate) fn set_outlet(&mut self, outlet: Option<Outlet>, fmtp: &str) {
+        self.outlet = outlet;
+        self.resolve_types(fmtp);
+    }
+
+    /// Finds the payload types anew for what the publisher sends.
+    pub(crate) fn resolve_types(&mut self, fmtp: &str) {
+        for kind in ALL_CODECS {
+            self.types[kind as usize] =
+                self.outlet.as_ref().and_then(|outlet| outlet.payload_type(kind, fmtp));
+        }
+    }
+
+    /// The payload type in which this peer takes what comes as `kind`: RED falls back to the Opus within.
+    pub(crate) fn outgoing_type(&self, kind: CodecKind) -> Option<OutgoingType> {
+        let opus = (kind == CodecKind::Red).then_some(self.types[CodecKind::Opus as usize]).flatten();
+        self.types[kind as usize].or(opus)
+    }
+
+    /// Shows the subscription a packet that came on `layers[at]`.
+    pub(crate) fn offer(
+        &mut self,
+        now: Instant,
+        layers: &[Layer],
+        at: usize,
+        rtp_clock: u32,
+        stored: &Stored,
+    ) -> Offer {
+        let Some(grant) = self.grant.filter(|_| self.outlet.is_some()) else { return Offer::Passed };
+        let layer = &layers[at];
+        let here = Followed { layer: at as u8, epoch: layer.epoch };
+        if self.followed == Some(here) {
+            return self.follow(now, here, grant, layer, stored);
+        }
+        if usize::from(grant.stream) != at || self.payload_start(stored) >= stored.payload().len() {
+            return Offer::Passed;
+        }
+        if self.outgoing_type(stored.codec).is_none() {
+            return Offer::NoCodec;
+        }
+        let facts = &stored.facts;
+        let begins = self.kind == MediaKind::Audio || (facts.key && facts.frame_start && facts.spatial == 0);
+        if !begins {
+            return Offer::NeedsKeyFrame;
+        }
+        self.switch(now, here, grant, layers, rtp_clock, stored);
+        self.follow(now, here, grant, layer, stored)
+    }
+
+    /// Where the payload begins that this peer gets: RED is stripped to its newest block for those who don't take it.
+    pub(crate) fn payload_start(&self, stored: &Stored) -> usize {
+        let strip = stored.codec == CodecKind::Red && self.types[CodecKind::Red as usize].is_none();
+        if strip { stored.facts.red_primary.into() } else { 0 }
+    }
+
+    /// Whether more of the followed stream is granted than can be sent before its next key picture.
+    pub(crate) fn waits_for_key_picture(&self, layers: &[Layer]) -> bool {
+        let (Some(grant), Some(at)) = (self.grant, self.followed()) else { return false };
+        let targets = layers.get(at).map(|layer| layer.reader.targets());
+        usize::from(grant.stream) == at
+            && targets.is_some_and(|targets| self.filter.waits_for_key_picture(grant.choice, targets))
+    }
+
+    /// Stops following: what comes next begins with a key frame.
+    pub(crate) fn unfollow(&mut self) {
+        self.before = self.followed.take().or(self.before);
+    }
+
+    /// The layer that is followed.
+    pub(crate) fn followed(&self) -> Option<usize> {
+        self.followed.map(|followed| usize::from(followed.layer))
+    }
+
+    /// Added to the followed layer's timestamps.
+    pub(crate) fn timestamp_shift(&self) -> u32 {
+        self.munger.shift()
+    }
+
+    /// The newest timestamp sent.
+    pub(crate) fn last_timestamp(&self) -> u32 {
+        self.munger.last_timestamp()
+    }
+
+    /// Takes what the allocator grants. Without a grant nothing more is sent, at once.
+    pub(crate) fn set_grant(&mut self, grant: Option<Grant>) {
+        self.grant = grant;
+        if grant.is_none() {
+            self.unfollow();
+        }
+    }
+
+    /// Whether padding can be sent on its retransmission stream.
+    pub(crate) fn can_probe(&self) -> bool {
+        self.rtx_ssrc.is_some() && self.last_type.is_some_and(|last| last.rtx.is_some())
+    }
+
+    /// About how many bytes the packet sent as `out` has.
+    pub(crate) fn sent_bytes(&mut self, publication: &Publication, out: u64) -> usize {
+        const HEADER_BYTES: usize = 24;
+        let stored = match self.log.get_mut(out).map(|sent| sent.content) {
+            Some(Content::Stored { layer, number }) => {
+                publication.layers.get(usize::from(layer)).and_then(|layer| layer.ring.get(number))
+            }
+            _ => None,
+        };
+        HEADER_BYTES + stored.map_or(0, |stored| stored.payload().len())
+    }
+
+    /// Where the outgoing RTP clock stands, going by arrival.
+    pub(crate) fn clock_at(&self, now: Instant, rtp_clock: u32) -> Option<u32> {
+        self.munger.clock_at(now, rtp_clock)
+    }
+
+    /// The next number of the retransmission stream.
+    pub(crate) fn next_rtx_sequence(&mut self) -> u16 {
+        self.rtx_sequence = self.rtx_sequence.wrapping_add(1);
+        self.rtx_sequence
+    }
+
+    /// The packet sent as `out`.
+    pub(crate) fn sent(&mut self, out: u64) -> Option<&mut Sent> {
+        self.log.get_mut(out)
+    }
+
+    /// The packet that the peer calls `sequence`. A number that a former stream left open becomes a packet of
+    /// padding, so that the peer need not wait for it.
+    pub(crate) fn requested(&mut self, now: Instant, sequence: u16) -> Option<&mut Sent> {
+        let highest = self.munger.highest_out()?;
+        let behind = u64::from((highest as u16).wrapping_sub(sequence));
+        let out = highest.checked_sub(behind).filter(|out| *out >= self.munger.first_out())?;
+        if out < self.munger.stream_start() && self.log.was_never_sent(out) {
+            self.close(now, out);
+        }
+        self.log.get_mut(out)
+    }
+
+    /// Gives a number to a packet of padding.
+    fn close(&mut self, now: Instant, out: u64) -> bool {
+        self.log.insert(Sent {
+            out,
+            content: Content::Padding,
+            timestamp: self.munger.last_timestamp(),
+            marker: false,
+            munge: Munge::default(),
+            resends: 0,
+            sent_at: now,
+        })
+    }
+
+    fn switch(
+        &mut self,
+        now: Instant,
+        here: Followed,
+        grant: Grant,
+        layers: &[Layer],
+        rtp_clock: u32,
+        stored: &Stored,
+    ) {
+        let before = self.followed.or(self.before);
+        let shift = if before == Some(here) {
+            self.munger.shift()
+        } else {
+            let old = before
+                .and_then(|old| layers.get(usize::from(old.layer)).filter(|layer| layer.epoch == old.epoch))
+                .and_then(|layer| layer.clock.as_ref());
+            let new = layers[usize::from(here.layer)].clock.as_ref();
+            self.munger.shift_for(now, stored.timestamp, rtp_clock, old, new)
+        };
+        self.munger.switch(stored.number, shift);
+        self.numbers.switch(&stored.facts);
+        self.filter = LayerFilter::new(grant.choice);
+        self.followed = Some(here);
+        self.before = self.followed;
+    }
+
+    fn follow(
+        &mut self,
+        now: Instant,
+        here: Followed,
+        grant: Grant,
+        layer: &Layer,
+        stored: &Stored,
+    ) -> Offer {
+        let facts = &stored.facts;
+        let empty = self.payload_start(stored) >= stored.payload().len();
+        let targets = layer.reader.targets();
+        if !self.munger.is_new(stored.number) {
+            let Some((out, timestamp)) = self.munger.late(stored.number, stored.timestamp) else {
+                return Offer::TooLate;
+            };
+            let wanted = !empty && self.filter.keeps_late(facts, targets);
+            let Some(munge) = wanted.then(|| self.numbers.take(facts)).flatten() else {
+                // Its place was kept, and nothing else will come for it.
+                return if self.close(now, out) { Offer::Send(out) } else { Offer::TooLate };
+            };
+            let ends = facts.layered && facts.frame_end && facts.spatial == self.filter.current().spatial;
+            return self.note(now, here, stored, out, timestamp, ends, munge);
+        }
+        if empty {
+            self.munger.exclude(stored.number);
+            return Offer::Passed;
+        }
+        // Another simulcast layer is granted: this one goes on in full until that one's key frame is there.
+        let wanted = if grant.stream == here.layer { grant.choice } else { self.filter.current() };
+        let verdict = self.filter.decide(wanted, stored.timestamp, facts, targets);
+        let munge = if verdict.keep { self.numbers.take(facts) } else { None };
+        let Some(mut munge) = munge else {
+            self.numbers.exclude(facts);
+            self.munger.exclude(stored.number);
+            return Offer::Passed;
+        };
+        munge.active_targets = verdict.active_targets;
+        let (out, timestamp) = self.munger.take(now, stored.number, stored.timestamp);
+        self.note(now, here, stored, out, timestamp, verdict.ends_picture, munge)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn note(
+        &mut self,
+        now: Instant,
+        here: Followed,
+        stored: &Stored,
+        out: u64,
+        timestamp: u32,
+        ends_picture: bool,
+        munge: Munge,
+    ) -> Offer {
+        let noted = self.log.insert(Sent {
+            out,
+            content: Content::Stored { layer: here.layer, number: stored.number },
+            timestamp,
+            marker: stored.marker || ends_picture,
+            munge,
+            resends: 0,
+            sent_at: now,
+        });
+        if noted { Offer::Send(out) } else { Offer::TooLate }
+    }
+}

@@ -128,8 +128,8 @@ impl RoomMedia {
                 continue;
             }
             let offer = subscription.offer(now, &publication.layers, at, rtp_clock, stored);
-            needs_key_frame |=
-                subscription.followed() == Some(at) && subscription.waits_for_key_picture(&publication.layers);
+            needs_key_frame |= subscription.followed() == Some(at)
+                && subscription.waits_for_key_picture(&publication.layers);
             let out = match offer {
                 Offer::Passed => continue,
                 Offer::Send(out) => out,

@@ -121,7 +121,10 @@ impl Forwarder {
     pub fn handle_command(&mut self, now: Instant, command: Command, outbox: &mut Outbox) {
         let known = match command {
             Command::CreatePeer { room, peer, role } => self.create_peer(now, room, peer, role, outbox),
-            Command::ClosePeer { peer } => self.close_peer(now, peer),
+            Command::ClosePeer { peer } => {
+                self.say_goodbye(now, peer, outbox);
+                self.close_peer(now, peer)
+            }
             Command::RemoteDescription { peer, description } => {
                 self.with_peer(now, peer, outbox, |context| context.remote_description(description))
             }
@@ -281,6 +284,15 @@ impl Forwarder {
         self.stats.rooms = self.rooms.len() as u64;
         self.settle_peer(now, id, outbox);
         true
+    }
+
+    /// Tells the client by a DTLS alert, so that its connection ends at once and not by a time-out.
+    fn say_goodbye(&mut self, now: Instant, id: PeerId, outbox: &mut Outbox) {
+        let Some(entry) = self.entry(id) else { return };
+        entry.peer.close(now);
+        while let Some((path, datagram)) = entry.peer.poll_transmit() {
+            outbox.push(path, &datagram);
+        }
     }
 
     fn close_peer(&mut self, now: Instant, id: PeerId) -> bool {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Offers that browsers wrote (`tests/sdp/`: Chromium 156 and Firefox ESR 153, addresses replaced), and what we agree to.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests")]
 
 mod sdp_common;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What the tests of SDP share.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "helpers, of which each test uses a part")]
+#![allow(dead_code, reason = "each test uses a part")]
 
 use std::sync::Arc;
 

@@ -145,7 +145,7 @@ fn row_06_empty_fragments_neither_loop_nor_pass_the_limit_of_datagrams() {
     let server = context(Config::default());
     let now = Instant::now();
     let mut endpoint = server.endpoint(Role::Server, [1; 32], [0; 32], now).unwrap();
-    let before = std::time::Instant::now();
+    let before = Instant::now();
     let error = (0..100_000_u32)
         .find_map(|index| endpoint.handle_datagram(now, &hello_fragment(index as u16, 500, 0, &[])).err());
     let limit = Limits::default().handshake_datagrams;

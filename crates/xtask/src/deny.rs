@@ -27,7 +27,7 @@ pub(crate) fn run() -> Result {
     let config = home.join("deny.toml");
     std::fs::write(&config, rules.replace("[advisories]\n", &place))?;
     let config = config.to_string_lossy().into_owned();
-    process("cargo", ["deny", "--workspace", "check", "--disable-fetch", "--config", &config]).run()
+    process("cargo", ["deny", "--workspace", "--offline", "--config", &config, "check"]).run()
 }
 
 /// Lays the database out as cargo-deny would have fetched it.

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! Offers that browsers wrote (`tests/sdp/`: Chromium 156 and Firefox ESR 153, addresses replaced), and what we agree to.
+//! Offers that clients wrote (`tests/sdp/`: Chromium 156, Firefox ESR 153 and the Rust SDK under PyPI `livekit` 1.2.1,
+//! addresses replaced), and what we agree to.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests")]
 
 mod sdp_common;
 
@@ -171,9 +173,11 @@ fn h264_is_agreed_by_profile_and_packetization_mode() {
 
 #[test]
 fn waiting_senders_find_places_in_receive_only_sections() {
-    for offer in
-        [include_str!("sdp/chromium-single-recvonly.sdp"), include_str!("sdp/firefox-single-recvonly.sdp")]
-    {
+    for offer in [
+        include_str!("sdp/chromium-single-recvonly.sdp"),
+        include_str!("sdp/firefox-single-recvonly.sdp"),
+        include_str!("sdp/rust-sdk-single-recvonly.sdp"),
+    ] {
         let mut session = session();
         for id in 0..4 {
             session.add_sender(sender(id, &[Opus]));

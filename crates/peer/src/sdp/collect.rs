@@ -10,6 +10,10 @@ use super::{Feedback, Msid, RemoteStream};
 
 const PAYLOAD_TYPES: usize = 128;
 
+/// How many SSRCs, and how many RIDs, a section may name before the rest is passed over. Four layers with their
+/// retransmissions are eight; Firefox names them twice.
+const MAX_REMEMBERED: usize = 32;
+
 /// `a=rtpmap`, `a=fmtp` and `a=rtcp-fb` of the payload types on the m-line. Those of others are passed over: Firefox
 /// leaves such lines behind when codecs are taken out.
 pub(super) struct PayloadTypes<'a, 'c> {
@@ -103,7 +107,9 @@ pub(super) struct Layers<'a> {
 impl<'a> Layers<'a> {
     pub(super) fn rid(&mut self, value: &'a str) {
         let mut words = value.split_ascii_whitespace();
-        if let (Some(rid), Some("send")) = (words.next(), words.next()) {
+        if let (Some(rid), Some("send")) = (words.next(), words.next())
+            && self.sent.len() < MAX_REMEMBERED
+        {
             self.sent.insert(rid);
         }
     }
@@ -146,6 +152,8 @@ pub(super) struct Sources {
     /// In the order of first mention, each with its retransmissions' SSRC.
     order: Vec<u32>,
     seen: BTreeMap<u32, Role>,
+    /// Mentions beyond [`MAX_REMEMBERED`].
+    forgotten: u64,
     pub(super) msid: Option<Msid>,
 }
 
@@ -174,8 +182,11 @@ impl Sources {
         if meaning == Some("FID") {
             if let (Some(media), Some(rtx)) = (ssrcs.next(), ssrcs.next()) {
                 self.mention(media);
-                self.seen.insert(media, Role::Media { rtx: Some(rtx) });
-                self.seen.insert(rtx, Role::Retransmission);
+                self.mention(rtx);
+                if let (true, Some(role)) = (self.seen.contains_key(&rtx), self.seen.get_mut(&media)) {
+                    *role = Role::Media { rtx: Some(rtx) };
+                    self.seen.insert(rtx, Role::Retransmission);
+                }
             }
         } else if meaning == Some("SIM") {
             ssrcs.for_each(|ssrc| self.mention(ssrc));
@@ -183,6 +194,10 @@ impl Sources {
     }
 
     fn mention(&mut self, ssrc: u32) {
+        if self.seen.len() >= MAX_REMEMBERED && !self.seen.contains_key(&ssrc) {
+            self.forgotten += 1;
+            return;
+        }
         self.seen.entry(ssrc).or_insert_with(|| {
             self.order.push(ssrc);
             Role::Media { rtx: None }
@@ -190,6 +205,7 @@ impl Sources {
     }
 
     pub(super) fn finish(&self, limit: usize, ignored: &mut u64) -> Vec<RemoteStream> {
+        *ignored += self.forgotten;
         let mut streams = Vec::new();
         for ssrc in &self.order {
             let Some(Role::Media { rtx }) = self.seen.get(ssrc) else { continue };
@@ -278,5 +294,8 @@ mod tests {
         (0..20).for_each(|ssrc| sources.source(&format!("{ssrc} cname:x")));
         assert_eq!(sources.finish(8, &mut ignored).len(), 8);
         assert_eq!(ignored, 12);
+        (0..100).for_each(|ssrc| sources.group(&format!("FID {ssrc} {}", 1000 + ssrc)));
+        assert_eq!(sources.finish(8, &mut ignored)[7], RemoteStream { ssrc: 7, rtx: Some(1007) });
+        assert!(sources.seen.len() <= MAX_REMEMBERED);
     }
 }

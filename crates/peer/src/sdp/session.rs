@@ -64,6 +64,16 @@ enum Pending {
     },
 }
 
+/// A description of the peer's that holds.
+struct Taken {
+    agreement: Agreement,
+    transport: RemoteTransport,
+    /// Senders whose section it rejects.
+    refused: Vec<SenderId>,
+    ignored: u64,
+    allow_mixed: bool,
+}
+
 impl Session {
     /// A session without sections. `session_id` goes into `o=`; it should be random.
     pub fn new(config: Arc<SessionConfig>, session_id: u64) -> Session {
@@ -92,19 +102,17 @@ impl Session {
             _ => self.read_offer(sdp),
         };
         self.stats.refused += u64::from(taken.is_err());
-        let (agreement, transport, allow_mixed) = taken?;
+        let Taken { agreement, transport, ignored, allow_mixed, .. } = taken?;
+        self.stats.ignored += ignored;
         self.pending = Pending::Received { agreement, allow_mixed };
         Ok(transport)
     }
 
-    fn read_offer(&mut self, sdp: &str) -> Result<(Agreement, RemoteTransport, bool), SdpError> {
+    fn read_offer(&self, sdp: &str) -> Result<Taken, SdpError> {
         let text = Text::read(sdp, &self.config.limits)?;
         let remote = Remote::read(&text, &self.config.limits)?;
         let slots = answer::take_offer(&self.agreed.slots, &remote, &self.config)?;
-        let transport = self.remote_transport(&remote, &slots)?;
-        self.stats.ignored += remote.ignored;
-        let agreement = Agreement { slots, transport: Some(transport.clone()) };
-        Ok((agreement, transport, remote.allow_mixed))
+        self.taken(&remote, slots, Vec::new())
     }
 
     /// Answers the offer read last, placing our waiting senders into its free sections.
@@ -153,7 +161,7 @@ impl Session {
             _ => Err(SdpError::State { what: "an answer came", state: self.state() }),
         };
         self.stats.refused += u64::from(taken.is_err());
-        let (agreement, transport, refused, ignored) = taken?;
+        let Taken { agreement, transport, refused, ignored, .. } = taken?;
         self.stats.ignored += ignored;
         self.refused.extend(refused.into_iter().filter(|id| self.senders.contains_key(id)));
         self.pending = Pending::Nothing;
@@ -161,18 +169,22 @@ impl Session {
         Ok(transport)
     }
 
-    #[allow(clippy::type_complexity)]
-    fn read_answer(
-        &self,
-        sdp: &str,
-        offered: &[Slot],
-    ) -> Result<(Agreement, RemoteTransport, Vec<SenderId>, u64), SdpError> {
+    fn read_answer(&self, sdp: &str, offered: &[Slot]) -> Result<Taken, SdpError> {
         let text = Text::read(sdp, &self.config.limits)?;
         let remote = Remote::read(&text, &self.config.limits)?;
         let (slots, refused) = offer::take_answer(offered, &remote)?;
-        let transport = self.remote_transport(&remote, &slots)?;
+        self.taken(&remote, slots, refused)
+    }
+
+    fn taken(
+        &self,
+        remote: &Remote<'_>,
+        slots: Vec<Slot>,
+        refused: Vec<SenderId>,
+    ) -> Result<Taken, SdpError> {
+        let transport = self.remote_transport(remote, &slots)?;
         let agreement = Agreement { slots, transport: Some(transport.clone()) };
-        Ok((agreement, transport, refused, remote.ignored))
+        Ok(Taken { agreement, transport, refused, ignored: remote.ignored, allow_mixed: remote.allow_mixed })
     }
 
     /// Takes back the offer that is under way, whosever it is.

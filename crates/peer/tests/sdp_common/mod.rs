@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What the tests of SDP share.
-#![allow(dead_code, reason = "each test uses a part")]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "helpers, of which each test uses a part")]
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use parvis_peer::sdp::{
 use parvis_peer::{LocalCandidate, Protocol};
 
 /// Every stored offer.
-pub const FIXTURES: [&str; 13] = [
+pub const FIXTURES: [&str; 14] = [
     include_str!("../sdp/chromium-publisher-av1-svc.sdp"),
     include_str!("../sdp/chromium-publisher-h264.sdp"),
     include_str!("../sdp/chromium-publisher-simulcast.sdp"),
@@ -24,6 +24,7 @@ pub const FIXTURES: [&str; 13] = [
     include_str!("../sdp/firefox-publisher-vp9-svc.sdp"),
     include_str!("../sdp/firefox-sendrecv.sdp"),
     include_str!("../sdp/firefox-single-recvonly.sdp"),
+    include_str!("../sdp/rust-sdk-single-recvonly.sdp"),
 ];
 
 pub fn session() -> Session {

@@ -83,6 +83,12 @@ pub enum Event {
         /// The codec that it is sent in.
         codec: CodecKind,
     },
+    /// The client's last description no longer sends this track: it was unpublished by renegotiation. The control side
+    /// answers with [`crate::Command::Unpublish`].
+    TrackEnded {
+        /// Which.
+        track: TrackId,
+    },
     /// The first packet of a subscription went out.
     SubscriptionStarted {
         /// Which.

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Every bound and every choice of a room's sessions, in one place.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parvis_meeting::Limits;
+
+/// How rooms behave; shared by all of them.
+#[derive(Debug, Clone)]
+pub struct RoomConfig {
+    /// What a meeting may grow to, and how long it lasts.
+    pub meeting: Arc<Limits>,
+    /// How long a session waits for its client after the socket dropped.
+    pub resume_timeout: Duration,
+    /// How long a client may take until its media connection is up.
+    pub join_timeout: Duration,
+    /// How long a socket may be silent. Clients ping every [`RoomConfig::ping_interval`].
+    pub idle_timeout: Duration,
+    /// How often clients ping, as we ask them.
+    pub ping_interval: Duration,
+    /// After how long without an answer a client gives its socket up, as we ask it.
+    pub ping_timeout: Duration,
+    /// How often a client gets a fresh token.
+    pub token_refresh: Duration,
+    /// Largest message on the socket, in bytes. The largest honest one is an offer with 100 media sections: 300 KB.
+    pub message_bytes: usize,
+    /// Largest session description, in bytes.
+    pub sdp_bytes: usize,
+    /// Largest message on a data channel, in bytes. Clients split streams at 15,000.
+    pub data_bytes: usize,
+    /// Requests on the socket: a busy join has about 100, a change of layout in a large room as many.
+    pub requests: Rate,
+    /// Reliable data messages: a byte stream at 100 Mbit/s has 830 a second. Beyond, the session ends.
+    pub reliable_data: Rate,
+    /// Lossy data messages. Beyond, they are dropped.
+    pub lossy_data: Rate,
+    /// Reliable data messages kept for one client until it has them, and for a resume, in number …
+    pub replay_messages: usize,
+    /// … and in bytes. A message for many is held once: a room's sum is that of its distinct messages.
+    pub replay_bytes: usize,
+    /// Departures that a waiting client is told of when it is back; after more it has to start over.
+    pub missed_departures: usize,
+    /// How many encodings one track may have: a first codec and its backups.
+    pub encodings_per_track: usize,
+    /// How often numbers of the room and qualities of connections are told, at most.
+    pub digest_interval: Duration,
+    /// Codecs that clients may publish in: MIME type and format parameters.
+    pub publish_codecs: Vec<(String, String)>,
+    /// Whether a camera and its microphone share a media stream, so that browsers keep them in step.
+    pub sync_streams: bool,
+    /// The application's own text about every room.
+    pub room_metadata: String,
+    /// Our name and version, for people who debug.
+    pub server_name: String,
+    /// The name of this server among others.
+    pub node_id: String,
+}
+
+/// A token bucket: so many at once, so many a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// So many at once.
+    pub burst: u32,
+    /// So many a second.
+    pub per_second: u32,
+}
+
+impl Default for RoomConfig {
+    fn default() -> Self {
+        let codec = |mime: &str| (mime.to_owned(), String::new());
+        RoomConfig {
+            meeting: Arc::new(Limits::default()),
+            resume_timeout: Duration::from_secs(20),
+            join_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(60),
+            ping_interval: Duration::from_secs(5),
+            ping_timeout: Duration::from_secs(15),
+            token_refresh: Duration::from_secs(300),
+            message_bytes: 2 * 1024 * 1024,
+            sdp_bytes: 1024 * 1024,
+            data_bytes: 256 * 1024,
+            requests: Rate { burst: 1000, per_second: 200 },
+            reliable_data: Rate { burst: 10_000, per_second: 2000 },
+            lossy_data: Rate { burst: 1000, per_second: 500 },
+            replay_messages: 2048,
+            replay_bytes: 4 * 1024 * 1024,
+            missed_departures: 1000,
+            encodings_per_track: 3,
+            digest_interval: Duration::from_secs(1),
+            publish_codecs: ["audio/opus", "audio/red", "video/VP8", "video/VP9", "video/AV1", "video/H264"]
+                .map(codec)
+                .to_vec(),
+            sync_streams: true,
+            room_metadata: String::new(),
+            server_name: concat!("Parvis ", env!("CARGO_PKG_VERSION")).to_owned(),
+            node_id: "ND_parvis".to_owned(),
+        }
+    }
+}

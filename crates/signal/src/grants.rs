@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! What a verified token says.
+
+use std::collections::BTreeMap;
+
+use parvis_meeting::{Kind, Permissions};
+
+/// Who comes, and what it may do. Built by the caller from a token that it has verified; nothing in it is from the
+/// client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grants {
+    /// Who it is.
+    pub identity: String,
+    /// Its display name.
+    pub name: String,
+    /// The application's own text.
+    pub metadata: String,
+    /// The application's own keys and values.
+    pub attributes: BTreeMap<String, String>,
+    /// What kind of thing it is.
+    pub kind: Kind,
+    /// What it may do.
+    pub permissions: Permissions,
+}
+
+impl Grants {
+    /// A person with the usual permissions.
+    pub fn of(identity: &str) -> Grants {
+        Grants {
+            identity: identity.to_owned(),
+            name: String::new(),
+            metadata: String::new(),
+            attributes: BTreeMap::new(),
+            kind: Kind::Standard,
+            permissions: Permissions::default(),
+        }
+    }
+}

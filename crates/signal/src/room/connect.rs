@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Clients that come, and clients that come back.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use livekit_protocol as proto;
+use livekit_protocol::signal_response::Message as Response;
+use parvis_meeting::{Admission, LeaveReason, MeetingError, Profile, State};
+use parvis_sfu::{Command, PeerId, PeerRole};
+
+use super::leave::{CLOSE_GOING_AWAY, leave_message};
+use super::{ConnectionId, Room};
+use crate::session::{Link, Links, Session, Socket};
+use crate::wire::{self, Encoded};
+use crate::{Form, Grants, JoinParams, Output, Resume};
+
+/// A client that wants to come in.
+#[derive(Debug, Clone)]
+pub struct Join {
+    /// What its token says, verified.
+    pub grants: Grants,
+    /// What it says itself.
+    pub params: JoinParams,
+    /// Where it connects from, for people who debug; not shown to other clients.
+    pub address: String,
+}
+
+/// Why a client can't come in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectError {
+    /// The server is about to stop.
+    #[error("the server takes nobody new; try again in a moment")]
+    Draining,
+    /// The meeting refuses.
+    #[error(transparent)]
+    Refused(#[from] MeetingError),
+    /// The caller used a connection id twice.
+    #[error("the connection has a session already")]
+    InUse,
+}
+
+impl ConnectError {
+    /// The HTTP status that says so.
+    pub fn status(&self) -> u16 {
+        match self {
+            ConnectError::Draining => 503,
+            ConnectError::Refused(MeetingError::Full { .. }) => 429,
+            ConnectError::Refused(MeetingError::Ended) => 404,
+            ConnectError::Refused(_) => 400,
+            ConnectError::InUse => 409,
+        }
+    }
+}
+
+impl Room {
+    pub(super) fn open(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        join: Join,
+    ) -> Result<(), ConnectError> {
+        if self.by_connection.contains_key(&connection) {
+            return Err(ConnectError::InUse);
+        }
+        match join.params.resume.clone() {
+            Some(resume) => self.resume(now, connection, join, resume),
+            None => return self.join(now, connection, join),
+        }
+        Ok(())
+    }
+
+    fn join(&mut self, now: Instant, connection: ConnectionId, join: Join) -> Result<(), ConnectError> {
+        if self.draining {
+            return Err(ConnectError::Draining);
+        }
+        let Join { grants, params, address } = join;
+        let can_subscribe = grants.permissions.can_subscribe;
+        let id = self.meeting.admit(now, admission(grants, &params))?;
+        // Whoever had this identity is gone before anyone hears of the new one: clients keep their list by identity.
+        self.settle(now);
+
+        let sid: Arc<str> = self.make_sid("PA_").into();
+        let publisher = Link::new(PeerId(self.next_id()));
+        let subscriber =
+            (params.form == Form::Dual && can_subscribe).then(|| Link::new(PeerId(self.next_id())));
+        let links =
+            Links { form: params.form, publisher, subscriber_primary: subscriber.is_some(), subscriber };
+        let mut session = Session::new(&self.config, now, id, sid.clone(), &params, links);
+        session.joined_at_ms = self.unix_ms(now);
+        session.socket = Some(Socket { id: connection, json: false, last_heard: now });
+        let peers: Vec<PeerId> = session.links.iter().map(|link| link.peer).collect();
+        for peer in &peers {
+            self.by_peer.insert(*peer, id);
+        }
+        self.by_connection.insert(connection, id);
+        self.by_sid.insert(sid.clone(), id);
+        self.sessions.insert(id, session);
+        self.meeting.set_state(id, State::Joined);
+        self.stats.joins += 1;
+        tracing::debug!(room = %self.sid, %sid, %address, form = ?params.form, protocol = params.protocol(), "join");
+
+        let response = self.join_response(id, now);
+        self.send(id, Response::Join(response));
+        let publishing = match params.form {
+            Form::Dual => PeerRole::Publisher,
+            Form::Single => PeerRole::Single,
+        };
+        for (peer, role) in peers.into_iter().zip([publishing, PeerRole::Subscriber]) {
+            self.forward(Command::CreatePeer { room: self.id, peer, role });
+        }
+        self.qualities_wanted(now);
+        // The subscriptions go first, so that the first answer or offer has them in it.
+        self.settle(now);
+        for request in params.add_tracks {
+            self.add_track(id, request);
+        }
+        if let Some(offer) = params.publisher_offer {
+            self.offer(now, id, offer);
+        }
+        Ok(())
+    }
+
+    /// Gives a session its new socket, or tells the client that there is nothing to resume.
+    fn resume(&mut self, now: Instant, connection: ConnectionId, join: Join, resume: Resume) {
+        let id = self.by_sid.get(resume.participant_sid.as_str()).copied();
+        let fits = id.filter(|id| {
+            // Row 31: a sid is not a right. The token must be of the same identity.
+            let same = self.meeting.participant(*id).is_some_and(|p| p.identity == join.grants.identity);
+            let session = self.sessions.get(id);
+            same && session.is_some_and(|s| s.links.form == join.params.form && !s.missed_too_much)
+        });
+        let Some(id) = fits.filter(|_| !self.draining) else {
+            self.stats.resumes_refused += 1;
+            let frame = Encoded::new(leave_message(LeaveReason::Reconnect, None)).frame(false);
+            self.outputs.push_back(Output::Send { connection, frame });
+            self.close(connection, CLOSE_GOING_AWAY, "there is no such session: connect anew");
+            return;
+        };
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let former = session.socket.replace(Socket { id: connection, json: false, last_heard: now });
+        session.waiting_until = None;
+        session.qualities_due = true;
+        let last_message_seq = session.last_sequence;
+        let missed = std::mem::take(&mut session.missed);
+        let subscriber = session.links.subscriber.as_ref().map(|link| link.peer);
+        let sections = session.sections;
+        if let Some(former) = former {
+            self.by_connection.remove(&former.id);
+            self.close(former.id, CLOSE_GOING_AWAY, "the session goes on in another connection");
+        }
+        self.by_connection.insert(connection, id);
+        self.stats.resumes += 1;
+
+        let reconnect = proto::ReconnectResponse {
+            ice_servers: Vec::new(),
+            client_configuration: Some(proto::ClientConfiguration::default()),
+            server_info: Some(wire::server_info(&self.config)),
+            last_message_seq,
+        };
+        self.send(id, Response::Reconnect(reconnect));
+        if !missed.is_empty() {
+            self.send(id, Response::Update(proto::ParticipantUpdate { participants: missed }));
+        }
+        let mut participants = self.visible_infos();
+        if self.meeting.participant(id).is_some_and(|p| p.permissions.hidden) {
+            participants.extend(self.info(id));
+        }
+        self.send(id, Response::Update(proto::ParticipantUpdate { participants }));
+        let room = self.room_info();
+        self.send(id, Response::RoomUpdate(proto::RoomUpdate { room: Some(room) }));
+        self.send_speakers(id);
+        self.qualities_wanted(now);
+        if let Some(peer) = subscriber {
+            self.forward(Command::RestartIce { peer });
+        }
+        if let Some(sections) = sections {
+            self.send(id, Response::MediaSectionsRequirement(sections));
+        }
+        if let Some(state) = resume.sync_state {
+            self.sync(id, state);
+        }
+        if let Some(offer) = join.params.publisher_offer {
+            self.offer(now, id, offer);
+        }
+    }
+
+    #[allow(deprecated)]
+    fn join_response(&mut self, id: parvis_meeting::ParticipantId, now: Instant) -> proto::JoinResponse {
+        let own = self.info(id);
+        let others = self
+            .visible_infos()
+            .into_iter()
+            .filter(|info| own.as_ref().is_none_or(|own| own.sid != info.sid));
+        let can_publish = self.meeting.participant(id).is_some_and(|p| p.permissions.can_publish);
+        let links = self.sessions.get(&id).map(|session| &session.links);
+        let seconds = |duration: std::time::Duration| i32::try_from(duration.as_secs()).unwrap_or(i32::MAX);
+        let codecs = self.config.publish_codecs.iter();
+        let response = proto::JoinResponse {
+            room: Some(self.room_info()),
+            other_participants: others.collect(),
+            participant: own,
+            server_version: wire::SERVER_VERSION.to_owned(),
+            subscriber_primary: links.is_some_and(|links| links.subscriber_primary),
+            client_configuration: Some(proto::ClientConfiguration::default()),
+            ping_interval: seconds(self.config.ping_interval),
+            ping_timeout: seconds(self.config.ping_timeout),
+            server_info: Some(wire::server_info(&self.config)),
+            sif_trailer: self.sif_trailer.to_vec(),
+            enabled_publish_codecs: codecs
+                .map(|(mime, fmtp)| proto::Codec { mime: mime.clone(), fmtp_line: fmtp.clone() })
+                .collect(),
+            fast_publish: can_publish,
+            ..Default::default()
+        };
+        tracing::trace!(room = %self.sid, at = self.unix_ms(now), "join response");
+        response
+    }
+}
+
+/// What the client says itself counts only as far as its token lets it change the same later.
+fn admission(grants: Grants, params: &JoinParams) -> Admission {
+    let mut profile = Profile { name: grants.name, metadata: grants.metadata, attributes: grants.attributes };
+    if grants.permissions.can_update_profile {
+        if let Some(metadata) = &params.metadata {
+            profile.metadata = metadata.clone();
+        }
+        profile.attributes.extend(params.attributes.clone());
+    }
+    Admission {
+        identity: grants.identity,
+        profile,
+        kind: grants.kind,
+        permissions: grants.permissions,
+        auto_subscribe: params.auto_subscribe,
+    }
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Messages between clients: who may send, to whom, and what a client that was away for a moment missed.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use bytes::Bytes;
+use livekit_protocol as proto;
+use livekit_protocol::data_packet::Value;
+use parvis_meeting::{LeaveReason, ParticipantId, State};
+use parvis_sfu::{Command, DataChannel, PeerId};
+
+use super::Room;
+use crate::mailbox::Letter;
+use crate::wire;
+
+impl Room {
+    pub(super) fn data(&mut self, now: Instant, peer: PeerId, channel: DataChannel, payload: &[u8]) {
+        let Some(sender) = self.by_peer.get(&peer).copied() else { return };
+        if self.pass_on(now, sender, channel == DataChannel::Reliable, payload).is_none() {
+            self.stats.data_dropped += 1;
+        }
+    }
+
+    fn pass_on(&mut self, now: Instant, sender: ParticipantId, reliable: bool, payload: &[u8]) -> Option<()> {
+        let session = self.sessions.get_mut(&sender)?;
+        let bucket = if reliable { &mut session.reliable_data } else { &mut session.lossy_data };
+        if !bucket.take(now, 1) {
+            if reliable {
+                // A reliable message that is dropped would break its sender's streams unseen.
+                self.stats.floods += 1;
+                self.meeting.leave(now, sender, LeaveReason::Violation);
+            }
+            return None;
+        }
+        let participant = self.meeting.participant(sender)?;
+        if !participant.permissions.can_publish_data || payload.len() > self.config.data_bytes {
+            return None;
+        }
+        let packet = wire::decode_data(payload).ok()?;
+        #[allow(deprecated)]
+        let forged = matches!(packet.known.value, Some(Value::Speaker(_)));
+        // Who speaks is for us to say. Metrics are for those who may have them: nobody, so far.
+        if forged || matches!(packet.known.value, Some(Value::Metrics(_))) {
+            return None;
+        }
+        let sequence = packet.known.sequence;
+        if reliable && sequence != 0 {
+            if sequence <= session.last_sequence {
+                return None;
+            }
+            session.last_sequence = sequence;
+        }
+
+        let receivers = self.receivers(sender, &packet.known);
+        let participant = self.meeting.participant(sender)?;
+        let session = self.sessions.get(&sender)?;
+        // A hidden participant stays so when it speaks.
+        let hidden = participant.permissions.hidden;
+        let sid = if hidden { "".into() } else { session.sid.clone() };
+        let identity = if hidden { "" } else { participant.identity.as_str() };
+        let payload = Bytes::from(wire::stamp(packet, reliable, identity, &sid));
+        self.stats.data_messages += 1;
+        for receiver in receivers {
+            if reliable {
+                let letter =
+                    Letter { publisher_sid: sid.clone(), sequence, payload: payload.clone(), at: now };
+                self.post(now, receiver, letter);
+            } else {
+                self.send_lossy(receiver, &payload);
+            }
+        }
+        Some(())
+    }
+
+    /// Everyone else, or those of them whom the sender names.
+    fn receivers(&self, sender: ParticipantId, packet: &proto::DataPacket) -> Vec<ParticipantId> {
+        let others = self.meeting.participants().filter(|p| p.id != sender && p.state != State::Joining);
+        let (identities, sids) = wire::destinations(packet);
+        if identities.is_empty() && sids.is_empty() {
+            return others.map(|participant| participant.id).collect();
+        }
+        let identities: BTreeSet<&str> = identities.into_iter().collect();
+        let by_sid: BTreeSet<ParticipantId> =
+            sids.into_iter().filter_map(|sid| self.by_sid.get(sid).copied()).collect();
+        others
+            .filter(|p| identities.contains(p.identity.as_str()) || by_sid.contains(&p.id))
+            .map(|participant| participant.id)
+            .collect()
+    }
+
+    fn send_lossy(&mut self, receiver: ParticipantId, payload: &Bytes) {
+        let Some(session) = self.sessions.get(&receiver).filter(|session| session.can_take_data()) else {
+            return;
+        };
+        let peer = session.links.primary().peer;
+        self.forward(Command::SendData { peer, channel: DataChannel::Lossy, payload: payload.clone() });
+    }
+
+    fn post(&mut self, now: Instant, receiver: ParticipantId, letter: Letter) {
+        let Some(session) = self.sessions.get_mut(&receiver) else { return };
+        if session.mailbox.push(letter).is_err() {
+            self.stats.slow_readers += 1;
+            self.meeting.leave(now, receiver, LeaveReason::MediaFailed);
+            return;
+        }
+        self.deliver(receiver);
+    }
+
+    /// Sends what waits, when the channel can take it.
+    pub(super) fn deliver(&mut self, receiver: ParticipantId) {
+        let Some(session) = self.sessions.get_mut(&receiver).filter(|session| session.can_take_data()) else {
+            return;
+        };
+        let waiting = session.mailbox.take_waiting();
+        let peer = session.links.primary().peer;
+        for payload in waiting {
+            self.forward(Command::SendData { peer, channel: DataChannel::Reliable, payload });
+        }
+    }
+
+    /// Sends again what a client that resumes does not have.
+    pub(super) fn replay(&mut self, receiver: ParticipantId, states: &[proto::DataChannelReceiveState]) {
+        let Some(session) = self.sessions.get(&receiver).filter(|session| session.can_take_data()) else {
+            return;
+        };
+        // A client that says nothing does not count its messages, and would take each for a new one.
+        if states.is_empty() {
+            return;
+        }
+        let peer = session.links.primary().peer;
+        for payload in session.mailbox.missed(states) {
+            self.forward(Command::SendData { peer, channel: DataChannel::Reliable, payload });
+        }
+    }
+}

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! What changed, told to everyone: within one call all changes of all participants make one message; numbers and
+//! qualities make one a second.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use livekit_protocol as proto;
+use livekit_protocol::signal_response::Message as Response;
+use parvis_meeting::{Event, LeaveReason, ParticipantId};
+
+use super::Room;
+use crate::Output;
+use crate::wire::{self, Encoded};
+
+/// What is still to be told.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    changed: BTreeSet<ParticipantId>,
+    gone: Vec<proto::ParticipantInfo>,
+    room_changed: bool,
+    qualities: BTreeSet<ParticipantId>,
+    digest_at: Option<Instant>,
+}
+
+impl News {
+    pub(super) fn gone(&mut self, info: proto::ParticipantInfo) {
+        self.gone.push(info);
+    }
+
+    pub(super) fn digest_at(&self) -> Option<Instant> {
+        self.digest_at
+    }
+}
+
+impl Room {
+    /// Does what the meeting's rules make of the last call, and tells everyone.
+    pub(super) fn settle(&mut self, now: Instant) {
+        while let Some(event) = self.meeting.poll_event() {
+            match event {
+                Event::Joined(id) | Event::Updated(id) => {
+                    self.news.changed.insert(id);
+                }
+                Event::Left { participant, reason } => {
+                    self.news.changed.remove(&participant.id);
+                    self.left(&participant, reason);
+                }
+                Event::Unpublished { track, publisher } => self.unpublished(track, publisher),
+                Event::Subscribed { subscriber, track } => self.subscribed(subscriber, track),
+                Event::Unsubscribed { subscriber, track } => self.unsubscribed(subscriber, track),
+                Event::SubscriptionAllowed { subscriber, track, allowed } => {
+                    self.subscription_allowed(subscriber, track, allowed);
+                }
+                Event::RoomChanged => {
+                    self.news.room_changed = true;
+                    self.digest_in_time(now);
+                }
+                Event::Ended(reason) => {
+                    self.end = Some(reason);
+                    let everyone: Vec<ParticipantId> = self.meeting.participants().map(|p| p.id).collect();
+                    for id in everyone {
+                        self.meeting.leave(now, id, LeaveReason::Ended);
+                    }
+                }
+            }
+        }
+        self.tell_changes();
+        if self.end.is_some() && self.sessions.is_empty() && !std::mem::replace(&mut self.end_told, true) {
+            self.outputs.push_back(Output::Ended);
+        }
+    }
+
+    fn tell_changes(&mut self) {
+        let gone = std::mem::take(&mut self.news.gone);
+        let changed = std::mem::take(&mut self.news.changed);
+        if gone.is_empty() && changed.is_empty() {
+            return;
+        }
+        for session in self.sessions.values_mut().filter(|session| session.socket.is_none()) {
+            if session.missed.len() + gone.len() > self.config.missed_departures {
+                session.missed.clear();
+                session.missed_too_much = true;
+            } else if !session.missed_too_much {
+                session.missed.extend(gone.iter().cloned());
+            }
+        }
+        // Those who left go first: clients keep their list by identity, and one may be back already.
+        let mut participants = gone;
+        for id in changed {
+            let Some(info) = self.info(id) else { continue };
+            if self.meeting.participant(id).is_some_and(|p| p.permissions.hidden) {
+                let alone = proto::ParticipantUpdate { participants: vec![info] };
+                self.send(id, Response::Update(alone));
+            } else {
+                participants.push(info);
+            }
+        }
+        if !participants.is_empty() {
+            self.broadcast(Response::Update(proto::ParticipantUpdate { participants }));
+        }
+    }
+
+    /// Everyone whom others see.
+    pub(super) fn visible_infos(&self) -> Vec<proto::ParticipantInfo> {
+        let visible = self.meeting.participants().filter(|participant| !participant.permissions.hidden);
+        visible.filter_map(|participant| self.info(participant.id)).collect()
+    }
+
+    pub(super) fn info(&self, id: ParticipantId) -> Option<proto::ParticipantInfo> {
+        let participant = self.meeting.participant(id)?;
+        let session = self.sessions.get(&id)?;
+        let tracks = self.announced(id).into_iter().filter_map(|track| {
+            let mut info = self.publications.get(&track)?.info.clone();
+            info.muted = self.meeting.track(track)?.muted;
+            info.version = Some(wire::timed_version(session.joined_at_ms, participant.version));
+            Some(info)
+        });
+        let tracks = tracks.collect();
+        let state = Some(participant.state);
+        Some(wire::participant_info(
+            participant,
+            state,
+            &session.sid,
+            &session.client,
+            session.joined_at_ms,
+            tracks,
+        ))
+    }
+
+    pub(super) fn room_info(&self) -> proto::Room {
+        let limits = self.meeting.limits();
+        let seconds = |duration: std::time::Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let codecs = self.config.publish_codecs.iter();
+        proto::Room {
+            sid: self.sid.clone(),
+            name: self.name.clone(),
+            empty_timeout: seconds(limits.empty_timeout),
+            departure_timeout: seconds(limits.departure_timeout),
+            max_participants: number(limits.participants),
+            creation_time: self.started_unix_ms / 1000,
+            creation_time_ms: self.started_unix_ms,
+            enabled_codecs: codecs
+                .map(|(mime, fmtp)| proto::Codec { mime: mime.clone(), fmtp_line: fmtp.clone() })
+                .collect(),
+            metadata: self.config.room_metadata.clone(),
+            num_participants: number(self.meeting.attendance()),
+            num_publishers: number(self.meeting.publishers()),
+            active_recording: self.meeting.recording(),
+            ..Default::default()
+        }
+    }
+
+    /// Someone's connection does better or worse.
+    pub(super) fn quality_changed(&mut self, now: Instant, id: ParticipantId) {
+        self.news.qualities.insert(id);
+        self.digest_in_time(now);
+    }
+
+    /// Someone wants to know how everyone's connection does.
+    pub(super) fn qualities_wanted(&mut self, now: Instant) {
+        self.digest_in_time(now);
+    }
+
+    fn digest_in_time(&mut self, now: Instant) {
+        self.news.digest_at.get_or_insert(now + self.config.digest_interval);
+    }
+
+    /// Tells the room's numbers, and how connections do.
+    pub(super) fn digest(&mut self, now: Instant) {
+        if self.news.digest_at.is_none_or(|at| at > now) {
+            return;
+        }
+        self.news.digest_at = None;
+        if std::mem::take(&mut self.news.room_changed) {
+            let room = self.room_info();
+            self.broadcast(Response::RoomUpdate(proto::RoomUpdate { room: Some(room) }));
+        }
+        let changed = std::mem::take(&mut self.news.qualities);
+        let mut some = self.qualities(|id| changed.contains(&id));
+        let mut all = self.qualities(|_| true);
+        let due: Vec<(ParticipantId, bool)> = self
+            .sessions
+            .values_mut()
+            .filter(|session| session.socket.is_some())
+            .map(|session| (session.id, std::mem::take(&mut session.qualities_due)))
+            .collect();
+        for (id, everything) in due {
+            if let Some(message) = if everything { &mut all } else { &mut some } {
+                self.send_encoded(id, message);
+            }
+        }
+    }
+
+    fn qualities(&self, of: impl Fn(ParticipantId) -> bool) -> Option<Encoded> {
+        let visible = |id| self.meeting.participant(id).is_some_and(|p| !p.permissions.hidden);
+        let updates: Vec<proto::ConnectionQualityInfo> = self
+            .sessions
+            .values()
+            .filter(|session| of(session.id) && visible(session.id))
+            .filter_map(|session| {
+                let quality = session.links.quality()?;
+                Some(proto::ConnectionQualityInfo {
+                    participant_sid: session.sid.to_string(),
+                    quality: quality.into(),
+                    score: score(quality),
+                })
+            })
+            .collect();
+        (!updates.is_empty())
+            .then(|| Encoded::new(Response::ConnectionQuality(proto::ConnectionQualityUpdate { updates })))
+    }
+}
+
+/// On the scale of mean opinion scores, 1 to 5.
+fn score(quality: proto::ConnectionQuality) -> f32 {
+    match quality {
+        proto::ConnectionQuality::Excellent => 4.5,
+        proto::ConnectionQuality::Good => 3.5,
+        proto::ConnectionQuality::Poor => 2.0,
+        proto::ConnectionQuality::Lost => 1.0,
+    }
+}

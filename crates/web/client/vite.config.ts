@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: EUPL-1.2
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vite';
+import { licences } from './build/licences.ts';
 import { stamp } from './build/stamp.ts';
 
 export default defineConfig({
-  plugins: [svelte(), stamp()],
+  plugins: [svelte(), licences(), stamp()],
   // `npm run dev`: the pages from here, the server's part from a `parvis serve --dev` beside it.
   // The views alone, with made-up people, are at /story/index.html. Neither is part of a build.
   server: {

@@ -50,6 +50,8 @@ export class FakeRoom extends Store<RoomState> {
       screen: { on: query.has('sharing'), changing: false },
       problem: query.has('problem') ? { source: 'camera', problem: 'busy' } : undefined,
     });
+    // For trying what a lost connection looks like, from the console.
+    addEventListener('story:drop', () => this.patch({ phase: 'reconnecting' }));
   }
 
   async setOn(source: Source, on: boolean): Promise<void> {

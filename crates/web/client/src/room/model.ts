@@ -288,6 +288,7 @@ export class RoomModel extends Store<RoomState> {
       .map((publication) => publication.track)
       .filter((track) => track !== undefined)
       .map((track) => this.#media.sound(track));
+    const gone = this.value.phase === 'reconnecting';
     const local = room.localParticipant;
     const on = (source: Source) => {
       if (source !== 'screen' && this.#pending.has(source)) return this.#wanted[source];
@@ -297,8 +298,8 @@ export class RoomModel extends Store<RoomState> {
     const settle = (source: Source) =>
       this.value[source].changing ? this.value[source] : { on: on(source), changing: false };
     this.patch({
-      people: this.value.phase === 'reconnecting' ? keepMissing(this.value.people, live) : live,
-      screens,
+      people: gone ? keepMissing(this.value.people, live) : live,
+      screens: gone && screens.length === 0 ? this.value.screens : screens,
       sounds,
       soundBlocked: !room.canPlaybackAudio,
       microphone: settle('microphone'),
@@ -343,14 +344,14 @@ function byArrival(participants: Iterable<Participant>): Participant[] {
   return [...participants].sort((a, b) => time(a) - time(b) || (a.identity < b.identity ? -1 : 1));
 }
 
-/** While the connection is gone, those who were there stay where they were. */
+/** While the connection is gone, those who were there stay where they were, with the last that was seen of them. */
 function keepMissing(before: readonly Person[], live: readonly Person[]): Person[] {
   const found = new Map(live.map((p) => [p.identity, p]));
   const local = live.find((p) => p.isLocal);
   const kept = before.map((p) => {
     const now = p.isLocal ? local : found.get(p.identity);
     if (now !== undefined) found.delete(now.identity);
-    return now ?? { ...p, speaking: false };
+    return { ...(now ?? { ...p, speaking: false }), camera: now?.camera ?? p.camera };
   });
   return [...kept, ...found.values()];
 }

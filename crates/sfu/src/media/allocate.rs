@@ -86,7 +86,7 @@ impl RoomMedia {
             }
         }
         // Stable: equal priorities stay in the order of subscribing.
-        candidates.sort_by(|a, b| b.priority.cmp(&a.priority));
+        candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.priority));
         let budget = peer.downlink.estimate().clamp(self.config.min_bitrate, self.config.max_bitrate);
         let budget = budget.saturating_sub(audio);
         let young =

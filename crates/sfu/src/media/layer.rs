@@ -230,6 +230,7 @@ impl SenderClock {
     /// The RTP clock at the wall clock's `ntp`.
     pub(crate) fn rtp_at(&self, ntp: u64, rtp_clock: u32) -> u32 {
         let elapsed = i128::from(ntp.wrapping_sub(self.ntp) as i64);
-        self.rtp.wrapping_add(((elapsed * i128::from(rtp_clock)) >> 32) as u32)
+        // To the nearest tick.
+        self.rtp.wrapping_add(((elapsed * i128::from(rtp_clock) + (1 << 31)) >> 32) as u32)
     }
 }

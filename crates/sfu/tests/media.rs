@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! One room's media in virtual time: packets in, packets out, nothing between.
+
+#[path = "media/world.rs"]
+mod world;
+
+#[path = "media/audio.rs"]
+mod audio;
+#[path = "media/bounds.rs"]
+mod bounds;
+#[path = "media/forwarding.rs"]
+mod forwarding;
+#[path = "media/layers.rs"]
+mod layers;
+#[path = "media/repair.rs"]
+mod repair;
+#[path = "media/reports.rs"]
+mod reports;
+#[path = "media/rewriting.rs"]
+mod rewriting;

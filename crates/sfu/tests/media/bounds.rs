@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! What one client can't do to the others: rows of the threat table by number.
+
+use parvis_peer::sdp::MediaKind;
+use parvis_rtp::{Extensions, Rid};
+use parvis_sfu::media::{MediaConfig, MediaEvent};
+use parvis_sfu::{PeerId, TrackId};
+
+use crate::world::*;
+
+#[test]
+fn row_19_a_thousand_key_frame_requests_a_second_become_two() {
+    let (mut world, mut source) = vp8_pair(config());
+    for packet in source.frame(true, 1, b"key") {
+        world.rtp(1, &packet);
+    }
+    world.run_ms(1000);
+    world.take_plis(1);
+    let mut asked = 0;
+    for number in 0..5000u32 {
+        world.rtcp(2, |writer| {
+            if number % 2 == 0 {
+                writer.pli(1, 10).unwrap();
+            } else {
+                let entry = parvis_rtp::rtcp::FirEntry { ssrc: 10, sequence: number as u8 };
+                writer.fir(1, &[entry]).unwrap();
+            }
+        });
+        let plis = world.take_plis(1);
+        asked += plis;
+        if plis > 0 || number % 33 == 0 {
+            for packet in source.frame(plis > 0, 1, b"frame") {
+                world.rtp(1, &packet);
+            }
+        }
+        world.run_ms(1);
+    }
+    assert!((8..=10).contains(&asked), "{asked} requests in 5 s");
+    assert_eq!(world.room.stats().key_frame_requests_received, 5000);
+}
+
+#[test]
+fn row_20_a_nack_storm_brings_no_more_than_the_resend_share() {
+    let (mut world, mut source) = vp8_pair(config());
+    let share = config().resend_share;
+    let mut recent = Vec::new();
+    for frame in 0..300u32 {
+        for packet in source.frame(frame == 0, 3, &[5; 1000]) {
+            world.rtp(1, &packet);
+        }
+        for _ in 0..3 {
+            world.run_ms(10);
+            recent.extend(world.out.rtp.iter().filter(|left| left.ssrc == 10).map(|left| left.sequence));
+            world.out.rtp.clear();
+            let last = recent.len().saturating_sub(300);
+            let all = recent[last..].to_vec();
+            world.rtcp(2, |writer| writer.nack(1, 10, all).unwrap());
+        }
+    }
+    let stats = world.room.stats();
+    let media = stats.sent_bytes - stats.resent_bytes;
+    let floor = u64::from(config().resend_floor_bytes_per_second) * 10;
+    let cap = (media as f64 * share) as u64 + floor;
+    assert!(stats.resent_bytes > media / 10, "losses are repaired");
+    assert!(stats.resent_bytes <= cap, "{} bytes sent again for {media} of media", stats.resent_bytes);
+    assert!(stats.resend_over_budget + stats.resend_suppressed > 10_000);
+}
+
+#[test]
+fn row_20_one_packet_is_sent_again_only_so_often() {
+    let config = MediaConfig { resend_tries: 3, resend_floor_bytes_per_second: 1_000_000, ..config() };
+    let (mut world, mut source) = vp8_pair(config);
+    for packet in source.frame(true, 1, b"key") {
+        world.rtp(1, &packet);
+    }
+    let sequence = world.take_rtp(2)[0].sequence;
+    for _ in 0..10 {
+        world.run_ms(150);
+        world.rtcp(2, |writer| writer.nack(1, 10, [sequence]).unwrap());
+    }
+    world.run_ms(100);
+    assert_eq!(world.take_rtp(2).iter().filter(|left| left.ssrc == 11 && left.padding == 0).count(), 3);
+}
+
+#[test]
+fn row_22_a_track_at_a_hundred_times_its_share_is_cut_to_its_limit_and_told() {
+    let config = MediaConfig { ingress_packets_per_second: 200, ..config() };
+    let (mut world, mut source) = vp8_pair(config);
+    // Another track of the same room goes on untouched.
+    world.peer(3, &[inbound("a", MediaKind::Audio, &[])]);
+    world.publish(3, 3, "a", &audio_spec());
+    world.room.set_sections(
+        world.now,
+        PeerId(2),
+        &[outbound("0", MediaKind::Video, 1), outbound("1", MediaKind::Audio, 3)],
+    );
+    world.subscribe(3, 2, 3);
+    for ms in 0..2000u16 {
+        for packet in source.frame(ms == 0, 20, b"flood") {
+            world.rtp(1, &packet);
+        }
+        if ms % 20 == 0 {
+            let voice = In {
+                payload_type: OPUS,
+                ssrc: 8,
+                sequence: ms / 20,
+                extensions: mid_ext("a"),
+                ..In::default()
+            };
+            world.rtp(3, &voice.with(b"voice"));
+            let left = world.out.rtp.last().unwrap();
+            assert_eq!((left.ssrc, &left.payload[..]), (30, &b"voice"[..]), "audio leaves at once");
+        }
+        world.run_ms(1);
+    }
+    let stats = world.room.stats();
+    assert!(stats.received_packets <= 100 + 400 + 100, "{} packets let in", stats.received_packets);
+    assert!(stats.dropped_ingress_limit > 39_000);
+    let told = |event: &&MediaEvent| matches!(event, MediaEvent::LimitHit { peer: PeerId(1), .. });
+    assert_eq!(world.events.iter().filter(told).count(), 1);
+}
+
+#[test]
+fn row_22_padding_alone_reaches_nobody() {
+    let (mut world, mut source) = vp8_pair(config());
+    for packet in source.frame(true, 1, b"key") {
+        world.rtp(1, &packet);
+    }
+    for _ in 0..50 {
+        let padding = source.padding();
+        world.rtp(1, &padding);
+    }
+    for packet in source.frame(false, 1, b"delta") {
+        world.rtp(1, &packet);
+    }
+    world.run_ms(100);
+    let left = world.take_rtp(2);
+    assert_eq!(left.len(), 2);
+    assert_eq!(left[1].sequence, left[0].sequence.wrapping_add(1));
+}
+
+#[test]
+fn row_23_ten_thousand_ssrcs_and_rids_leave_a_table_of_a_few() {
+    let mut world = World::new();
+    world.peer(1, &[inbound("v", MediaKind::Video, &["q", "h", "f"])]);
+    world.publish(1, 1, "v", &video_spec(&["q", "h", "f"]));
+    for ssrc in 0..10_000u32 {
+        let rid = ["q", "h", "f"][ssrc as usize % 3];
+        world.rtp(1, &In { ssrc, extensions: rid_ext("v", rid), ..In::default() }.with(&[0x10, 0, 0]));
+        let made_up = Rid::new(&format!("r{ssrc}"));
+        let extensions = Extensions { rid: made_up, ..mid_ext("v") };
+        world.rtp(1, &In { ssrc: ssrc + 100_000, extensions, ..In::default() }.with(&[0x10, 0, 0]));
+        let extensions = Extensions { repaired_rid: made_up, ..mid_ext("v") };
+        world.rtp(
+            1,
+            &In { ssrc: ssrc + 200_000, payload_type: VP8_RTX, extensions, ..In::default() }
+                .with(&[0, 1, 0x10]),
+        );
+        world.rtp(
+            1,
+            &In { ssrc: ssrc + 300_000, extensions: mid_ext("nobody"), ..In::default() }.with(&[0x10]),
+        );
+    }
+    assert!(world.room.stats().known_ssrcs <= 6, "{} SSRCs known", world.room.stats().known_ssrcs);
+    assert_eq!(world.room.stats().dropped_unknown_stream, 30_000);
+}
+
+#[test]
+fn row_23_tracks_and_subscriptions_of_one_peer_are_bounded() {
+    let config = MediaConfig { max_tracks_per_peer: 3, max_subscriptions_per_peer: 2, ..config() };
+    let mut world = World::with(config);
+    world.peer(1, &[]);
+    world.peer(2, &[]);
+    for track in 0..100 {
+        world.room.publish(world.now, TrackId(track), PeerId(1), &audio_spec());
+    }
+    for track in 0..3 {
+        world.subscribe(track, 2, track);
+    }
+    assert_eq!(world.room.stats().refused_limit, 97 + 1);
+}
+
+#[test]
+fn row_24_one_ssrc_used_by_two_peers_does_not_mix() {
+    let mut world = World::new();
+    for peer in [1, 2] {
+        world.peer(peer, &[inbound("a", MediaKind::Audio, &[])]);
+        world.publish(peer, peer, "a", &audio_spec());
+    }
+    world.peer(3, &[outbound("0", MediaKind::Audio, 1), outbound("1", MediaKind::Audio, 2)]);
+    world.subscribe(1, 3, 1);
+    world.subscribe(2, 3, 2);
+    for sequence in 0..50 {
+        for peer in [1, 2] {
+            let packet =
+                In { payload_type: OPUS, ssrc: 7, sequence, extensions: mid_ext("a"), ..In::default() };
+            world.rtp(peer, &packet.with(&[peer as u8]));
+        }
+    }
+    let left = world.take_rtp(3);
+    assert_eq!(left.len(), 100);
+    for packet in left {
+        assert_eq!(packet.payload, [(packet.ssrc / 10) as u8]);
+    }
+}
+
+#[test]
+fn garbage_changes_nothing() {
+    let (mut world, mut source) = vp8_pair(config());
+    for packet in source.frame(true, 1, b"key") {
+        world.rtp(1, &packet);
+    }
+    world.take_rtp(2);
+    for len in 0..200usize {
+        let garbage: Vec<u8> = (0..len).map(|at| (at * 131 + len * 17) as u8).collect();
+        world.room.handle_rtp(world.now, PeerId(1), &garbage, &mut world.out);
+        world.room.handle_rtcp(world.now, PeerId(2), &garbage, &mut world.out);
+        world.room.handle_rtp(world.now, PeerId(99), &garbage, &mut world.out);
+    }
+    // Well-formed packets with an empty or cut payload descriptor.
+    for payload in [&[][..], &[0x90], &[0x80, 0xf0], &[0xff; 3]] {
+        for payload_type in [VP8, VP9, AV1, H264, RED, OPUS, VP8_RTX, 5] {
+            world.rtp(
+                1,
+                &In {
+                    payload_type,
+                    ssrc: 1000,
+                    sequence: source.sequence,
+                    extensions: mid_ext("v"),
+                    ..In::default()
+                }
+                .with(payload),
+            );
+            source.sequence = source.sequence.wrapping_add(1);
+        }
+    }
+    world.run_ms(1000);
+    for packet in source.frame(true, 1, b"still here") {
+        world.rtp(1, &packet);
+    }
+    let left = world.take_rtp(2);
+    assert_eq!(read_vp8(&left.last().unwrap().payload).4, b"still here\0");
+}

@@ -1,2 +1,134 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! HTTP and WebSocket: the participants' plane
+//! HTTP and WebSocket: the participants' plane, and the metrics page.
+//!
+//! [`Api`] gives each room a task around its state machine ([`parvis_signal::Room`]), brings clients' sockets to it, and
+//! carries commands to the [`Forwarders`] and their events back.
+//!
+//! **The one invariant: nobody gets to a room but by a token that held.** What a client says of itself is read after that,
+//! and never decides who it is. Every wait has a deadline, every queue and count a limit with a metric.
+//!
+//! ```
+//! use std::time::Duration;
+//! use parvis_api::Keys;
+//! use parvis_signal::Grants;
+//!
+//! let keys = Keys::new(vec![("key".into(), "a secret of at least 32 bytes ......".into())], Duration::from_secs(60), false)?;
+//! let token = keys.issue("atelier", &Grants::of("ada"), Duration::from_secs(60)).unwrap();
+//! let verified = keys.verify(&token).unwrap();
+//! assert_eq!((verified.room.as_str(), verified.grants.identity.as_str()), ("atelier", "ada"));
+//! # Ok::<(), parvis_api::KeyError>(())
+//! ```
+
+mod accept;
+mod config;
+mod forwarders;
+mod http;
+mod limit;
+mod metrics;
+mod room_task;
+mod rooms;
+mod socket;
+mod token;
+
+use std::sync::Arc;
+
+use axum::http::{HeaderName, HeaderValue};
+use parvis_sfu::{Event, RoomId};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+pub use config::{ApiConfig, ConnectionLimits};
+pub use forwarders::Forwarders;
+pub use metrics::{Metrics, Sample, Source};
+pub use token::{DEV_KEY, KeyError, Keys, MIN_SECRET_BYTES, TokenError, Verified};
+
+use http::Shared;
+use limit::{Connections, Throttle};
+use rooms::Rooms;
+
+/// The participants' plane.
+#[derive(Clone)]
+pub struct Api {
+    rooms: Arc<Rooms>,
+    joins: Arc<Throttle>,
+    stop: watch::Sender<bool>,
+}
+
+impl Api {
+    /// Ready to serve; no room is open yet.
+    pub fn new(config: ApiConfig, keys: Keys, forwarders: Arc<dyn Forwarders>, metrics: Metrics) -> Api {
+        let joins = Arc::new(Throttle::new(config.connections.joins));
+        Api { rooms: Rooms::new(config, keys, forwarders, metrics), joins, stop: watch::Sender::new(false) }
+    }
+
+    /// Serves participants until [`Api::stop`].
+    pub async fn serve(&self, listener: TcpListener) {
+        let config = &self.rooms.config;
+        let limits = config.connections.clone();
+        let metrics = self.rooms.metrics.clone();
+        let exempt = config.trusted_proxies.clone();
+        let connections = Connections::new(limits.max, limits.max_per_ip, exempt, metrics.clone());
+        let shared = Shared {
+            rooms: Arc::clone(&self.rooms),
+            joins: Arc::clone(&self.joins),
+            page_headers: page_headers(),
+        };
+        let router = http::router(shared);
+        accept::serve(listener, router, limits, connections, metrics, self.stop.subscribe()).await;
+    }
+
+    /// Serves the metrics page until [`Api::stop`]. Its listener must not be reachable for strangers.
+    pub async fn serve_metrics(&self, listener: TcpListener) {
+        /// More than any monitoring opens.
+        const CONNECTIONS: usize = 32;
+        let limits = self.rooms.config.connections.clone();
+        let metrics = self.rooms.metrics.clone();
+        let uncounted = match Metrics::new(Vec::new()) {
+            Ok(metrics) => metrics,
+            Err(_) => metrics.clone(),
+        };
+        let connections = Connections::new(CONNECTIONS, CONNECTIONS, Vec::new(), uncounted);
+        let router = metrics.router();
+        accept::serve(listener, router, limits, connections, metrics, self.stop.subscribe()).await;
+    }
+
+    /// Hands a forwarder's event to its room. It never waits.
+    pub fn event(&self, room: RoomId, event: Event) {
+        self.rooms.event(room, event);
+    }
+
+    /// Gives up rooms whose media is gone; clients come back into new ones by themselves.
+    pub fn lose_rooms(&self, cause: &str, which: impl Fn(RoomId) -> bool) {
+        self.rooms.lose(cause, which);
+    }
+
+    /// Lets nobody new in; who is in goes on. Readiness says so.
+    pub async fn close_doors(&self) {
+        self.rooms.close_doors().await;
+    }
+
+    /// Ends all rooms, with a word to their clients.
+    pub async fn end_rooms(&self) {
+        self.rooms.drain().await;
+    }
+
+    /// Waits until no room is left.
+    pub async fn emptied(&self) {
+        self.rooms.emptied().await;
+    }
+
+    /// Stops listening.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+}
+
+fn page_headers() -> Arc<[(HeaderName, HeaderValue)]> {
+    let headers = parvis_web::headers(&[]);
+    headers
+        .into_iter()
+        .filter_map(|(name, value)| {
+            Some((HeaderName::from_static(name), HeaderValue::from_str(&value).ok()?))
+        })
+        .collect()
+}

@@ -1,3 +1,100 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! The Parvis server: configuration, wiring of threads and tasks, command line
-fn main() {}
+//! The Parvis server: configuration, wiring of threads and tasks, command line.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks through these")]
+
+mod cli;
+mod config;
+mod media;
+mod serve;
+mod settings;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use parvis_api::{DEV_KEY, Keys};
+use parvis_signal::Grants;
+use tracing_subscriber::EnvFilter;
+
+use cli::{Cli, Command, TokenCreate};
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("parvis: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Problem = Box<dyn std::error::Error>;
+
+fn run(command: Command) -> Result<(), Problem> {
+    match command {
+        Command::Serve(arguments) => {
+            let (settings, _) = settings::settle(&arguments)?;
+            log_to_stderr(&settings.config.log.level, settings.config.log.json);
+            runtime()?.block_on(serve::serve(settings)).map_err(Into::into)
+        }
+        Command::Check(arguments) => {
+            let (settings, _) = settings::settle(&arguments)?;
+            let runtime = runtime()?;
+            runtime.block_on(serve::bind(&settings))?;
+            println!("ok");
+            Ok(())
+        }
+        Command::Token { command: cli::Token::Create(arguments) } => create_token(&arguments),
+        Command::Key { command: cli::Key::Create } => {
+            // 256 bits, as HS256 wants them.
+            println!("{}", hex::encode(rand::random::<[u8; 32]>()));
+            Ok(())
+        }
+        Command::Config { command: cli::Config::Show { settings, origin } } => {
+            let (_, loaded) = settings::settle(&settings)?;
+            println!("{}", config::show(&loaded, origin)?);
+            Ok(())
+        }
+    }
+}
+
+fn create_token(arguments: &TokenCreate) -> Result<(), Problem> {
+    let lifetime = Duration::from_secs(arguments.minutes * 60);
+    let keys = match (&arguments.config, &arguments.key, &arguments.secret) {
+        (Some(path), _, _) => settings::keys_of(path)?,
+        (_, Some(key), Some(secret)) => {
+            let dev = (key.as_str(), secret.as_str()) == DEV_KEY;
+            Keys::new(vec![(key.clone(), secret.clone())], lifetime, dev)?
+        }
+        _ => Keys::new(vec![(DEV_KEY.0.to_owned(), DEV_KEY.1.to_owned())], lifetime, true)?,
+    };
+    let grants = Grants { name: arguments.name.clone(), ..Grants::of(&arguments.identity) };
+    let token = keys.issue(&arguments.room, &grants, lifetime)?;
+    // What we would refuse ourselves is of no use to anyone.
+    keys.verify(&token)?;
+    if arguments.json {
+        let said = serde_json::json!({
+            "token": token, "room": arguments.room, "identity": arguments.identity, "minutes": arguments.minutes,
+        });
+        println!("{said}");
+    } else {
+        println!("{token}");
+    }
+    Ok(())
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, std::io::Error> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("control").build()
+}
+
+/// `RUST_LOG` goes before the configuration.
+fn log_to_stderr(level: &str, json: bool) {
+    let filter = EnvFilter::try_from_default_env().or_else(|_| EnvFilter::try_new(level)).unwrap_or_default();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json {
+        builder.json().init();
+    } else {
+        builder.with_ansi(std::io::stderr().is_terminal()).init();
+    }
+}

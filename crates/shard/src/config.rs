@@ -35,9 +35,10 @@ pub struct ShardConfig {
 /// Bounds for ICE over TCP, per shard.
 #[derive(Debug, Clone)]
 pub struct TcpConfig {
-    /// Connections in all. With 64 KiB of reading and 256 KiB of writing each, 1,000 take at most 320 MiB.
+    /// Connections in all. At rest one costs 500 bytes; with 256 KiB of writing each, 4,000 take at most 1 GiB.
     pub max_connections: usize,
-    /// Connections from one address (one /64 with IPv6). Offices share an address; 64 is a large room behind one.
+    /// Connections from one address (one /64 with IPv6). Offices share an address, and a browser opens one from each of its
+    /// interfaces to each of our addresses: 256 are the people of a large office.
     pub max_connections_per_ip: usize,
     /// How long a connection may live before the engine answers it for the first time.
     pub first_answer: Duration,
@@ -68,8 +69,8 @@ impl Default for ShardConfig {
 impl Default for TcpConfig {
     fn default() -> Self {
         TcpConfig {
-            max_connections: 1_000,
-            max_connections_per_ip: 64,
+            max_connections: 4_000,
+            max_connections_per_ip: 256,
             first_answer: Duration::from_secs(10),
             idle: Duration::from_secs(30),
             write_queue_bytes: 256 << 10,

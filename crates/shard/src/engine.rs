@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use parvis_peer::{LocalCandidate, Path};
-use parvis_sfu::{Command, Event, Outbox, RoomId};
+use parvis_sfu::{Command, Event, Forwarder, ForwarderStats, Outbox, RoomId};
 
 /// A forwarder without I/O, as a shard sees it. After every call the shard drains [`Engine::poll_event`] and sends
 /// what is in the outbox.
@@ -37,4 +37,36 @@ pub struct EngineSetup {
     pub candidates: Vec<LocalCandidate>,
     /// The time.
     pub now: Instant,
+}
+
+impl Engine for Forwarder {
+    type Stats = ForwarderStats;
+
+    fn handle_command(&mut self, now: Instant, command: Command, outbox: &mut Outbox) {
+        self.handle_command(now, command, outbox);
+    }
+
+    fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8], outbox: &mut Outbox) {
+        self.handle_datagram(now, path, datagram, outbox);
+    }
+
+    fn path_closed(&mut self, now: Instant, path: Path, outbox: &mut Outbox) {
+        self.path_closed(now, path, outbox);
+    }
+
+    fn handle_timeout(&mut self, now: Instant, outbox: &mut Outbox) {
+        self.handle_timeout(now, outbox);
+    }
+
+    fn poll_timeout(&mut self) -> Option<Instant> {
+        Forwarder::poll_timeout(self)
+    }
+
+    fn poll_event(&mut self) -> Option<(RoomId, Event)> {
+        self.poll_event()
+    }
+
+    fn stats(&self) -> ForwarderStats {
+        self.stats().clone()
+    }
 }

@@ -18,7 +18,7 @@ use crate::{Engine, ShardError, TcpConfig};
 
 /// The longest frame that we read. What a peer sends has at most 1,500 bytes; some add to it.
 const MAX_FRAME_BYTES: usize = 8_192;
-/// One connection's read buffer: a whole frame with its length, and the next one's beginning.
+/// The read buffer: a whole frame with its length, and the next one's beginning.
 const READ_BUFFER_BYTES: usize = 2 * (MAX_FRAME_BYTES + 2);
 /// Reads from one connection in one turn, so that the others get theirs.
 const READS_PER_TURN: usize = 4;
@@ -34,6 +34,8 @@ pub(crate) struct Tcp {
     config: TcpConfig,
     listeners: Vec<TcpListener>,
     connections: Vec<Option<Connection>>,
+    /// Where all read, one after the other.
+    buffer: Box<[u8]>,
     free: Vec<u32>,
     by_path: FxHashMap<Path, u32>,
     per_ip: FxHashMap<IpAddr, usize>,
@@ -46,8 +48,8 @@ pub(crate) struct Tcp {
 struct Connection {
     stream: TcpStream,
     path: Path,
-    buffer: Box<[u8]>,
-    filled: usize,
+    /// The beginning of a frame whose rest is still to come.
+    partial: Vec<u8>,
     queue: VecDeque<u8>,
     wants_write: bool,
     /// Whether the engine ever sent to it: only an authenticated peer is answered.
@@ -79,6 +81,7 @@ impl Tcp {
             config: config.clone(),
             listeners,
             connections: Vec::new(),
+            buffer: vec![0; READ_BUFFER_BYTES].into(),
             free: Vec::new(),
             by_path: FxHashMap::default(),
             per_ip: FxHashMap::default(),
@@ -151,8 +154,7 @@ impl Tcp {
         self.connections[slot as usize] = Some(Connection {
             stream,
             path,
-            buffer: vec![0; READ_BUFFER_BYTES].into(),
-            filled: 0,
+            partial: Vec::new(),
             queue: VecDeque::new(),
             wants_write: false,
             answered: false,
@@ -175,38 +177,43 @@ impl Tcp {
         stats: &ShardStats,
     ) {
         let Some(Some(connection)) = self.connections.get_mut(slot) else { return };
+        let buffer = &mut self.buffer;
+        let mut filled = connection.partial.len();
+        buffer[..filled].copy_from_slice(&connection.partial);
         for _ in 0..READS_PER_TURN {
-            match connection.stream.read(&mut connection.buffer[connection.filled..]) {
-                Ok(count) if count > 0 => connection.filled += count,
+            match connection.stream.read(&mut buffer[filled..]) {
+                Ok(count) if count > 0 => filled += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Ok(_) | Err(_) => connection.dead = true,
-            }
-            if connection.dead {
-                break;
+                Ok(_) | Err(_) => {
+                    connection.dead = true;
+                    break;
+                }
             }
             connection.heard = now;
             let mut start = 0;
-            while let Some(frame) = next_frame(&connection.buffer[start..connection.filled]) {
+            while let Some(frame) = next_frame(&buffer[start..filled]) {
                 if frame > MAX_FRAME_BYTES {
                     add(&stats.tcp_malformed, 1);
                     connection.dead = true;
                     break;
                 }
                 let (from, to) = (start + 2, start + 2 + frame);
-                if to > connection.filled {
+                if to > filled {
                     break;
                 }
                 add(&stats.tcp_frames_in, 1);
-                engine.handle_datagram(now, connection.path, &mut connection.buffer[from..to], outbox);
+                engine.handle_datagram(now, connection.path, &mut buffer[from..to], outbox);
                 start = to;
             }
-            connection.buffer.copy_within(start..connection.filled, 0);
-            connection.filled -= start;
+            buffer.copy_within(start..filled, 0);
+            filled -= start;
             if connection.dead {
                 break;
             }
         }
+        connection.partial.clear();
+        connection.partial.extend_from_slice(&buffer[..filled]);
         if connection.dead {
             self.dead.push(slot as u32);
         }

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! What the participants' plane is told at start.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parvis_signal::RoomConfig;
+
+/// How rooms, sockets and joins are bounded.
+#[derive(Debug, Clone)]
+pub struct ApiConfig {
+    /// How a room behaves.
+    pub room: Arc<RoomConfig>,
+    /// Rooms open at once.
+    pub max_rooms: usize,
+    /// Whether whoever has a room's link may join it without a token of his own.
+    pub guests: bool,
+    /// Characters of a room's name that guests may join: 22 of 64 possible ones are 132 bits, beyond guessing.
+    pub guest_room_chars: usize,
+    /// How long a guest's token opens the door. Sessions go on beyond: the server renews it.
+    pub guest_token: Duration,
+    /// Addresses of reverse proxies in front of us: they open connections for everyone and say for whom.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// Bounds of connections.
+    pub connections: ConnectionLimits,
+}
+
+/// Bounds of connections to the HTTP port.
+#[derive(Debug, Clone)]
+pub struct ConnectionLimits {
+    /// Open in all; never more than the process's limit of file descriptors less [`ConnectionLimits::reserve`].
+    pub max: usize,
+    /// Open from one address (one /64 with IPv6). A browser opens six and one per meeting; offices share an address.
+    pub max_per_ip: usize,
+    /// File descriptors kept for media sockets, the log, the database and the operator.
+    pub reserve: usize,
+    /// How long a client may take to send a request's head.
+    pub request_head: Duration,
+    /// How long a client may take to send a request's body, and we to answer.
+    pub request: Duration,
+    /// How long after the upgrade the first message of a WebSocket may take.
+    pub first_message: Duration,
+    /// How long a WebSocket may be silent. Clients ping every 5 s; a page in the background may be slowed to one a minute.
+    pub idle: Duration,
+    /// How long a client may take to read a message.
+    pub write: Duration,
+    /// Messages that may wait for a slow client …
+    pub write_queue: usize,
+    /// … and their bytes.
+    pub write_queue_bytes: usize,
+    /// Joins of one address at once, and each second.
+    pub joins: parvis_signal::Rate,
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        ApiConfig {
+            room: Arc::new(RoomConfig::default()),
+            max_rooms: 1_000,
+            guests: false,
+            guest_room_chars: 22,
+            guest_token: Duration::from_secs(600),
+            trusted_proxies: Vec::new(),
+            connections: ConnectionLimits::default(),
+        }
+    }
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        ConnectionLimits {
+            max: 10_000,
+            max_per_ip: 200,
+            reserve: 128,
+            request_head: Duration::from_secs(5),
+            request: Duration::from_secs(10),
+            first_message: Duration::from_secs(10),
+            idle: Duration::from_secs(90),
+            write: Duration::from_secs(10),
+            write_queue: 1_024,
+            write_queue_bytes: 8 << 20,
+            joins: parvis_signal::Rate { burst: 100, per_second: 10 },
+        }
+    }
+}

@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! The participants' routes: the web client, signalling, joining by link, health.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::{Extension, OriginalUri, Path, RawQuery, Request, State};
+use axum::http::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use parvis_meeting::text;
+use parvis_signal::{Form, Grants, Join, JoinParams};
+use serde::{Deserialize, Serialize};
+use tower_http::cors::{AllowHeaders, Any, CorsLayer};
+
+use crate::accept::{Client, client_ip};
+use crate::limit::Throttle;
+use crate::rooms::{JoinRefusal, Rooms};
+use crate::socket;
+use crate::token::{TokenError, Verified};
+
+/// How long a browser may remember that other origins may ask.
+const CORS_MAX_AGE: Duration = Duration::from_secs(86_400);
+/// The largest body of a request: `{"name": …}` with 256 characters, escaped.
+const MAX_BODY_BYTES: usize = 8 << 10;
+/// Characters of a guest's name.
+const MAX_NAME_CHARS: usize = 100;
+
+/// What handlers share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) rooms: Arc<Rooms>,
+    pub(crate) joins: Arc<Throttle>,
+    pub(crate) page_headers: Arc<[(HeaderName, HeaderValue)]>,
+}
+
+/// All routes.
+pub(crate) fn router(shared: Shared) -> Router {
+    // SDKs run on pages of any origin. The token never is in a cookie, so another site's page gains nothing by asking.
+    let cors = CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods(Any)
+        .allow_headers(AllowHeaders::mirror_request())
+        .max_age(CORS_MAX_AGE);
+    let signalling = Router::new()
+        .route("/rtc", get(dual))
+        .route("/rtc/v1", get(single))
+        .route("/rtc/validate", get(validate_dual))
+        .route("/rtc/v1/validate", get(validate_single))
+        .layer(cors);
+    Router::new()
+        .merge(signalling)
+        .route("/api/rooms/{room}/join", post(join_as_guest))
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .fallback(page)
+        .layer(axum::extract::DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(middleware::from_fn_with_state(shared.clone(), count))
+        .with_state(shared)
+}
+
+/// Counts every answer by route. Query strings hold tokens: they are neither counted nor logged.
+async fn count(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+    let route = match request.uri().path() {
+        path @ ("/rtc" | "/rtc/v1" | "/rtc/validate" | "/rtc/v1/validate" | "/livez" | "/readyz") => {
+            path.to_owned()
+        }
+        path if path.starts_with("/api/") => "/api/rooms/join".to_owned(),
+        _ => "page".to_owned(),
+    };
+    let response = next.run(request).await;
+    let status = response.status();
+    shared.rooms.metrics.requests.with_label_values(&[route.as_str(), status.as_str()]).inc();
+    response
+}
+
+/// A refusal in words for people and, by its code, for our own client.
+#[derive(Debug, Serialize)]
+struct Refusal {
+    #[serde(skip)]
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, code: &'static str, message: impl ToString) -> Refusal {
+        Refusal { status, code, message: message.to_string() }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.status, [(CACHE_CONTROL, "no-store")], Json(self)).into_response()
+    }
+}
+
+impl From<TokenError> for Refusal {
+    fn from(error: TokenError) -> Self {
+        Refusal::new(StatusCode::UNAUTHORIZED, "unauthorized", error)
+    }
+}
+
+impl From<parvis_signal::JoinError> for Refusal {
+    fn from(error: parvis_signal::JoinError) -> Self {
+        let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
+        Refusal::new(status, "bad_request", error)
+    }
+}
+
+impl From<JoinRefusal> for Refusal {
+    fn from(refusal: JoinRefusal) -> Self {
+        let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+        let (status, code) = match &refusal {
+            JoinRefusal::Draining => (unavailable, "draining"),
+            JoinRefusal::TooManyRooms => (StatusCode::TOO_MANY_REQUESTS, "too_many_rooms"),
+            JoinRefusal::NoForwarder | JoinRefusal::Ending => (unavailable, "unavailable"),
+            JoinRefusal::Refused(error) => {
+                let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
+                let code = match status {
+                    StatusCode::TOO_MANY_REQUESTS => "room_full",
+                    StatusCode::SERVICE_UNAVAILABLE => "draining",
+                    _ => "refused",
+                };
+                (status, code)
+            }
+        };
+        Refusal::new(status, code, refusal)
+    }
+}
+
+type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
+
+async fn dual(
+    shared: State<Shared>,
+    client: Extension<Client>,
+    headers: HeaderMap,
+    query: RawQuery,
+    upgrade: Upgrade,
+) -> Result<Response, Refusal> {
+    connect(Form::Dual, shared, client, headers, query, upgrade).await
+}
+
+async fn single(
+    shared: State<Shared>,
+    client: Extension<Client>,
+    headers: HeaderMap,
+    query: RawQuery,
+    upgrade: Upgrade,
+) -> Result<Response, Refusal> {
+    connect(Form::Single, shared, client, headers, query, upgrade).await
+}
+
+/// A client's WebSocket. It is let into its room before the upgrade, so that a refusal is an HTTP status.
+async fn connect(
+    form: Form,
+    State(shared): State<Shared>,
+    Extension(client): Extension<Client>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+    upgrade: Upgrade,
+) -> Result<Response, Refusal> {
+    let rooms = &shared.rooms;
+    let outcome = |outcome: &str| rooms.metrics.joins.with_label_values(&[outcome]).inc();
+    let query = query.unwrap_or_default();
+    let address = address(&shared, &client, &headers);
+    let admitted = admit(&shared, form, &headers, &query, address);
+    let (Verified { room, grants }, params) = admitted.inspect_err(|refusal| outcome(refusal.code))?;
+    let upgrade = upgrade.map_err(|rejection| {
+        Refusal::new(rejection.into_response().status(), "no_websocket", "a WebSocket is expected here")
+    })?;
+
+    let limits = rooms.config.connections.clone();
+    let mut outbound = None;
+    let queue = || {
+        let (outgoing, end) = socket::queue(&limits);
+        outbound = Some(end);
+        outgoing
+    };
+    let join = Join { grants, params, address: address.to_string() };
+    let attached = rooms.join(&room, join, queue).await.map_err(|refusal| {
+        let refusal = Refusal::from(refusal);
+        outcome(refusal.code);
+        refusal
+    })?;
+    let Some(outbound) = outbound else { return Err(JoinRefusal::Ending.into()) };
+    outcome("ok");
+
+    let metrics = rooms.metrics.clone();
+    // Without permessage-deflate: axum's WebSocket does not offer it, so a message is as large as it was sent (row 28).
+    let max = rooms.config.room.message_bytes;
+    Ok(upgrade.max_message_size(max).max_frame_size(max).on_upgrade(move |stream| async move {
+        let _counted = client.permit;
+        socket::serve(stream, attached, outbound, limits, metrics).await;
+    }))
+}
+
+async fn validate_dual(
+    shared: State<Shared>,
+    client: Extension<Client>,
+    headers: HeaderMap,
+    query: RawQuery,
+) -> Result<Response, Refusal> {
+    validate(Form::Dual, shared, client, headers, query)
+}
+
+async fn validate_single(
+    shared: State<Shared>,
+    client: Extension<Client>,
+    headers: HeaderMap,
+    query: RawQuery,
+) -> Result<Response, Refusal> {
+    validate(Form::Single, shared, client, headers, query)
+}
+
+/// Says why a WebSocket would be refused: browsers hide the status of a failed upgrade from the page.
+fn validate(
+    form: Form,
+    State(shared): State<Shared>,
+    Extension(client): Extension<Client>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    let address = address(&shared, &client, &headers);
+    let (verified, _) = admit(&shared, form, &headers, &query.unwrap_or_default(), address)?;
+    refuse_when_draining(&shared)?;
+    let limit = shared.rooms.config.room.meeting.participants;
+    if shared.rooms.participants(&verified.room).is_some_and(|there| there >= limit) {
+        return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "room_full", "the room is full"));
+    }
+    Ok("success".into_response())
+}
+
+/// Checks all that can be checked without the room: rate, token, parameters.
+fn admit(
+    shared: &Shared,
+    form: Form,
+    headers: &HeaderMap,
+    query: &str,
+    address: IpAddr,
+) -> Result<(Verified, JoinParams), Refusal> {
+    throttle(shared, address)?;
+    let token = token(headers, query).ok_or(TokenError::Missing)?;
+    let verified = shared.rooms.keys.verify(&token)?;
+    // A client that knows the newer form asks for it everywhere; its absence is what makes it fall back.
+    let params = JoinParams::parse(form, query)?;
+    Ok((verified, params))
+}
+
+fn throttle(shared: &Shared, address: IpAddr) -> Result<(), Refusal> {
+    if shared.joins.admit(address, Instant::now()) {
+        return Ok(());
+    }
+    let message = "too many joins from this address; wait a moment";
+    Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too_many", message))
+}
+
+fn refuse_when_draining(shared: &Shared) -> Result<(), Refusal> {
+    if shared.rooms.is_draining() { Err(JoinRefusal::Draining.into()) } else { Ok(()) }
+}
+
+/// The token, from the header or else from the query.
+fn token(headers: &HeaderMap, query: &str) -> Option<String> {
+    let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let bearer = header.and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+    });
+    bearer.or_else(|| {
+        // A token's alphabet needs no percent-encoding, and one that was encoded all the same is not worth a decoder.
+        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.filter(|(name, _)| *name == "access_token").map(|(_, token)| token.to_owned()).next()
+    })
+}
+
+fn address(shared: &Shared, client: &Client, headers: &HeaderMap) -> IpAddr {
+    let forwarded_for = headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
+    client_ip(client.peer.ip(), forwarded_for, &shared.rooms.config.trusted_proxies)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GuestJoin {
+    name: String,
+}
+
+#[derive(Serialize)]
+struct Ticket {
+    token: String,
+    identity: String,
+    room: String,
+}
+
+/// Our own client's way in: whoever knows a room's link may join it. The server chooses the identity.
+async fn join_as_guest(
+    State(shared): State<Shared>,
+    Extension(client): Extension<Client>,
+    Path(room): Path<String>,
+    headers: HeaderMap,
+    body: Result<Json<GuestJoin>, axum::extract::rejection::JsonRejection>,
+) -> Result<Response, Refusal> {
+    let config = &shared.rooms.config;
+    throttle(&shared, address(&shared, &client, &headers))?;
+    refuse_when_draining(&shared)?;
+    if !config.guests {
+        let message = "guests may not join here: ask whoever invited you for a sign-in";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, "not_allowed", message));
+    }
+    if !is_guest_room(&room, config.guest_room_chars) {
+        let message = format!(
+            "guests may join rooms whose names nobody can guess: at least {} letters, digits, - or _",
+            config.guest_room_chars
+        );
+        return Err(Refusal::new(StatusCode::FORBIDDEN, "not_allowed", message));
+    }
+    let Json(GuestJoin { name }) = body
+        .map_err(|error| Refusal::new(error.status(), "bad_name", "the body is JSON as {\"name\": \"…\"}"))?;
+    let bad_name = |why: &dyn ToString| Refusal::new(StatusCode::BAD_REQUEST, "bad_name", why.to_string());
+    let name = text::clean("name", name.trim(), MAX_NAME_CHARS).map_err(|error| bad_name(&error))?;
+    if name.is_empty() {
+        return Err(bad_name(&"a name is needed"));
+    }
+    let limit = config.room.meeting.participants;
+    if shared.rooms.participants(&room).is_some_and(|there| there >= limit) {
+        return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "room_full", "the room is full"));
+    }
+    let identity = format!("guest-{:032x}", rand::random::<u128>());
+    let grants = Grants { name, ..Grants::of(&identity) };
+    let token = shared.rooms.keys.issue(&room, &grants, config.guest_token)?;
+    Ok(([(CACHE_CONTROL, "no-store")], Json(Ticket { token, identity, room })).into_response())
+}
+
+/// Whether a name's form can carry the secret that a link is.
+fn is_guest_room(room: &str, min_chars: usize) -> bool {
+    let allowed = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_');
+    !room.is_empty() && room.len() >= min_chars && room.len() <= 128 && room.chars().all(allowed)
+}
+
+async fn ready(State(shared): State<Shared>) -> Response {
+    let unavailable = |why: &'static str| (StatusCode::SERVICE_UNAVAILABLE, why).into_response();
+    if shared.rooms.is_draining() {
+        return unavailable("draining\n");
+    }
+    if !shared.rooms.forwarders.is_healthy() {
+        return unavailable("no media can be forwarded\n");
+    }
+    "ready\n".into_response()
+}
+
+/// The web client's files.
+async fn page(
+    State(shared): State<Shared>,
+    method: Method,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+) -> Response {
+    if method != Method::GET && method != Method::HEAD {
+        return StatusCode::METHOD_NOT_ALLOWED.into_response();
+    }
+    let text =
+        |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
+    let mut response = match parvis_web::resolve(uri.path()) {
+        None => (StatusCode::NOT_FOUND, "not found\n").into_response(),
+        Some(asset) => {
+            let caching =
+                [(ETAG, asset.etag), (CACHE_CONTROL, asset.cache_control()), (VARY, "Accept-Encoding")];
+            if asset.matches(text(IF_NONE_MATCH)) {
+                (StatusCode::NOT_MODIFIED, caching).into_response()
+            } else {
+                let (encoding, body) = asset.negotiate(text(ACCEPT_ENCODING));
+                let mut response = (caching, [(CONTENT_TYPE, asset.content_type)], body).into_response();
+                if let Some(encoding) = encoding {
+                    response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
+                }
+                response
+            }
+        }
+    };
+    for (name, value) in shared.page_headers.iter() {
+        response.headers_mut().insert(name.clone(), value.clone());
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_goes_before_the_query() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(token(&headers, "a=1&access_token=from.query"), Some("from.query".to_owned()));
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("bearer from.header"));
+        assert_eq!(token(&headers, "access_token=from.query"), Some("from.header".to_owned()));
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("Basic YTpi"));
+        assert_eq!(token(&headers, "sdk=js"), None);
+    }
+
+    #[test]
+    fn row_42_a_guest_room_has_a_name_beyond_guessing() {
+        assert!(is_guest_room("b3Vt5nqXb0-2Vw_1cJ8hkQ", 22));
+        for name in ["standup", "", "b3Vt5nqXb0-2Vw_1cJ8hk", "b3Vt5nqXb0 2Vw 1cJ8hkQ", &"a".repeat(129)] {
+            assert!(!is_guest_room(name, 22), "{name}");
+        }
+        assert!(is_guest_room("standup", 0), "in development any name will do");
+    }
+}

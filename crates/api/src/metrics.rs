@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Counters of the participants' plane, and their page for Prometheus.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+
+/// A figure that someone else counts, read when the page is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// The metric's name.
+    pub name: String,
+    /// What it says.
+    pub help: &'static str,
+    /// Whether it only grows.
+    pub counter: bool,
+    /// Name and value of each label.
+    pub labels: Vec<(&'static str, String)>,
+    /// The figure.
+    pub value: f64,
+}
+
+/// Reads figures that are counted elsewhere.
+pub type Source = Arc<dyn Fn() -> Vec<Sample> + Send + Sync>;
+
+/// What the participants' plane counts.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Registry,
+    sources: Arc<[Source]>,
+    /// Requests, by route and status.
+    pub(crate) requests: IntCounterVec,
+    /// Joins, by outcome.
+    pub(crate) joins: IntCounterVec,
+    /// Connections open.
+    pub(crate) connections: IntGauge,
+    /// WebSockets open.
+    pub(crate) sockets: IntGauge,
+    /// Connections refused, by the limit that was hit.
+    pub(crate) connections_refused: IntCounterVec,
+    /// Times that accepting rested.
+    pub(crate) accept_pauses: IntCounter,
+    /// Rooms open.
+    pub(crate) rooms: IntGauge,
+    /// Participants in all rooms.
+    pub(crate) participants: IntGauge,
+    /// Rooms that ended otherwise than by their own end, by cause.
+    pub(crate) rooms_lost: IntCounterVec,
+    /// WebSockets closed by us, by cause.
+    pub(crate) sockets_closed: IntCounterVec,
+    /// Events of forwarders that found no room, or no place in its queue.
+    pub(crate) events_dropped: IntCounter,
+    /// What rooms count, by name.
+    pub(crate) signal: IntCounterVec,
+}
+
+impl Metrics {
+    /// New counters at zero, besides what `sources` count. It fails only if two metrics share a name.
+    pub fn new(sources: Vec<Source>) -> Result<Metrics, prometheus::Error> {
+        let registry = Registry::new();
+        let vec = |name: &str, help: &str, labels: &[&str]| {
+            let vec = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(vec.clone()))?;
+            Ok::<_, prometheus::Error>(vec)
+        };
+        let counter = |name: &str, help: &str| {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok::<_, prometheus::Error>(counter)
+        };
+        let gauge = |name: &str, help: &str| {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
+        Ok(Metrics {
+            requests: vec("parvis_http_requests_total", "HTTP requests answered.", &["route", "status"])?,
+            joins: vec("parvis_joins_total", "Joins asked for.", &["outcome"])?,
+            connections: gauge("parvis_http_connections", "HTTP connections open, WebSockets among them.")?,
+            sockets: gauge("parvis_websockets", "Signalling WebSockets open.")?,
+            connections_refused: vec(
+                "parvis_http_connections_refused_total",
+                "Connections refused by a limit.",
+                &["limit"],
+            )?,
+            accept_pauses: counter(
+                "parvis_http_accept_pauses_total",
+                "Times that accepting rested for want of file descriptors.",
+            )?,
+            rooms: gauge("parvis_rooms", "Rooms open.")?,
+            participants: gauge("parvis_participants", "Participants in all rooms.")?,
+            rooms_lost: vec("parvis_rooms_lost_total", "Rooms that a fault ended.", &["cause"])?,
+            sockets_closed: vec("parvis_websockets_closed_total", "WebSockets that we closed.", &["cause"])?,
+            events_dropped: counter(
+                "parvis_events_dropped_total",
+                "Events of the media side that no room took.",
+            )?,
+            signal: vec("parvis_signal_total", "What rooms count.", &["what"])?,
+            registry,
+            sources: sources.into(),
+        })
+    }
+
+    /// All figures in Prometheus' text format.
+    pub fn page(&self) -> String {
+        let mut families = self.registry.gather();
+        let mut samples: Vec<Sample> = self.sources.iter().flat_map(|source| source()).collect();
+        samples.sort_by(|a, b| a.name.cmp(&b.name));
+        for same_name in samples.chunk_by(|a, b| a.name == b.name) {
+            families.push(family(same_name));
+        }
+        let mut page = Vec::new();
+        // Writing to memory fails only on a family without metrics; such are left out above.
+        let _ = TextEncoder::new().encode(&families, &mut page);
+        String::from_utf8(page).unwrap_or_default()
+    }
+
+    /// The metrics listener's routes.
+    pub fn router(&self) -> Router {
+        let metrics = self.clone();
+        let page = move || {
+            let page = metrics.page();
+            async move { ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], page).into_response() }
+        };
+        Router::new().route("/metrics", get(page))
+    }
+}
+
+fn family(samples: &[Sample]) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    if let Some(first) = samples.first() {
+        family.set_name(first.name.clone());
+        family.set_help(first.help.to_owned());
+        family.set_field_type(if first.counter { MetricType::COUNTER } else { MetricType::GAUGE });
+    }
+    family.set_metric(samples.iter().map(metric).collect());
+    family
+}
+
+fn metric(sample: &Sample) -> Metric {
+    let label = |(name, value): &(&str, String)| {
+        let mut pair = LabelPair::default();
+        pair.set_name((*name).to_owned());
+        pair.set_value(value.clone());
+        pair
+    };
+    let mut metric = Metric::from_label(sample.labels.iter().map(label).collect());
+    if sample.counter {
+        let mut counter = Counter::default();
+        counter.set_value(sample.value);
+        metric.set_counter(counter);
+    } else {
+        let mut gauge = Gauge::default();
+        gauge.set_value(sample.value);
+        metric.set_gauge(gauge);
+    }
+    metric
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_has_our_own_figures_and_those_of_others() {
+        let sample = |shard: &str, value| Sample {
+            name: "parvis_media_packets_total".to_owned(),
+            help: "Packets.",
+            counter: true,
+            labels: vec![("shard", shard.to_owned())],
+            value,
+        };
+        let source: Source = Arc::new(move || vec![sample("0", 5.0), sample("1", 7.0)]);
+        let metrics = Metrics::new(vec![source]).unwrap();
+        metrics.joins.with_label_values(&["ok"]).inc();
+        let page = metrics.page();
+        for line in [
+            "# TYPE parvis_joins_total counter",
+            "parvis_joins_total{outcome=\"ok\"} 1",
+            "# TYPE parvis_media_packets_total counter",
+            "parvis_media_packets_total{shard=\"0\"} 5",
+            "parvis_media_packets_total{shard=\"1\"} 7",
+            "parvis_rooms 0",
+        ] {
+            assert!(page.lines().any(|found| found == line), "no line {line:?} in\n{page}");
+        }
+    }
+}

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! One room's task: it owns the room's state machine, gives it time and inputs, and does what it says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use parvis_sfu::{Command, PeerId, RoomId};
+use parvis_signal::{ConnectionId, Frame, Output, Room, RoomStats};
+use tokio::sync::mpsc;
+
+use crate::rooms::{Input, Rooms};
+use crate::socket::Outgoing;
+
+/// Inputs handled before outputs are sent: a burst becomes fewer, larger messages.
+const INPUTS_AT_ONCE: usize = 32;
+/// How long to wait before a command is tried again that the forwarder had no place for, …
+const RETRY: Duration = Duration::from_millis(2);
+/// … and how often until the room gives up.
+const RETRIES: usize = 2_500;
+/// How long a token lasts that a client gets in place of an older one: long enough to come back after the network was gone.
+const REFRESHED_TOKEN: Duration = Duration::from_secs(600);
+
+/// A room and what it holds of the outer world.
+pub(crate) struct RoomTask {
+    rooms: Arc<Rooms>,
+    id: RoomId,
+    room: Room,
+    inbox: mpsc::Receiver<Input>,
+    sockets: BTreeMap<ConnectionId, Outgoing>,
+    /// Peers that the forwarder has for us: closed if the room ends without its own farewell.
+    peers: BTreeSet<PeerId>,
+    participants: Arc<AtomicUsize>,
+    counted_participants: usize,
+    counted: RoomStats,
+}
+
+impl RoomTask {
+    pub(crate) fn new(
+        rooms: Arc<Rooms>,
+        id: RoomId,
+        name: &str,
+        participants: Arc<AtomicUsize>,
+        inbox: mpsc::Receiver<Input>,
+    ) -> Self {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let unix_ms = i64::try_from(unix.as_millis()).unwrap_or(i64::MAX);
+        let room =
+            Room::new(Arc::clone(&rooms.config.room), id, name, rand::random(), Instant::now(), unix_ms);
+        RoomTask {
+            rooms,
+            id,
+            room,
+            inbox,
+            sockets: BTreeMap::new(),
+            peers: BTreeSet::new(),
+            participants,
+            counted_participants: 0,
+            counted: RoomStats::default(),
+        }
+    }
+
+    /// Runs until the room has ended.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let deadline = self.room.poll_timeout().map(tokio::time::Instant::from_std);
+            let sleep = tokio::time::sleep_until(deadline.unwrap_or_else(far_future));
+            tokio::select! {
+                input = self.inbox.recv() => match input {
+                    Some(input) => self.handle(input),
+                    None => break,
+                },
+                () = sleep => self.room.handle_timeout(Instant::now()),
+            }
+            for _ in 1..INPUTS_AT_ONCE {
+                let Ok(input) = self.inbox.try_recv() else { break };
+                self.handle(input);
+            }
+            let ended = self.carry_out().await.is_break();
+            self.count();
+            if ended {
+                break;
+            }
+        }
+        // Who comes now finds no room of this name and makes a new one; who came already is told by the end of the inbox.
+        self.rooms.forget(self.id);
+    }
+
+    fn handle(&mut self, input: Input) {
+        let now = Instant::now();
+        match input {
+            Input::Connect { connection, join, outgoing, reply } => {
+                let result = self.room.connect(now, connection, *join);
+                if result.is_ok() {
+                    self.sockets.insert(connection, outgoing);
+                }
+                if reply.send(result).is_err() {
+                    // Whoever asked has gone; the message that says so comes behind.
+                    self.sockets.remove(&connection);
+                }
+            }
+            Input::Message(connection, Frame::Binary(bytes)) => self.room.message(now, connection, &bytes),
+            Input::Message(connection, Frame::Text(text)) => self.room.text(now, connection, &text),
+            Input::Disconnected(connection) => {
+                self.sockets.remove(&connection);
+                self.room.disconnected(now, connection);
+            }
+            Input::Event(event) => self.room.event(now, event),
+            Input::CloseDoors => self.room.close_doors(),
+            Input::Drain => self.room.drain(now),
+        }
+    }
+
+    /// Does what the room says, all of it.
+    async fn carry_out(&mut self) -> ControlFlow<()> {
+        while let Some(output) = self.room.poll_output() {
+            match output {
+                Output::Send { connection, frame } => self.send(connection, frame),
+                Output::Close { connection, code, reason } => {
+                    if let Some(outgoing) = self.sockets.remove(&connection) {
+                        outgoing.close(code, reason);
+                    }
+                }
+                Output::Forward(command) => self.forward(command).await?,
+                Output::RefreshToken { connection, grants } => {
+                    match self.rooms.keys.issue(self.room.name(), &grants, REFRESHED_TOKEN) {
+                        Ok(token) => self.room.refreshed(connection, token),
+                        Err(error) => tracing::warn!(%error, "no fresh token"),
+                    }
+                }
+                Output::Ended => return ControlFlow::Break(()),
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn send(&mut self, connection: ConnectionId, frame: Frame) {
+        let Some(outgoing) = self.sockets.get(&connection) else { return };
+        if !outgoing.send(frame) {
+            // Its queue is full: what it missed can't be made good, so it starts over.
+            self.sockets.remove(&connection);
+            self.rooms.metrics.sockets_closed.with_label_values(&["slow"]).inc();
+            self.room.disconnected(Instant::now(), connection);
+        }
+    }
+
+    /// Hands a command over, in order, and waits while the forwarder can't keep up.
+    async fn forward(&mut self, command: Command) -> ControlFlow<()> {
+        match &command {
+            Command::CreatePeer { peer, .. } => drop(self.peers.insert(*peer)),
+            Command::ClosePeer { peer } => drop(self.peers.remove(peer)),
+            _ => {}
+        }
+        let mut waiting = Box::new(command);
+        for _ in 0..RETRIES {
+            match self.rooms.forwarders.command(self.id, *waiting) {
+                Ok(()) => return ControlFlow::Continue(()),
+                Err(refused) => waiting = refused,
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+        tracing::error!(room = self.id.0, "the forwarder takes no commands; the room is given up");
+        self.rooms.metrics.rooms_lost.with_label_values(&["stalled"]).inc();
+        ControlFlow::Break(())
+    }
+
+    /// Adds what the room has counted since the last time.
+    fn count(&mut self) {
+        let participants = self.room.sessions();
+        self.participants.store(participants, Ordering::Relaxed);
+        let metrics = &self.rooms.metrics;
+        metrics.participants.add(participants as i64 - self.counted_participants as i64);
+        self.counted_participants = participants;
+        let (now, before) = (self.room.stats(), self.counted);
+        for ((what, now), (_, before)) in figures(&now).into_iter().zip(figures(&before)) {
+            if now > before {
+                metrics.signal.with_label_values(&[what]).inc_by(now - before);
+            }
+        }
+        self.counted = now;
+    }
+}
+
+impl Drop for RoomTask {
+    /// Also runs when the task was aborted, or panicked: nothing of the room stays behind.
+    fn drop(&mut self) {
+        self.rooms.forget(self.id);
+        for peer in &self.peers {
+            // One that finds no place is found by the forwarder itself when its client falls silent.
+            let _ = self.rooms.forwarders.command(self.id, Command::ClosePeer { peer: *peer });
+        }
+        self.rooms.metrics.participants.sub(self.counted_participants as i64);
+    }
+}
+
+fn far_future() -> tokio::time::Instant {
+    tokio::time::Instant::now() + Duration::from_secs(3_600)
+}
+
+fn figures(stats: &RoomStats) -> [(&'static str, u64); 14] {
+    [
+        ("joins", stats.joins),
+        ("joins_refused", stats.joins_refused),
+        ("resumes", stats.resumes),
+        ("resumes_refused", stats.resumes_refused),
+        ("sessions_lost", stats.sessions_lost),
+        ("requests", stats.requests),
+        ("requests_unknown", stats.requests_unknown),
+        ("requests_refused", stats.requests_refused),
+        ("malformed", stats.malformed),
+        ("floods", stats.floods),
+        ("data_messages", stats.data_messages),
+        ("data_dropped", stats.data_dropped),
+        ("slow_readers", stats.slow_readers),
+        ("media_failures", stats.media_failures),
+    ]
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! One signalling WebSocket: what comes goes to the room, what the room says goes out, within deadlines and bounds.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use parvis_signal::Frame;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::config::ConnectionLimits;
+use crate::metrics::Metrics;
+use crate::rooms::{Attached, Input};
+
+/// Close codes (RFC 6455 section 7.4.1).
+const GOING_AWAY: u16 = 1001;
+const PROTOCOL_ERROR: u16 = 1002;
+const POLICY: u16 = 1008;
+const TOO_BIG: u16 = 1009;
+
+/// The room's end of a socket's queue.
+pub(crate) struct Outgoing {
+    queue: mpsc::Sender<Out>,
+    bytes: Arc<AtomicUsize>,
+    max_bytes: usize,
+}
+
+/// The socket's end.
+pub(crate) struct Outbound {
+    queue: mpsc::Receiver<Out>,
+    bytes: Arc<AtomicUsize>,
+}
+
+enum Out {
+    Frame(Frame),
+    Close { code: u16, reason: String },
+}
+
+/// The queue of one socket, bounded in messages and in bytes.
+pub(crate) fn queue(limits: &ConnectionLimits) -> (Outgoing, Outbound) {
+    let (sender, receiver) = mpsc::channel(limits.write_queue.max(1));
+    let bytes = Arc::<AtomicUsize>::default();
+    let outgoing = Outgoing { queue: sender, bytes: Arc::clone(&bytes), max_bytes: limits.write_queue_bytes };
+    (outgoing, Outbound { queue: receiver, bytes })
+}
+
+impl Outgoing {
+    /// Queues a message; `false` when the reader is too slow, or gone.
+    pub(crate) fn send(&self, frame: Frame) -> bool {
+        let size = size_of_frame(&frame);
+        if self.bytes.load(Ordering::Relaxed) + size > self.max_bytes {
+            return false;
+        }
+        self.bytes.fetch_add(size, Ordering::Relaxed);
+        self.queue.try_send(Out::Frame(frame)).is_ok()
+    }
+
+    /// Asks for an orderly end after what waits.
+    pub(crate) fn close(self, code: u16, reason: String) {
+        // When it can't be queued, the end of the queue closes the socket too.
+        let _ = self.queue.try_send(Out::Close { code, reason });
+    }
+}
+
+fn size_of_frame(frame: &Frame) -> usize {
+    match frame {
+        Frame::Binary(bytes) => bytes.len(),
+        Frame::Text(text) => text.len(),
+    }
+}
+
+/// Serves a socket until either side ends it.
+pub(crate) async fn serve(
+    socket: WebSocket,
+    attached: Attached,
+    outbound: Outbound,
+    limits: ConnectionLimits,
+    metrics: Metrics,
+) {
+    metrics.sockets.inc();
+    let (sink, stream) = socket.split();
+    let mut writer = Writer { sink, limit: limits.write };
+    let close = {
+        let write = write(&mut writer, outbound);
+        let read = read(stream, &attached, &limits);
+        tokio::select! {
+            closed = write => closed,
+            closed = read => closed,
+        }
+    };
+    if let Some(close) = close {
+        metrics.sockets_closed.with_label_values(&[close.cause]).inc();
+        writer.close(close.code, close.reason).await;
+    }
+    metrics.sockets.dec();
+}
+
+/// How a socket ends when it is we who end it.
+struct Close {
+    code: u16,
+    reason: String,
+    cause: &'static str,
+}
+
+impl Close {
+    fn new(code: u16, reason: &str, cause: &'static str) -> Option<Close> {
+        Some(Close { code, reason: reason.to_owned(), cause })
+    }
+}
+
+struct Writer {
+    sink: SplitSink<WebSocket, Message>,
+    limit: Duration,
+}
+
+impl Writer {
+    async fn send(&mut self, message: Message) -> bool {
+        matches!(timeout(self.limit, self.sink.send(message)).await, Ok(Ok(())))
+    }
+
+    async fn close(&mut self, code: u16, reason: String) {
+        let frame = CloseFrame { code, reason: reason.into() };
+        self.send(Message::Close(Some(frame))).await;
+    }
+}
+
+/// Sends what the room says; `None` when the client is gone.
+async fn write(writer: &mut Writer, mut outbound: Outbound) -> Option<Close> {
+    while let Some(out) = outbound.queue.recv().await {
+        let frame = match out {
+            Out::Frame(frame) => frame,
+            Out::Close { code, reason } => return Some(Close { code, reason, cause: "room" }),
+        };
+        let size = size_of_frame(&frame);
+        let message = match frame {
+            Frame::Binary(bytes) => Message::Binary(bytes),
+            Frame::Text(text) => Message::Text(text.into()),
+        };
+        let sent = writer.send(message).await;
+        outbound.bytes.fetch_sub(size, Ordering::Relaxed);
+        if !sent {
+            return None;
+        }
+    }
+    // The room let go of us without a word: it is gone, or we were too slow for it.
+    Close::new(GOING_AWAY, "connect anew", "let go")
+}
+
+/// Hands what comes to the room; `None` when the client ended it.
+async fn read(
+    mut stream: SplitStream<WebSocket>,
+    attached: &Attached,
+    limits: &ConnectionLimits,
+) -> Option<Close> {
+    let mut deadline = Instant::now() + limits.first_message;
+    loop {
+        let message = match timeout_at(deadline, stream.next()).await {
+            Err(_) => return Close::new(POLICY, "silent for too long", "silent"),
+            Ok(None) => return None,
+            Ok(Some(Err(error))) => return close_for(error),
+            Ok(Some(Ok(message))) => message,
+        };
+        deadline = Instant::now() + limits.idle;
+        let frame = match message {
+            Message::Binary(bytes) => Frame::Binary(bytes),
+            Message::Text(text) => Frame::Text(text.as_str().to_owned()),
+            // Pings are answered below us.
+            Message::Ping(_) | Message::Pong(_) => continue,
+            Message::Close(_) => return None,
+        };
+        // A room that can't keep up slows down its clients, by not reading.
+        if !attached.send(Input::Message(attached.id(), frame)).await {
+            return Close::new(GOING_AWAY, "connect anew", "room gone");
+        }
+    }
+}
+
+fn close_for(error: axum::Error) -> Option<Close> {
+    use tungstenite::Error;
+    let inner = error.into_inner();
+    match inner.downcast_ref::<Error>() {
+        Some(Error::Capacity(_)) => Close::new(TOO_BIG, "the message is too large", "too large"),
+        Some(Error::Protocol(_) | Error::Utf8(_)) => {
+            Close::new(PROTOCOL_ERROR, "not a WebSocket message", "malformed")
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Access tokens: JSON Web Tokens that say who comes to which room (RFC 7519, the claims are the LiveKit SDKs').
+
+use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use livekit_token::{AccessToken, Claims, TokenVerifier, VideoGrants};
+use parvis_meeting::{Kind, Permissions, TrackSource, text};
+use parvis_signal::Grants;
+use serde::Deserialize;
+
+/// The longest token read, in bytes: 64 KiB of metadata and 64 KiB of attributes in base64 would be 171 KiB, but no
+/// HTTP stack carries a header or URL of that size.
+const MAX_TOKEN_BYTES: usize = 64 << 10;
+/// The only algorithm (RFC 7518 section 3.2). It is fixed for every key; what the header says decides nothing.
+const ALGORITHM: &str = "HS256";
+/// Secrets shorter than HMAC-SHA-256's output can be searched for (RFC 7518 section 3.2).
+pub const MIN_SECRET_BYTES: usize = 32;
+/// The development keys that every LiveKit example uses; the whole world knows them.
+pub const DEV_KEY: (&str, &str) = ("devkey", "secret");
+/// How far clocks may differ.
+const LEEWAY: Duration = Duration::from_secs(60);
+
+/// The keys that may sign, and how long what they sign may last.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    /// In the order of the configuration: the first one signs for our own client.
+    keys: Vec<(String, String)>,
+    max_age: Duration,
+    room_name_chars: usize,
+    identity_chars: usize,
+}
+
+/// What a token that holds says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verified {
+    /// The one room that it opens.
+    pub room: String,
+    /// Who comes, and what it may do there.
+    pub grants: Grants,
+}
+
+/// Why a key table is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// No key at all.
+    #[error("no API key: nobody could join; add one, such as made by `parvis key create`")]
+    None,
+    /// Everyone knows it.
+    #[error("API key \"devkey\" with its public secret is for --dev only: make one with `parvis key create`")]
+    Development,
+    /// It could be guessed.
+    #[error(
+        "the secret of API key \"{key}\" has {bytes} bytes, it needs {MIN_SECRET_BYTES}: make one with `parvis key create`"
+    )]
+    Weak {
+        /// Which.
+        key: String,
+        /// How long it is.
+        bytes: usize,
+    },
+    /// Two of the same name.
+    #[error("API key \"{0}\" is there twice")]
+    Twice(String),
+}
+
+/// Why a token opens nothing. It never carries the token itself.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// None was sent.
+    #[error("no token: send it as `Authorization: Bearer …` or as the query parameter access_token")]
+    Missing,
+    /// Not a token at all.
+    #[error("the token is malformed: {0}")]
+    Malformed(&'static str),
+    /// Another algorithm, or none.
+    #[error("the token is not signed with HS256")]
+    Algorithm,
+    /// No key of ours, wrongly signed, expired or not valid yet; which of them is not said to a stranger.
+    #[error("the token is not valid: unknown key, wrong signature, expired or not valid yet")]
+    Refused,
+    /// It lasts longer than the server allows.
+    #[error("the token lasts longer than the {0} s that this server allows")]
+    LastsTooLong(u64),
+    /// It doesn't allow to join a room.
+    #[error("the token allows no room to be joined: {0}")]
+    NoJoin(&'static str),
+}
+
+/// The part of a token's header that we look at (RFC 7515 section 4.1). `jku`, `jwk`, `x5u` and `kid` are not looked at:
+/// keys come from the configuration alone.
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    #[serde(default)]
+    crit: Option<serde_json::Value>,
+}
+
+impl Keys {
+    /// Takes a key table. Outside of development, keys that can be guessed are refused.
+    pub fn new(keys: Vec<(String, String)>, max_age: Duration, dev: bool) -> Result<Keys, KeyError> {
+        let mut names = BTreeSet::new();
+        for (key, secret) in &keys {
+            if !names.insert(key) {
+                return Err(KeyError::Twice(key.clone()));
+            }
+            if !dev && (key == DEV_KEY.0 || secret == DEV_KEY.1) {
+                return Err(KeyError::Development);
+            }
+            if !dev && secret.len() < MIN_SECRET_BYTES {
+                return Err(KeyError::Weak { key: key.clone(), bytes: secret.len() });
+            }
+        }
+        if keys.is_empty() {
+            return Err(KeyError::None);
+        }
+        Ok(Keys { keys, max_age, room_name_chars: 256, identity_chars: 256 })
+    }
+
+    /// Checks a token and reads it.
+    pub fn verify(&self, token: &str) -> Result<Verified, TokenError> {
+        let claims = self.claims(token)?;
+        let latest = unix_now() + self.max_age + LEEWAY;
+        if claims.exp as u64 > latest.as_secs() {
+            return Err(TokenError::LastsTooLong(self.max_age.as_secs()));
+        }
+        if !claims.video.room_join {
+            return Err(TokenError::NoJoin("it has no grant roomJoin"));
+        }
+        let room = claims.video.room.clone();
+        text::check_name("room", &room, self.room_name_chars)
+            .map_err(|_| TokenError::NoJoin("its room has no name, or one that can't be"))?;
+        text::check_name("identity", &claims.sub, self.identity_chars)
+            .map_err(|_| TokenError::NoJoin("its identity is missing, or can't be"))?;
+        Ok(Verified { room, grants: grants(claims)? })
+    }
+
+    /// Checks signature and times.
+    fn claims(&self, token: &str) -> Result<Claims, TokenError> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(TokenError::Malformed("it is too long"));
+        }
+        let (header, _) = token.split_once('.').ok_or(TokenError::Malformed("it has no parts"))?;
+        let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| TokenError::Malformed("its header"))?;
+        let header: Header =
+            serde_json::from_slice(&header).map_err(|_| TokenError::Malformed("its header"))?;
+        if header.alg != ALGORITHM || header.crit.is_some() {
+            return Err(TokenError::Algorithm);
+        }
+        let issuer = Claims::from_unverified(token).map_err(|_| TokenError::Malformed("its claims"))?.iss;
+        let (key, secret) = self.keys.iter().find(|(key, _)| *key == issuer).ok_or(TokenError::Refused)?;
+        TokenVerifier::with_api_key(key, secret).verify(token).map_err(|_| TokenError::Refused)
+    }
+
+    /// Signs a token with the first key.
+    pub fn issue(&self, room: &str, grants: &Grants, lifetime: Duration) -> Result<String, TokenError> {
+        let (key, secret) = self.keys.first().ok_or(TokenError::Refused)?;
+        let token = AccessToken::with_api_key(key, secret)
+            .with_ttl(lifetime.min(self.max_age))
+            .with_identity(&grants.identity)
+            .with_name(&grants.name)
+            .with_metadata(&grants.metadata)
+            .with_attributes(grants.attributes.iter())
+            .with_kind(kind_name(grants.kind))
+            .with_grants(video_grants(room, &grants.permissions));
+        token.to_jwt().map_err(|_| TokenError::NoJoin("room or identity is empty"))
+    }
+}
+
+fn unix_now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+fn grants(claims: Claims) -> Result<Grants, TokenError> {
+    let video = claims.video;
+    let mut permissions = Permissions {
+        can_publish: video.can_publish(),
+        can_publish_sources: BTreeSet::new(),
+        can_subscribe: video.can_subscribe(),
+        can_publish_data: video.can_publish_data(),
+        can_update_profile: video.can_update_own_metadata(),
+        hidden: video.hidden,
+        recorder: video.recorder,
+    };
+    if !video.can_publish_sources.is_empty() {
+        permissions.can_publish_sources =
+            video.can_publish_sources.iter().filter_map(|name| source(name)).collect();
+        // The list decides. One that names only what we don't know allows nothing, where an empty one would allow all.
+        permissions.can_publish = !permissions.can_publish_sources.is_empty();
+    }
+    let kind = if video.agent && claims.kind.is_empty() { Some(Kind::Agent) } else { kind(&claims.kind) };
+    Ok(Grants {
+        identity: claims.sub,
+        name: claims.name,
+        metadata: claims.metadata,
+        attributes: claims.attributes.into_iter().collect(),
+        kind: kind.ok_or(TokenError::NoJoin("its kind is unknown"))?,
+        permissions,
+    })
+}
+
+fn video_grants(room: &str, permissions: &Permissions) -> VideoGrants {
+    VideoGrants {
+        room_join: true,
+        room: room.to_owned(),
+        can_publish: Some(permissions.can_publish),
+        can_subscribe: Some(permissions.can_subscribe),
+        can_publish_data: Some(permissions.can_publish_data),
+        can_publish_sources: permissions
+            .can_publish_sources
+            .iter()
+            .filter_map(|source| source_name(*source))
+            .map(str::to_owned)
+            .collect(),
+        can_update_own_metadata: Some(permissions.can_update_profile),
+        hidden: permissions.hidden,
+        recorder: permissions.recorder,
+        ..VideoGrants::default()
+    }
+}
+
+const SOURCES: [(&str, TrackSource); 4] = [
+    ("camera", TrackSource::Camera),
+    ("microphone", TrackSource::Microphone),
+    ("screen_share", TrackSource::ScreenShare),
+    ("screen_share_audio", TrackSource::ScreenShareAudio),
+];
+
+fn source(name: &str) -> Option<TrackSource> {
+    SOURCES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, source)| *source)
+}
+
+fn source_name(source: TrackSource) -> Option<&'static str> {
+    SOURCES.iter().find(|(_, known)| *known == source).map(|(name, _)| *name)
+}
+
+const KINDS: [(&str, Kind); 7] = [
+    ("standard", Kind::Standard),
+    ("ingress", Kind::Ingress),
+    ("egress", Kind::Egress),
+    ("sip", Kind::Sip),
+    ("agent", Kind::Agent),
+    ("connector", Kind::Connector),
+    ("bridge", Kind::Bridge),
+];
+
+fn kind(name: &str) -> Option<Kind> {
+    if name.is_empty() {
+        return Some(Kind::Standard);
+    }
+    KINDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, kind)| *kind)
+}
+
+fn kind_name(kind: Kind) -> &'static str {
+    KINDS.iter().find(|(_, known)| *known == kind).map_or("standard", |(name, _)| name)
+}

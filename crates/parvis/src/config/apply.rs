@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Turns the configuration into the words of the crates below, and checks what no single value can say.
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use parvis_api::{ApiConfig, ConnectionLimits, Keys};
+use parvis_meeting::Limits;
+use parvis_sfu::media::MediaConfig;
+use parvis_shard::{ShardConfig, TcpConfig};
+use parvis_signal::RoomConfig;
+
+use super::{Config, Key, Rate, Time};
+
+/// The file that a secret is read from has at most so many bytes.
+const MAX_SECRET_BYTES: usize = 4_096;
+
+/// A key of the configuration and what is wrong with it.
+pub(crate) type Problem = (String, String);
+
+impl Config {
+    /// Finds what is wrong beyond single values. Relative paths start at `base`.
+    pub(super) fn check(&self, base: &Path) -> Result<(), Problem> {
+        let problem = |key: &str, problem: String| Err((key.to_owned(), problem));
+        for (key, time) in self.times_that_must_be() {
+            if time.limit().is_none() {
+                return problem(
+                    key,
+                    "no time at all would refuse everyone; use a longer one, such as \"10s\"".to_owned(),
+                );
+            }
+        }
+        if let Some(wildcard) = self.media.addresses.iter().find(|address| address.is_unspecified()) {
+            return problem(
+                "media.addresses",
+                format!(
+                    "{wildcard} is a wildcard; name the addresses that clients reach, or leave the list empty for all"
+                ),
+            );
+        }
+        let shards = self.media.shards.size();
+        if shards > self.media.udp_ports.count() {
+            let ports = self.media.udp_ports;
+            return problem(
+                "media.udp_ports",
+                format!("{ports} are too few for {shards} shards; each needs one"),
+            );
+        }
+        if tracing_subscriber::EnvFilter::try_new(&self.log.level).is_err() {
+            let level = &self.log.level;
+            return problem(
+                "log.level",
+                format!(
+                    "\"{level}\" is no level; use error, warn, info, debug or trace, or what RUST_LOG takes"
+                ),
+            );
+        }
+        if self.keys.is_empty() {
+            return problem(
+                "keys",
+                "no API key, so nobody could join; add one with `name` and `secret_file`, `parvis key create` makes its secret"
+                    .to_owned(),
+            );
+        }
+        self.keys(base, false).map(drop)
+    }
+
+    fn times_that_must_be(&self) -> [(&'static str, Time); 12] {
+        let (http, media, sessions) = (&self.http, &self.media, &self.sessions);
+        [
+            ("http.request_head_timeout", http.request_head_timeout),
+            ("http.request_timeout", http.request_timeout),
+            ("http.first_message_timeout", http.first_message_timeout),
+            ("http.idle_timeout", http.idle_timeout),
+            ("http.write_timeout", http.write_timeout),
+            ("media.tcp_first_answer_timeout", media.tcp_first_answer_timeout),
+            ("media.tcp_idle_timeout", media.tcp_idle_timeout),
+            ("rooms.empty_timeout", self.rooms.empty_timeout),
+            ("sessions.resume_timeout", sessions.resume_timeout),
+            ("sessions.join_timeout", sessions.join_timeout),
+            ("tokens.max_age", self.tokens.max_age),
+            ("tokens.guest_age", self.tokens.guest_age),
+        ]
+    }
+
+    /// The key table, with secrets read from their files.
+    pub(crate) fn keys(&self, base: &Path, dev: bool) -> Result<Keys, Problem> {
+        let keys = self.keys.iter().map(|key| Ok((key.name.clone(), secret(key, base)?)));
+        let keys = keys.collect::<Result<Vec<_>, Problem>>()?;
+        Keys::new(keys, self.tokens.max_age.0, dev).map_err(|error| ("keys".to_owned(), error.to_string()))
+    }
+
+    /// How many shards there will be.
+    pub(crate) fn shards(&self) -> usize {
+        match self.media.shards.size() {
+            0 => {
+                let cores = std::thread::available_parallelism().map_or(1, usize::from);
+                cores.min(self.media.udp_ports.count())
+            }
+            shards => shards,
+        }
+    }
+
+    /// The shards' configuration; `addresses` are what the machine has, for when none are named.
+    pub(crate) fn shard_config(&self, addresses: Vec<IpAddr>) -> ShardConfig {
+        let media = &self.media;
+        let addresses = if media.addresses.is_empty() { addresses } else { media.addresses.clone() };
+        let shards = self.shards();
+        ShardConfig {
+            shards,
+            addresses,
+            first_udp_port: media.udp_ports.first,
+            first_tcp_port: media.tcp.then(|| media.tcp_port.port()),
+            pin: media.pin,
+            socket_buffer_bytes: media.socket_buffer_bytes.size(),
+            command_queue: media.command_queue.size(),
+            event_queue: media.event_queue.size(),
+            gso: media.gso,
+            gro: media.gro,
+            tcp: TcpConfig {
+                max_connections: (media.max_tcp_connections.size() / shards).max(1),
+                max_connections_per_ip: media.max_tcp_connections_per_address.size(),
+                first_answer: media.tcp_first_answer_timeout.0,
+                idle: media.tcp_idle_timeout.0,
+                write_queue_bytes: media.tcp_write_queue_bytes.size(),
+            },
+        }
+    }
+
+    /// The media engine's configuration.
+    pub(crate) fn media_config(&self) -> MediaConfig {
+        let media = &self.media;
+        let bits = |value: i64| u64::try_from(value).unwrap_or_default();
+        MediaConfig {
+            max_tracks_per_peer: media.max_tracks_per_peer.size(),
+            max_subscriptions_per_peer: media.max_subscriptions_per_peer.size(),
+            ingress_bitrate: bits(media.max_track_bitrate.get()),
+            ingress_packets_per_second: media.max_track_packets_per_second.to_u32(),
+            start_bitrate: bits(media.start_bitrate.get()),
+            max_bitrate: bits(media.max_subscriber_bitrate.get()),
+            ..MediaConfig::default()
+        }
+    }
+
+    /// The participants' plane's configuration. `max_connections` is what the process's limit of files leaves.
+    pub(crate) fn api_config(&self, max_connections: usize) -> ApiConfig {
+        let http = &self.http;
+        ApiConfig {
+            room: Arc::new(self.room_config()),
+            max_rooms: self.rooms.max.size(),
+            guests: self.rooms.guests,
+            guest_room_chars: self.rooms.guest_room_chars.size(),
+            guest_token: self.tokens.guest_age.0,
+            trusted_proxies: http.trusted_proxies.clone(),
+            connections: ConnectionLimits {
+                max: http.max_connections.size().min(max_connections),
+                max_per_ip: http.max_connections_per_address.size(),
+                reserve: http.reserved_files.size(),
+                request_head: http.request_head_timeout.0,
+                request: http.request_timeout.0,
+                first_message: http.first_message_timeout.0,
+                idle: http.idle_timeout.0,
+                write: http.write_timeout.0,
+                write_queue: http.write_queue_messages.size(),
+                write_queue_bytes: http.write_queue_bytes.size(),
+                joins: rate(http.joins_per_address),
+            },
+        }
+    }
+
+    fn room_config(&self) -> RoomConfig {
+        let (rooms, sessions) = (&self.rooms, &self.sessions);
+        RoomConfig {
+            meeting: Arc::new(Limits {
+                participants: rooms.max_participants.size(),
+                tracks_per_participant: rooms.max_tracks_per_participant.size(),
+                name_chars: rooms.max_name_chars.size(),
+                metadata_bytes: rooms.max_metadata_bytes.size(),
+                attributes_bytes: rooms.max_attributes_bytes.size(),
+                empty_timeout: rooms.empty_timeout.0,
+                departure_timeout: rooms.departure_timeout.0,
+                max_duration: rooms.max_duration.limit(),
+                ..Limits::default()
+            }),
+            resume_timeout: sessions.resume_timeout.0,
+            join_timeout: sessions.join_timeout.0,
+            message_bytes: sessions.max_message_bytes.size(),
+            sdp_bytes: sessions.max_sdp_bytes.size(),
+            data_bytes: sessions.max_data_bytes.size(),
+            requests: rate(sessions.requests),
+            reliable_data: rate(sessions.reliable_data),
+            lossy_data: rate(sessions.lossy_data),
+            replay_messages: sessions.replay_messages.size(),
+            replay_bytes: sessions.replay_bytes.size(),
+            ..RoomConfig::default()
+        }
+    }
+}
+
+fn rate(rate: Rate) -> parvis_signal::Rate {
+    parvis_signal::Rate { burst: rate.burst.to_u32(), per_second: rate.per_second.to_u32() }
+}
+
+fn secret(key: &Key, base: &Path) -> Result<String, Problem> {
+    let problem = |text: String| ("keys".to_owned(), text);
+    match (&key.secret, &key.secret_file) {
+        (Some(secret), None) => Ok(secret.clone()),
+        (None, Some(file)) => {
+            let path = base.join(file);
+            let secret = fs::read_to_string(&path).map_err(|error| {
+                let path = path.display();
+                problem(format!(
+                    "the secret of \"{}\": {path}: {error}; make it with `parvis key create`",
+                    key.name
+                ))
+            })?;
+            if secret.len() > MAX_SECRET_BYTES {
+                let path = path.display();
+                return Err(problem(format!(
+                    "{path} has more than {MAX_SECRET_BYTES} bytes; is it the right file?"
+                )));
+            }
+            Ok(secret.trim().to_owned())
+        }
+        (None, None) => Err(problem(format!("\"{}\" has no secret; add secret_file or secret", key.name))),
+        (Some(_), Some(_)) => {
+            Err(problem(format!("\"{}\" has both secret and secret_file; take one out", key.name)))
+        }
+    }
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Reads the file, and says of what is wrong where it stands and what to do.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml::de::{DeTable, DeValue};
+
+use super::Config;
+
+/// The largest file read: a hundred times what the example has.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// A configuration and where its values come from.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Loaded {
+    /// What it says.
+    pub(crate) config: Config,
+    /// Key, such as `http.listen`, to `parvis.toml:12`. What is not in it is a default.
+    pub(crate) origins: BTreeMap<String, String>,
+}
+
+/// Why a configuration is refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    #[error("{}: cannot be read: {source}; name another file with --config", path.display())]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("{}: has {bytes} bytes, at most {MAX_BYTES} are read; is it the right file?", path.display())]
+    TooLarge { path: PathBuf, bytes: u64 },
+    /// Something at a place in the file: `parvis.toml:12: media.udp_ports: 70000 is above 65535; use …`.
+    #[error("{place}: {problem}")]
+    Wrong { place: String, problem: String },
+}
+
+/// Reads a file and checks all of it.
+pub(crate) fn load(path: &Path) -> Result<Loaded, ConfigError> {
+    let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
+    let bytes = fs::metadata(path).map_err(unreadable)?.len();
+    if bytes > MAX_BYTES {
+        return Err(ConfigError::TooLarge { path: path.to_owned(), bytes });
+    }
+    let text = fs::read_to_string(path).map_err(unreadable)?;
+    parse(&text, path)
+}
+
+pub(super) fn parse(text: &str, path: &Path) -> Result<Loaded, ConfigError> {
+    let wrong = |error: toml::de::Error| {
+        let span = error.span().unwrap_or(0..0);
+        let key = DeTable::parse(text).ok().and_then(|table| key_at(table.get_ref(), &span));
+        let line = line_of(text, span.start);
+        let place = match key {
+            Some(key) => format!("{}:{line}: {key}", path.display()),
+            None => format!("{}:{line}", path.display()),
+        };
+        ConfigError::Wrong { place, problem: with_remedy(error.message()) }
+    };
+    let config: Config = toml::from_str(text).map_err(wrong)?;
+    let mut origins = BTreeMap::new();
+    if let Ok(table) = DeTable::parse(text) {
+        collect_origins(table.get_ref(), "", &mut |key, span| {
+            origins.insert(key, format!("{}:{}", path.display(), line_of(text, span.start)));
+        });
+    }
+    let loaded = Loaded { config, origins };
+    loaded.config.check(path.parent().unwrap_or(Path::new("."))).map_err(|(key, problem)| {
+        let place = match loaded.origins.get(&key) {
+            Some(origin) => format!("{origin}: {key}"),
+            None => format!("{}: {key}", path.display()),
+        };
+        ConfigError::Wrong { place, problem }
+    })?;
+    Ok(loaded)
+}
+
+/// The parser's words for an unknown key name the known ones; others get a remedy where they have none.
+fn with_remedy(message: &str) -> String {
+    let message = message.trim_end_matches('.');
+    if message.starts_with("unknown field") {
+        format!("{message}; correct its spelling or take it out")
+    } else if message.contains("; ") {
+        message.to_owned()
+    } else if message.contains("invalid type") || message.contains("missing field") {
+        format!("{message}; see configs/parvis.toml for its form")
+    } else {
+        format!("{message}; correct it")
+    }
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+}
+
+/// The innermost key whose name or value holds a place in the file.
+fn key_at(table: &DeTable<'_>, place: &Range<usize>) -> Option<String> {
+    for (key, value) in table.iter() {
+        let name = key.get_ref();
+        let inner = inner(value.get_ref(), place);
+        if let Some(inner) = inner {
+            return Some(format!("{name}.{inner}"));
+        }
+        let holds =
+            |span: Range<usize>| span.start <= place.start && place.start < span.end.max(span.start + 1);
+        if holds(key.span()) || holds(value.span()) {
+            return Some(name.clone().into_owned());
+        }
+    }
+    None
+}
+
+fn inner(value: &DeValue<'_>, place: &Range<usize>) -> Option<String> {
+    match value {
+        DeValue::Table(table) => key_at(table, place),
+        DeValue::Array(items) => items.iter().find_map(|item| inner(item.get_ref(), place)),
+        _ => None,
+    }
+}
+
+fn collect_origins(table: &DeTable<'_>, prefix: &str, found: &mut impl FnMut(String, Range<usize>)) {
+    for (key, value) in table.iter() {
+        let name = format!("{prefix}{}", key.get_ref());
+        match value.get_ref() {
+            DeValue::Table(inner) => collect_origins(inner, &format!("{name}."), found),
+            _ => found(name, key.span()),
+        }
+    }
+}

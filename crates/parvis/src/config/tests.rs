@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! What is refused, in which words; and that the example says what is so.
+
+use std::path::Path;
+
+use super::load::parse;
+use super::{Config, Loaded, load, show};
+
+const KEY: &str = "[[keys]]\nname = \"main\"\nsecret = \"0123456789abcdef0123456789abcdef\"\n";
+
+fn read(text: &str) -> Result<Loaded, String> {
+    parse(text, Path::new("parvis.toml")).map_err(|error| error.to_string())
+}
+
+#[test]
+fn each_mistake_is_refused_with_its_place_and_a_remedy() {
+    let table = [
+        (
+            "[media]\nudp_ports = 70000\n",
+            "parvis.toml:2: media.udp_ports: 70000 is above 65535; use ports from 1 to 65535",
+        ),
+        (
+            "[media]\nudp_ports = \"7890-7880\"\n",
+            "parvis.toml:2: media.udp_ports: 7890 comes after 7880; write the lower port first",
+        ),
+        (
+            "[media]\nudp_ports = \"7882-7883\"\nshards = 3\n",
+            "parvis.toml:2: media.udp_ports: 7882-7883 are too few for 3 shards; each needs one",
+        ),
+        (
+            "[media]\ntcp_port = -1\n",
+            "parvis.toml:2: media.tcp_port: -1 is below 0; use a whole number from 0 to 65535",
+        ),
+        (
+            "[media]\ntcp_port = \"7881\"\n",
+            "parvis.toml:2: media.tcp_port: invalid type: string \"7881\", expected a whole number from 0 to 65535; \
+             see configs/parvis.toml for its form",
+        ),
+        (
+            "[media]\naddresses = [\"192.0.2.1\", \"0.0.0.0\"]\n",
+            "parvis.toml:2: media.addresses: 0.0.0.0 is a wildcard; name the addresses that clients reach, \
+             or leave the list empty for all",
+        ),
+        (
+            "[rooms]\nmax = 10\nmax_guests = 5\n",
+            "parvis.toml:3: rooms.max_guests: unknown field `max_guests`, expected one of `guests`, \
+             `guest_room_chars`, `max`, `max_participants`, `max_tracks_per_participant`, `max_name_chars`, \
+             `max_metadata_bytes`, `max_attributes_bytes`, `empty_timeout`, `departure_timeout`, \
+             `max_duration`; correct its spelling or take it out",
+        ),
+        (
+            "[sessions]\nrequests = { burst = 0, per_second = 5 }\n",
+            "parvis.toml:2: sessions.requests.burst: 0 is below 1; use a whole number from 1 to 1000000",
+        ),
+        (
+            "\n\n[tokens]\nmax_age = \"6 hours\"\n",
+            "parvis.toml:4: tokens.max_age: \"6 hours\" is no length of time; use a number with ms, s, m, h or d, \
+             such as \"20s\", at most \"366d\"",
+        ),
+        (
+            "[tokens]\nmax_age = \"0\"\n",
+            "parvis.toml:2: tokens.max_age: no time at all would refuse everyone; use a longer one, such as \"10s\"",
+        ),
+        (
+            "[log]\nlevel = \"parvis=loud\"\n",
+            "parvis.toml:2: log.level: \"parvis=loud\" is no level; use error, warn, info, debug or trace, \
+             or what RUST_LOG takes",
+        ),
+    ];
+    for (text, expected) in table {
+        assert_eq!(read(&format!("{text}{KEY}")).unwrap_err(), expected);
+    }
+}
+
+#[test]
+fn a_broken_file_is_refused_at_its_line() {
+    let error = read("[http]\nlisten = \n").unwrap_err();
+    assert!(error.starts_with("parvis.toml:2"), "{error}");
+    let error = read("[http]\nlisten = \"localhost\"\n").unwrap_err();
+    assert!(error.starts_with("parvis.toml:2: http.listen: invalid socket address"), "{error}");
+    assert!(error.ends_with("; correct it"), "{error}");
+}
+
+#[test]
+fn row_35_keys_that_can_be_guessed_are_refused() {
+    let table = [
+        ("", "parvis.toml: keys: no API key, so nobody could join; add one with"),
+        (
+            "[[keys]]\nname = \"devkey\"\nsecret = \"0123456789abcdef0123456789abcdef\"",
+            "parvis.toml:1: keys: API key \"devkey\" with its public secret is for --dev only",
+        ),
+        (
+            "[[keys]]\nname = \"main\"\nsecret = \"secret\"",
+            "parvis.toml:1: keys: API key \"devkey\" with its public",
+        ),
+        (
+            "[[keys]]\nname = \"main\"\nsecret = \"0123456789abcdef0123456789abcde\"",
+            "parvis.toml:1: keys: the secret of API key \"main\" has 31 bytes, it needs 32",
+        ),
+        (
+            "[[keys]]\nname = \"main\"",
+            "parvis.toml:1: keys: \"main\" has no secret; add secret_file or secret",
+        ),
+        (
+            "[[keys]]\nname = \"main\"\nsecret_file = \"/nonexistent/secret\"",
+            "parvis.toml:1: keys: the secret of \"main\": /nonexistent/secret: No such file or directory",
+        ),
+        (&format!("{KEY}{KEY}"), "parvis.toml:1: keys: API key \"main\" is there twice"),
+    ];
+    for (text, expected) in table {
+        let error = read(text).unwrap_err();
+        assert!(error.starts_with(expected), "{error}\nis not\n{expected}");
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_refused_by_name() {
+    let error = load(Path::new("/nonexistent/parvis.toml")).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "/nonexistent/parvis.toml: cannot be read: No such file or directory (os error 2); \
+         name another file with --config"
+    );
+}
+
+#[test]
+fn the_example_has_every_value_and_each_is_the_default() {
+    let example = include_str!("../../../../configs/parvis.toml");
+    let loaded = read(&format!("{example}\n{KEY}")).unwrap();
+    assert_eq!(Config { keys: Vec::new(), ..loaded.config.clone() }, Config::default());
+    // A key that it leaves out would show as a default.
+    let shown = show(&loaded, true).unwrap();
+    let missing: Vec<&str> = shown.lines().filter(|line| line.ends_with("# default")).collect();
+    assert!(missing.is_empty(), "not in configs/parvis.toml: {missing:#?}");
+}
+
+#[test]
+fn what_is_in_force_is_shown_with_its_origin_and_without_secrets() {
+    let loaded = read(&format!("[rooms]\n\nmax = 10\n{KEY}")).unwrap();
+    let shown = show(&loaded, true).unwrap();
+    let line = |key: &str| shown.lines().find(|line| line.starts_with(key)).unwrap().to_owned();
+    assert!(line("rooms.max = 10 ").ends_with("# parvis.toml:3"), "{shown}");
+    assert!(line("rooms.guests = false").ends_with("# default"), "{shown}");
+    assert!(line("http.listen = \"127.0.0.1:7880\"").ends_with("# default"), "{shown}");
+    assert!(line("keys = [\"main\"]").ends_with("# parvis.toml:4"), "{shown}");
+    assert!(!shown.contains("0123456789abcdef"), "{shown}");
+}

@@ -40,11 +40,19 @@ fn a_rebound_client_goes_on_without_a_handshake_once_its_check_came() {
     assert_eq!(connected.count(), 1);
 }
 
+/// Connects with one nomination, as Firefox does; its later checks nominate nothing.
+fn connect_nominating_once(world: &mut World) {
+    world.check_every = None;
+    world.negotiate();
+    world.check(true);
+    world.run_for(SECOND);
+    assert!(world.peer.is_connected());
+}
+
 #[test]
 fn a_rebound_client_that_never_nominates_again_is_followed_when_its_old_path_is_silent() {
     let mut world = world();
-    world.connect();
-    world.check_every = None;
+    connect_nominating_once(&mut world);
     let (old, moved) = (world.client.path, udp(SERVER, MOVED));
     // The old path spoke just now: a second one, not nominated, changes nothing.
     let packet = world.client.rtp(8, 1, b"alive");
@@ -61,6 +69,26 @@ fn a_rebound_client_that_never_nominates_again_is_followed_when_its_old_path_is_
     let check = world.client.check(true);
     world.deliver(old, check);
     assert_eq!(world.peer.send_path(), Some(old));
+}
+
+#[test]
+fn a_client_that_nominates_with_each_check_is_not_second_guessed_before_two_are_missing() {
+    let mut world = world();
+    world.connect();
+    world.check_every = None;
+    let (nominated, other) = (world.client.path, udp(SERVER, MOVED));
+    let check = world.client.check(true);
+    world.deliver(nominated, check);
+    for _ in 0..5 {
+        world.run_for(SECOND);
+        let check = world.client.check(false);
+        world.deliver(other, check);
+        assert_eq!(world.peer.send_path(), Some(nominated));
+    }
+    world.run_for(SECOND);
+    let check = world.client.check(false);
+    world.deliver(other, check);
+    assert_eq!(world.peer.send_path(), Some(other));
 }
 
 #[test]

@@ -266,6 +266,23 @@ fn row_11_candidates_inside_networks_are_never_dialled() {
 }
 
 #[test]
+fn row_23_ten_thousand_ssrcs_of_one_client_end_at_a_bound() {
+    let mut world = world();
+    world.connect();
+    let taken = (0..10_000)
+        .filter(|ssrc| {
+            let packet = world.client.rtp(1000 + ssrc, 1, b"x");
+            matches!(world.deliver(world.client.path, packet), Received::Rtp { .. })
+        })
+        .count();
+    assert_eq!(taken, parvis_rtp::srtp::Limits::RECEIVE.max_streams);
+    assert_eq!(world.peer.stats().drops(DropReason::Limit), 10_000 - taken as u64);
+    // The streams that were there first go on.
+    let packet = world.client.rtp(1000, 2, b"x");
+    assert!(matches!(world.deliver(world.client.path, packet), Received::Rtp { .. }));
+}
+
+#[test]
 fn row_24_the_same_ssrc_from_two_peers_is_two_streams() {
     // Each peer has its own keys and its own replay window: what one sends is nothing to the other, and a packet of
     // one on the other's path doesn't pass for the other's.

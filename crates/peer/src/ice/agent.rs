@@ -22,10 +22,13 @@ use super::{
 };
 use crate::{DropReason, Path};
 
-/// How long the sending path may say nothing authentic before another path that speaks takes its place. A peer that
-/// receives media sends RTCP many times a second, and Chromium nominates anew with each check: a wrong guess lasts
-/// until its next one.
+/// How long the sending path may say nothing authentic before another path that speaks takes its place, when the peer
+/// nominated it only once, as Firefox does. Its checks come every four to five seconds and on one path alone, so that
+/// a check from elsewhere means a rebinding; the second is for what was still under way.
 const SILENCE: Duration = Duration::from_secs(1);
+/// The same for a peer that nominates anew with each check, as Chromium does every 2.7 seconds. It tells where to
+/// send, and checks other paths too: two of its checks must be missing before we guess.
+const SILENCE_OF_RENOMINATING: Duration = Duration::from_secs(6);
 
 /// RFC 8489 section 14.8.
 const UNKNOWN_ATTRIBUTE: u16 = 420;
@@ -85,7 +88,8 @@ struct PathState {
     requested: Instant,
     /// The last authentic packet of any kind.
     heard: Instant,
-    nominated: bool,
+    /// How often the peer nominated it since it last nominated another.
+    nominations: u32,
 }
 
 impl Agent {
@@ -222,7 +226,7 @@ impl Agent {
             Some(index) => index,
             None => {
                 self.make_room();
-                self.paths.push(PathState { path, requested: now, heard: now, nominated: false });
+                self.paths.push(PathState { path, requested: now, heard: now, nominations: 0 });
                 self.events.push_back(AgentEvent::Validated(path));
                 if std::mem::take(&mut self.disconnected) {
                     self.events.push_back(AgentEvent::Resumed);
@@ -231,10 +235,11 @@ impl Agent {
             }
         };
         if nominate {
+            let before = self.paths[index].nominations;
             for state in &mut self.paths {
-                state.nominated = false;
+                state.nominations = 0;
             }
-            self.paths[index].nominated = true;
+            self.paths[index].nominations = before.saturating_add(1);
         }
         self.paths[index].requested = now;
         self.paths[index].heard = now;
@@ -245,9 +250,13 @@ impl Agent {
 
     /// Whether a path that was just heard takes the place of the selected one without a nomination.
     fn selected_gives_way(&self, now: Instant) -> bool {
-        match self.paths.iter().find(|state| Some(state.path) == self.selected) {
-            Some(selected) => !selected.nominated || now >= selected.heard + SILENCE,
-            None => true,
+        let Some(selected) = self.paths.iter().find(|state| Some(state.path) == self.selected) else {
+            return true;
+        };
+        match selected.nominations {
+            0 => true,
+            1 => now >= selected.heard + SILENCE,
+            _ => now >= selected.heard + SILENCE_OF_RENOMINATING,
         }
     }
 

@@ -5,7 +5,7 @@
 pub mod stun;
 mod world;
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use parvis_dtls::{Certificate, Config, Connected, Context, Endpoint, Event, Factory, Role};
 use parvis_peer::{
@@ -309,9 +309,4 @@ pub fn rtp_packet(ssrc: u32, sequence: u16, payload: &[u8]) -> Vec<u8> {
     packet.extend_from_slice(&ssrc.to_be_bytes());
     packet.extend_from_slice(payload);
     packet
-}
-
-/// Every address of the client's in a path, changed.
-pub fn moved(path: Path, client: &str) -> Path {
-    Path { remote: client.parse::<SocketAddr>().unwrap(), ..path }
 }

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: EUPL-1.2
+// The client that people open, as they open it: start page, pre-join, call, and what comes after.
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { chromium } from 'playwright-core';
+import { eventually } from '../support/check.mjs';
+import { Server } from '../support/server.mjs';
+
+const FLAGS = [
+  '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', '--allow-loopback-in-peer-connection',
+  '--disable-background-timer-throttling', '--disable-backgrounding-occluded-windows', '--disable-renderer-backgrounding',
+  '--auto-select-desktop-capture-source=Entire screen', '--no-sandbox',
+];
+
+let server;
+let browser;
+let open = [];
+before(async () => {
+  server = await Server.start();
+  browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: FLAGS });
+});
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+});
+afterEach(async () => {
+  for (const { context } of open) await context.close();
+  open = [];
+});
+
+/** Someone with a browser of their own. All that the page must never do is noted in `wrongs`. */
+async function someone(path = '/', { devices = true, ...options } = {}) {
+  const permissions = devices ? ['camera', 'microphone', 'clipboard-read', 'clipboard-write'] : [];
+  const context = await browser.newContext({ permissions, ...options });
+  const page = await context.newPage();
+  const wrongs = [];
+  page.on('request', (request) => {
+    const { origin, protocol } = new URL(request.url());
+    if (origin !== server.url && !['data:', 'blob:'].includes(protocol)) wrongs.push(`asked ${request.url()}`);
+  });
+  page.on('websocket', (socket) => {
+    if (new URL(socket.url()).origin !== server.ws) wrongs.push(`connected to ${socket.url()}`);
+  });
+  page.on('pageerror', (error) => wrongs.push(`error ${error.message}`));
+  page.on('dialog', (dialog) => {
+    wrongs.push(`dialog ${dialog.message()}`);
+    void dialog.dismiss();
+  });
+  await page.exposeFunction('noteViolation', (text) => wrongs.push(`policy ${text}`));
+  await page.addInitScript(() => {
+    document.addEventListener('securitypolicyviolation', (e) => window.noteViolation(`${e.violatedDirective} ${e.blockedURI}`));
+  });
+  if (!devices) {
+    await page.addInitScript(() => {
+      navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotAllowedError'));
+    });
+  }
+  const person = { context, page, wrongs };
+  open.push(person);
+  await page.goto(server.url + path);
+  return person;
+}
+
+let rooms = 0;
+const newRoom = () => `/r/${`clienttest${++rooms}`.padEnd(26, '0')}`;
+const button = ({ page }, name) => page.getByRole('button', { name });
+const people = ({ page }) => page.getByRole('list', { name: 'People in the meeting' }).getByRole('listitem');
+
+async function join(person, name) {
+  await person.page.getByLabel('Your name').fill(name);
+  await person.page.keyboard.press('Enter');
+  await button(person, 'Leave the meeting').waitFor({ timeout: 20_000 });
+  return person;
+}
+
+/** The mean colour of the middle of each picture of other people, and how far each has played. */
+const pictures = ({ page }) =>
+  page.evaluate(() =>
+    [...document.querySelectorAll('li video:not(.mirrored)')].map((video) => {
+      const canvas = document.createElement('canvas');
+      [canvas.width, canvas.height] = [8, 8];
+      const context = canvas.getContext('2d');
+      context.drawImage(video, 0, 0, 8, 8);
+      const { data } = context.getImageData(0, 0, 8, 8);
+      const mean = [0, 1, 2].map((c) => data.filter((_, i) => i % 4 === c).reduce((a, b) => a + b, 0) / 64);
+      return { mean, at: video.currentTime };
+    }),
+  );
+
+/** Chromium's made-up camera is green; black is no picture. */
+const isGreen = ({ mean: [r, g, b] }) => g > 60 && g > 2 * b && g > r;
+
+describe('from the start page to the call and back', () => {
+  it('a link is made, sent, opened; both see each other; one leaves and comes again', async () => {
+    const ada = await someone();
+    await button(ada, 'New meeting').click();
+    await ada.page.waitForURL(/\/r\/[0-9a-hjkmnp-tv-z]{26}$/);
+    await join(ada, 'Ada');
+    await ada.page.getByText('You are the first one here.').waitFor();
+    await button(ada, 'Invite others: copy the link').click();
+    await ada.page.getByText('Link copied').first().waitFor();
+    const link = await ada.page.evaluate(() => navigator.clipboard.readText());
+    assert.equal(link, ada.page.url());
+
+    const bob = await someone();
+    await bob.page.getByLabel('Meeting link').fill(link);
+    await bob.page.keyboard.press('Enter');
+    await join(bob, 'Bob');
+    for (const [who, other] of [[ada, 'Bob'], [bob, 'Ada']]) {
+      await people(who).filter({ hasText: other }).waitFor();
+      await eventually(`${other}’s picture`, async () => {
+        const [first] = await pictures(who);
+        if (first === undefined || !isGreen(first)) return false;
+        const [later] = await pictures(who);
+        return later.at > first.at;
+      });
+    }
+
+    await button(bob, 'Leave the meeting').click();
+    await bob.page.getByRole('heading', { name: 'You have left the meeting' }).waitFor();
+    await eventually('Ada alone', async () => (await people(ada).count()) === 1);
+    await button(bob, 'Join again').click();
+    assert.equal(await bob.page.getByLabel('Your name').inputValue(), 'Bob');
+    await join(bob, 'Bob');
+    await eventually('Ada sees Bob again', async () => (await people(ada).count()) === 2);
+    assert.deepEqual([...ada.wrongs, ...bob.wrongs], [], 'no foreign request, no violation, no error');
+  });
+
+  it('what is switched off is seen to be off', async () => {
+    const room = newRoom();
+    const ada = await join(await someone(room), 'Ada');
+    const bob = await join(await someone(room), 'Bob');
+    const seen = people(ada).filter({ hasText: 'Bob' });
+    await seen.locator('video').waitFor();
+    await button(bob, 'Turn off microphone').click();
+    await seen.getByText('microphone off').waitFor({ state: 'attached' });
+    await button(bob, 'Turn off camera').click();
+    await seen.locator('video').waitFor({ state: 'detached' });
+    await button(bob, 'Turn on camera').click();
+    await seen.locator('video').waitFor();
+    await button(bob, 'Turn on microphone').click();
+    await seen.getByText('microphone off').waitFor({ state: 'detached' });
+  });
+});
+
+describe('without devices', () => {
+  it('someone who refuses camera and microphone reads why, joins, and sees the others', async () => {
+    const room = newRoom();
+    const ada = await join(await someone(room), 'Ada');
+    const bob = await someone(room, { devices: false });
+    await bob.page.getByText('The browser has blocked the camera and the microphone').waitFor();
+    await join(bob, 'Bob');
+    await eventually('Ada’s picture', async () => (await pictures(bob)).some(isGreen));
+    await people(ada).filter({ hasText: 'Bob' }).getByText('microphone off').waitFor({ state: 'attached' });
+  });
+});
+
+describe('names', () => {
+  const PAYLOADS = [
+    '<img src=x onerror=alert(1)>',
+    '"><script>alert(1)</script>',
+    'javascript:alert(1)//\'-alert(1)-\'',
+    '{{7*7}}${7*7}<svg/onload=alert(1)>',
+  ];
+  it('row 46: markup in a name is shown as what it is', async () => {
+    const room = newRoom();
+    const ada = await join(await someone(room), 'Ada');
+    for (const payload of PAYLOADS) {
+      const eve = await join(await someone(room), payload);
+      await people(ada).filter({ hasText: payload }).waitFor();
+      assert.equal(await ada.page.locator('li img, li script, li svg[onload]').count(), 0);
+      assert.deepEqual([...ada.wrongs, ...eve.wrongs], []);
+      await eve.context.close();
+    }
+  });
+
+  it('a nameless person is asked for a name', async () => {
+    const bob = await someone(newRoom());
+    await button(bob, 'Join now').click();
+    await bob.page.getByText('Type a name').waitFor();
+    assert.equal(await bob.page.evaluate(() => document.activeElement?.id), 'name');
+  });
+});
+
+describe('pages', () => {
+  for (const [width, height] of [[320, 568], [568, 320], [1280, 800], [3840, 2160]]) {
+    it(`fit ${width} × ${height} without scrolling sideways`, async () => {
+      const viewport = { width, height };
+      for (const path of ['/', newRoom()]) {
+        const { page } = await someone(path, { viewport });
+        const response = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        assert.ok(response <= 0, `${path} is ${response} px too wide`);
+      }
+      const ada = await join(await someone(newRoom(), { viewport }), 'Ada');
+      const sizes = await ada.page.evaluate(() =>
+        [...document.querySelectorAll('main button')].map((b) => {
+          const { left, right, top, bottom, width, height } = b.getBoundingClientRect();
+          return { name: b.ariaLabel ?? b.textContent, inside: left >= 0 && right <= innerWidth && top >= 0 && bottom <= innerHeight, width, height };
+        }),
+      );
+      assert.ok(sizes.length >= 6);
+      for (const { name, inside, width, height } of sizes) {
+        assert.ok(inside, `${name} is outside of the window`);
+        assert.ok(width >= 43.5 && height >= 43.5, `${name} is only ${width} × ${height}`);
+      }
+    });
+  }
+});

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use parvis_dtls::standin::StandIn;
 use parvis_peer::sctp::SctpLimits;
-use parvis_peer::sdp::{MediaKind, SessionConfig};
+use parvis_peer::sdp::{MediaKind, OpusPreference, SessionConfig};
 use parvis_peer::{LocalCandidate, Path, PeerConfig, PeerLimits, Protocol};
 use parvis_sfu::media::MediaConfig;
 use parvis_sfu::{
@@ -339,5 +339,12 @@ fn peer_config(candidates: Vec<LocalCandidate>, seed: [u8; 32]) -> Arc<PeerConfi
 }
 
 fn spec(cid: &str, kind: MediaKind) -> TrackSpec {
-    TrackSpec { cid: cid.to_owned(), kind, screen_share: false, muted: false, layers: Vec::new() }
+    TrackSpec {
+        cid: cid.to_owned(),
+        kind,
+        screen_share: false,
+        muted: false,
+        opus: OpusPreference::default(),
+        layers: Vec::new(),
+    }
 }

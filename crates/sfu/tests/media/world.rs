@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parvis_peer::sdp::{
-    Codec, CodecKind, Direction, Feedback, MediaKind, MediaSection, RemoteStream, SenderId,
+    Codec, CodecKind, Direction, Feedback, MediaKind, MediaSection, OpusPreference, RemoteStream, SenderId,
 };
 use parvis_rtp::rtcp::{Rtcp, Writer, packets};
 use parvis_rtp::{Extension, ExtensionMap, Extensions, HeaderFields, Mid, Packet, Rid, write_packet};
@@ -248,6 +248,7 @@ pub fn audio_spec() -> TrackSpec {
         kind: MediaKind::Audio,
         screen_share: false,
         muted: false,
+        opus: OpusPreference::default(),
         layers: Vec::new(),
     }
 }
@@ -271,6 +272,7 @@ pub fn video_spec(rids: &[&str]) -> TrackSpec {
         kind: MediaKind::Video,
         screen_share: false,
         muted: false,
+        opus: OpusPreference::default(),
         layers: layers.collect(),
     }
 }

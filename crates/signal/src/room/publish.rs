@@ -6,7 +6,7 @@ use livekit_protocol::request_response::{Reason, Request as Echo};
 use livekit_protocol::signal_response::Message as Response;
 use livekit_protocol::video_layer::Mode;
 use parvis_meeting::{MeetingError, ParticipantId, TrackId, TrackSource, text};
-use parvis_peer::sdp::{CodecKind, MediaKind};
+use parvis_peer::sdp::{CodecKind, MediaKind, OpusPreference};
 use parvis_rtp::Mid;
 use parvis_sfu::{Command, TrackSpec};
 
@@ -93,6 +93,7 @@ impl Room {
             kind,
             screen_share: source == TrackSource::ScreenShare,
             muted: request.muted,
+            opus: opus_preference(&request),
             layers,
         };
         self.by_track_sid.insert(info.sid.clone(), track);
@@ -146,7 +147,14 @@ impl Room {
         let screen_share = publication.info.source() == proto::TrackSource::ScreenShare;
         let response = published(&cid, &publication.info);
         let muted = self.meeting.track(track).is_some_and(|track| track.muted);
-        let spec = TrackSpec { cid, kind: MediaKind::Video, screen_share, muted, layers };
+        let spec = TrackSpec {
+            cid,
+            kind: MediaKind::Video,
+            screen_share,
+            muted,
+            opus: OpusPreference::default(),
+            layers,
+        };
         self.add_encoding(id, track, place, spec);
         self.send(id, response);
         Ok(())
@@ -439,5 +447,14 @@ fn stream_of(source: TrackSource) -> &'static str {
         TrackSource::Camera | TrackSource::Microphone => "camera",
         TrackSource::ScreenShare | TrackSource::ScreenShareAudio => "screen_share",
         TrackSource::Unknown => "unknown",
+    }
+}
+
+/// How a client wants its sound sent: by the fields of older clients, or by the features of newer ones.
+fn opus_preference(request: &proto::AddTrackRequest) -> OpusPreference {
+    let has = |feature: proto::AudioTrackFeature| request.audio_features.contains(&(feature as i32));
+    OpusPreference {
+        stereo: request.stereo || has(proto::AudioTrackFeature::TfStereo),
+        dtx: !request.disable_dtx && !has(proto::AudioTrackFeature::TfNoDtx),
     }
 }

@@ -102,9 +102,9 @@ pub(crate) fn parse(packet: &[u8]) -> Result<(Header, Vec<Chunk<'_>>), Malformed
     let mut chunks = Vec::new();
     let mut rest = packet.get(COMMON_HEADER_BYTES..).unwrap_or_default();
     while !rest.is_empty() {
-        let ([kind, flags], value, later) = split_chunk(rest)?;
+        let (raw, later) = split_chunk(rest)?;
         rest = later;
-        match chunk(kind, flags, value)? {
+        match chunk(&raw)? {
             Some(chunk) => chunks.push(chunk),
             // Unknown without the "skip" bit: the rest of the packet is not looked at.
             None => break,
@@ -113,16 +113,24 @@ pub(crate) fn parse(packet: &[u8]) -> Result<(Header, Vec<Chunk<'_>>), Malformed
     Ok((header, chunks))
 }
 
-/// Type and flags, value, and what follows of the first chunk.
-fn split_chunk(rest: &[u8]) -> Result<([u8; 2], &[u8], &[u8]), Malformed> {
+/// A chunk that nobody has looked into.
+struct RawChunk<'a> {
+    kind: u8,
+    flags: u8,
+    value: &'a [u8],
+}
+
+/// The first chunk, and what follows it.
+fn split_chunk(rest: &[u8]) -> Result<(RawChunk<'_>, &[u8]), Malformed> {
     let &[kind, flags, high, low] = rest.first_chunk().ok_or(Malformed)?;
     let length = usize::from(u16::from_be_bytes([high, low]));
     let value = rest.get(4..length).ok_or(Malformed)?;
     // Forgiving: the last chunk's padding may be missing.
-    Ok(([kind, flags], value, rest.get(length.next_multiple_of(4)..).unwrap_or_default()))
+    Ok((RawChunk { kind, flags, value }, rest.get(length.next_multiple_of(4)..).unwrap_or_default()))
 }
 
-fn chunk(kind: u8, flags: u8, value: &[u8]) -> Result<Option<Chunk<'_>>, Malformed> {
+fn chunk<'a>(raw: &RawChunk<'a>) -> Result<Option<Chunk<'a>>, Malformed> {
+    let RawChunk { kind, flags, value } = *raw;
     let reflected = flags & 1 != 0;
     Ok(Some(match kind {
         DATA => Chunk::Data(data(flags, value)?),

@@ -59,8 +59,14 @@ impl Peer {
 
     /// DTLS is up: what waited can go.
     pub(super) fn start_sctp(&mut self, now: Instant) {
-        if self.remote.as_ref().is_some_and(|remote| remote.data_channels) {
-            self.association(now);
+        let Some(remote) = &self.remote else { return };
+        let dtls_client = remote.dtls_role == DtlsRole::Client;
+        if remote.data_channels {
+            let association = self.association(now);
+            // It may be older than the answer that made us the client.
+            if dtls_client {
+                association.initiate(now);
+            }
             self.take_sctp_output(now);
         }
     }

@@ -128,12 +128,19 @@ impl Association {
             stats: SctpStats::default(),
         };
         if config.initiate {
-            let mut packet = wire::start(association.header(0));
-            wire::put_init(&mut packet, wire::INIT, &association.own_init(None));
-            association.state = State::CookieWait;
-            association.start_handshake_step(now, wire::finish(packet));
+            association.initiate(now);
         }
         association
+    }
+
+    /// Sends INIT, unless the handshake has begun: for those who learn their DTLS role late.
+    pub fn initiate(&mut self, now: Instant) {
+        if self.state == State::Idle {
+            let mut packet = wire::start(self.header(0));
+            wire::put_init(&mut packet, wire::INIT, &self.own_init(None));
+            self.state = State::CookieWait;
+            self.start_handshake_step(now, wire::finish(packet));
+        }
     }
 
     /// The peer's `a=max-message-size` (RFC 8841); zero means any size.

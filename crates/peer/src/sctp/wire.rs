@@ -279,10 +279,13 @@ pub(crate) fn put_init(packet: &mut Vec<u8>, kind: u8, init: &Init<'_>) {
     value.extend_from_slice(&init.outbound_streams.to_be_bytes());
     value.extend_from_slice(&init.inbound_streams.to_be_bytes());
     value.extend_from_slice(&init.tsn.to_be_bytes());
-    put_parameter(&mut value, PARAM_EXTENSIONS, &[RECONFIG, FORWARD_TSN]);
     put_parameter(&mut value, PARAM_FORWARD_TSN, &[]);
-    if let Some(cookie) = init.cookie {
-        put_parameter(&mut value, PARAM_COOKIE, cookie);
+    // Not the empty one last: rtc-sctp 0.21 refuses an INIT that ends in it.
+    put_parameter(&mut value, PARAM_EXTENSIONS, &[RECONFIG, FORWARD_TSN]);
+    match init.cookie {
+        Some(cookie) => put_parameter(&mut value, PARAM_COOKIE, cookie),
+        // The last parameter's padding doesn't count (RFC 9260 section 3.2).
+        None => value.truncate(value.len() - 2),
     }
     put_chunk(packet, kind, 0, &[&value]);
 }

@@ -285,7 +285,7 @@ async fn it_offers_and_sound_and_simulcast_pictures_arrive_byte_for_byte() {
         stream_to_server(&mut server, &video, header, 30).await;
     }
     // What the extensions say is read by the ids that were negotiated.
-    let map = sections[1].extensions.clone();
+    let map = sections[1].extensions;
     let mut header = rtc::rtp::Header {
         version: 2,
         ssrc: 3,

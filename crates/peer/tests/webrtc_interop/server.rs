@@ -22,8 +22,10 @@ pub enum Seen {
     Rtcp(Vec<u8>),
 }
 
+type Call = Box<dyn FnOnce(&mut Peer, Instant) + Send>;
+
 enum Command {
-    Call(Box<dyn FnOnce(&mut Peer, Instant) + Send>),
+    Call(Call),
     /// Protects and sends a packet.
     Rtp(Vec<u8>),
 }

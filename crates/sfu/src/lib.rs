@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Forwarding: publications, subscriptions, layers, bandwidth, pacing, repair, speakers; no I/O.
 
+pub mod bwe;
 mod command;
 mod event;
 mod forwarder;

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! What the delays make of the rate: additive or multiplicative increase, multiplicative decrease
+//! (draft-ietf-rmcat-gcc-02 section 5.5).
+
+use super::trend::Usage;
+
+/// A decrease goes to this share of what was acknowledged: enough to drain the queue.
+const BETA: f64 = 0.85;
+/// Growth per second far from the capacity.
+const GROWTH: f64 = 1.08;
+/// A packet of video in bits: what additive growth adds in one response time.
+const PACKET_BITS: f64 = 9600.0;
+/// The slowest additive growth, in bits per second each second.
+const MIN_GROWTH: f64 = 4000.0;
+/// The estimate stays below this multiple of what was acknowledged, and a constant: what was never tried is not
+/// believed.
+const MAX_OF_ACKNOWLEDGED: f64 = 1.5;
+const ABOVE_ACKNOWLEDGED: f64 = 10_000.0;
+/// When less than this share of the estimate is sent, the sender has nothing to say: its silence tells nothing.
+const LIMITED_SHARE: f64 = 0.65;
+/// The deepest single decrease while the application sends less than it may.
+const LIMITED_DECREASE: f64 = 0.7;
+/// How much of a new sample the capacity takes on.
+const CAPACITY_WEIGHT: f64 = 0.05;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Increase,
+    Hold,
+}
+
+/// The delay-based estimate, in bits per second.
+#[derive(Debug)]
+pub(super) struct Aimd {
+    rate: f64,
+    state: State,
+    capacity: Capacity,
+    last_update_micros: Option<i64>,
+    last_decrease_micros: Option<i64>,
+}
+
+impl Aimd {
+    pub(super) fn new(start: f64) -> Aimd {
+        Aimd {
+            rate: start,
+            state: State::Hold,
+            capacity: Capacity::default(),
+            last_update_micros: None,
+            last_decrease_micros: None,
+        }
+    }
+
+    pub(super) fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    pub(super) fn last_decrease_micros(&self) -> Option<i64> {
+        self.last_decrease_micros
+    }
+
+    /// Takes a rate that a probe has proven, or a bound from elsewhere.
+    pub(super) fn set_rate(&mut self, rate: f64) {
+        self.rate = rate;
+    }
+
+    pub(super) fn clamp(&mut self, floor: f64, cap: f64) {
+        self.rate = self.rate.clamp(floor, cap);
+    }
+
+    /// Acts upon what the delays say. `acknowledged` in bits per second, `round_trip_micros` as far as known.
+    pub(super) fn update(
+        &mut self,
+        now: i64,
+        usage: Usage,
+        acknowledged: Option<f64>,
+        round_trip_micros: i64,
+    ) {
+        let elapsed = self.last_update_micros.map_or(0.0, |last| ((now - last) as f64 / 1e6).clamp(0.0, 1.0));
+        self.last_update_micros = Some(now);
+        match usage {
+            Usage::Over => {
+                // One decrease must have had time to show.
+                let pause = round_trip_micros.clamp(50_000, 200_000) + 100_000;
+                if self.last_decrease_micros.is_none_or(|last| now - last >= pause) {
+                    self.decrease(now, acknowledged);
+                }
+                self.state = State::Hold;
+            }
+            Usage::Under => self.state = State::Hold,
+            Usage::Normal if self.state == State::Hold => self.state = State::Increase,
+            Usage::Normal => self.increase(elapsed, acknowledged, round_trip_micros),
+        }
+    }
+
+    fn increase(&mut self, elapsed: f64, acknowledged: Option<f64>, round_trip_micros: i64) {
+        if acknowledged.is_some_and(|acknowledged| self.capacity.is_below(acknowledged)) {
+            self.capacity = Capacity::default();
+        }
+        let step = if self.capacity.is_near(self.rate) {
+            let response = (round_trip_micros.max(0) as f64 + 100_000.0) / 1e6;
+            elapsed * (PACKET_BITS / response).max(MIN_GROWTH)
+        } else {
+            (self.rate * (GROWTH.powf(elapsed) - 1.0)).max(1000.0 * elapsed)
+        };
+        let limit = acknowledged.map_or(self.rate, |rate| MAX_OF_ACKNOWLEDGED * rate + ABOVE_ACKNOWLEDGED);
+        // A rate already above the limit stays: idling takes nothing away.
+        self.rate = (self.rate + step).min(limit.max(self.rate));
+    }
+
+    fn decrease(&mut self, now: i64, acknowledged: Option<f64>) {
+        self.last_decrease_micros = Some(now);
+        let acknowledged = acknowledged.unwrap_or(self.rate);
+        let limited = acknowledged < LIMITED_SHARE * self.rate;
+        let lower = BETA * acknowledged;
+        if limited {
+            self.rate = lower.max(LIMITED_DECREASE * self.rate);
+        } else {
+            self.capacity.sample(acknowledged);
+            self.rate = self.rate.min(lower);
+        }
+    }
+}
+
+/// Where the path's capacity lies, learnt from the rates at which it was overused.
+#[derive(Debug, Default)]
+struct Capacity {
+    /// In kbit/s, with the variance relative to it.
+    mean_and_deviation: Option<(f64, f64)>,
+}
+
+impl Capacity {
+    fn sample(&mut self, rate: f64) {
+        let rate = rate / 1000.0;
+        let (mean, deviation) = self.mean_and_deviation.unwrap_or((rate, 0.4));
+        let error = mean - rate;
+        let mean = mean + CAPACITY_WEIGHT * (rate - mean);
+        let deviation = (1.0 - CAPACITY_WEIGHT) * deviation + CAPACITY_WEIGHT * error * error / mean.max(1.0);
+        self.mean_and_deviation = Some((mean, deviation.clamp(0.4, 2.5)));
+    }
+
+    fn bounds(&self) -> Option<(f64, f64)> {
+        let (mean, deviation) = self.mean_and_deviation?;
+        let spread = 3.0 * (deviation * mean).max(0.0).sqrt();
+        Some((1000.0 * (mean - spread), 1000.0 * (mean + spread)))
+    }
+
+    fn is_near(&self, rate: f64) -> bool {
+        self.bounds().is_some_and(|(low, _)| rate >= low)
+    }
+
+    fn is_below(&self, rate: f64) -> bool {
+        self.bounds().is_some_and(|(_, high)| rate > high)
+    }
+}

@@ -276,6 +276,8 @@ impl Forwarder {
         let mut entry = Entry::new(peer, role);
         if role == PeerRole::Subscriber {
             entry.open_channels(now);
+            // The client waits for this connection to come up before it calls itself connected, tracks or none.
+            entry.offer_wanted = true;
         }
         room.entries.insert(id, entry);
         room.media.add_peer(now, id);

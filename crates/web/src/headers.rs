@@ -44,7 +44,7 @@ pub fn headers(ws_origins: &[&str]) -> Vec<(&'static str, String)> {
             "permissions-policy",
             "camera=(self), microphone=(self), display-capture=(self), speaker-selection=(self), \
              autoplay=(self), fullscreen=(self), picture-in-picture=(self), screen-wake-lock=(self), \
-             geolocation=(), payment=(), usb=(), serial=(), bluetooth=(), hid=(), midi=()"
+             geolocation=(), payment=(), usb=(), serial=(), hid=(), midi=()"
                 .to_owned(),
         ),
         // The link of a room is what lets people in: it must not travel in a Referer.

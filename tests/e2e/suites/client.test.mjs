@@ -132,8 +132,10 @@ describe('from the start page to the call and back', () => {
     const bob = await join(await someone(room), 'Bob');
     const seen = people(ada).filter({ hasText: 'Bob' });
     await seen.locator('video').waitFor();
+    await seen.locator('video').evaluate((video) => video.addEventListener('emptied', () => (video.dataset.restarts = 'yes')));
     await button(bob, 'Turn off microphone').click();
     await seen.getByText('microphone off').waitFor({ state: 'attached' });
+    assert.equal(await seen.locator('video').getAttribute('data-restarts'), null, 'the picture went on meanwhile');
     await button(bob, 'Turn off camera').click();
     await seen.locator('video').waitFor({ state: 'detached' });
     await button(bob, 'Turn on camera').click();

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! One room's media in virtual time: packets in, packets out, nothing between.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 #[path = "media/world.rs"]
 mod world;
 
 #[path = "media/audio.rs"]
 mod audio;
+#[path = "media/bandwidth.rs"]
+mod bandwidth;
 #[path = "media/bounds.rs"]
 mod bounds;
 #[path = "media/forwarding.rs"]

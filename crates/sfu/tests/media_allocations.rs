@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Forwarding allocates nothing once it runs: a counting allocator says so.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, clippy::unwrap_used, clippy::panic)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};

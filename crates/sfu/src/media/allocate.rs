@@ -65,8 +65,10 @@ impl RoomMedia {
                 if !publication.muted && publication.layers[0].is_live(&self.config, now) {
                     audio += publication.layers[0].rates.bitrate(0, 0).unwrap_or(AUDIO_BITRATE);
                 }
+            } else if publication.muted || subscription.outlet.is_none() {
+                // Nothing is sent: it keeps what it had.
             } else if subscription.settings.enabled {
-                let levels = levels(&self.config, now, publication, &subscription.settings);
+                let levels = levels(&self.config, publication, &subscription.settings);
                 let count = levels.iter().flatten().count();
                 let current = subscription.grant.and_then(|grant| {
                     levels
@@ -78,7 +80,7 @@ impl RoomMedia {
                     priority: (subscription.settings.priority, publication.screen_share),
                     levels,
                     count,
-                    current: current.filter(|_| !publication.muted),
+                    current,
                     given: None,
                 });
             } else {
@@ -87,21 +89,39 @@ impl RoomMedia {
         }
         // Stable: equal priorities stay in the order of subscribing.
         candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.priority));
-        let budget = peer.downlink.estimate().clamp(self.config.min_bitrate, self.config.max_bitrate);
+        let budget = peer.estimate(&self.config);
         let budget = budget.saturating_sub(audio);
         let young =
             peer.connected_at.is_none_or(|at| now.saturating_duration_since(at) < self.config.warm_up);
+        let connected = peer.is_connected();
         let held = peer.lowered_at.is_some_and(|at| now.saturating_duration_since(at) < HOLD);
         let lowered = share_out(&mut candidates, budget, young, held);
         if lowered {
             peer.lowered_at = Some(now);
         }
+        let wanted = candidates.iter().filter_map(|candidate| candidate.levels.iter().flatten().last());
+        let wanted: u64 = wanted.map(|level| level.bitrate * RAISE_PERCENT / 100).sum();
+        peer.downlink.set_wanted(audio + wanted);
         peer.limited =
             candidates.iter().any(|candidate| candidate.given.map_or(0, |given| given + 1) < candidate.count);
         for candidate in &candidates {
             let subscription = &mut self.subscriptions[candidate.slot];
             let grant = candidate.given.and_then(|given| candidate.levels[given]).map(|level| level.grant);
             subscription.set_grant(grant);
+            if let Some(grant) = grant
+                && connected
+                && subscription.followed() != Some(usize::from(grant.stream))
+            {
+                // A still picture may not send the packet that would ask for it.
+                let publication = &mut self.publications[subscription.publication];
+                let codec =
+                    publication.codec.as_ref().and_then(|codec| subscription.outgoing_type(codec.kind));
+                if codec.is_some()
+                    && let Some(layer) = publication.layers.get_mut(usize::from(grant.stream))
+                {
+                    layer.key_frames.want();
+                }
+            }
             let paused = grant.is_none();
             if subscription.paused != paused {
                 subscription.paused = paused;
@@ -148,7 +168,6 @@ fn share_out(candidates: &mut [Candidate], budget: u64, young: bool, held: bool)
 /// The levels that a subscription may be given, lowest first; those beyond what it shows are left out.
 fn levels(
     config: &MediaConfig,
-    now: Instant,
     publication: &Publication,
     settings: &SubscriptionSettings,
 ) -> [Option<Level>; MAX_LAYERS] {
@@ -175,11 +194,16 @@ fn levels(
         }
         return levels;
     }
-    let any_live = publication.layers.iter().any(|layer| layer.is_live(config, now));
+    // A layer is dead when others go on without it; when all are silent, the picture just doesn't change.
+    let newest = publication.layers.iter().filter_map(|layer| layer.last_packet).max();
     let highest = highest_wanted(publication, publication.layers.len(), settings);
     for (stream, layer) in publication.layers.iter().enumerate() {
-        // Before anything came, the lowest layer is waited for; a dead layer is not.
-        let eligible = if any_live { layer.is_live(config, now) } else { stream == 0 };
+        // Before anything came, the lowest layer is waited for.
+        let eligible = newest.map_or(stream == 0, |newest| {
+            layer
+                .last_packet
+                .is_some_and(|last| newest.saturating_duration_since(last) < config.layer_timeout)
+        });
         if !eligible {
             continue;
         }

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use parvis_peer::sdp::{CodecKind, MediaKind};
+use parvis_peer::sdp::CodecKind;
 use parvis_rtp::{Extension, Extensions, HeaderFields, rtx, vp8, vp9, write_header, write_padding};
 
 use super::dependency::MAX_DESCRIPTOR_BYTES;
@@ -125,6 +125,7 @@ impl Sender<'_> {
             return 0;
         }
         self.stats.padding_packets += 1;
+        self.peer.sent_bytes += len as u64;
         len
     }
 
@@ -163,18 +164,13 @@ impl Sender<'_> {
             _ => 0,
         };
         let room = HEADER_ROOM_BYTES + descriptor_len + DESCRIPTOR_GROWTH_BYTES + payload.len();
-        let kind = match (resend, self.publication.kind) {
-            (true, _) => SentKind::Resend,
-            (false, MediaKind::Audio) => SentKind::Audio,
-            (false, MediaKind::Video) => SentKind::Video,
-        };
         let extensions = Extensions {
             audio_level: stored.audio_level,
             video_orientation: stored.video_orientation,
             playout_delay: stored.playout_delay,
             abs_capture_time: stored.abs_capture_time,
             dependency_descriptor: (descriptor_len > 0).then(|| &descriptor_buf[..descriptor_len]),
-            ..self.transport_extensions(payload.len() + 24, kind)
+            ..self.transport_extensions(payload.len() + 24, SentKind::Media)
         };
         let opus = self.subscription.outgoing_type(CodecKind::Opus).map(|opus| opus.payload_type);
         let takes_red = payload.len() == stored.payload().len();
@@ -198,6 +194,7 @@ impl Sender<'_> {
         if !left {
             return 0;
         }
+        self.peer.sent_bytes += len as u64;
         if !resend {
             self.subscription.packets = self.subscription.packets.wrapping_add(1);
             self.subscription.octets = self.subscription.octets.wrapping_add(payload.len() as u32);

@@ -6,87 +6,75 @@ use std::time::{Duration, Instant};
 use parvis_rtp::rtcp::TransportFeedback;
 
 use super::MediaConfig;
+use crate::bwe::{self, Probe, Receiver, Sender, SenderConfig};
 
 /// What a sent packet is to congestion control.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SentKind {
-    Audio,
-    Video,
-    Resend,
+    Media,
     Padding,
 }
 
 /// Our feedback on what a peer sends.
-#[derive(Debug)]
-pub(crate) struct Uplink {}
-
-impl Uplink {
-    pub(crate) fn new(_now: Instant) -> Uplink {
-        Uplink {}
-    }
-
-    pub(crate) fn on_packet(&mut self, _now: Instant, _transport_sequence: u16) {}
-
-    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        None
-    }
-
-    pub(crate) fn write_feedback(
-        &mut self,
-        _now: Instant,
-        _ssrc: u32,
-        _media: u32,
-        _buf: &mut [u8],
-    ) -> Option<usize> {
-        None
-    }
-}
+pub(crate) type Uplink = Receiver;
 
 /// What a peer can receive.
 #[derive(Debug)]
 pub(crate) struct Downlink {
-    estimate: u64,
-    sequence: u16,
-    loss: f32,
-    round_trip: Option<Duration>,
+    sender: Sender,
 }
 
 impl Downlink {
-    pub(crate) fn new(config: &MediaConfig, _now: Instant) -> Downlink {
-        Downlink { estimate: config.start_bitrate, sequence: 0, loss: 0.0, round_trip: None }
+    pub(crate) fn new(config: &MediaConfig, now: Instant) -> Downlink {
+        let config =
+            SenderConfig { start: config.start_bitrate, floor: config.min_bitrate, cap: config.max_bitrate };
+        Downlink { sender: Sender::new(config, now) }
     }
 
-    pub(crate) fn on_sent(&mut self, _now: Instant, _bytes: usize, _kind: SentKind) -> u16 {
-        self.sequence = self.sequence.wrapping_add(1);
-        self.sequence
+    /// The number of a packet on the transport.
+    pub(crate) fn on_sent(&mut self, now: Instant, bytes: usize, kind: SentKind) -> u16 {
+        let kind = match kind {
+            SentKind::Media => bwe::SentKind::Media,
+            SentKind::Padding => bwe::SentKind::Probe,
+        };
+        self.sender.on_sent(now, bytes, kind)
     }
 
-    pub(crate) fn on_feedback(&mut self, _now: Instant, _feedback: &TransportFeedback<'_>) {}
+    pub(crate) fn on_feedback(&mut self, now: Instant, feedback: &TransportFeedback<'_>) {
+        self.sender.on_feedback(now, feedback);
+    }
 
-    pub(crate) fn on_report(&mut self, _now: Instant, fraction_lost: f32, round_trip: Option<Duration>) {
-        self.loss += (fraction_lost - self.loss) * 0.25;
-        self.round_trip = round_trip.or(self.round_trip);
+    /// A report: the share of packets lost since the last one, and the round trip if it tells.
+    pub(crate) fn on_report(&mut self, now: Instant, fraction_lost: f32, round_trip: Option<Duration>) {
+        self.sender.on_receiver_report(now, (fraction_lost * 256.0).min(255.0) as u8, round_trip);
+    }
+
+    /// What could be used at most.
+    pub(crate) fn set_wanted(&mut self, bits_per_second: u64) {
+        self.sender.set_wanted(bits_per_second);
     }
 
     pub(crate) fn estimate(&self) -> u64 {
-        self.estimate
+        self.sender.estimate()
     }
 
     pub(crate) fn loss(&self) -> f32 {
-        self.loss
+        self.sender.loss()
     }
 
     pub(crate) fn round_trip(&self) -> Option<Duration> {
-        self.round_trip
+        self.sender.round_trip()
     }
 
-    pub(crate) fn handle_timeout(&mut self, _now: Instant) {}
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.sender.handle_timeout(now);
+    }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        None
+        self.sender.poll_timeout()
     }
 
-    pub(crate) fn wants_probe(&mut self, _now: Instant) -> Option<(u64, Duration)> {
-        None
+    pub(crate) fn wants_probe(&mut self, now: Instant) -> Option<Probe> {
+        self.sender.wants_probe(now)
     }
 }

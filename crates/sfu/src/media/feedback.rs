@@ -50,13 +50,26 @@ impl RoomMedia {
                 }
                 Rtcp::Xr(report) => {
                     for block in report.blocks() {
-                        if let XrBlock::ReceiverReferenceTime(ntp) = block {
-                            self.peers[peer].reference_time = Some((report.ssrc, (ntp >> 16) as u32, now));
+                        match block {
+                            XrBlock::ReceiverReferenceTime(ntp) => {
+                                self.peers[peer].reference_time =
+                                    Some((report.ssrc, (ntp >> 16) as u32, now));
+                            }
+                            XrBlock::Dlrr(entries) => {
+                                let peer = &mut self.peers[peer];
+                                let ours = entries.iter().find(|entry| entry.ssrc == peer.ssrc);
+                                let measured = ours.and_then(|entry| {
+                                    round_trip_of(self.epoch, now, entry.last_rr, entry.delay_since_last_rr)
+                                });
+                                peer.uplink_round_trip = measured.or(peer.uplink_round_trip);
+                            }
+                            XrBlock::Unknown(_) => {}
                         }
                     }
                 }
-                // Goodbyes come with signalling too; REMB is superseded by transport-wide feedback.
-                Rtcp::Sdes(_) | Rtcp::Bye(_) | Rtcp::Remb(_) | Rtcp::Unknown { .. } => {}
+                Rtcp::Remb(remb) => self.peers[peer].remb = Some(remb.bitrate),
+                // Goodbyes come with signalling too.
+                Rtcp::Sdes(_) | Rtcp::Bye(_) | Rtcp::Unknown { .. } => {}
             }
         }
     }
@@ -119,12 +132,8 @@ impl RoomMedia {
                 expected += u64::from(advanced.min(u32::from(u16::MAX)));
                 lost += i64::from(block.cumulative_lost) - i64::from(before.cumulative_lost);
             }
-            if block.last_sr != 0 {
-                let now_ntp = (ntp::at(self.epoch, now) >> 16) as u32;
-                let ticks = now_ntp.wrapping_sub(block.last_sr).wrapping_sub(block.delay_since_last_sr);
-                let measured = Duration::from_micros(u64::from(ticks) * 1_000_000 / 65_536);
-                round_trip = round_trip.or(Some(measured).filter(|measured| *measured < MAX_ROUND_TRIP));
-            }
+            let measured = round_trip_of(self.epoch, now, block.last_sr, block.delay_since_last_sr);
+            round_trip = round_trip.or(measured);
         }
         if expected > 0 || round_trip.is_some() {
             let fraction = if expected == 0 { 0.0 } else { lost.max(0) as f32 / expected as f32 };
@@ -207,4 +216,11 @@ impl RoomMedia {
             self.request_key_frame(now, publisher, place, at, egress);
         }
     }
+}
+
+/// The round trip, from the middle of our clock's reading that came back and how long it lay (RFC 3550 section 6.4.1).
+fn round_trip_of(epoch: Instant, now: Instant, reading: u32, delay: u32) -> Option<Duration> {
+    let ticks = ((ntp::at(epoch, now) >> 16) as u32).wrapping_sub(reading).wrapping_sub(delay);
+    let measured = Duration::from_micros(u64::from(ticks) * 1_000_000 / 65_536);
+    (reading != 0 && measured < MAX_ROUND_TRIP).then_some(measured)
 }

@@ -105,6 +105,11 @@ impl Layer {
         self.last_packet.is_some_and(|last| now.saturating_duration_since(last) < config.layer_timeout)
     }
 
+    /// The highest number that came.
+    pub(crate) fn highest(&self) -> Option<u64> {
+        self.unwrapper.highest()
+    }
+
     /// Another source brings it from now on.
     pub(crate) fn set_source(&mut self, ssrc: u32) {
         if self.ssrc.replace(ssrc).is_some_and(|old| old != ssrc) {

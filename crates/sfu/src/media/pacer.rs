@@ -33,11 +33,13 @@ pub(crate) struct Pacer {
     budget: f64,
     refilled: Instant,
     rate_bps: f64,
+    /// Never exceeded, however long the queue.
+    max_bps: f64,
     burst: Duration,
 }
 
 impl Pacer {
-    pub(crate) fn new(now: Instant, limit: usize, rate_bps: u64, burst: Duration) -> Pacer {
+    pub(crate) fn new(now: Instant, limit: usize, rate_bps: u64, max_bps: u64, burst: Duration) -> Pacer {
         Pacer {
             resends: VecDeque::new(),
             media: VecDeque::new(),
@@ -46,6 +48,7 @@ impl Pacer {
             budget: 0.0,
             refilled: now,
             rate_bps: rate_bps as f64,
+            max_bps: max_bps as f64,
             burst,
         }
     }
@@ -121,8 +124,8 @@ impl Pacer {
     }
 
     fn bytes_per_second(&self) -> f64 {
-        let drain = self.queued_bytes as f64 / MAX_QUEUE_TIME.as_secs_f64();
-        (self.rate_bps / 8.0).max(drain).max(1.0)
+        let drain_bps = self.queued_bytes as f64 * 8.0 / MAX_QUEUE_TIME.as_secs_f64();
+        (self.rate_bps.max(drain_bps).min(self.max_bps) / 8.0).max(1.0)
     }
 }
 
@@ -170,7 +173,7 @@ mod tests {
     fn a_key_frame_leaves_in_bursts_of_at_most_five_milliseconds() {
         let start = Instant::now();
         let rate = 4_000_000;
-        let mut pacer = Pacer::new(start, 1024, rate, Duration::from_millis(5));
+        let mut pacer = Pacer::new(start, 1024, rate, 50_000_000, Duration::from_millis(5));
         let packet =
             |out| Paced { slot: 0, subscription: SubscriptionId(1), out, bytes: 1200, resend: false };
         for out in 0..100 {
@@ -197,7 +200,7 @@ mod tests {
     #[test]
     fn a_full_queue_refuses_and_a_long_one_drains_faster_than_the_rate() {
         let start = Instant::now();
-        let mut pacer = Pacer::new(start, 100, 100_000, Duration::from_millis(5));
+        let mut pacer = Pacer::new(start, 100, 100_000, 50_000_000, Duration::from_millis(5));
         let packet =
             |out| Paced { slot: 0, subscription: SubscriptionId(1), out, bytes: 1200, resend: false };
         assert_eq!((0..200).filter(|out| pacer.push(packet(*out))).count(), 100);

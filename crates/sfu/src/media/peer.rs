@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use parvis_peer::sdp::MediaSection;
-use parvis_rtp::ExtensionMap;
+use parvis_rtp::{Extension, ExtensionMap};
 use rustc_hash::FxHashMap;
 
 use super::MediaConfig;
@@ -15,6 +15,8 @@ use crate::PeerId;
 
 /// Before a round trip was measured, this is taken.
 const DEFAULT_ROUND_TRIP: Duration = Duration::from_millis(100);
+/// What is sent to a peer that gives no feedback on its path: two cameras of middling size.
+const BLIND_BITRATE: u64 = 2_000_000;
 /// A limit that is hit is told at most this often.
 const LIMIT_EVENT_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -38,9 +40,13 @@ pub(crate) struct MediaPeer {
     pub(crate) outgoing: FxHashMap<u32, usize>,
     pub(crate) uplink: Uplink,
     pub(crate) downlink: Downlink,
+    /// Its last REMB, in bits per second.
+    pub(crate) remb: Option<u64>,
     pub(crate) pacer: Pacer,
     pub(crate) resends: ResendBudget,
-    pub(crate) probe: Option<Probe>,
+    pub(crate) probe: Option<ActiveProbe>,
+    /// All bytes sent to it.
+    pub(crate) sent_bytes: u64,
     /// Something changed that the allocation depends on.
     pub(crate) reallocate: bool,
     /// Less is sent than wanted, for lack of bandwidth.
@@ -55,15 +61,22 @@ pub(crate) struct MediaPeer {
     pub(crate) clock_offset: Option<i64>,
     /// Its last reference time: whose, the middle of its NTP time, and when it came.
     pub(crate) reference_time: Option<(u32, u32, Instant)>,
+    /// From its answer to our reference time: a peer that only publishes reports on nothing of ours.
+    pub(crate) uplink_round_trip: Option<Duration>,
     last_limit_event: Option<Instant>,
 }
 
 /// Padding that is being sent to see whether more fits.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Probe {
+pub(crate) struct ActiveProbe {
     pub(crate) until: Instant,
+    /// The rate to reach together with media, in bits per second.
     pub(crate) bitrate: u64,
+    /// Packets that must still be sent, or it proves nothing.
+    pub(crate) packets: u32,
+    /// When it was last looked at, and what all had been sent until then.
     pub(crate) last: Instant,
+    pub(crate) last_bytes: u64,
     pub(crate) owed_bytes: f64,
 }
 
@@ -80,11 +93,13 @@ impl MediaPeer {
             publications: Vec::new(),
             subscriptions: Vec::new(),
             outgoing: FxHashMap::default(),
-            uplink: Uplink::new(now),
+            uplink: Uplink::new(),
             downlink: Downlink::new(config, now),
-            pacer: Pacer::new(now, config.pacer_packets, rate, config.pacing_burst),
+            remb: None,
+            pacer: Pacer::new(now, config.pacer_packets, rate, config.max_bitrate, config.pacing_burst),
             resends: ResendBudget::new(now, config.resend_share, config.resend_floor_bytes_per_second),
             probe: None,
+            sent_bytes: 0,
             reallocate: true,
             limited: false,
             lowered_at: None,
@@ -93,6 +108,7 @@ impl MediaPeer {
             quality_base: (0, 0),
             clock_offset: None,
             reference_time: None,
+            uplink_round_trip: None,
             last_limit_event: None,
         }
     }
@@ -104,7 +120,17 @@ impl MediaPeer {
 
     /// The measured round trip, or a guess.
     pub(crate) fn round_trip(&self) -> Duration {
-        self.downlink.round_trip().unwrap_or(DEFAULT_ROUND_TRIP)
+        self.downlink.round_trip().or(self.uplink_round_trip).unwrap_or(DEFAULT_ROUND_TRIP)
+    }
+
+    /// What it can receive, in bits per second. One that didn't negotiate transport-wide feedback says so by REMB, or not
+    /// at all.
+    pub(crate) fn estimate(&self, config: &MediaConfig) -> u64 {
+        let estimate = match self.extensions.id(Extension::TransportSequence) {
+            Some(_) => self.downlink.estimate(),
+            None => self.remb.unwrap_or(BLIND_BITRATE),
+        };
+        estimate.clamp(config.min_bitrate, config.max_bitrate)
     }
 
     /// Takes a new agreement.
@@ -141,7 +167,7 @@ impl MediaPeer {
 
     /// Sets the pacer by the estimate.
     pub(crate) fn pace(&mut self, config: &MediaConfig, now: Instant) {
-        let rate = pacing_rate(config, self.downlink.estimate());
+        let rate = pacing_rate(config, self.estimate(config));
         self.pacer.set_rate(now, rate);
     }
 }
@@ -149,6 +175,6 @@ impl MediaPeer {
 /// Key frames are larger than the rate: the pacer goes faster than the estimate, and never beyond the configured
 /// maximum (row 21).
 fn pacing_rate(config: &MediaConfig, estimate: u64) -> u64 {
-    let rate = estimate.clamp(config.min_bitrate, config.max_bitrate) as f64 * config.pacing_factor;
+    let rate = estimate as f64 * config.pacing_factor;
     (rate as u64).min(config.max_bitrate)
 }

@@ -134,7 +134,9 @@ impl Publication {
 
     /// Takes note of the format of a packet; whether it is another than before.
     pub(crate) fn set_format(&mut self, payload_type: u8, incoming: &IncomingType) -> bool {
-        if self.codec.as_ref().is_some_and(|codec| codec.payload_type == payload_type) {
+        // Audio changes between RED and Opus from packet to packet, and nothing hangs on it.
+        let audio = self.kind == MediaKind::Audio;
+        if self.codec.as_ref().is_some_and(|codec| audio || codec.payload_type == payload_type) {
             return false;
         }
         self.codec = Some(IncomingFormat {

@@ -116,64 +116,71 @@ impl RoomMedia {
 
     /// Shows a kept packet to every subscription.
     fn forward(&mut self, now: Instant, place: usize, at: usize, number: u64, egress: &mut impl Egress) {
-        let publication = &self.publications[place];
-        let Some(stored) = publication.layers[at].ring.get(number) else { return };
-        let rtp_clock = publication.rtp_clock();
         let mut needs_key_frame = false;
-        let mut wake = None;
-        for &slot in &publication.subscribers {
-            let subscription = &mut self.subscriptions[slot];
-            let peer = &mut self.peers[subscription.peer];
-            if !peer.is_connected() {
-                continue;
-            }
-            let offer = subscription.offer(now, &publication.layers, at, rtp_clock, stored);
-            needs_key_frame |= subscription.followed() == Some(at)
-                && subscription.waits_for_key_picture(&publication.layers);
-            let out = match offer {
-                Offer::Passed => continue,
-                Offer::Send(out) => out,
-                Offer::NeedsKeyFrame => {
-                    needs_key_frame = true;
-                    continue;
+        for index in 0..self.publications[place].subscribers.len() {
+            let slot = self.publications[place].subscribers[index];
+            let before = self.subscriptions[slot].followed();
+            needs_key_frame |= self.offer(now, slot, at, number, egress);
+            if before != Some(at) && self.subscriptions[slot].followed() == Some(at) {
+                let missed = self.subscriptions[slot].missed(at, &self.publications[place].layers, number);
+                for number in missed {
+                    needs_key_frame |= self.offer(now, slot, at, number, egress);
                 }
-                Offer::NoCodec => {
-                    self.stats.dropped_codec_mismatch += 1;
-                    continue;
-                }
-                Offer::TooLate => {
-                    self.stats.dropped_too_late += 1;
-                    continue;
-                }
-            };
-            let paced = publication.kind == MediaKind::Video && !peer.pacer.is_free(now);
-            if paced {
-                let bytes = stored.payload().len() as u32;
-                let id = subscription.id;
-                if !peer.pacer.push(Paced { slot, subscription: id, out, bytes, resend: false }) {
-                    self.stats.dropped_pacer_full += 1;
-                }
-                wake = super::timers::earliest(wake, peer.pacer.poll_timeout());
-                continue;
-            }
-            let mut sender = super::emit::Sender {
-                now,
-                epoch: self.epoch,
-                peer,
-                subscription,
-                publication,
-                stats: &mut self.stats,
-                events: &mut self.events,
-            };
-            let bytes = sender.emit(out, false, egress);
-            if publication.kind == MediaKind::Video {
-                peer.pacer.spend(bytes);
             }
         }
-        self.wake_by(wake);
         if needs_key_frame {
             self.publications[place].layers[at].key_frames.want();
         }
+    }
+
+    /// Shows a kept packet to one subscription, and sends it or lets it wait. Whether a key frame is needed.
+    fn offer(&mut self, now: Instant, slot: usize, at: usize, number: u64, egress: &mut impl Egress) -> bool {
+        let subscription = &mut self.subscriptions[slot];
+        let peer = &mut self.peers[subscription.peer];
+        let publication = &self.publications[subscription.publication];
+        let Some(stored) = publication.layers[at].ring.get(number).filter(|_| peer.is_connected()) else {
+            return false;
+        };
+        let offer = subscription.offer(now, &publication.layers, at, publication.rtp_clock(), stored);
+        let waits =
+            subscription.followed() == Some(at) && subscription.waits_for_key_picture(&publication.layers);
+        let out = match offer {
+            Offer::Send(out) => out,
+            Offer::Passed => return waits,
+            Offer::NeedsKeyFrame => return true,
+            Offer::NoCodec => {
+                self.stats.dropped_codec_mismatch += 1;
+                return waits;
+            }
+            Offer::TooLate => {
+                self.stats.dropped_too_late += 1;
+                return waits;
+            }
+        };
+        let video = publication.kind == MediaKind::Video;
+        if video && !peer.pacer.is_free(now) {
+            let (bytes, subscription) = (stored.payload().len() as u32, subscription.id);
+            if !peer.pacer.push(Paced { slot, subscription, out, bytes, resend: false }) {
+                self.stats.dropped_pacer_full += 1;
+            }
+            let due = peer.pacer.poll_timeout();
+            self.wake_by(due);
+            return waits;
+        }
+        let mut sender = super::emit::Sender {
+            now,
+            epoch: self.epoch,
+            peer,
+            subscription,
+            publication,
+            stats: &mut self.stats,
+            events: &mut self.events,
+        };
+        let bytes = sender.emit(out, false, egress);
+        if video {
+            peer.pacer.spend(bytes);
+        }
+        waits
     }
 
     /// Learns an SSRC.

@@ -67,6 +67,7 @@ impl RoomMedia {
         }
         if count > 0 && writer.receiver_report(peer.ssrc, &blocks[..count]).is_ok() {
             let _ = writer.cname(peer.ssrc, &cname(peer.id));
+            let _ = writer.receiver_reference_time(peer.ssrc, ntp::at(self.epoch, now));
         }
         if let Some((ssrc, last_rr, arrival)) = peer.reference_time.take() {
             let delay_since_last_rr = ntp::short(now.saturating_duration_since(arrival));

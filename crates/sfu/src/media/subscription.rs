@@ -15,6 +15,9 @@ use super::select::{LayerChoice, LayerFilter};
 use super::sent::{Content, Munge, Sent, SentLog};
 use crate::{SubscriptionId, SubscriptionSettings};
 
+/// Packets that are made up for when the first one of a key frame is late: a large key frame and what came after it.
+const MAX_MISSED: u64 = 256;
+
 /// How many codecs there are.
 const CODECS: usize = 6;
 /// All of them, in the order of their discriminants.
@@ -239,6 +242,13 @@ impl Subscription {
         }
         self.switch(now, here, grant, layers, rtp_clock, stored);
         self.follow(now, here, grant, layer, stored)
+    }
+
+    /// What follows the packet `number` in a stream that was just taken up and came before it, if it can be sent. A key
+    /// frame's first packet may be late.
+    pub(crate) fn missed(&self, at: usize, layers: &[Layer], number: u64) -> std::ops::RangeInclusive<u64> {
+        let highest = layers[at].highest().unwrap_or(0);
+        number + 1..=highest.min(number + MAX_MISSED)
     }
 
     /// Where the payload begins that this peer gets: RED is stripped to its newest block for those who don't take it.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use parvis_peer::sdp::MediaKind;
 use parvis_rtp::rtcp::Writer;
 
-use super::peer::Probe;
+use super::peer::ActiveProbe;
 use super::room::{RoomMedia, TICK};
 use super::{Egress, MediaEvent};
 use crate::QualityReport;
@@ -110,21 +110,29 @@ impl RoomMedia {
         let peer = &mut self.peers[place];
         if peer.probe.is_none()
             && peer.is_connected()
-            && let Some((bitrate, duration)) = peer.downlink.wants_probe(now)
+            && let Some(wanted) = peer.downlink.wants_probe(now)
         {
-            let bitrate = bitrate.min(self.config.max_bitrate);
-            peer.probe = Some(Probe { until: now + duration, bitrate, last: now, owed_bytes: 0.0 });
+            peer.probe = Some(ActiveProbe {
+                until: now + wanted.duration,
+                bitrate: wanted.bitrate.min(self.config.max_bitrate),
+                packets: wanted.packets,
+                last: now,
+                last_bytes: peer.sent_bytes,
+                owed_bytes: 1.0,
+            });
         }
         let Some(mut probe) = peer.probe.take() else { return };
         let elapsed = now.saturating_duration_since(probe.last).min(PROBE_STEP * 4);
         probe.last = now;
         probe.owed_bytes += elapsed.as_secs_f64() * probe.bitrate as f64 / 8.0;
+        probe.owed_bytes -= peer.sent_bytes.saturating_sub(probe.last_bytes) as f64;
         let carrier =
             peer.subscriptions.iter().copied().find(|slot| {
                 self.subscriptions.get(*slot).is_some_and(|subscription| subscription.can_probe())
             });
         let Some(carrier) = carrier else { return };
-        while probe.owed_bytes > 0.0 {
+        let over = now >= probe.until;
+        while probe.owed_bytes > 0.0 || (over && probe.packets > 0) {
             let subscription = &mut self.subscriptions[carrier];
             let publication = &self.publications[subscription.publication];
             let mut sender = super::emit::Sender {
@@ -141,8 +149,10 @@ impl RoomMedia {
                 return;
             }
             probe.owed_bytes -= bytes as f64;
+            probe.packets = probe.packets.saturating_sub(1);
         }
-        if now < probe.until {
+        probe.last_bytes = peer.sent_bytes;
+        if !over {
             peer.probe = Some(probe);
         }
     }
@@ -233,7 +243,7 @@ impl RoomMedia {
             uplink_loss: if expected == 0 { 0.0 } else { lost as f32 / expected as f32 },
             downlink_loss: if sends { peer.downlink.loss() } else { 0.0 },
             round_trip_ms: peer.downlink.round_trip().map_or(0, |round_trip| round_trip.as_millis() as u32),
-            estimate: if sends { peer.downlink.estimate() } else { 0 },
+            estimate: if sends { peer.estimate(&self.config) } else { 0 },
             limited: peer.limited,
         };
         if peer.is_connected() {

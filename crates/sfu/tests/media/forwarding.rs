@@ -182,3 +182,91 @@ fn the_same_packets_at_the_same_times_give_the_same_bytes() {
     assert!(first.0.len() > 200);
     assert_eq!(first, second);
 }
+
+#[test]
+fn a_key_frame_whose_first_packet_is_late_is_made_up_for() {
+    let (mut world, mut source) = vp8_pair(config());
+    let key = source.frame(true, 4, b"key");
+    let delta = source.frame(false, 2, b"delta");
+    for packet in key[1..].iter().chain(&delta) {
+        world.rtp(1, packet);
+        world.run_ms(5);
+    }
+    assert_eq!(world.take_rtp(2), []);
+    world.rtp(1, &key[0]);
+    world.run_ms(50);
+    let left = world.take_rtp(2);
+    let contents: Vec<Vec<u8>> = left.iter().map(|left| read_vp8(&left.payload).4).collect();
+    assert_eq!(contents, [&b"key\0"[..], b"key\x01", b"key\x02", b"key\x03", b"delta\0", b"delta\x01"]);
+    assert!(left.windows(2).all(|pair| pair[1].sequence == pair[0].sequence.wrapping_add(1)));
+}
+
+#[test]
+fn a_publisher_that_begins_anew_under_another_ssrc_goes_on_for_the_subscriber() {
+    let (mut world, mut source) = vp8_pair(config());
+    for at in 0..10u8 {
+        for packet in source.frame(at == 0, 2, &[at]) {
+            world.rtp(1, &packet);
+        }
+        world.run_ms(33);
+    }
+    let mut other = Vp8Source::new(5000, mid_ext("v"));
+    for at in 10..20u8 {
+        for packet in other.frame(at == 12, 2, &[at]) {
+            world.rtp(1, &packet);
+        }
+        world.run_ms(33);
+    }
+    assert!(world.take_plis(1) >= 1);
+    let left = world.take_rtp(2);
+    let frames: Vec<u8> = left.iter().step_by(2).map(|left| read_vp8(&left.payload).4[0]).collect();
+    assert_eq!(frames, (0..10).chain(12..20).collect::<Vec<u8>>());
+    for pair in left.windows(2) {
+        assert_eq!(pair[1].sequence, pair[0].sequence.wrapping_add(1));
+        assert!((pair[1].timestamp.wrapping_sub(pair[0].timestamp) as i32) < 10_000);
+        assert!((pair[1].timestamp.wrapping_sub(pair[0].timestamp) as i32) >= 0);
+    }
+    assert_eq!(world.room.stats().known_ssrcs, 1, "the former SSRC is forgotten");
+}
+
+#[test]
+fn a_peer_that_comes_back_begins_with_a_key_frame() {
+    let (mut world, mut source) = vp8_pair(config());
+    for packet in source.frame(true, 2, b"before") {
+        world.rtp(1, &packet);
+    }
+    world.run_ms(50);
+    world.take_rtp(2);
+    world.room.set_connected(world.now, PeerId(2), false);
+    for packet in source.frame(false, 2, b"away") {
+        world.rtp(1, &packet);
+    }
+    world.run_ms(1000);
+    assert_eq!(world.take_rtp(2), []);
+    world.room.set_connected(world.now, PeerId(2), true);
+    world.take_plis(1);
+    for packet in source.frame(false, 2, b"delta") {
+        world.rtp(1, &packet);
+    }
+    assert_eq!(world.take_plis(1), 1);
+    for packet in source.frame(true, 1, b"back") {
+        world.rtp(1, &packet);
+    }
+    let left = world.take_rtp(2);
+    assert_eq!(left.len(), 1);
+    assert_eq!(read_vp8(&left[0].payload).4, b"back\0");
+}
+
+#[test]
+fn a_subscription_to_a_still_picture_asks_for_its_key_frame_at_once() {
+    let (mut world, mut source) = vp8_pair(config());
+    for packet in source.frame(true, 1, b"slide") {
+        world.rtp(1, &packet);
+    }
+    world.run_ms(5000);
+    world.take_plis(1);
+    world.peer(3, &[outbound("0", MediaKind::Video, 2)]);
+    world.subscribe(2, 3, 1);
+    world.run_ms(1);
+    assert_eq!(world.take_plis(1), 1);
+}

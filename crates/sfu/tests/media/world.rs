@@ -13,36 +13,36 @@ use parvis_sfu::media::{Egress, MediaConfig, MediaEvent, RoomMedia};
 use parvis_sfu::{LayerSpec, PeerId, Quality, SubscriptionId, TrackId, TrackSpec};
 
 /// Payload types of publishers. Subscribers have others: [`SUB_SHIFT`] higher.
-pub const OPUS: u8 = 100;
-pub const RED: u8 = 101;
-pub const VP8: u8 = 70;
-pub const VP8_RTX: u8 = 71;
-pub const VP9: u8 = 72;
-pub const AV1: u8 = 74;
-pub const H264: u8 = 76;
-pub const SUB_SHIFT: u8 = 10;
+pub(crate) const OPUS: u8 = 100;
+pub(crate) const RED: u8 = 101;
+pub(crate) const VP8: u8 = 70;
+pub(crate) const VP8_RTX: u8 = 71;
+pub(crate) const VP9: u8 = 72;
+pub(crate) const AV1: u8 = 74;
+pub(crate) const H264: u8 = 76;
+pub(crate) const SUB_SHIFT: u8 = 10;
 
 /// A packet that left, parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Left {
-    pub at: Instant,
-    pub peer: PeerId,
-    pub marker: bool,
-    pub payload_type: u8,
-    pub sequence: u16,
-    pub timestamp: u32,
-    pub ssrc: u32,
-    pub payload: Vec<u8>,
-    pub padding: u8,
-    pub bytes: Vec<u8>,
+pub(crate) struct Left {
+    pub(crate) at: Instant,
+    pub(crate) peer: PeerId,
+    pub(crate) marker: bool,
+    pub(crate) payload_type: u8,
+    pub(crate) sequence: u16,
+    pub(crate) timestamp: u32,
+    pub(crate) ssrc: u32,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) padding: u8,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// Collects what leaves.
 #[derive(Debug)]
-pub struct Collected {
-    pub now: Instant,
-    pub rtp: Vec<Left>,
-    pub rtcp: Vec<(PeerId, Vec<u8>)>,
+pub(crate) struct Collected {
+    pub(crate) now: Instant,
+    pub(crate) rtp: Vec<Left>,
+    pub(crate) rtcp: Vec<(PeerId, Vec<u8>)>,
 }
 
 impl Egress for Collected {
@@ -72,32 +72,31 @@ impl Egress for Collected {
 }
 
 /// A room in virtual time.
-pub struct World {
-    pub room: RoomMedia,
-    pub start: Instant,
-    pub now: Instant,
-    pub out: Collected,
-    pub events: Vec<MediaEvent>,
+pub(crate) struct World {
+    pub(crate) room: RoomMedia,
+    pub(crate) now: Instant,
+    pub(crate) out: Collected,
+    pub(crate) events: Vec<MediaEvent>,
 }
 
-pub fn config() -> MediaConfig {
+pub(crate) fn config() -> MediaConfig {
     MediaConfig { start_bitrate: 20_000_000, ..MediaConfig::default() }
 }
 
 impl World {
-    pub fn new() -> World {
+    pub(crate) fn new() -> World {
         World::with(config())
     }
 
-    pub fn with(config: MediaConfig) -> World {
+    pub(crate) fn with(config: MediaConfig) -> World {
         let now = Instant::now();
         let room = RoomMedia::new(Arc::new(config), [7; 32], now);
         let out = Collected { now, rtp: Vec::new(), rtcp: Vec::new() };
-        World { room, start: now, now, out, events: Vec::new() }
+        World { room, now, out, events: Vec::new() }
     }
 
     /// Runs timers up to `duration` from now.
-    pub fn run(&mut self, duration: Duration) {
+    pub(crate) fn run(&mut self, duration: Duration) {
         let end = self.now + duration;
         let mut turns = 0;
         while let Some(due) = self.room.poll_timeout().filter(|due| *due <= end) {
@@ -112,15 +111,15 @@ impl World {
         self.events.extend(std::iter::from_fn(|| self.room.poll_event()));
     }
 
-    pub fn run_ms(&mut self, ms: u64) {
+    pub(crate) fn run_ms(&mut self, ms: u64) {
         self.run(Duration::from_millis(ms));
     }
 
-    pub fn rtp(&mut self, peer: u64, packet: &[u8]) {
+    pub(crate) fn rtp(&mut self, peer: u64, packet: &[u8]) {
         self.room.handle_rtp(self.now, PeerId(peer), packet, &mut self.out);
     }
 
-    pub fn rtcp(&mut self, peer: u64, write: impl FnOnce(&mut Writer<'_>)) {
+    pub(crate) fn rtcp(&mut self, peer: u64, write: impl FnOnce(&mut Writer<'_>)) {
         let mut buf = [0; 1400];
         let mut writer = Writer::new(&mut buf);
         write(&mut writer);
@@ -129,33 +128,33 @@ impl World {
     }
 
     /// A connected peer with these sections.
-    pub fn peer(&mut self, peer: u64, sections: &[MediaSection]) {
+    pub(crate) fn peer(&mut self, peer: u64, sections: &[MediaSection]) {
         self.room.add_peer(self.now, PeerId(peer));
         self.room.set_sections(self.now, PeerId(peer), sections);
         self.room.set_connected(self.now, PeerId(peer), true);
     }
 
     /// A track of a peer's, in the section named so.
-    pub fn publish(&mut self, peer: u64, track: u64, mid: &str, spec: &TrackSpec) {
+    pub(crate) fn publish(&mut self, peer: u64, track: u64, mid: &str, spec: &TrackSpec) {
         self.room.publish(self.now, TrackId(track), PeerId(peer), spec);
         self.room.bind(self.now, TrackId(track), Mid::new(mid).unwrap());
     }
 
     /// A subscription with SSRC `id * 10`, retransmissions from one more.
-    pub fn subscribe(&mut self, id: u64, peer: u64, track: u64) {
+    pub(crate) fn subscribe(&mut self, id: u64, peer: u64, track: u64) {
         let ssrc = id as u32 * 10;
         self.room.subscribe(self.now, SubscriptionId(id), PeerId(peer), TrackId(track), ssrc, Some(ssrc + 1));
     }
 
     /// What left to a peer, taken out.
-    pub fn take_rtp(&mut self, peer: u64) -> Vec<Left> {
+    pub(crate) fn take_rtp(&mut self, peer: u64) -> Vec<Left> {
         let (taken, rest) = self.out.rtp.drain(..).partition(|left| left.peer == PeerId(peer));
         self.out.rtp = rest;
         taken
     }
 
     /// Key frame requests that left to a peer, taken out with all other RTCP.
-    pub fn take_plis(&mut self, peer: u64) -> usize {
+    pub(crate) fn take_plis(&mut self, peer: u64) -> usize {
         let all = std::mem::take(&mut self.out.rtcp);
         let is_pli = |packet: Result<Rtcp<'_>, _>| matches!(packet, Ok(Rtcp::Pli { .. }));
         all.iter()
@@ -166,7 +165,7 @@ impl World {
 }
 
 /// Header extensions of publishers.
-pub fn publisher_map() -> ExtensionMap {
+pub(crate) fn publisher_map() -> ExtensionMap {
     let mut map = ExtensionMap::default();
     for (id, extension) in (1..).zip(Extension::ALL) {
         assert!(map.insert(id, extension));
@@ -175,7 +174,7 @@ pub fn publisher_map() -> ExtensionMap {
 }
 
 /// Header extensions of subscribers: other ids.
-pub fn subscriber_map() -> ExtensionMap {
+pub(crate) fn subscriber_map() -> ExtensionMap {
     let mut map = ExtensionMap::default();
     for (id, extension) in (1..).zip(Extension::ALL.into_iter().rev()) {
         assert!(map.insert(id, extension));
@@ -210,7 +209,7 @@ fn codecs(kind: MediaKind, shift: u8) -> Vec<Codec> {
 }
 
 /// A section in which a peer sends to us.
-pub fn inbound(mid: &str, kind: MediaKind, rids: &[&str]) -> MediaSection {
+pub(crate) fn inbound(mid: &str, kind: MediaKind, rids: &[&str]) -> MediaSection {
     MediaSection {
         index: 0,
         mid: Mid::new(mid).unwrap(),
@@ -226,13 +225,13 @@ pub fn inbound(mid: &str, kind: MediaKind, rids: &[&str]) -> MediaSection {
 }
 
 /// The same with streams announced by SSRC.
-pub fn inbound_by_ssrc(mid: &str, kind: MediaKind, streams: &[(u32, Option<u32>)]) -> MediaSection {
+pub(crate) fn inbound_by_ssrc(mid: &str, kind: MediaKind, streams: &[(u32, Option<u32>)]) -> MediaSection {
     let streams = streams.iter().map(|(ssrc, rtx)| RemoteStream { ssrc: *ssrc, rtx: *rtx });
     MediaSection { remote_streams: streams.collect(), ..inbound(mid, kind, &[]) }
 }
 
 /// A section in which we send a subscription to a peer.
-pub fn outbound(mid: &str, kind: MediaKind, subscription: u64) -> MediaSection {
+pub(crate) fn outbound(mid: &str, kind: MediaKind, subscription: u64) -> MediaSection {
     MediaSection {
         direction: Direction::SendOnly,
         codecs: codecs(kind, SUB_SHIFT),
@@ -242,7 +241,7 @@ pub fn outbound(mid: &str, kind: MediaKind, subscription: u64) -> MediaSection {
     }
 }
 
-pub fn audio_spec() -> TrackSpec {
+pub(crate) fn audio_spec() -> TrackSpec {
     TrackSpec {
         cid: "a".into(),
         kind: MediaKind::Audio,
@@ -254,7 +253,7 @@ pub fn audio_spec() -> TrackSpec {
 }
 
 /// A video track with a layer for each RID, or one without.
-pub fn video_spec(rids: &[&str]) -> TrackSpec {
+pub(crate) fn video_spec(rids: &[&str]) -> TrackSpec {
     let qualities = [Quality::Low, Quality::Medium, Quality::High];
     let sizes = [(320, 180, 150_000), (640, 360, 500_000), (1280, 720, 1_700_000)];
     let rids: Vec<Option<Rid>> =
@@ -279,13 +278,13 @@ pub fn video_spec(rids: &[&str]) -> TrackSpec {
 
 /// A packet of a publisher's.
 #[derive(Debug, Clone, Copy)]
-pub struct In<'a> {
-    pub payload_type: u8,
-    pub ssrc: u32,
-    pub sequence: u16,
-    pub timestamp: u32,
-    pub marker: bool,
-    pub extensions: Extensions<'a>,
+pub(crate) struct In<'a> {
+    pub(crate) payload_type: u8,
+    pub(crate) ssrc: u32,
+    pub(crate) sequence: u16,
+    pub(crate) timestamp: u32,
+    pub(crate) marker: bool,
+    pub(crate) extensions: Extensions<'a>,
 }
 
 impl Default for In<'_> {
@@ -302,7 +301,7 @@ impl Default for In<'_> {
 }
 
 impl In<'_> {
-    pub fn with(&self, payload: &[u8]) -> Vec<u8> {
+    pub(crate) fn with(&self, payload: &[u8]) -> Vec<u8> {
         let fields = HeaderFields {
             marker: self.marker,
             payload_type: self.payload_type,
@@ -317,28 +316,28 @@ impl In<'_> {
     }
 }
 
-pub fn mid_ext(mid: &str) -> Extensions<'static> {
+pub(crate) fn mid_ext(mid: &str) -> Extensions<'static> {
     Extensions { mid: Mid::new(mid), ..Extensions::default() }
 }
 
-pub fn rid_ext(mid: &str, rid: &str) -> Extensions<'static> {
+pub(crate) fn rid_ext(mid: &str, rid: &str) -> Extensions<'static> {
     Extensions { mid: Mid::new(mid), rid: Rid::new(rid), ..Extensions::default() }
 }
 
 /// A VP8 payload: descriptor with every number, then the frame tag, then `content`.
 #[derive(Debug, Clone, Copy)]
-pub struct Vp8 {
-    pub start: bool,
-    pub key: bool,
-    pub picture: u16,
-    pub tl0: u8,
-    pub key_index: u8,
-    pub temporal: u8,
-    pub sync: bool,
+pub(crate) struct Vp8 {
+    pub(crate) start: bool,
+    pub(crate) key: bool,
+    pub(crate) picture: u16,
+    pub(crate) tl0: u8,
+    pub(crate) key_index: u8,
+    pub(crate) temporal: u8,
+    pub(crate) sync: bool,
 }
 
 impl Vp8 {
-    pub fn with(&self, content: &[u8]) -> Vec<u8> {
+    pub(crate) fn with(&self, content: &[u8]) -> Vec<u8> {
         let picture = (self.picture & 0x7fff | 0x8000).to_be_bytes();
         let mut payload = vec![
             0x80 | u8::from(self.start) << 4,
@@ -355,7 +354,7 @@ impl Vp8 {
 }
 
 /// What a subscriber reads of a VP8 payload: picture, TL0PICIDX, KEYIDX, key frame, content.
-pub fn read_vp8(payload: &[u8]) -> (u16, u8, u8, bool, Vec<u8>) {
+pub(crate) fn read_vp8(payload: &[u8]) -> (u16, u8, u8, bool, Vec<u8>) {
     let descriptor = parvis_rtp::vp8::Descriptor::parse(payload).unwrap();
     (
         descriptor.picture_id.unwrap().value,
@@ -367,18 +366,18 @@ pub fn read_vp8(payload: &[u8]) -> (u16, u8, u8, bool, Vec<u8>) {
 }
 
 /// Sends one VP8 frame of one packet per 100 bytes of content.
-pub struct Vp8Source {
-    pub ssrc: u32,
-    pub sequence: u16,
-    pub timestamp: u32,
-    pub picture: u16,
-    pub tl0: u8,
-    pub key_index: u8,
-    pub extensions: Extensions<'static>,
+pub(crate) struct Vp8Source {
+    pub(crate) ssrc: u32,
+    pub(crate) sequence: u16,
+    pub(crate) timestamp: u32,
+    pub(crate) picture: u16,
+    pub(crate) tl0: u8,
+    pub(crate) key_index: u8,
+    pub(crate) extensions: Extensions<'static>,
 }
 
 impl Vp8Source {
-    pub fn new(ssrc: u32, extensions: Extensions<'static>) -> Vp8Source {
+    pub(crate) fn new(ssrc: u32, extensions: Extensions<'static>) -> Vp8Source {
         let seed = ssrc as u16;
         Vp8Source {
             ssrc,
@@ -392,11 +391,11 @@ impl Vp8Source {
     }
 
     /// The packets of the next frame, `content` in each with its place behind it.
-    pub fn frame(&mut self, key: bool, packets: usize, content: &[u8]) -> Vec<Vec<u8>> {
+    pub(crate) fn frame(&mut self, key: bool, packets: usize, content: &[u8]) -> Vec<Vec<u8>> {
         self.layered_frame(key, packets, content, 0, false)
     }
 
-    pub fn layered_frame(
+    pub(crate) fn layered_frame(
         &mut self,
         key: bool,
         packets: usize,
@@ -427,7 +426,7 @@ impl Vp8Source {
     }
 
     /// A padding-only packet.
-    pub fn padding(&mut self) -> Vec<u8> {
+    pub(crate) fn padding(&mut self) -> Vec<u8> {
         let fields = HeaderFields {
             payload_type: VP8,
             ssrc: self.ssrc,
@@ -444,7 +443,7 @@ impl Vp8Source {
 }
 
 /// Peer 1 publishes track 1 in VP8, peer 2 is subscribed to it by subscription 1.
-pub fn vp8_pair(config: MediaConfig) -> (World, Vp8Source) {
+pub(crate) fn vp8_pair(config: MediaConfig) -> (World, Vp8Source) {
     let mut world = World::with(config);
     world.peer(1, &[inbound("v", MediaKind::Video, &[])]);
     world.peer(2, &[outbound("0", MediaKind::Video, 1)]);

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! The subscriber's path: what it carries decides on layers.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use parvis_peer::sdp::MediaKind;
+use parvis_rtp::Packet;
+use parvis_sfu::bwe::Receiver;
+use parvis_sfu::media::{MediaConfig, MediaEvent};
+use parvis_sfu::{PeerId, SubscriptionId, SubscriptionSettings};
+
+use crate::world::*;
+
+/// A link of one rate with a queue, and a receiver behind it that reports what arrives.
+struct Link {
+    bits_per_second: u64,
+    queue_limit: Duration,
+    busy_until: Instant,
+    in_flight: VecDeque<(Instant, Vec<u8>)>,
+    receiver: Receiver,
+    /// Claims that everything arrived.
+    lies: bool,
+    delivered_bytes: u64,
+    dropped: u64,
+    layers: Vec<u8>,
+}
+
+const DELAY: Duration = Duration::from_millis(20);
+
+impl Link {
+    fn new(now: Instant, bits_per_second: u64) -> Link {
+        Link {
+            bits_per_second,
+            queue_limit: Duration::from_millis(300),
+            busy_until: now,
+            in_flight: VecDeque::new(),
+            receiver: Receiver::new(),
+            lies: false,
+            delivered_bytes: 0,
+            dropped: 0,
+            layers: Vec::new(),
+        }
+    }
+
+    fn carry(&mut self, world: &mut World) {
+        for left in world.take_rtp(2) {
+            let start = self.busy_until.max(left.at);
+            if start - left.at > self.queue_limit {
+                self.dropped += 1;
+                if !self.lies {
+                    continue;
+                }
+            }
+            let took = Duration::from_secs_f64(left.bytes.len() as f64 * 8.0 / self.bits_per_second as f64);
+            self.busy_until = start + took;
+            let arrival = if self.lies { left.at + DELAY } else { self.busy_until + DELAY };
+            self.in_flight.push_back((arrival, left.bytes));
+        }
+        while let Some((_, bytes)) = self.in_flight.pop_front_if(|(arrival, _)| *arrival <= world.now) {
+            let packet = Packet::parse(&bytes).unwrap();
+            self.delivered_bytes += bytes.len() as u64;
+            if packet.ssrc == 10 && !packet.payload.is_empty() {
+                self.layers.push(read_vp8(packet.payload).4[0]);
+            }
+            if let Some(sequence) = packet.extensions(&subscriber_map()).transport_sequence {
+                self.receiver.on_packet(world.now, sequence);
+            }
+        }
+        let mut buf = [0; 1200];
+        while let Some(len) = self.receiver.write_feedback(world.now, 1, 10, &mut buf) {
+            world.room.handle_rtcp(world.now, PeerId(2), &buf[..len], &mut world.out);
+        }
+        world.out.rtcp.retain(|(to, _)| *to == PeerId(1));
+    }
+}
+
+/// Three layers of some 150, 500 and 1,700 kbit/s, from a publisher that answers key frame requests.
+struct Camera {
+    sources: [Vp8Source; 3],
+    frames: u32,
+    key: bool,
+}
+
+fn start(config: MediaConfig) -> (World, Camera) {
+    let rids = ["q", "h", "f"];
+    let mut world = World::with(config);
+    world.peer(1, &[inbound("v", MediaKind::Video, &rids)]);
+    world.peer(2, &[outbound("0", MediaKind::Video, 1)]);
+    world.publish(1, 1, "v", &video_spec(&rids));
+    world.subscribe(1, 2, 1);
+    world.run_ms(0);
+    let mut at = 0;
+    let sources = rids.map(|rid| {
+        at += 1;
+        Vp8Source::new(at * 1000, rid_ext("v", rid))
+    });
+    (world, Camera { sources, frames: 0, key: true })
+}
+
+impl Camera {
+    fn play(&mut self, world: &mut World, link: &mut Link, seconds: u32) {
+        for _ in 0..seconds * 30 {
+            self.key |= world.take_plis(1) > 0;
+            for (layer, (source, size)) in self.sources.iter_mut().zip([600, 1000, 1180]).enumerate() {
+                let mut content = vec![0; size];
+                content[0] = layer as u8;
+                for packet in source.frame(self.key, [1, 2, 6][layer], &content) {
+                    world.rtp(1, &packet);
+                }
+            }
+            self.key = false;
+            self.frames += 1;
+            for _ in 0..11 {
+                world.run_ms(3);
+                link.carry(world);
+            }
+        }
+    }
+}
+
+fn plain() -> MediaConfig {
+    MediaConfig::default()
+}
+
+#[test]
+fn on_a_free_path_the_highest_layer_is_reached_within_five_seconds() {
+    let (mut world, mut camera) = start(plain());
+    let mut link = Link::new(world.now, 1_000_000_000);
+    camera.play(&mut world, &mut link, 1);
+    assert_eq!(link.layers.first(), Some(&0), "it begins with the lowest layer");
+    camera.play(&mut world, &mut link, 4);
+    assert_eq!(link.layers.last(), Some(&2));
+    link.layers.clear();
+    camera.play(&mut world, &mut link, 10);
+    assert!(link.layers.iter().all(|layer| *layer == 2), "and stays there");
+}
+
+#[test]
+fn on_a_narrow_path_the_layer_that_fits_is_kept_without_filling_its_queue() {
+    let (mut world, mut camera) = start(plain());
+    let mut link = Link::new(world.now, 900_000);
+    camera.play(&mut world, &mut link, 10);
+    link.layers.clear();
+    link.dropped = 0;
+    camera.play(&mut world, &mut link, 20);
+    let medium = link.layers.iter().filter(|layer| **layer == 1).count();
+    assert!(
+        medium * 10 >= link.layers.len() * 6,
+        "{medium} of {} packets are the middle layer's",
+        link.layers.len()
+    );
+    assert!(!link.layers.contains(&2));
+    assert!(link.dropped * 100 < link.layers.len() as u64, "{} packets dropped", link.dropped);
+}
+
+#[test]
+fn when_the_path_halves_the_layer_goes_down_and_when_it_recovers_up_again() {
+    let (mut world, mut camera) = start(plain());
+    let mut link = Link::new(world.now, 3_000_000);
+    camera.play(&mut world, &mut link, 10);
+    assert_eq!(link.layers.last(), Some(&2));
+    link.bits_per_second = 700_000;
+    camera.play(&mut world, &mut link, 5);
+    link.layers.clear();
+    camera.play(&mut world, &mut link, 5);
+    assert!(link.layers.iter().all(|layer| *layer < 2));
+    assert!(!link.layers.is_empty());
+    link.bits_per_second = 3_000_000;
+    camera.play(&mut world, &mut link, 30);
+    assert_eq!(link.layers.last(), Some(&2));
+}
+
+#[test]
+fn a_path_that_carries_nothing_pauses_and_tells() {
+    let (mut world, mut camera) = start(plain());
+    let mut link = Link::new(world.now, 60_000);
+    camera.play(&mut world, &mut link, 15);
+    let paused = MediaEvent::StreamState { subscription: SubscriptionId(1), paused: true };
+    assert!(world.events.contains(&paused), "{:?}", world.events);
+}
+
+#[test]
+fn row_21_feedback_that_lies_never_brings_more_than_the_configured_rate() {
+    let config = MediaConfig { max_bitrate: 1_000_000, ..plain() };
+    let (mut world, mut camera) = start(config);
+    let mut link = Link::new(world.now, 100_000);
+    link.lies = true;
+    let settings = SubscriptionSettings::default();
+    world.room.configure(world.now, SubscriptionId(1), settings);
+    camera.play(&mut world, &mut link, 5);
+    for _ in 0..10 {
+        let before = world.room.stats().sent_bytes;
+        camera.play(&mut world, &mut link, 1);
+        let sent = (world.room.stats().sent_bytes - before) * 8;
+        // REMB says 10 Gbit/s too, and a report that nothing was ever lost.
+        world.rtcp(2, |writer| writer.remb(1, 10_000_000_000, &[10]).unwrap());
+        assert!(sent <= 1_000_000 * 108 / 100, "{sent} bits in 0.99 s");
+    }
+}
+
+#[test]
+fn row_21_a_track_larger_than_the_configured_rate_is_held_to_it_by_the_pacer() {
+    let config = MediaConfig { max_bitrate: 1_000_000, start_bitrate: 1_000_000, ..MediaConfig::default() };
+    let (mut world, mut source) = vp8_pair(config);
+    let mut sent = 0;
+    for frame in 0..90u32 {
+        // 3 Mbit/s of a single layer, which no estimate lets through but the first seconds' benefit of the doubt.
+        for packet in source.frame(frame == 0, 11, &[1; 1130]) {
+            world.rtp(1, &packet);
+        }
+        world.run_ms(33);
+        let so_far = world.room.stats().sent_bytes;
+        let in_33_ms = (so_far - std::mem::replace(&mut sent, so_far)) * 8;
+        assert!(in_33_ms <= 33_000 + 2 * 1200 * 8, "{in_33_ms} bits in 33 ms");
+    }
+    assert!(sent > 200_000);
+    assert!(world.room.stats().dropped_pacer_full + world.room.stats().dropped_expired > 0);
+}

@@ -131,7 +131,7 @@ fn speakers_are_told_loudest_first_and_only_when_it_changes() {
             MediaEvent::Speakers(speakers) => Some(speakers),
             _ => None,
         })
-        .last()
+        .next_back()
         .unwrap();
     assert_eq!(last.iter().map(|(track, _)| *track).collect::<Vec<_>>(), [TrackId(1)]);
     world.room.set_muted(world.now, TrackId(1), true);

@@ -57,7 +57,8 @@ impl Link {
             let arrival = if self.lies { left.at + DELAY } else { self.busy_until + DELAY };
             self.in_flight.push_back((arrival, left.bytes));
         }
-        while let Some((_, bytes)) = self.in_flight.pop_front_if(|(arrival, _)| *arrival <= world.now) {
+        while self.in_flight.front().is_some_and(|(arrival, _)| *arrival <= world.now) {
+            let Some((_, bytes)) = self.in_flight.pop_front() else { break };
             let packet = Packet::parse(&bytes).unwrap();
             self.delivered_bytes += bytes.len() as u64;
             if packet.ssrc == 10 && !packet.payload.is_empty() {

@@ -124,7 +124,7 @@ fn reports_of_a_subscriber_give_round_trip_loss_and_quality() {
             MediaEvent::Quality(PeerId(2), report) => Some(*report),
             _ => None,
         })
-        .last()
+        .next_back()
         .unwrap();
     assert!(report.round_trip_ms >= 180 && report.round_trip_ms < 2000, "{report:?}");
     assert!(report.downlink_loss > 0.02 && report.downlink_loss < 0.2, "{report:?}");

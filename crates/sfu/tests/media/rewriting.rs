@@ -184,7 +184,7 @@ proptest! {
             let quality = Some([Quality::Low, Quality::Medium, Quality::High][quality]);
             world.room.configure(world.now, SubscriptionId(1), SubscriptionSettings { quality, ..SubscriptionSettings::default() });
             for _ in 0..frames {
-                let key = world.take_plis(1) > 0 || number % 40 == 0;
+                let key = world.take_plis(1) > 0 || number.is_multiple_of(40);
                 for (layer, source) in sources.iter_mut().enumerate() {
                     let content = [&number.to_be_bytes()[..], &[0]].concat();
                     for packet in source.frame(key, layer + 1, &content) {

@@ -35,11 +35,11 @@ const SCREEN_RATIO = 16 / 9;
 const SCREEN_MAX_SHARE = 0.65;
 
 /** Packs `count` tiles so that each is as large as can be, all of one size, the last row centred. */
-export function pack(count: number, stage: Size): Layout {
+export function pack(count: number, stage: Size, least = leastRatio(stage)): Layout {
   if (count === 0 || stage.width <= 0 || stage.height <= 0) return { rects: [], height: stage.height };
   let best = { columns: 1, tile: { width: 0, height: 0 }, area: -1 };
   for (let columns = 1; columns <= count; columns++) {
-    const tile = tileIn(columns, Math.ceil(count / columns), stage);
+    const tile = tileIn(columns, Math.ceil(count / columns), stage, least);
     const area = tile.width * tile.height;
     // Half a pixel of tolerance: of two that are as good as equal, the one with fewer columns.
     if (area > best.area + 0.5) best = { columns, tile, area };
@@ -69,7 +69,7 @@ export function packWithScreens(screens: number, people: number, stage: Size): L
     ? { width: stage.width - main.width - GAP, height: stage.height }
     : { width: stage.width, height: stage.height - main.height - GAP };
   const shown = packScreens(screens, main);
-  const beside = pack(people, side);
+  const beside = pack(people, side, leastRatio(stage));
   const offset = wide ? { x: main.width + GAP, y: 0 } : { x: 0, y: main.height + GAP };
   const moved = beside.rects.map((r) => ({ ...r, x: r.x + offset.x, y: r.y + offset.y }));
   return { rects: [...shown, ...moved], height: Math.max(stage.height, offset.y + beside.height) };
@@ -90,10 +90,13 @@ function packScreens(count: number, stage: Size): Rect[] {
   }));
 }
 
-function tileIn(columns: number, rows: number, stage: Size): Size {
+function leastRatio(stage: Size): number {
+  return stage.width < stage.height ? MIN_RATIO_TALL : MIN_RATIO_WIDE;
+}
+
+function tileIn(columns: number, rows: number, stage: Size, least: number): Size {
   const width = Math.max(0, (stage.width - GAP * (columns - 1)) / columns);
   const height = Math.max(0, (stage.height - GAP * (rows - 1)) / rows);
-  const least = stage.width < stage.height ? MIN_RATIO_TALL : MIN_RATIO_WIDE;
   if (width > height * MAX_RATIO) return { width: height * MAX_RATIO, height };
   if (width < height * least) return { width, height: width / least };
   return { width, height };

@@ -186,13 +186,15 @@ impl Room {
         Ok(())
     }
 
-    /// Changes what a participant may do, at once: what it may no longer publish or receive ends here.
+    /// Changes what a participant may do, at once: what it may no longer publish or receive ends here. Whether it
+    /// is seen stays as it was when it came: others can't be made to forget whom they saw.
     pub fn set_permissions(
         &mut self,
         id: ParticipantId,
         permissions: Permissions,
     ) -> Result<(), MeetingError> {
         let participant = self.participants.get_mut(&id).ok_or(MeetingError::NoParticipant)?;
+        let permissions = Permissions { hidden: participant.permissions.hidden, ..permissions };
         if participant.permissions == permissions {
             return Ok(());
         }

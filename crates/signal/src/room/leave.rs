@@ -6,7 +6,7 @@ use std::time::Instant;
 use livekit_protocol as proto;
 use livekit_protocol::leave_request::Action;
 use livekit_protocol::signal_response::Message as Response;
-use parvis_meeting::{EndReason, LeaveReason, Participant, ParticipantId};
+use parvis_meeting::{EndReason, LeaveReason, Participant, ParticipantId, Permissions};
 use parvis_sfu::Command;
 
 use super::{ConnectionId, Room};
@@ -31,6 +31,14 @@ impl Room {
         }
         self.settle(now);
         id.is_some()
+    }
+
+    /// Changes what whoever bears this identity may do, at once. Says whether someone did.
+    pub fn set_permissions(&mut self, now: Instant, identity: &str, permissions: Permissions) -> bool {
+        let id = self.meeting.by_identity(identity).map(|participant| participant.id);
+        let changed = id.is_some_and(|id| self.meeting.set_permissions(id, permissions).is_ok());
+        self.settle(now);
+        changed
     }
 
     /// The forwarder lost the room's media: everyone starts over.

@@ -451,6 +451,7 @@ fn stream_of(source: TrackSource) -> &'static str {
 }
 
 /// How a client wants its sound sent: by the fields of older clients, or by the features of newer ones.
+#[allow(deprecated)]
 fn opus_preference(request: &proto::AddTrackRequest) -> OpusPreference {
     let has = |feature: proto::AudioTrackFeature| request.audio_features.contains(&(feature as i32));
     OpusPreference {

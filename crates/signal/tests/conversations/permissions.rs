@@ -234,3 +234,32 @@ fn someone_who_is_removed_is_told_and_gone_at_once() {
     assert!(!lab.client(ada).roster.contains_key("bob"));
     assert!(!lab.room.remove(lab.now, "bob"));
 }
+
+#[test]
+fn row_45_a_change_of_permissions_takes_effect_at_once() {
+    let mut lab = Lab::new();
+    let deaf = Permissions { can_subscribe: false, ..Permissions::default() };
+    let (ada, bob) =
+        (lab.join("ada"), lab.join_as(Grants { permissions: deaf.clone(), ..Grants::of("bob") }));
+    lab.publish(ada, "cam", TrackSource::Camera);
+    lab.publish(ada, "mic", TrackSource::Microphone);
+    assert!(lab.forwarder.subscriptions.is_empty());
+    lab.clear();
+    assert!(lab.room.set_permissions(lab.now, "bob", Permissions::default()));
+    lab.pump();
+    assert_eq!(lab.forwarder.subscriptions.len(), 2);
+    let offered = lab.client(bob).kinds().contains(&"Offer".to_owned());
+    assert!(offered, "it gets the connection to receive on");
+    assert!(lab.room.set_permissions(lab.now, "bob", deaf));
+    let mute = Permissions { can_publish: false, can_publish_data: false, ..Permissions::default() };
+    assert!(lab.room.set_permissions(lab.now, "ada", mute));
+    lab.pump();
+    assert!(lab.forwarder.subscriptions.is_empty() && lab.forwarder.tracks.is_empty());
+    let unpublished =
+        lab.client(ada).inbox.iter().filter(|m| matches!(m, Response::TrackUnpublished(_))).count();
+    assert_eq!(unpublished, 2);
+    let seen = lab.client(bob).roster["ada"].clone();
+    assert!(seen.tracks.is_empty() && !seen.permission.unwrap().can_publish);
+    lab.data(ada, parvis_sfu::DataChannel::Reliable, &message("hello", 1));
+    assert!(lab.received(bob).is_empty());
+}

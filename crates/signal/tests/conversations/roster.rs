@@ -61,6 +61,18 @@ struct World {
 }
 
 impl World {
+    fn new() -> World {
+        // A room that ends would end the story: the last one out would close it.
+        let limits = parvis_meeting::Limits {
+            empty_timeout: Duration::from_secs(100_000),
+            departure_timeout: Duration::from_secs(100_000),
+            ..parvis_meeting::Limits::default()
+        };
+        let idle_timeout = Duration::from_secs(10_000);
+        let config = RoomConfig { meeting: limits.into(), idle_timeout, ..RoomConfig::default() };
+        World { lab: Lab::with(config), people: BTreeMap::new() }
+    }
+
     fn alive(&self, who: usize) -> Option<&Person> {
         self.people.get(&who).filter(|p| p.attached && self.lab.client(p.connection).closed.is_none())
     }
@@ -196,17 +208,23 @@ proptest! {
 
     #[test]
     fn everyones_list_is_the_rooms_after_any_coming_and_going(steps in prop::collection::vec(step(), 1..80)) {
-        // A room that ends would end the story: the last one out would close it.
-        let limits = parvis_meeting::Limits {
-            empty_timeout: Duration::from_secs(100_000),
-            departure_timeout: Duration::from_secs(100_000),
-            ..parvis_meeting::Limits::default()
-        };
-        let config = RoomConfig { meeting: limits.into(), idle_timeout: Duration::from_secs(10_000), ..RoomConfig::default() };
-        let mut world = World { lab: Lab::with(config), people: BTreeMap::new() };
+        let mut world = World::new();
         for step in steps {
             world.run(step);
             world.check()?;
         }
+    }
+
+    #[test]
+    fn the_same_seed_and_the_same_story_give_the_same_outputs(steps in prop::collection::vec(step(), 1..40)) {
+        let run = || {
+            let mut world = World::new();
+            for step in steps.clone() {
+                world.run(step);
+            }
+            let inboxes: Vec<_> = world.lab.clients.into_values().map(|client| client.inbox).collect();
+            (inboxes, world.lab.forwarder.commands)
+        };
+        prop_assert!(run() == run());
     }
 }

@@ -190,3 +190,22 @@ fn close_for(error: axum::Error) -> Option<Close> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_for_a_slow_reader_is_bounded_in_number_and_in_bytes() {
+        let limits = |write_queue, write_queue_bytes| ConnectionLimits {
+            write_queue,
+            write_queue_bytes,
+            ..ConnectionLimits::default()
+        };
+        let frame = || Frame::Binary(vec![0; 1_000].into());
+        let (outgoing, _end) = queue(&limits(10, 1 << 20));
+        assert_eq!((0..100).take_while(|_| outgoing.send(frame())).count(), 10);
+        let (outgoing, _end) = queue(&limits(1_000, 5_500));
+        assert_eq!((0..100).take_while(|_| outgoing.send(frame())).count(), 5);
+    }
+}

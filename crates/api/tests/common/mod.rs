@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! A participants' plane on loopback over a forwarder that writes down what it is told.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use livekit_protocol as proto;
+use livekit_protocol::signal_response::Message as Response;
+use parvis_api::{Api, ApiConfig, Forwarders, Keys, Metrics};
+use parvis_sfu::{Command, RoomId};
+use parvis_signal::Grants;
+use prost::Message as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+/// Longer than anything here takes on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Writes commands down; refuses the first few if told so.
+#[derive(Default)]
+pub struct Notebook {
+    pub commands: Mutex<Vec<(RoomId, Command)>>,
+    pub refuse: AtomicUsize,
+    pub ended: AtomicUsize,
+    next: AtomicU64,
+}
+
+impl Forwarders for Notebook {
+    fn new_room(&self) -> Option<RoomId> {
+        Some(RoomId(self.next.fetch_add(1, Ordering::Relaxed) + 1))
+    }
+
+    fn room_ended(&self, _: RoomId) {
+        self.ended.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn command(&self, room: RoomId, command: Command) -> Result<(), Box<Command>> {
+        let take = |left: usize| left.checked_sub(1);
+        if self.refuse.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok() {
+            return Err(Box::new(command));
+        }
+        self.commands.lock().unwrap().push((room, command));
+        Ok(())
+    }
+
+    fn is_healthy(&self) -> bool {
+        true
+    }
+}
+
+pub struct Server {
+    pub api: Api,
+    pub address: SocketAddr,
+    pub notebook: Arc<Notebook>,
+    pub metrics: Metrics,
+    pub keys: Keys,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.api.stop();
+    }
+}
+
+pub async fn start(config: ApiConfig) -> Server {
+    let keys = Keys::new(
+        vec![("main".into(), "0123456789abcdef0123456789abcdef".into())],
+        Duration::from_secs(3_600),
+        false,
+    );
+    let keys = keys.unwrap();
+    let notebook = Arc::<Notebook>::default();
+    let metrics = Metrics::new(Vec::new()).unwrap();
+    let api = Api::new(config, keys.clone(), Arc::clone(&notebook) as Arc<dyn Forwarders>, metrics.clone());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = api.clone();
+    tokio::spawn(async move { serving.serve(listener).await });
+    Server { api, address, notebook, metrics, keys }
+}
+
+/// An HTTP answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+impl Server {
+    pub fn token(&self, room: &str, identity: &str) -> String {
+        self.keys.issue(room, &Grants::of(identity), Duration::from_secs(600)).unwrap()
+    }
+
+    /// One request on a connection of its own.
+    pub async fn request(&self, head: &str, body: &str) -> Answer {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let length = body.len();
+        let text = format!(
+            "{head}\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        stream.write_all(text.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap();
+        Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.request(&format!("GET {path} HTTP/1.1"), "").await
+    }
+
+    /// Opens a WebSocket, or says with which status it was refused.
+    pub async fn open(&self, path: &str) -> Result<Socket, u16> {
+        let url = format!("ws://{}{path}", self.address).into_client_request().unwrap();
+        match tokio::time::timeout(PATIENCE, tokio_tungstenite::connect_async(url)).await.unwrap() {
+            Ok((socket, response)) => {
+                assert!(response.headers().get("sec-websocket-extensions").is_none());
+                Ok(socket)
+            }
+            Err(Error::Http(response)) => Err(response.status().as_u16()),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    /// Joins by the older form and reads the join response.
+    pub async fn join(&self, room: &str, identity: &str) -> (Socket, proto::JoinResponse) {
+        let token = self.token(room, identity);
+        let mut socket = self.open(&format!("/rtc?access_token={token}&protocol=16")).await.unwrap();
+        match next(&mut socket).await {
+            Some(Response::Join(join)) => (socket, join),
+            other => panic!("no join response: {other:?}"),
+        }
+    }
+}
+
+/// The next signalling message, skipping WebSocket's own; `None` at the end.
+pub async fn next(socket: &mut Socket) -> Option<Response> {
+    loop {
+        match tokio::time::timeout(PATIENCE, socket.next()).await.expect("a message in time") {
+            Some(Ok(Message::Binary(bytes))) => {
+                return proto::SignalResponse::decode(bytes).unwrap().message;
+            }
+            Some(Ok(Message::Close(_))) | Some(Err(_)) | None => return None,
+            Some(Ok(_)) => {}
+        }
+    }
+}
+
+/// Reads to the end and says how the server closed.
+pub async fn closed(socket: &mut Socket) -> Option<CloseFrame> {
+    loop {
+        match tokio::time::timeout(PATIENCE, socket.next()).await.expect("the end in time") {
+            Some(Ok(Message::Close(frame))) => return frame,
+            Some(Ok(_)) => {}
+            Some(Err(_)) | None => return None,
+        }
+    }
+}
+
+pub async fn send(socket: &mut Socket, message: proto::signal_request::Message) {
+    let request = proto::SignalRequest { message: Some(message) };
+    socket.send(Message::Binary(request.encode_to_vec().into())).await.unwrap();
+}
+
+/// Asks and waits for the answer: the room lives, and so does this socket.
+pub async fn is_alive(socket: &mut Socket) -> bool {
+    send(socket, proto::signal_request::Message::Ping(7)).await;
+    loop {
+        match next(socket).await {
+            Some(Response::Pong(_)) => return true,
+            Some(_) => {}
+            None => return false,
+        }
+    }
+}
+
+/// Waits until a condition holds.
+pub async fn until(what: &str, holds: impl Fn() -> bool) {
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(tokio::time::Instant::now() < end, "{what}: not in {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}

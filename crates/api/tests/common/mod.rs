@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! A participants' plane on loopback over a forwarder that writes down what it is told.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

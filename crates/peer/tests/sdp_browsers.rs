@@ -7,7 +7,7 @@ mod sdp_common;
 
 use parvis_peer::sdp::{
     CodecKind::{Av1, H264, Opus, Red, Vp8, Vp9},
-    Direction, DtlsRole, MediaKind, MediaSection, OpusPreference, RemoteStream, Session,
+    Direction, DtlsRole, EncoderPreference, MediaKind, MediaSection, RemoteStream, Session,
 };
 use parvis_rtp::Extension;
 use sdp_common::{answer, attributes, local, sender, session};
@@ -231,7 +231,10 @@ fn a_section_both_ways_keeps_the_codecs_of_both() {
 #[test]
 fn an_answer_asks_for_stereo_and_dtx_where_the_track_wants_them() {
     let mut session = session();
-    session.prefer_opus("1ea187ee-0530-468a-99ca-96a75db45f4d", OpusPreference { stereo: true, dtx: true });
+    session.prefer(
+        "1ea187ee-0530-468a-99ca-96a75db45f4d",
+        EncoderPreference { stereo: true, dtx: true, ..EncoderPreference::default() },
+    );
     let sdp = answer(&mut session, CHROMIUM);
     assert_eq!(
         attributes(&sdp, Some(0), "fmtp"),

@@ -2,7 +2,7 @@
 //! What the control side asks of a forwarder. A command never fails by itself: its outcome is an event.
 
 use bytes::Bytes;
-use parvis_peer::sdp::{MediaKind, OpusPreference};
+use parvis_peer::sdp::{EncoderPreference, MediaKind};
 use parvis_rtp::Rid;
 
 use crate::{PeerId, RoomId, SubscriptionId, TrackId};
@@ -144,8 +144,8 @@ pub struct TrackSpec {
     pub screen_share: bool,
     /// Whether it starts muted.
     pub muted: bool,
-    /// How its Opus is to be sent, for sound.
-    pub opus: OpusPreference,
+    /// How it is to be sent, where the codec and its form are ours to choose.
+    pub encoder: EncoderPreference,
     /// Its layers, lowest first; empty for audio.
     pub layers: Vec<LayerSpec>,
 }

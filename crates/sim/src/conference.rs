@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use parvis_dtls::standin::StandIn;
 use parvis_peer::sctp::SctpLimits;
-use parvis_peer::sdp::{MediaKind, OpusPreference, SessionConfig};
+use parvis_peer::sdp::{EncoderPreference, MediaKind, SessionConfig};
 use parvis_peer::{LocalCandidate, Path, PeerConfig, PeerLimits, Protocol};
 use parvis_sfu::media::MediaConfig;
 use parvis_sfu::{
@@ -344,7 +344,7 @@ fn spec(cid: &str, kind: MediaKind) -> TrackSpec {
         kind,
         screen_share: false,
         muted: false,
-        opus: OpusPreference::default(),
+        encoder: EncoderPreference::default(),
         layers: Vec::new(),
     }
 }

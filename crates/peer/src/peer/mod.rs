@@ -27,7 +27,7 @@ use crate::{
     CandidateError, Path, PeerEvent, TransportReport,
     ice::{Agent, Settings, check_candidate},
     sctp::{Association, SctpStats},
-    sdp::{MediaSection, OpusPreference, RemoteTransport, SenderId, SenderSpec, Session, SignalingState},
+    sdp::{EncoderPreference, MediaSection, RemoteTransport, SenderId, SenderSpec, Session, SignalingState},
 };
 
 /// One WebRTC peer connection, ours or theirs to offer.
@@ -117,9 +117,9 @@ impl Peer {
         self.session.remove_sender(id);
     }
 
-    /// Says how the peer's track `track` (its id in the peer's msid) wants its Opus.
-    pub fn prefer_opus(&mut self, track: &str, preference: OpusPreference) {
-        self.session.prefer_opus(track, preference);
+    /// Says how the peer's track `track` (its id in the peer's msid) is to be sent.
+    pub fn prefer(&mut self, track: &str, preference: EncoderPreference) {
+        self.session.prefer(track, preference);
     }
 
     /// Whether something changed that the peer hasn't been told of.

@@ -7,7 +7,7 @@ use parvis_rtp::{Extension, ExtensionMap};
 
 use super::remote::{Purpose, Remote, RemoteExtension, RemoteSection};
 use super::slot::{Body, ExtensionLine, Media, Slot, direction, new_section};
-use super::{Direction, MediaKind, OpusPreference, SdpError, SenderId, SenderSpec, SessionConfig, codecs};
+use super::{Direction, EncoderPreference, MediaKind, SdpError, SenderId, SenderSpec, SessionConfig, codecs};
 
 /// The m-lines as the offer would have them, senders of before in their places.
 pub(super) fn take_offer(
@@ -137,7 +137,7 @@ fn answer_extension(offered: &RemoteExtension, send: bool, receive: bool) -> Opt
 pub(super) fn settle(
     slots: &mut [Slot],
     senders: &BTreeMap<SenderId, SenderSpec>,
-    opus: &BTreeMap<String, OpusPreference>,
+    preferences: &BTreeMap<String, EncoderPreference>,
 ) {
     let waiting = unplaced(slots, senders);
     place(slots, &waiting);
@@ -152,8 +152,8 @@ pub(super) fn settle(
         media.section.sender = spec.map(|spec| spec.id);
         media.section.direction = direction(sends, media.peer_sends);
         let track = media.section.remote_msid.as_ref().map(|msid| msid.track.as_str());
-        if let Some(preference) = track.and_then(|track| opus.get(track)) {
-            codecs::prefer_opus(&mut media.section.codecs, *preference);
+        if let Some(preference) = track.and_then(|track| preferences.get(track)) {
+            codecs::prefer(&mut media.section.codecs, *preference);
         }
     }
 }

@@ -2,7 +2,7 @@
 //! Which payload types two sides have in common.
 
 use super::remote::RemoteCodec;
-use super::{Codec, CodecKind, CodecPolicy, MediaKind, OpusPreference};
+use super::{Codec, CodecKind, CodecPolicy, EncoderPreference, MediaKind};
 
 impl CodecKind {
     /// Sound or pictures.
@@ -181,7 +181,11 @@ pub(super) fn restricted(codecs: &[Codec], wanted: &[CodecKind]) -> Vec<Codec> {
 }
 
 /// Writes what we wish of the peer's encoder into our answer's parameters.
-pub(super) fn prefer_opus(codecs: &mut [Codec], preference: OpusPreference) {
+pub(super) fn prefer(codecs: &mut [Codec], preference: EncoderPreference) {
+    if let Some(kind) = preference.codec {
+        // A stable sort: among the rest, and among the profiles of one codec, the peer's own order stays.
+        codecs.sort_by_key(|codec| codec.kind != kind);
+    }
     for codec in codecs.iter_mut().filter(|codec| codec.kind == CodecKind::Opus) {
         for (wished, name) in [(preference.stereo, "stereo"), (preference.dtx, "usedtx")] {
             if wished && parameter(&codec.fmtp, name) != Some("1") {
@@ -312,6 +316,24 @@ mod tests {
     }
 
     #[test]
+    fn the_wished_codec_comes_first_and_the_others_keep_their_order() {
+        let offered = [
+            remote(96, "VP8/90000", ""),
+            remote(98, "VP9/90000", "profile-id=0"),
+            remote(45, "AV1/90000", ""),
+        ];
+        let codecs = &mut accept(&SessionConfig::default().codecs, MediaKind::Video, &offered);
+        prefer(codecs, EncoderPreference { codec: Some(CodecKind::Av1), ..EncoderPreference::default() });
+        assert_eq!(codecs.iter().map(|codec| codec.payload_type).collect::<Vec<_>>(), [45, 96, 98]);
+        prefer(codecs, EncoderPreference { codec: Some(CodecKind::H264), ..EncoderPreference::default() });
+        assert_eq!(
+            codecs.iter().map(|codec| codec.payload_type).collect::<Vec<_>>(),
+            [45, 96, 98],
+            "not there"
+        );
+    }
+
+    #[test]
     fn opus_wishes_are_added_once() {
         let codecs = &mut accept(
             &SessionConfig::default().codecs,
@@ -319,7 +341,7 @@ mod tests {
             &[remote(111, "opus/48000/2", "minptime=10;stereo=0")],
         );
         for _ in 0..2 {
-            prefer_opus(codecs, OpusPreference { stereo: true, dtx: true });
+            prefer(codecs, EncoderPreference { stereo: true, dtx: true, ..EncoderPreference::default() });
             assert_eq!(codecs[0].fmtp, "minptime=10;stereo=1;usedtx=1");
         }
     }

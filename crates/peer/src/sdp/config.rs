@@ -111,12 +111,14 @@ pub struct LocalTransport {
     pub max_message_size: u32,
 }
 
-/// How a published sound wants its Opus (`a=fmtp` of our answer tells the peer's encoder, RFC 7587 section 6.1).
+/// How a published track is to be sent: our answers ask the peer's encoder for it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct OpusPreference {
-    /// Two channels.
+pub struct EncoderPreference {
+    /// Its codec: put first in the answer, which is what senders go by (RFC 8829 section 5.3.1).
+    pub codec: Option<CodecKind>,
+    /// Opus in two channels (RFC 7587 section 6.1).
     pub stereo: bool,
-    /// Send next to nothing in silence.
+    /// Opus: send next to nothing in silence.
     pub dtx: bool,
 }
 

@@ -54,7 +54,7 @@ mod slot;
 mod types;
 mod write;
 
-pub use config::{CodecPolicy, ExtensionPolicy, LocalTransport, OpusPreference, SdpLimits, SessionConfig};
+pub use config::{CodecPolicy, EncoderPreference, ExtensionPolicy, LocalTransport, SdpLimits, SessionConfig};
 pub use error::SdpError;
 pub use session::{SdpStats, Session};
 pub use types::{

@@ -9,8 +9,8 @@ use super::remote::Remote;
 use super::slot::Slot;
 use super::write::Document;
 use super::{
-    DtlsRole, LocalTransport, MediaKind, MediaSection, OpusPreference, RemoteTransport, SdpError, SenderId,
-    SenderSpec, SessionConfig, SignalingState, answer, offer,
+    DtlsRole, EncoderPreference, LocalTransport, MediaKind, MediaSection, RemoteTransport, SdpError,
+    SenderId, SenderSpec, SessionConfig, SignalingState, answer, offer,
 };
 
 /// The largest message of a peer that doesn't say (RFC 8841 section 6.1).
@@ -31,7 +31,7 @@ pub struct Session {
     senders: BTreeMap<SenderId, SenderSpec>,
     /// Senders whose section the peer rejected. They are not offered again.
     refused: BTreeSet<SenderId>,
-    opus: BTreeMap<String, OpusPreference>,
+    preferences: BTreeMap<String, EncoderPreference>,
     wants_data: bool,
     stats: SdpStats,
 }
@@ -87,7 +87,7 @@ impl Session {
             sections: Vec::new(),
             senders: BTreeMap::new(),
             refused: BTreeSet::new(),
-            opus: BTreeMap::new(),
+            preferences: BTreeMap::new(),
             wants_data: false,
             stats: SdpStats::default(),
         }
@@ -122,7 +122,7 @@ impl Session {
             self.pending = pending;
             return Err(SdpError::State { what: "an answer was asked for", state: self.state() });
         };
-        answer::settle(&mut agreement.slots, &self.senders, &self.opus);
+        answer::settle(&mut agreement.slots, &self.senders, &self.preferences);
         let setup = match agreement.transport.as_ref().map(|transport| transport.dtls_role) {
             Some(DtlsRole::Client) => "active",
             _ => "passive",
@@ -212,11 +212,11 @@ impl Session {
         self.wants_data = true;
     }
 
-    /// Says how the peer's track `track` (its id in the peer's msid) wants its Opus; our answers ask for it. As many
+    /// Says how the peer's track `track` (its id in the peer's msid) is to be sent; our answers ask for it. As many
     /// tracks are remembered as there may be sections.
-    pub fn prefer_opus(&mut self, track: &str, preference: OpusPreference) {
-        if self.opus.len() < self.config.limits.sections || self.opus.contains_key(track) {
-            self.opus.insert(track.to_owned(), preference);
+    pub fn prefer(&mut self, track: &str, preference: EncoderPreference) {
+        if self.preferences.len() < self.config.limits.sections || self.preferences.contains_key(track) {
+            self.preferences.insert(track.to_owned(), preference);
         } else {
             self.stats.ignored += 1;
         }

@@ -74,9 +74,7 @@ impl Context<'_> {
         if entry.tracks.len() >= limit || entry.role == PeerRole::Subscriber {
             return false;
         }
-        if spec.kind == MediaKind::Audio {
-            entry.peer.prefer_opus(&spec.cid, spec.opus);
-        }
+        entry.peer.prefer(&spec.cid, spec.encoder);
         entry.tracks.insert(track, Published { cid: spec.cid.clone(), kind: spec.kind, mid: None });
         self.room.media.publish(now, track, id, spec);
         self.bind_tracks();

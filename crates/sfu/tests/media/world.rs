@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parvis_peer::sdp::{
-    Codec, CodecKind, Direction, Feedback, MediaKind, MediaSection, OpusPreference, RemoteStream, SenderId,
+    Codec, CodecKind, Direction, EncoderPreference, Feedback, MediaKind, MediaSection, RemoteStream, SenderId,
 };
 use parvis_rtp::rtcp::{Rtcp, Writer, packets};
 use parvis_rtp::{Extension, ExtensionMap, Extensions, HeaderFields, Mid, Packet, Rid, write_packet};
@@ -247,7 +247,7 @@ pub(crate) fn audio_spec() -> TrackSpec {
         kind: MediaKind::Audio,
         screen_share: false,
         muted: false,
-        opus: OpusPreference::default(),
+        encoder: EncoderPreference::default(),
         layers: Vec::new(),
     }
 }
@@ -271,7 +271,7 @@ pub(crate) fn video_spec(rids: &[&str]) -> TrackSpec {
         kind: MediaKind::Video,
         screen_share: false,
         muted: false,
-        opus: OpusPreference::default(),
+        encoder: EncoderPreference::default(),
         layers: layers.collect(),
     }
 }

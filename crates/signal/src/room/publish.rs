@@ -6,7 +6,7 @@ use livekit_protocol::request_response::{Reason, Request as Echo};
 use livekit_protocol::signal_response::Message as Response;
 use livekit_protocol::video_layer::Mode;
 use parvis_meeting::{MeetingError, ParticipantId, TrackId, TrackSource, text};
-use parvis_peer::sdp::{CodecKind, MediaKind, OpusPreference};
+use parvis_peer::sdp::{CodecKind, EncoderPreference, MediaKind};
 use parvis_rtp::Mid;
 use parvis_sfu::{Command, TrackSpec};
 
@@ -93,7 +93,7 @@ impl Room {
             kind,
             screen_share: source == TrackSource::ScreenShare,
             muted: request.muted,
-            opus: opus_preference(&request),
+            encoder: encoder_preference(&request, kind, codec.map(|codec| codec.mime_type.as_str())),
             layers,
         };
         self.by_track_sid.insert(info.sid.clone(), track);
@@ -130,6 +130,7 @@ impl Room {
         }
         let description = describe_codec(simulcast_codec, &request.layers, (request.width, request.height));
         let layers = wire::layer_specs(&description.layers);
+        let encoder = encoder_preference(&request, MediaKind::Video, Some(&description.mime_type));
         let codecs = &mut publication.info.codecs;
         let place =
             codecs.iter().position(|codec| codec.mime_type.eq_ignore_ascii_case(&description.mime_type));
@@ -147,14 +148,7 @@ impl Room {
         let screen_share = publication.info.source() == proto::TrackSource::ScreenShare;
         let response = published(&cid, &publication.info);
         let muted = self.meeting.track(track).is_some_and(|track| track.muted);
-        let spec = TrackSpec {
-            cid,
-            kind: MediaKind::Video,
-            screen_share,
-            muted,
-            opus: OpusPreference::default(),
-            layers,
-        };
+        let spec = TrackSpec { cid, kind: MediaKind::Video, screen_share, muted, encoder, layers };
         self.add_encoding(id, track, place, spec);
         self.send(id, response);
         Ok(())
@@ -450,11 +444,22 @@ fn stream_of(source: TrackSource) -> &'static str {
     }
 }
 
-/// How a client wants its sound sent: by the fields of older clients, or by the features of newer ones.
+/// How a client wants its track sent: by the fields of older clients, or by the features of newer ones.
 #[allow(deprecated)]
-fn opus_preference(request: &proto::AddTrackRequest) -> OpusPreference {
+fn encoder_preference(
+    request: &proto::AddTrackRequest,
+    kind: MediaKind,
+    mime: Option<&str>,
+) -> EncoderPreference {
+    // Redundant audio survives single losses, and whoever can't take it gets the Opus within.
+    let codec = match kind {
+        MediaKind::Audio if request.disable_red => Some(CodecKind::Opus),
+        MediaKind::Audio => Some(CodecKind::Red),
+        MediaKind::Video => mime.and_then(wire::codec_of_mime),
+    };
     let has = |feature: proto::AudioTrackFeature| request.audio_features.contains(&(feature as i32));
-    OpusPreference {
+    EncoderPreference {
+        codec,
         stereo: request.stereo || has(proto::AudioTrackFeature::TfStereo),
         dtx: !request.disable_dtx && !has(proto::AudioTrackFeature::TfNoDtx),
     }

@@ -93,6 +93,13 @@ pub(crate) fn codec_mime(codec: CodecKind) -> &'static str {
     }
 }
 
+/// The codec that a MIME type names.
+pub(crate) fn codec_of_mime(mime: &str) -> Option<CodecKind> {
+    let all =
+        [CodecKind::Opus, CodecKind::Red, CodecKind::Vp8, CodecKind::Vp9, CodecKind::Av1, CodecKind::H264];
+    all.into_iter().find(|codec| codec_mime(*codec).eq_ignore_ascii_case(mime))
+}
+
 /// How the layers of an encoding travel; older clients leave it to the codec.
 pub(crate) fn layer_mode(mode: Mode, mime: &str) -> Mode {
     match mode {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! The rules of a meeting, each as a sentence, and its invariant under any course of events.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -152,3 +152,32 @@ impl Capacity {
         self.bounds().is_some_and(|(_, high)| rate > high)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One overuse on a path with a round trip of 50 ms.
+    fn overused(rate: f64, acknowledged: f64) -> f64 {
+        let mut aimd = Aimd::new(rate);
+        aimd.update(0, Usage::Over, Some(acknowledged), 50_000);
+        aimd.rate()
+    }
+
+    #[test]
+    fn overuse_falls_below_what_arrives_and_not_at_once_to_a_trickle_that_was_all_there_was_to_send() {
+        assert_eq!(overused(1e6, 9e5), 765_000.0);
+        assert_eq!(overused(1e6, 2e6), 1e6, "a decrease never raises");
+        assert_eq!(overused(2e6, 4e4), 1.4e6, "the application had little to send");
+    }
+
+    #[test]
+    fn one_overuse_is_answered_once_until_the_answer_can_show() {
+        let mut aimd = Aimd::new(1e6);
+        for at in [0, 50_000, 100_000, 160_000] {
+            aimd.update(at, Usage::Over, Some(1e6), 50_000);
+        }
+        assert_eq!(aimd.rate(), 850_000.0, "the second would go no lower: as much still arrives");
+        assert_eq!(aimd.last_decrease_micros(), Some(160_000));
+    }
+}

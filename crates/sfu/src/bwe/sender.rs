@@ -27,6 +27,9 @@ const MAX_ROUND_TRIP: Duration = Duration::from_secs(10);
 const ROUND_TRIP_WEIGHT: f64 = 0.25;
 /// After a decrease nothing is tried for so long.
 const CALM_MICROS: i64 = 1_000_000;
+/// The peer's clock may be so far from where it began, 8.7 years of ticks, before it is taken for a liar's and begun
+/// anew. It keeps the arithmetic far from overflow.
+const MAX_TICKS: u64 = 1 << 40;
 /// What arrived can't be more than what was sent, give or take the windows' edges.
 const MAX_OF_SENT: f64 = 1.2;
 
@@ -309,7 +312,12 @@ impl Sender {
 
     fn unwrap_arrival(&mut self, ticks: i64) -> i64 {
         let last = self.last_arrival_ticks.unwrap_or(ticks);
-        let unwrapped = last.saturating_add(i64::from((ticks as u32).wrapping_sub(last as u32) as i32));
+        let mut unwrapped = last + i64::from((ticks as u32).wrapping_sub(last as u32) as i32);
+        if unwrapped.unsigned_abs() > MAX_TICKS {
+            unwrapped = ticks;
+            self.acknowledged = RateWindow::default();
+            self.trend = Trend::new();
+        }
         self.last_arrival_ticks = Some(unwrapped);
         unwrapped
     }

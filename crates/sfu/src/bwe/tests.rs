@@ -306,6 +306,37 @@ fn row_21_lying_feedback_does_not_exceed_the_configured_maximum() {
 }
 
 #[test]
+fn above_the_maximum_nothing_is_saved_up() {
+    let mut sim = Sim::new(100_000_000, 10_000_000);
+    sim.sender = Sender::new(SenderConfig { cap: 500_000, ..SenderConfig::default() }, sim.now);
+    sim.run(seconds(20));
+    assert_eq!(sim.sender.estimate(), 500_000);
+    sim.link = 0;
+    sim.run(Duration::from_millis(2200));
+    assert!(sim.sender.estimate() <= 400_000, "the first step down shows: {}", sim.sender.estimate());
+}
+
+/// Row 21 again: a peer's clock that leaps with every report breaks nothing and proves nothing.
+#[test]
+fn row_21_a_leaping_clock_is_begun_anew() {
+    let start = Instant::now();
+    let mut sender = Sender::new(SenderConfig::default(), start);
+    let mut buf = [0; 100];
+    for turn in 0..20_000u32 {
+        let now = start + Duration::from_millis(turn.into());
+        let sequence = sender.on_sent(now, PACKET_BYTES, SentKind::Media);
+        let mut writer = Writer::new(&mut buf);
+        let leap = i64::from(turn) * ((1 << 31) - 1);
+        writer.transport_feedback(1, 2, turn as u8, sequence, &[Some(leap)]).unwrap();
+        let len = writer.len();
+        let Some(Ok(Rtcp::TransportFeedback(feedback))) = rtcp::packets(&buf[..len]).next() else { panic!() };
+        sender.on_feedback(now, &feedback);
+    }
+    let estimate = sender.estimate();
+    assert!((100_000..=20_000_000).contains(&estimate), "{estimate}");
+}
+
+#[test]
 fn feedback_for_what_was_never_sent_changes_nothing() {
     let start = Instant::now();
     let mut sender = Sender::new(SenderConfig::default(), start);

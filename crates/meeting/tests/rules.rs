@@ -216,10 +216,10 @@ proptest! {
                     }
                 }
                 Step::Want(who, n, wanted) => {
-                    if let (Some(id), Some(track)) = (id(&room, who), tracks.get(n)) {
-                        if room.want(id, *track, wanted).is_ok() {
-                            wishes.insert((id, *track), wanted);
-                        }
+                    if let (Some(id), Some(track)) = (id(&room, who), tracks.get(n))
+                        && room.want(id, *track, wanted).is_ok()
+                    {
+                        wishes.insert((id, *track), wanted);
                     }
                 }
                 Step::Rules(who, everyone, whom) => {

@@ -182,6 +182,12 @@ impl Client {
         Some(offer)
     }
 
+    /// Offers anew, without the pictures.
+    pub(crate) fn offer_without_pictures(&mut self, now: Instant) -> Option<String> {
+        self.sending.peer.remove_sender(SenderId(2));
+        self.sending.peer.create_offer(now, false).ok()
+    }
+
     /// Takes a datagram of the server's on the connection that `local` is bound to.
     pub(crate) fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8]) {
         let sending = path == self.sending.path;

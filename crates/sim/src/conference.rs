@@ -46,6 +46,7 @@ pub struct Conference {
     trace: DefaultHasher,
     packets: u64,
     failures: Vec<String>,
+    ended: BTreeSet<TrackId>,
 }
 
 impl Conference {
@@ -74,6 +75,7 @@ impl Conference {
             trace: DefaultHasher::new(),
             packets: 0,
             failures: Vec::new(),
+            ended: BTreeSet::new(),
         }
     }
 
@@ -121,6 +123,21 @@ impl Conference {
         for peer in [client.sending.id, client.receiving.id] {
             self.command(Command::ClosePeer { peer });
         }
+    }
+
+    /// Lets a client take its pictures back, as browsers do: by an offer in which their section has stopped.
+    pub fn stop_pictures(&mut self, id: ClientId) {
+        let now = self.now;
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        let peer = client.sending.id;
+        let Some(sdp) = client.offer_without_pictures(now) else { return };
+        let description = Description { kind: DescriptionKind::Offer, sdp, id: 2 };
+        self.command(Command::RemoteDescription { peer, description });
+    }
+
+    /// Whether the forwarder told that a client's sound and its pictures have ended.
+    pub fn ended(&self, id: ClientId) -> Option<[bool; 2]> {
+        self.clients.get(&id).map(|client| client.tracks.map(|track| self.ended.contains(&track)))
     }
 
     /// Moves a client's connections to new addresses, as a NAT or a change of network does.
@@ -292,6 +309,10 @@ impl Conference {
         match event {
             Event::LocalDescription { peer, description, .. } => self.description(peer, &description),
             Event::DescriptionRefused { peer, reason } => self.failures.push(format!("{peer:?}: {reason}")),
+            Event::TrackEnded { track } => {
+                self.ended.insert(track);
+                self.command(Command::Unpublish { track });
+            }
             Event::PeerFailed { peer, reason } => self.failures.push(format!("{peer:?} failed: {reason:?}")),
             _ => {}
         }

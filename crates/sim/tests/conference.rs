@@ -109,3 +109,20 @@ fn after_the_last_has_left_nothing_is_kept() {
     }
     assert_eq!((conference.stats().peers, conference.stats().rooms), (0, 0));
 }
+
+#[test]
+fn a_track_that_its_section_no_longer_carries_has_ended() {
+    let mut conference = Conference::new(8, LinkModel::default());
+    let room = conference.open_room();
+    let (ada, bo) = (conference.join(room), conference.join(room));
+    conference.run_for(Duration::from_secs(2));
+    assert_eq!(conference.ended(ada), Some([false, false]));
+    conference.stop_pictures(ada);
+    conference.run_for(Duration::from_millis(200));
+    assert_eq!(conference.ended(ada), Some([false, true]));
+    let (heard, seen) = (conference.heard(bo, ada), conference.seen(bo, ada));
+    conference.run_for(Duration::from_secs(1));
+    assert!(conference.heard(bo, ada) > heard + 40, "the sound goes on");
+    assert_eq!(conference.seen(bo, ada), seen, "the pictures don't");
+    assert_eq!(conference.failures(), Vec::<String>::new());
+}

@@ -173,9 +173,30 @@ impl Context<'_> {
         self.room.media.set_sections(now, id, entry.peer.sections());
         let more =
             entry.peer.needs_negotiation() || entry.restart_wanted || entry.peer.unplaced_senders() != (0, 0);
+        self.end_tracks();
         self.bind_tracks();
         if more {
             self.want_offer();
+        }
+    }
+
+    /// Tells of each track whose section the client stopped sending in: that is how it takes a track back.
+    fn end_tracks(&mut self) {
+        let Some(entry) = self.room.entries.get_mut(&self.id) else { return };
+        let sections = entry.peer.sections();
+        let goes_on =
+            |mid: Mid| sections.iter().any(|section| section.mid == mid && section.direction.receives());
+        let ended: Vec<TrackId> = entry
+            .tracks
+            .iter()
+            .filter(|(_, published)| published.mid.is_some_and(|mid| !goes_on(mid)))
+            .map(|(track, _)| *track)
+            .collect();
+        for track in ended {
+            if let Some(entry) = self.entry() {
+                entry.tracks.remove(&track);
+            }
+            self.tell(Event::TrackEnded { track });
         }
     }
 

@@ -26,12 +26,18 @@ describe('codecs between two Chromium pages', () => {
     });
   }
 
-  for (const [name, red, mime] of [['RED', true, 'audio/red'], ['plain Opus', false, 'audio/opus']]) {
+  // getStats names the codec within. A RED packet carries the frame before as well: twice the bytes (121 and 247 when
+  // this was written, at 48 kbit/s in packets of 20 ms).
+  for (const [name, red, fits] of [['RED', true, (bytes) => bytes > 180], ['plain Opus', false, (bytes) => bytes < 160]]) {
     it(`audio as ${name} arrives with its tone`, async () => {
       const [sender, receiver] = await pair();
       await sender.ask('publishTone', { hertz: HERTZ, red });
       assertTone(await receiver.ask('heard', { identity: 'sender' }), HERTZ, name);
-      assert.equal((await inbound(receiver, 'audio')).codec, mime);
+      const { bytes, received } = await eventually('a second of sound', async () => {
+        const stats = await inbound(receiver, 'audio');
+        return stats.received > 50 && stats;
+      });
+      assert.ok(fits(bytes / received), `${name}: ${bytes / received} bytes in a packet`);
     });
   }
 });
@@ -60,7 +66,7 @@ describe('transports', () => {
       await sender.ask('publishTone', { hertz: HERTZ });
       await receiver.ask('heard', { identity: 'sender' });
       for (const transport of (await receiver.ask('stats')).transports) {
-        assert.equal(transport.srtp, 'AEAD_AES_128_GCM');
+        assert.match(transport.srtp, /AEAD_AES_128_GCM$/);
         assert.equal(transport.dtls, 'FEFC');
       }
       const lines = stage.server.log.filter((line) => line.includes('group=0x11ec'));

@@ -28,7 +28,14 @@ impl Room {
                 self.sections_required(peer, audios, videos)
             }
             Event::DescriptionRefused { peer, reason } => self.description_refused(now, peer, &reason),
-            Event::PeerConnected { peer, .. } => self.peer_up(now, peer),
+            Event::PeerConnected { peer, report } => {
+                tracing::info!(
+                    room = %self.sid, ?peer, path = ?report.path.protocol, dtls = %report.dtls_version,
+                    cipher = %report.cipher, group = %format_args!("{:#06x}", report.group),
+                    srtp = %report.srtp_profile, "a peer connection is up"
+                );
+                self.peer_up(now, peer);
+            }
             Event::PeerResumed { peer } => self.peer_up(now, peer),
             Event::PeerDisconnected { peer } => self.peer_down(now, peer),
             Event::PeerFailed { peer, reason } => {

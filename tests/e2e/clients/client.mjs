@@ -127,7 +127,7 @@ const calls = {
       if (held.length < WINDOW) return undefined;
       const found = strongest(held);
       held = [];
-      return found.decibel > -50 ? found : undefined;
+      return found.decibel > -38 ? found : undefined;
     });
   },
 

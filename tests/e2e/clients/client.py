@@ -126,7 +126,7 @@ class Caller:
                     spectrum = numpy.abs(numpy.fft.rfft(held[:window] / 32768 * numpy.blackman(window))) / window
                     best = int(spectrum[1:].argmax()) + 1
                     decibel = 20 * float(numpy.log10(spectrum[best] + 1e-12))
-                    if decibel > -50:
+                    if decibel > -38:
                         return {"hertz": best * RATE / window, "decibel": decibel}
                     held = held[window:]
 

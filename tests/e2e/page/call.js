@@ -170,7 +170,7 @@ const calls = {
     };
     try {
       let last;
-      return await until(`a tone of ${identity}`, () => ((last = measure()), last.decibel > -50 ? last : undefined), milliseconds);
+      return await until(`a tone of ${identity}`, () => ((last = measure()), last.decibel > -38 ? last : undefined), milliseconds);
     } finally {
       await context.close();
     }

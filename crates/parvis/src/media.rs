@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parvis_api::{Api, Forwarders, Sample, Source};
 use parvis_dtls::{Certificate, Context};
 use parvis_peer::PeerConfig;
-use parvis_sfu::{Command, Forwarder, ForwarderConfig, RoomId};
+use parvis_sfu::{CheckRate, Command, Forwarder, ForwarderConfig, RoomId};
 use parvis_shard::{EngineSetup, ShardConfig, ShardError, ShardEvent, ShardHandle, Shards};
 use tokio::sync::mpsc::Receiver;
 
@@ -35,6 +35,10 @@ pub(crate) fn start(config: &Config, shards: &ShardConfig) -> Result<Media, Medi
     let max_peers = config.media.max_peers_per_shard.size();
     let max_tracks_per_peer = config.media.max_tracks_per_peer.size();
     let max_subscriptions_per_peer = config.media.max_subscriptions_per_peer.size();
+    let failed_checks = CheckRate {
+        burst: config.media.failed_checks_per_address.burst.to_u32(),
+        per_second: config.media.failed_checks_per_address.per_second.to_u32(),
+    };
     let make = move |setup: EngineSetup| {
         let peer = PeerConfig {
             local_candidates: setup.candidates.into(),
@@ -47,6 +51,7 @@ pub(crate) fn start(config: &Config, shards: &ShardConfig) -> Result<Media, Medi
             max_peers,
             max_tracks_per_peer,
             max_subscriptions_per_peer,
+            failed_checks,
             ..ForwarderConfig::new(Arc::new(peer), Arc::clone(&media))
         };
         Forwarder::new(config, rand::random())
@@ -113,6 +118,7 @@ pub(crate) fn figures(shards: Arc<Shards<Forwarder>>) -> Source {
                 ("rtcp_in", stats.rtcp_in),
                 ("rtcp_out", stats.rtcp_out),
                 ("strangers", stats.strangers),
+                ("throttled", stats.throttled),
                 ("unsendable", stats.unsendable),
                 ("refused_commands", stats.refused_commands),
                 ("data_dropped", stats.data_dropped),

@@ -14,6 +14,6 @@ pub use command::{
     TrackSpec,
 };
 pub use event::{Event, QualityReport};
-pub use forwarder::{Forwarder, ForwarderConfig, ForwarderStats};
+pub use forwarder::{CheckRate, Forwarder, ForwarderConfig, ForwarderStats};
 pub use id::{PeerId, RoomId, SubscriptionId, TrackId};
 pub use outbox::{MAX_DATAGRAM_BYTES, Outbox};

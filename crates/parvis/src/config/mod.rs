@@ -94,6 +94,7 @@ pub(crate) struct Media {
     pub(crate) max_peers_per_shard: Count,
     pub(crate) max_tracks_per_peer: Bounded<1, 1_000>,
     pub(crate) max_subscriptions_per_peer: Count,
+    pub(crate) failed_checks_per_address: Rate,
     pub(crate) max_track_bitrate: Bounded<64_000, 1_000_000_000>,
     pub(crate) max_track_packets_per_second: Count,
     pub(crate) start_bitrate: Bounded<30_000, 1_000_000_000>,
@@ -226,6 +227,7 @@ impl Default for Media {
     fn default() -> Self {
         let shard = parvis_shard::ShardConfig::default();
         let media = parvis_sfu::media::MediaConfig::default();
+        let checks = parvis_sfu::CheckRate::default();
         Media {
             addresses: Vec::new(),
             udp_ports: Ports { first: 7882, last: 7945 },
@@ -246,6 +248,10 @@ impl Default for Media {
             max_peers_per_shard: count(4_096),
             max_tracks_per_peer: Bounded::of(32),
             max_subscriptions_per_peer: count(250),
+            failed_checks_per_address: Rate {
+                burst: Bounded::of(checks.burst.into()),
+                per_second: Bounded::of(checks.per_second.into()),
+            },
             max_track_bitrate: Bounded::of(i64::try_from(media.ingress_bitrate).unwrap_or(i64::MAX)),
             max_track_packets_per_second: Bounded::of(media.ingress_packets_per_second.into()),
             start_bitrate: Bounded::of(i64::try_from(media.start_bitrate).unwrap_or(i64::MAX)),

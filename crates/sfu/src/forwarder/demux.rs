@@ -13,15 +13,24 @@ pub(super) struct Demux {
     ufrags: FxHashMap<String, PeerId>,
 }
 
+/// Whose a datagram may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) peer: PeerId,
+    /// Whether it came on a path that this peer has proved to be behind. If not, it still has to.
+    pub(super) proven: bool,
+}
+
 impl Demux {
     /// The peer that a datagram is for. STUN goes by its user name even on a known path: a client that left may
     /// come back from the same port as someone else.
-    pub(super) fn peer_of(&self, path: Path, datagram: &[u8]) -> Option<PeerId> {
+    pub(super) fn peer_of(&self, path: Path, datagram: &[u8]) -> Option<Found> {
         let known = self.paths.get(&path).copied();
-        match stun_local_ufrag(datagram) {
+        let peer = match stun_local_ufrag(datagram) {
             Some(ufrag) => self.ufrags.get(ufrag).copied().or(known),
             None => known,
-        }
+        }?;
+        Some(Found { peer, proven: known == Some(peer) })
     }
 
     /// The peer proved that it is behind this path.

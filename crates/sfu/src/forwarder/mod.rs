@@ -2,12 +2,13 @@
 //! The forwarder: peers and rooms behind one set of sockets, as a state machine.
 //!
 //! Commands and datagrams go in; datagrams ([`Outbox`]), events and the next deadline come out. How its files
-//! work together: `demux` finds the peer of a datagram, `room` holds what one room has, `negotiate` turns
+//! work together: `demux` finds the peer of a datagram, `doorkeeper` limits what strangers may cost, `room` holds what one room has, `negotiate` turns
 //! descriptions into sections, senders and bound tracks, `data` keeps the data channels, `wire` encrypts what
 //! the media engine writes, `timers` knows whose deadline is next.
 
 mod data;
 mod demux;
+mod doorkeeper;
 mod negotiate;
 mod room;
 mod timers;
@@ -24,7 +25,8 @@ use rustc_hash::FxHashMap;
 
 use crate::media::{MediaConfig, RoomMedia};
 use crate::{Command, Event, Outbox, PeerId, PeerRole, RoomId, SubscriptionId, TrackId};
-use demux::Demux;
+use demux::{Demux, Found};
+use doorkeeper::Doorkeeper;
 use room::{Entry, Room};
 use timers::{Owner, Timers};
 use wire::Wire;
@@ -42,6 +44,25 @@ pub struct ForwarderConfig {
     pub max_tracks_per_peer: usize,
     /// Most tracks that one peer receives: each is a media section in its SDP.
     pub max_subscriptions_per_peer: usize,
+    /// STUN checks from unknown 5-tuples that may fail.
+    pub failed_checks: CheckRate,
+}
+
+/// How many STUN checks of one address (one /64 with IPv6) for one peer may fail before its next ones are dropped
+/// unread. A client's own checks hold from the first one on: a few that are late by an ICE restart fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckRate {
+    /// At once.
+    pub burst: u32,
+    /// And each second after that.
+    pub per_second: u32,
+}
+
+impl Default for CheckRate {
+    /// At 1.5 µs each, one address costs 75 µs of a second.
+    fn default() -> Self {
+        CheckRate { burst: 200, per_second: 50 }
+    }
 }
 
 impl ForwarderConfig {
@@ -53,6 +74,7 @@ impl ForwarderConfig {
             max_peers: 4096,
             max_tracks_per_peer: 32,
             max_subscriptions_per_peer: 250,
+            failed_checks: CheckRate::default(),
         }
     }
 }
@@ -72,6 +94,8 @@ pub struct ForwarderStats {
     pub rtcp_out: u64,
     /// Datagrams from nobody that we know: no validated path, no STUN for a peer of ours.
     pub strangers: u64,
+    /// STUN checks dropped unread, because too many from their address had failed.
+    pub throttled: u64,
     /// Datagrams that a peer refused, by reason.
     pub dropped: BTreeMap<DropReason, u64>,
     /// Packets for a peer without path or keys.
@@ -95,6 +119,7 @@ pub struct Forwarder {
     tracks: FxHashMap<TrackId, RoomId>,
     subscriptions: FxHashMap<SubscriptionId, (RoomId, PeerId)>,
     demux: Demux,
+    doorkeeper: Doorkeeper,
     timers: Timers,
     events: VecDeque<(RoomId, Event)>,
     stats: ForwarderStats,
@@ -103,9 +128,11 @@ pub struct Forwarder {
 impl Forwarder {
     /// An empty forwarder. All its randomness comes from `seed`, which must be secret outside of tests.
     pub fn new(config: ForwarderConfig, seed: [u8; 32]) -> Forwarder {
+        let mut random = ChaCha20Rng::from_seed(seed);
         Forwarder {
+            doorkeeper: Doorkeeper::new(config.failed_checks, random.random()),
             config,
-            random: ChaCha20Rng::from_seed(seed),
+            random,
             rooms: FxHashMap::default(),
             peers: FxHashMap::default(),
             tracks: FxHashMap::default(),
@@ -171,10 +198,14 @@ impl Forwarder {
     /// Takes one datagram (or one deframed packet) from the network. It is decrypted in place.
     pub fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8], outbox: &mut Outbox) {
         self.stats.datagrams_in += 1;
-        let Some(id) = self.demux.peer_of(path, datagram) else {
+        let Some(Found { peer: id, proven }) = self.demux.peer_of(path, datagram) else {
             self.stats.strangers += 1;
             return;
         };
+        if !proven && !self.doorkeeper.admits(now, path, id) {
+            self.stats.throttled += 1;
+            return;
+        }
         let Some(room_id) = self.peers.get(&id).copied() else { return };
         let Some(room) = self.rooms.get_mut(&room_id) else { return };
         let Some(entry) = room.entries.get_mut(&id) else { return };
@@ -195,6 +226,9 @@ impl Forwarder {
             Received::Handled => self.settle_peer(now, id, outbox),
             Received::Dropped(reason) => {
                 *self.stats.dropped.entry(reason).or_default() += 1;
+                if !proven {
+                    self.doorkeeper.charge(now, path, id);
+                }
                 if reason == DropReason::Limit && entry.may_report_limit(now) {
                     self.events.push_back((room_id, Event::LimitHit { peer: id, reason }));
                 }

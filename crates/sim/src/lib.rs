@@ -20,7 +20,7 @@ mod client;
 mod conference;
 mod link;
 mod media;
-mod stun;
+pub mod stun;
 
 pub use client::ClientId;
 pub use conference::Conference;

@@ -13,12 +13,7 @@ const FINGERPRINT: u16 = 0x8028;
 const ICE_CONTROLLING: u16 = 0x802a;
 
 /// A check that nominates, from `local_ufrag` to `remote_ufrag`, signed with the remote password.
-pub(crate) fn check(
-    remote_ufrag: &str,
-    local_ufrag: &str,
-    remote_password: &str,
-    transaction: [u8; 12],
-) -> Vec<u8> {
+pub fn check(remote_ufrag: &str, local_ufrag: &str, remote_password: &str, transaction: [u8; 12]) -> Vec<u8> {
     let mut message = Vec::with_capacity(128);
     message.extend(BINDING_REQUEST.to_be_bytes());
     message.extend([0, 0]);

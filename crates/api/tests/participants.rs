@@ -112,6 +112,32 @@ async fn other_origins_pages_may_ask_with_any_header() {
 }
 
 #[tokio::test]
+async fn row_07_a_fault_in_one_room_ends_that_room_and_no_other() {
+    let server = start(ApiConfig::default()).await;
+    let (mut ada, first) = server.join("atelier", "ada").await;
+    let (mut bob, _) = server.join("elsewhere", "bob").await;
+    server.notebook.panic_in.store(1, Ordering::Relaxed);
+    let add = proto::AddTrackRequest { cid: "mic".to_owned(), ..Default::default() };
+    send(&mut ada, Request::AddTrack(add)).await;
+    let frame = closed(&mut ada).await.expect("a close frame, so that the client comes back at once");
+    assert_eq!(u16::from(frame.code), 1001);
+    assert!(is_alive(&mut bob).await, "the other room goes on");
+    until("the room is gone from the register", || server.metrics.page().contains("parvis_rooms 1\n")).await;
+    assert!(server.metrics.page().contains("parvis_participants 1\n"));
+    // Its peers are taken from the forwarder, and whoever comes back finds a new room.
+    let count = |which: fn(&Command) -> bool| {
+        let commands = server.notebook.commands.lock().unwrap();
+        commands.iter().filter(|(room, command)| room.0 == 1 && which(command)).count()
+    };
+    let created = count(|command| matches!(command, Command::CreatePeer { .. }));
+    assert!(created > 0);
+    assert_eq!(count(|command| matches!(command, Command::ClosePeer { .. })), created);
+    let (mut ada, second) = server.join("atelier", "ada").await;
+    assert!(is_alive(&mut ada).await);
+    assert_ne!(first.room.unwrap().sid, second.room.unwrap().sid);
+}
+
+#[tokio::test]
 async fn row_28_a_message_beyond_the_limit_closes_its_socket_only() {
     let room = RoomConfig { message_bytes: 100_000, ..RoomConfig::default() };
     let server = start(ApiConfig { room: Arc::new(room), ..ApiConfig::default() }).await;

@@ -91,7 +91,7 @@ fn commands_reach_the_engine_and_its_events_come_back_in_order() {
 }
 
 #[test]
-fn a_panic_ends_the_engine_and_not_the_shard() {
+fn row_07_a_panic_ends_the_engine_and_not_the_shard() {
     let (shards, mut events) = start(&config());
     let server = candidate(&shards, Protocol::Udp).address;
     let socket = client(server);
@@ -103,7 +103,7 @@ fn a_panic_ends_the_engine_and_not_the_shard() {
 }
 
 #[test]
-fn a_shard_that_keeps_failing_gives_up_and_takes_no_more_rooms() {
+fn row_07_a_shard_that_keeps_failing_gives_up_and_takes_no_more_rooms() {
     let (shards, mut events) = start(&config());
     let server = candidate(&shards, Protocol::Udp).address;
     let socket = client(server);

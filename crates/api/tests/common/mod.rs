@@ -28,6 +28,8 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Notebook {
     pub commands: Mutex<Vec<(RoomId, Command)>>,
     pub refuse: AtomicUsize,
+    /// The room whose next command makes its task panic; 0 is none.
+    pub panic_in: AtomicU64,
     pub ended: AtomicUsize,
     next: AtomicU64,
 }
@@ -42,6 +44,8 @@ impl Forwarders for Notebook {
     }
 
     fn command(&self, room: RoomId, command: Command) -> Result<(), Box<Command>> {
+        let fault = self.panic_in.compare_exchange(room.0, 0, Ordering::Relaxed, Ordering::Relaxed);
+        assert!(room.0 == 0 || fault.is_err(), "a fault in this room");
         let take = |left: usize| left.checked_sub(1);
         if self.refuse.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok() {
             return Err(Box::new(command));

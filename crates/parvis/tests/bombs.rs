@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Messages made to break a reader or to fill the memory, against a running server.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 

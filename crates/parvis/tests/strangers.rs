@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What strangers can do to a call over the media port of a running server: nothing.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 

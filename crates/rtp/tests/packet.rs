@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! RTP packets and header extensions: what is written is read, in the smallest form that holds it.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 use parvis_rtp::{
     AbsCaptureTime, AudioLevel, Csrcs, Extension, ExtensionMap, Extensions, HeaderFields, Name, Packet,
     ParseError, PlayoutDelay, rtx, write_packet, write_padding,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! SRTP against `rtc-srtp` (which runs over another cryptographic library), and against those who mean harm.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 use parvis_rtp::srtp::{KeyingMaterial, Limits, MasterKey, Profile, SrtpContext, SrtpError};
 use parvis_rtp::{ExtensionMap, Extensions, HeaderFields, rtcp, write_packet};
 use proptest::prelude::*;

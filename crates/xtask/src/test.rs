@@ -40,6 +40,7 @@ pub(crate) fn run(options: &Options) -> Result {
         }),
         ("unit", |count| {
             process("cargo", ["test", "--workspace", "--locked", "--no-fail-fast"])
+                .with("PARVIS_REQUIRE_CLIENT", "1")
                 .watch(|line| count.cargo(line))
         }),
         ("e2e", |count| {

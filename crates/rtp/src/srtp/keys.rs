@@ -88,6 +88,10 @@ impl fmt::Debug for MasterKey {
 }
 
 /// The session keys of RTP or of RTCP, their schedules built once.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one per context, made once: a box would cost each packet a jump"
+)]
 pub(super) enum SessionKeys {
     Gcm { key: LessSafeKey, salt: [u8; 12] },
     CmSha1 { cipher: EncryptingKey, auth: hmac::Key, salt: [u8; 14] },

@@ -29,8 +29,11 @@ describe('a dropped socket', () => {
       assertBars(before, 'before');
       const tracks = (await other.ask('state')).participants[0].tracks.map((track) => track.sid).sort();
       const at = await one.ask('dropSocket');
-      const resumed = await one.ask('untilEvent', { name: 'Reconnected', after: at });
+      const resumed = await one.ask('untilEvent', { name: 'SignalResumed', after: at });
       assert.ok(resumed.at - at < 1000, `resumed after ${Math.round(resumed.at - at)} ms`);
+      // livekit-client waits two seconds more before it looks at its connections and says so.
+      const reconnected = await one.ask('untilEvent', { name: 'Reconnected', after: at });
+      assert.ok(reconnected.at - resumed.at < 3000, `and ${Math.round(reconnected.at - resumed.at)} ms more`);
       const state = await other.ask('state');
       assert.deepEqual(state.participants[0].tracks.map((track) => track.sid).sort(), tracks, 'the same tracks');
       assert.equal((await other.ask('events')).filter((event) => event.name === 'ParticipantDisconnected').length, 0);
@@ -85,6 +88,80 @@ describe('networks', () => {
     assertBars(await one.ask('seen', { identity: 'blocked' }), 'from TCP');
     for (const pair of (await blocked.ask('stats')).pairs) assert.equal(pair.protocol, 'tcp');
   });
+});
+
+describe('a network that comes and goes', () => {
+  /** Two who see and hear each other, the first of them through a network that can be broken. */
+  async function two() {
+    const room = stage.room();
+    const { caller: one, network } = await stage.joinThroughNetwork(room, 'one');
+    const other = await stage.join('chromium', room, 'other');
+    await Promise.all([publish(one), publish(other)]);
+    for (const [who, whom] of [[one, 'other'], [other, 'one']]) {
+      assertBars(await who.ask('seen', { identity: whom }), whom);
+      assertTone(await who.ask('heard', { identity: whom }), HERTZ, whom);
+    }
+    const tracks = await tracksOf(other);
+    return { one, other, network, tracks };
+  }
+  const tracksOf = async (caller) => (await caller.ask('state')).participants[0].tracks.map((track) => track.sid).sort();
+
+  async function flowsBothWays(one, other) {
+    for (const [who, whom] of [[one, 'other'], [other, 'one']]) {
+      assertBars(await who.ask('seen', { identity: whom, atLeast: 5 }), whom);
+      assertTone(await who.ask('heard', { identity: whom }), HERTZ, whom);
+    }
+  }
+
+  it('a changed client address goes on with no new handshake', async () => {
+    const { one, other, network, tracks } = await two();
+    const handshakes = () => stage.server.log.filter((line) => line.includes('group=')).length;
+    const before = handshakes();
+    assert.ok(before > 0, 'the server tells of handshakes');
+    assert.ok((await network.rebind()) > 0, 'media went through the network');
+    await flowsBothWays(one, other);
+    assert.equal(handshakes(), before);
+    assert.deepEqual(await tracksOf(other), tracks);
+    assert.deepEqual((await one.ask('events')).filter(({ name }) => /econnect/.test(name)), []);
+  });
+
+  for (const [how, reset] of [['stalls', false], ['resets every connection', true]]) {
+    it(`lost for five seconds (it ${how}): the call is back without pressing anything`, async () => {
+      const { one, other, network, tracks } = await two();
+      network.down({ reset });
+      const shown = await one.ask('frames', { identity: 'other' });
+      await new Promise((done) => setTimeout(done, 5000));
+      assert.ok((await one.ask('frames', { identity: 'other' })) - shown < 10, 'the network was lost');
+      network.restore();
+      await flowsBothWays(one, other);
+      await eventually('connected', async () => (await one.ask('state')).connected);
+      assert.deepEqual(await tracksOf(other), tracks, 'nothing was published again');
+      const gone = (await other.ask('events')).filter(({ name }) => name === 'ParticipantDisconnected');
+      assert.deepEqual(gone, []);
+      await one.ask('say', { text: 'back' });
+      await other.ask('untilData', { from: 'one', text: 'back' });
+    });
+  }
+});
+
+describe('starting over', () => {
+  for (const [form, singlePeerConnection] of [['/rtc/v1', true], ['/rtc', false]]) {
+    it(`${form}: a full reconnect publishes again, and the others see and hear it`, async () => {
+      const room = stage.room();
+      const options = { options: { singlePeerConnection } };
+      const one = await stage.join('chromium', room, 'one', options);
+      const other = await stage.join('chromium', room, 'other', options);
+      await Promise.all([publish(one), publish(other)]);
+      assertBars(await other.ask('seen', { identity: 'one' }), 'before');
+      const at = await one.ask('simulate', { scenario: 'full-reconnect' });
+      await one.ask('untilEvent', { name: 'Reconnected', after: at });
+      for (const [who, whom] of [[one, 'other'], [other, 'one']]) {
+        assertBars(await who.ask('seen', { identity: whom, atLeast: 5 }), `after, ${whom}`);
+        assertTone(await who.ask('heard', { identity: whom }), HERTZ, `after, ${whom}`);
+      }
+      assert.equal((await other.ask('state')).participants.length, 1);
+    });
+  }
 });
 
 describe('the end of the server', () => {

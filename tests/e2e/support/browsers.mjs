@@ -32,6 +32,8 @@ const FIREFOX = {
   'media.peerconnection.ice.obfuscate_host_addresses': false,
   'media.autoplay.default': 0,
   'media.autoplay.blocking_policy': 0,
+  // On a machine without a sound device an AudioContext would wait for one for ever.
+  'media.cubeb.force_mock_context': true,
 };
 
 /** A caller in a browser's page. */
@@ -49,12 +51,16 @@ class PageCaller {
 
 let running = {};
 
-/** Opens a fresh page in `chromium` or `firefox`; the browser itself is started once. */
-export async function open(kind, url) {
+/**
+ * Opens a fresh page in `chromium` or `firefox`; the browser itself is started once. With a `network`, Chromium's
+ * page reaches the server's media through it only.
+ */
+export async function open(kind, url, network) {
   if (kind === 'chromium') {
     running.chromium ??= await chromium.launch({ executablePath: '/usr/bin/chromium', args: CHROMIUM });
     const context = await running.chromium.newContext();
     const page = await context.newPage();
+    if (network) await page.exposeFunction('portBehindNetwork', (port) => network.port(port));
     await page.goto(url);
     await page.waitForFunction(() => window.ready);
     return new PageCaller(kind, page, () => context.close());
@@ -63,7 +69,8 @@ export async function open(kind, url) {
     browser: 'firefox', executablePath: '/usr/bin/firefox-esr', headless: true, extraPrefsFirefox: FIREFOX,
   });
   const context = await running.firefox.createBrowserContext();
-  const page = await context.newPage();
+  // A page in a tab behind another is throttled and paints no video.
+  const page = await context.newPage({ type: 'window' });
   await page.goto(url);
   await page.waitForFunction(() => window.ready);
   return new PageCaller(kind, page, () => context.close());

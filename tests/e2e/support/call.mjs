@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { closeBrowsers, open, servePage } from './browsers.mjs';
 import { start } from './children.mjs';
+import { Network } from './network.mjs';
 import { Server, token } from './server.mjs';
 
 /** Small pictures, few of them: two cores carry encoders and decoders of four clients and a development build. */
@@ -29,6 +30,20 @@ export class Stage {
     this.callers.push(caller);
     await this.connect(caller, room, identity, options, grants);
     return caller;
+  }
+
+  /** Joins by Chromium through a network of its own, which the test may break: gives both. */
+  async joinThroughNetwork(room, identity, options = {}) {
+    const network = await Network.to(this.server.url);
+    const caller = await open('chromium', this.page.url, network);
+    const { close } = caller;
+    caller.close = async () => {
+      await close();
+      network.close();
+    };
+    this.callers.push(caller);
+    await this.connect(caller, room, identity, { ...options, url: network.ws });
+    return { caller, network };
   }
 
   async connect(caller, room, identity, options = {}, grants = {}) {

@@ -8,6 +8,7 @@ mod bench;
 mod deny;
 mod e2e;
 mod fuzz;
+mod habits;
 mod run;
 mod setup;
 mod sh;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap::Args;
 
 use crate::sh::{Result, print, process, say};
-use crate::{deny, e2e, fuzz, setup, web};
+use crate::{deny, e2e, fuzz, habits, setup, web};
 
 /// Long enough for each fuzz target to go through its seeds and some thousands of mutations of them.
 const FUZZ_SECONDS: u64 = 4;
@@ -32,7 +32,10 @@ pub(crate) fn run(options: &Options) -> Result {
     let mut failures = Vec::new();
     type Step = (&'static str, fn(&mut Count) -> Result);
     let steps: [Step; 7] = [
-        ("format", |count| count.check(process("cargo", ["fmt", "--all", "--check"]).run())),
+        ("format", |count| {
+            let formatted = count.check(process("cargo", ["fmt", "--all", "--check"]).run());
+            count.check(habits::run()).and(formatted)
+        }),
         ("web", web),
         ("lint", |count| {
             let deny = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];

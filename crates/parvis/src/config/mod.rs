@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! The configuration: what may be set, and to what it is set when nobody says.
 //!
-//! [`load`] reads a file and points at what is wrong in it, [`value`] holds the kinds of values, [`apply`] turns all
-//! of it into the words of the crates below, [`show`] prints it with the origin of each value.
+//! [`load()`] reads a file and points at what is wrong in it, [`value`] holds the kinds of values, [`apply`] turns all
+//! of it into the words of the crates below, [`show()`] prints it with the origin of each value.
 
 mod apply;
 mod load;

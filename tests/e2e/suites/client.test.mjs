@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { chromium } from 'playwright-core';
 import { eventually } from '../support/check.mjs';
-import { Server } from '../support/server.mjs';
+import { Server, token } from '../support/server.mjs';
 
 const FLAGS = [
   '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', '--allow-loopback-in-peer-connection',
@@ -24,11 +24,14 @@ after(async () => {
   await server?.stop();
 });
 afterEach(async () => {
+  const wrongs = open.flatMap((person) => person.wrongs);
   for (const { context } of open) await context.close();
   open = [];
+  // Row 47 as well: whatever a test did, no page asked anyone but its own server.
+  assert.deepEqual(wrongs, [], 'no foreign request, no violation, no error');
 });
 
-/** Someone with a browser of their own. All that the page must never do is noted in `wrongs`. */
+/** Someone with a browser of their own. All that the page must never do, or say, is noted in `wrongs`. */
 async function someone(path = '/', { devices = true, ...options } = {}) {
   const permissions = devices ? ['camera', 'microphone', 'clipboard-read', 'clipboard-write'] : [];
   const context = await browser.newContext({ permissions, ...options });
@@ -42,6 +45,7 @@ async function someone(path = '/', { devices = true, ...options } = {}) {
     if (new URL(socket.url()).origin !== server.ws) wrongs.push(`connected to ${socket.url()}`);
   });
   page.on('pageerror', (error) => wrongs.push(`error ${error.message}`));
+  page.on('console', (message) => message.type() === 'error' && wrongs.push(`console ${message.text()}`));
   page.on('dialog', (dialog) => {
     wrongs.push(`dialog ${dialog.message()}`);
     void dialog.dismiss();
@@ -123,7 +127,6 @@ describe('from the start page to the call and back', () => {
     assert.equal(await bob.page.getByLabel('Your name').inputValue(), 'Bob');
     await join(bob, 'Bob');
     await eventually('Ada sees Bob again', async () => (await people(ada).count()) === 2);
-    assert.deepEqual([...ada.wrongs, ...bob.wrongs], [], 'no foreign request, no violation, no error');
   });
 
   it('what is switched off is seen to be off', async () => {
@@ -176,6 +179,20 @@ describe('names', () => {
     }
   });
 
+  it('row 46: what would turn a name around, or forge a line, does not reach the others', async () => {
+    const room = newRoom();
+    const ada = await join(await someone(room), 'Ada');
+    const evil = 'evil\u202Etxt.exe\u2066\u200F\n<b>';
+    await join(await someone(room), evil);
+    // And from a client that is not ours, by a token that an application made.
+    const address = `${server.ws}/rtc?protocol=16&access_token=${token(room.slice('/r/'.length), 'eve', {}, evil)}`;
+    await ada.page.evaluate((address) => void (window.eve = new WebSocket(address)), address);
+    await eventually('three people', async () => (await people(ada).count()) === 3);
+    const names = await people(ada).allTextContents();
+    assert.equal(names.filter((name) => /evil ?txt\.exe ?<b>/.test(name)).length, 2, `${names}`);
+    for (const name of names) assert.doesNotMatch(name, /[\p{Cc}\u202A-\u202E\u2066-\u2069\u200E\u200F]/u);
+  });
+
   it('a nameless person is asked for a name', async () => {
     const bob = await someone(newRoom());
     await button(bob, 'Join now').click();
@@ -185,6 +202,21 @@ describe('names', () => {
 });
 
 describe('pages', () => {
+  it('row 46, row 47: say what they may do, and it is little', async () => {
+    for (const path of ['/', newRoom()]) {
+      const { headers } = await fetch(server.url + path);
+      const policy = Object.fromEntries(headers.get('content-security-policy').split('; ').map((each) => [each.split(' ', 1)[0], each.slice(each.indexOf(' ') + 1)]));
+      assert.equal(policy['default-src'], "'none'");
+      assert.equal(policy['script-src'], "'self'");
+      assert.equal(policy['style-src'], "'self'");
+      assert.equal(policy['frame-ancestors'], "'none'");
+      assert.equal(policy['require-trusted-types-for'], "'script'");
+      for (const origin of policy['connect-src'].split(' ')) assert.ok(["'self'", server.ws].includes(origin), `${path} may connect to ${origin}`);
+      assert.equal(headers.get('referrer-policy'), 'no-referrer');
+      assert.equal(headers.get('x-content-type-options'), 'nosniff');
+    }
+  });
+
   for (const [width, height] of [[320, 568], [568, 320], [1280, 800], [3840, 2160]]) {
     it(`fit ${width} × ${height} without scrolling sideways`, async () => {
       const viewport = { width, height };

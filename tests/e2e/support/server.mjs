@@ -55,12 +55,12 @@ export class Server {
 }
 
 /** A token as an application would make it. */
-export function token(room, identity, grants = {}) {
+export function token(room, identity, grants = {}, name = identity) {
   const now = Math.floor(Date.now() / 1000);
   const claims = {
     iss: KEY,
     sub: identity,
-    name: identity,
+    name,
     nbf: now - 5,
     exp: now + 3600,
     video: { roomJoin: true, room, canPublish: true, canSubscribe: true, canPublishData: true, ...grants },

@@ -144,3 +144,29 @@ fn row_09_forged_checks_draw_no_answer_and_soon_no_work() {
     let (sent, answered) = (scene.caller.check_bytes, scene.caller.answer_bytes);
     assert!(answered > 0 && answered <= sent, "{answered} bytes for {sent}");
 }
+
+#[test]
+fn row_11_a_candidate_inside_the_network_is_never_dialled() {
+    let mut scene = Scene::new("row-11");
+    // A service of the operator's own, at an address that the client claims to be.
+    let inside = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let service = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    inside.set_nonblocking(true).unwrap();
+    service.set_nonblocking(true).unwrap();
+    let (udp, tcp) = (inside.local_addr().unwrap().port(), service.local_addr().unwrap().port());
+    scene.caller.trickle(&format!("candidate:1 1 udp 2130706431 127.0.0.1 {udp} typ host"));
+    scene.caller.trickle(&format!("candidate:2 1 tcp 2105524479 127.0.0.1 {tcp} typ host tcptype passive"));
+    scene.caller.trickle("candidate:3 1 udp 2130706175 169.254.169.254 80 typ host");
+    scene.caller.run_until("connected", |caller| caller.connected);
+    // The candidates came before this on the same way, and the call has been carried for a while.
+    for _ in 0..3 {
+        scene.call_goes_on();
+    }
+    assert_eq!(inside.recv(&mut [0; 2048]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert_eq!(service.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert_eq!(
+        scene.counter("parvis_forwarder_refused_commands_total"),
+        0,
+        "they were taken, and not acted on"
+    );
+}

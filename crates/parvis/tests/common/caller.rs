@@ -124,6 +124,15 @@ impl Caller {
         self.path.remote
     }
 
+    /// Names another address where we are said to be.
+    pub fn trickle(&mut self, candidate: &str) {
+        let init = format!("{{\"candidate\":\"{candidate}\",\"sdpMid\":\"0\",\"sdpMLineIndex\":0}}");
+        let target = proto::SignalTarget::Publisher.into();
+        let trickle = proto::TrickleRequest { candidate_init: init, target, ..Default::default() };
+        let request = proto::SignalRequest { message: Some(Request::Trickle(trickle)) };
+        self.signalling.send(Message::Binary(request.encode_to_vec().into())).unwrap();
+    }
+
     /// A check as ours, but with another password.
     pub fn forged_check(&self, transaction: u32) -> Vec<u8> {
         let mut id = [0; 12];

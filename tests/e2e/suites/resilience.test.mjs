@@ -165,14 +165,18 @@ describe('starting over', () => {
 });
 
 describe('the end of the server', () => {
-  it('SIGTERM tells the clients, refuses joins, and ends when the last has left', async () => {
+  it('SIGTERM tells the clients to come again, refuses joins, and ends when the last has left', async () => {
     const server = await Server.start();
     try {
       const room = stage.room();
-      const [one] = [await stage.join('chromium', stage.room(), 'elsewhere')];
+      const one = await stage.join('chromium', stage.room(), 'elsewhere');
       await one.ask('leave');
       await one.ask('connect', { url: server.ws, token: token(room, 'one') });
+      const at = await one.ask('now');
       server.signal('SIGTERM');
+      // A leave that asks for a full reconnect: a dropped socket alone would be SignalReconnecting.
+      await one.ask('untilEvent', { name: 'Reconnecting', after: at });
+      assert.deepEqual((await one.ask('events')).filter((event) => event.at > at && event.name === 'SignalReconnecting'), []);
       await eventually('readiness to end', async () => (await fetch(`${server.url}/readyz`).catch(() => ({ status: 0 }))).status !== 200);
       const refused = await fetch(`${server.url}/rtc/validate?access_token=${token(room, 'late')}`).catch(() => ({ status: 0 }));
       assert.notEqual(refused.status, 200);

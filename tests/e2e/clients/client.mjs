@@ -148,6 +148,8 @@ const calls = {
   },
 };
 
+// A test that ends, however it ends, takes its callers along.
+process.stdin.on('end', () => process.exit(0));
 createInterface({ input: process.stdin }).on('line', async (line) => {
   const { id, name, parameters } = JSON.parse(line);
   const reply = await calls[name](parameters).then((ok) => ({ id, ok: ok ?? null }), (error) => ({ id, error: `${name}: ${error?.message ?? error}` }));

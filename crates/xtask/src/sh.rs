@@ -6,6 +6,10 @@ use std::fmt;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// Where programs are looked for before the machine's own places.
+static PREFERRED: OnceLock<PathBuf> = OnceLock::new();
 
 /// Why a command of ours stopped: one sentence for the developer.
 #[derive(Debug)]
@@ -55,6 +59,11 @@ pub(crate) fn print(line: &str) {
     println!("{line}");
 }
 
+/// Looks for programs in `folder` first, in all processes from now on. The first call counts.
+pub(crate) fn prefer(folder: &Path) {
+    PREFERRED.get_or_init(|| folder.to_path_buf());
+}
+
 /// A process to be run from the top of the checkout.
 pub(crate) struct Process {
     command: Command,
@@ -66,6 +75,12 @@ pub(crate) fn process<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterat
     let mut command = Command::new(program);
     let mut shown = program.to_owned();
     command.current_dir(root());
+    if let Some(preferred) = PREFERRED.get() {
+        let mut path = preferred.clone().into_os_string();
+        path.push(":");
+        path.push(std::env::var_os("PATH").unwrap_or_default());
+        command.env("PATH", path);
+    }
     for argument in arguments {
         shown.push(' ');
         shown.push_str(&argument.as_ref().to_string_lossy());

@@ -20,7 +20,10 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 
 use crate::client::{CIDS, Client, ClientId, Connection};
-use crate::link::LinkModel;
+use crate::link::{Link, LinkModel};
+
+/// What IPv4 and UDP add to a datagram on the line.
+const HEADER_BYTES: usize = 20 + 8;
 
 /// A datagram on its way.
 struct Flight {
@@ -35,6 +38,8 @@ pub struct Conference {
     now: Instant,
     random: ChaCha20Rng,
     link: LinkModel,
+    /// Each client's way to the server and back.
+    links: BTreeMap<ClientId, [Link; 2]>,
     forwarder: Forwarder,
     client_config: Arc<PeerConfig>,
     server_address: SocketAddr,
@@ -63,6 +68,7 @@ impl Conference {
             start,
             now: start,
             link,
+            links: BTreeMap::new(),
             forwarder: Forwarder::new(config, random.random()),
             random,
             client_config,
@@ -96,6 +102,8 @@ impl Conference {
         self.paths.insert(client.sending.path, id);
         self.paths.insert(client.receiving.path, id);
         self.clients.insert(id, client);
+        let (up, down) = (self.random.random(), self.random.random());
+        self.links.insert(id, [Link::new(self.link, up), Link::new(self.link, down)]);
 
         self.command(Command::CreatePeer { room, peer: publisher, role: PeerRole::Publisher });
         self.command(Command::CreatePeer { room, peer: subscriber, role: PeerRole::Subscriber });
@@ -120,6 +128,7 @@ impl Conference {
     pub fn leave(&mut self, id: ClientId) {
         let Some(client) = self.clients.remove(&id) else { return };
         self.paths.retain(|_, owner| *owner != id);
+        self.links.remove(&id);
         for peer in [client.sending.id, client.receiving.id] {
             self.command(Command::ClosePeer { peer });
         }
@@ -203,7 +212,7 @@ impl Conference {
                     failures.push(format!("{id:?} of {:?} got media of {other:?}", client.room));
                 }
             }
-            if client.out_of_order > 0 && self.link.jitter.is_zero() && self.link.loss == 0.0 {
+            if client.out_of_order > 0 && self.link.reorder == 0.0 && self.link.loss == 0.0 {
                 failures.push(format!("{id:?} got {} packets of sound out of order", client.out_of_order));
             }
         }
@@ -282,10 +291,12 @@ impl Conference {
     }
 
     fn launch(&mut self, path: Path, bytes: Vec<u8>, to_server: bool) {
-        for time in self.link.travel(&mut self.random) {
+        let links = self.paths.get(&path).and_then(|id| self.links.get_mut(id));
+        let Some([up, down]) = links else { return };
+        let link = if to_server { up } else { down };
+        for at in link.send(self.now, bytes.len() + HEADER_BYTES).into_iter().flatten() {
             self.last_id += 1;
-            let flight = Flight { path, bytes: bytes.clone(), to_server };
-            self.flights.insert((self.now + time, self.last_id), flight);
+            self.flights.insert((at, self.last_id), Flight { path, bytes: bytes.clone(), to_server });
         }
     }
 

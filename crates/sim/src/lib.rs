@@ -24,4 +24,4 @@ pub mod stun;
 
 pub use client::ClientId;
 pub use conference::Conference;
-pub use link::LinkModel;
+pub use link::{BurstLoss, Link, LinkModel, LinkStats};

@@ -9,7 +9,11 @@ const LOSSY: LinkModel = LinkModel {
     delay: Duration::from_millis(20),
     jitter: Duration::from_millis(15),
     loss: 0.05,
+    bursts: None,
+    reorder: 0.05,
     duplication: 0.02,
+    rate: None,
+    queue: Duration::ZERO,
 };
 
 /// Three people, one of whom moves and one of whom leaves, over a bad network.

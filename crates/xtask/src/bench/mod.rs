@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! `cargo xtask bench NAME`: measurements, printed as a table and, when asked, as JSON. Each file here is one of them;
+//! `figures` is how they all speak.
+
+#[allow(dead_code, reason = "the measurements that come next speak by it")]
+mod figures;
+mod join;
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::sh::Result;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// What to measure.
+    name: Name,
+    /// Writes the figures to this file as well.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Fewer runs: under a minute.
+    #[arg(long)]
+    quick: bool,
+}
+
+impl Options {
+    /// Where the figures go, from wherever a process runs that writes them.
+    fn json_file(&self) -> Result<Option<PathBuf>> {
+        let here = std::env::current_dir()?;
+        Ok(self.json.as_ref().map(|file| here.join(file)))
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Name {
+    /// From joining to the first decoded remote video frame, for both signalling forms.
+    Join,
+}
+
+/// Runs one benchmark against a release build.
+pub(crate) fn run(options: &Options) -> Result {
+    match options.name {
+        Name::Join => join::run(options),
+    }
+}

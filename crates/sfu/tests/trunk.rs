@@ -8,6 +8,8 @@
 #[allow(dead_code)]
 mod world;
 
+#[path = "trunk/forwarders.rs"]
+mod forwarders;
 #[path = "trunk/media.rs"]
 mod media;
 #[path = "trunk/spread.rs"]

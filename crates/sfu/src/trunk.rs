@@ -153,12 +153,12 @@ pub struct RateSnapshot {
     pub frames: [f32; 4],
 }
 
-/// Which of a track's streams are needed, a bit for each.
+/// What of a track is needed, a bit for each of its streams, or of its layers as announced, lowest first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Demand {
-    /// Those that somebody is sent now, or is to be switched to: they are carried.
+    /// Streams that somebody is sent now, or is to be switched to: they are carried.
     pub taken: u8,
-    /// Those that somebody would show if the bandwidth were there: the publisher should go on sending them.
+    /// Layers that somebody would show if the bandwidth were there: the publisher should go on sending them.
     pub wanted: u8,
 }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: EUPL-1.2
 // One room over two shards: with one peer connection on each before the next one is used, people see and hear each other
 // by trunks.
-import { after, before, it } from 'node:test';
+import { after, afterEach, before, it } from 'node:test';
 import assert from 'node:assert/strict';
-import { assertBars, assertTone } from '../support/check.mjs';
+import { assertBars, assertTone, eventually } from '../support/check.mjs';
 import { HERTZ, SMALL, Stage } from '../support/call.mjs';
 import { Server } from '../support/server.mjs';
 
@@ -13,6 +13,7 @@ const plain = (line) => line.replaceAll(/\x1b\[[0-9;]*m/g, '');
 let stage;
 before(async () => (stage = await Stage.over(await Server.configured('[media]\nshards = 2\nmax_room_peers_per_shard = 1\n'))));
 after(() => stage?.close());
+afterEach(() => stage.clear());
 
 it('Chromiums on two shards see and hear each other', async () => {
   const room = stage.room();
@@ -36,3 +37,19 @@ it('Chromiums on two shards see and hear each other', async () => {
     assert.ok(Number(line?.[1]) > 100, `packets came to shard ${shard} by trunk: ${line?.[0]}`);
   }
 });
+
+for (const [name, how] of [
+  ['simulcast', { videoCodec: 'vp8', simulcast: true }],
+  ['SVC', { videoCodec: 'vp9', scalabilityMode: 'L3T3_KEY', backupCodec: false }],
+]) {
+  it(`${name}: the resolution follows what a receiver on the other shard asks for`, async () => {
+    const room = stage.room();
+    const [sender, receiver] = [await stage.join('chromium', room, 'sender'), await stage.join('chromium', room, 'receiver')];
+    await sender.ask('publishBars', { width: 1280, height: 720, fps: 10, ...how });
+    for (const [quality, width] of [[0, 320], [2, 1280], [1, 640], [0, 320]]) {
+      await receiver.ask('setQuality', { identity: 'sender', quality });
+      await eventually(`${width} pixels for quality ${quality}`, async () => (await receiver.ask('seen', { identity: 'sender' })).width === width, 30000);
+      assertBars(await receiver.ask('seen', { identity: 'sender' }), `quality ${quality}`);
+    }
+  });
+}

@@ -271,7 +271,9 @@ fn demand_of(subscription: &Subscription, publication: &Publication) -> Demand {
     } else if publication.kind == MediaKind::Audio {
         1
     } else {
-        let highest = highest_wanted(publication, publication.layers.len(), &subscription.settings);
+        // With SVC one stream has all the layers that were announced.
+        let count = publication.layers.len().max(publication.specs.len());
+        let highest = highest_wanted(publication, count, &subscription.settings);
         ((2u16 << highest) - 1) as u8
     };
     Demand { taken: granted | followed, wanted }

@@ -293,3 +293,79 @@ impl Trunks {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TO: ForwarderId = ForwarderId(1);
+    const ABOUT: (RoomId, TrackId) = (RoomId(1), TrackId(2));
+
+    fn packet(sequence: u16, descriptor: &[u8], payload: &[u8]) -> TrunkWord {
+        TrunkWord::Packet(PacketHead {
+            layer: 0,
+            run: 1,
+            sequence,
+            timestamp: 0,
+            marker: false,
+            codec: CodecKind::Vp8,
+            rtp_clock: 90_000,
+            retransmitted: false,
+            audio_level: None,
+            video_orientation: None,
+            playout_delay: None,
+            abs_capture_time: None,
+            descriptor_len: descriptor.len() as u16,
+            payload_len: payload.len() as u16,
+        })
+    }
+
+    fn push(trunks: &mut Trunks, sequence: u16, descriptor: &[u8], payload: &[u8]) -> bool {
+        trunks.push(TO, ABOUT, packet(sequence, descriptor, payload), descriptor, payload)
+    }
+
+    #[test]
+    fn bytes_stay_with_their_packets_whatever_is_said_between() {
+        let mut trunks = Trunks::new(TrunkLimits::default());
+        assert!(push(&mut trunks, 1, b"dd", b"first"));
+        assert!(trunks.push(TO, ABOUT, TrunkWord::Ended, &[], &[]));
+        assert!(push(&mut trunks, 2, b"", b"second"));
+        let batch = trunks.take(TO).unwrap();
+        assert!(push(&mut trunks, 3, b"d", b"third"));
+        trunks.put_back(TO, batch);
+        let batch = trunks.take(TO).unwrap();
+        let read: Vec<_> = batch.iter().map(|carried| (carried.descriptor, carried.payload)).collect();
+        let expected: [(&[u8], &[u8]); 4] =
+            [(b"dd", b"first"), (b"", b""), (b"", b"second"), (b"d", b"third")];
+        assert_eq!(read, expected);
+        assert_eq!((batch.len(), batch.packets()), (4, 3));
+    }
+
+    #[test]
+    fn a_full_batch_takes_no_more_packets_and_still_some_words() {
+        let mut trunks = Trunks::new(TrunkLimits { packets: 3, bytes: 100, words: 1, spare: 1 });
+        assert!(push(&mut trunks, 1, b"", &[0; 60]));
+        assert!(!push(&mut trunks, 2, b"", &[0; 60]), "bytes");
+        assert!(push(&mut trunks, 2, b"", &[0; 10]) && push(&mut trunks, 3, b"", &[0; 10]));
+        assert!(!push(&mut trunks, 4, b"", b""), "packets");
+        assert!(trunks.push(TO, ABOUT, TrunkWord::Open, &[], &[]));
+        assert!(!trunks.push(TO, ABOUT, TrunkWord::Open, &[], &[]), "words");
+    }
+
+    #[test]
+    fn an_emptied_batch_is_filled_again_in_the_same_memory() {
+        let mut trunks = Trunks::new(TrunkLimits::default());
+        let mut places = Vec::new();
+        for _ in 0..6 {
+            for sequence in 0..100 {
+                assert!(push(&mut trunks, sequence, b"", &[7; 1000]));
+            }
+            let batch = trunks.take(TO).unwrap();
+            places.push((batch.bytes.as_ptr(), batch.messages.as_ptr()));
+            trunks.recycle(batch);
+        }
+        places.sort_unstable();
+        places.dedup();
+        assert_eq!(places.len(), 2, "one is filled while the other is away");
+    }
+}

@@ -194,15 +194,7 @@ impl Spread {
         }
         entry.subscriptions.insert(subscription);
         self.subscriptions.insert(subscription, (peer, track));
-        if part != home {
-            let count = self.trunks.entry((track, part)).or_default();
-            *count += 1;
-            if *count == 1 {
-                let (from, to) = (self.parts[home].forwarder, self.parts[part].forwarder);
-                self.push(home, Command::Export { track, to });
-                self.push(part, Command::Import { room: self.room, track, from });
-            }
-        }
+        self.take_track(part, track, home);
         part
     }
 
@@ -248,9 +240,29 @@ impl Spread {
         }
     }
 
-    /// A subscription of this part is over: so is its trunk if it was the last.
+    /// A subscription of this part is over.
     fn release(&mut self, part: usize, subscription: SubscriptionId) {
-        let Some((_, track)) = self.subscriptions.remove(&subscription) else { return };
+        if let Some((_, track)) = self.subscriptions.remove(&subscription) {
+            self.leave_track(part, track);
+        }
+    }
+
+    /// One more subscription of a part takes a track: the first one opens a trunk, if it is published elsewhere.
+    fn take_track(&mut self, part: usize, track: TrackId, home: usize) {
+        if part == home {
+            return;
+        }
+        let count = self.trunks.entry((track, part)).or_default();
+        *count += 1;
+        if *count == 1 {
+            let (from, to) = (self.parts[home].forwarder, self.parts[part].forwarder);
+            self.push(home, Command::Export { track, to });
+            self.push(part, Command::Import { room: self.room, track, from });
+        }
+    }
+
+    /// One less does: the last one closes the trunk.
+    fn leave_track(&mut self, part: usize, track: TrackId) {
         let Some(count) = self.trunks.get_mut(&(track, part)) else { return };
         *count -= 1;
         if *count == 0 {

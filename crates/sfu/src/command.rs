@@ -5,7 +5,7 @@ use bytes::Bytes;
 use parvis_peer::sdp::{EncoderPreference, MediaKind};
 use parvis_rtp::Rid;
 
-use crate::{PeerId, RoomId, SubscriptionId, TrackId};
+use crate::{ForwarderId, PeerId, RoomId, SubscriptionId, TrackId};
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,6 +88,36 @@ pub enum Command {
         subscription: SubscriptionId,
         /// What it wants.
         settings: SubscriptionSettings,
+    },
+    /// Let another forwarder's part of the room have a track that is published here. It takes effect when that one
+    /// is told to [`Command::Import`] it, whichever comes first.
+    Export {
+        /// Which.
+        track: TrackId,
+        /// Whose part.
+        to: ForwarderId,
+    },
+    /// Stop letting it have the track.
+    Unexport {
+        /// Which.
+        track: TrackId,
+        /// Whose part.
+        to: ForwarderId,
+    },
+    /// Fetch a track of another forwarder's part of the room, so that peers here can subscribe to it. A track that was
+    /// imported is never exported again.
+    Import {
+        /// The room; peers of it are here.
+        room: RoomId,
+        /// Which.
+        track: TrackId,
+        /// From whose part.
+        from: ForwarderId,
+    },
+    /// Forget an imported track and all its subscriptions here.
+    Unimport {
+        /// Which.
+        track: TrackId,
     },
     /// Send a message on one of the peer's data channels. A lossy message that finds its channel full is dropped.
     SendData {

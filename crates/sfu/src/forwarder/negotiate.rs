@@ -246,6 +246,7 @@ impl Context<'_> {
             self.room.media.bind(self.now, track, mid);
             let first = codecs.iter().copied().find(|kind| *kind != CodecKind::Red);
             let codec = codecs.first().copied().or(first);
+            self.room.media.set_codecs(track, &codecs);
             self.room.codecs.insert(track, codecs);
             if let Some(codec) = codec {
                 self.tell(Event::TrackBound { track, mid, codec, simulcast });
@@ -255,7 +256,7 @@ impl Context<'_> {
     }
 
     /// Gives each peer that waits for `track` its sender.
-    fn add_senders_of(&mut self, track: TrackId) {
+    pub(super) fn add_senders_of(&mut self, track: TrackId) {
         let mut peers: Vec<_> = self
             .room
             .entries

@@ -129,6 +129,7 @@ impl RoomMedia {
             }
         }
         self.scratch.candidates = candidates;
+        self.raise_demand(place);
     }
 }
 
@@ -220,7 +221,11 @@ fn levels(
 }
 
 /// The place of the highest of `count` layers that a subscription wants.
-fn highest_wanted(publication: &Publication, count: usize, settings: &SubscriptionSettings) -> usize {
+pub(super) fn highest_wanted(
+    publication: &Publication,
+    count: usize,
+    settings: &SubscriptionSettings,
+) -> usize {
     let last = count.saturating_sub(1);
     let by_quality = match settings.quality {
         None | Some(Quality::High) => last,

@@ -84,7 +84,17 @@ impl RoomMedia {
         egress: &mut impl Egress,
     ) {
         let publisher = &self.peers[publisher];
-        let layer = &mut self.publications[publication].layers[at];
+        let source = &mut self.publications[publication];
+        let layer = &mut source.layers[at];
+        if let Some(import) = &mut source.import {
+            if layer.key_frames.take_due(now, self.config.key_frame_interval) {
+                import.key_frames_due |= 1 << at;
+                self.trunk_work = true;
+                self.stats.key_frame_requests_sent += 1;
+            }
+            let due = layer.key_frames.poll_timeout(now, self.config.key_frame_interval);
+            return self.wake_by(due);
+        }
         let Some(ssrc) = layer.ssrc.filter(|_| publisher.is_connected()) else { return };
         if layer.key_frames.take_due(now, self.config.key_frame_interval) {
             let mut buf = [0; 32];
@@ -107,6 +117,7 @@ impl RoomMedia {
         let layer = &mut self.publications[stream.publication].layers[usize::from(stream.layer)];
         layer.clock = Some(SenderClock { ntp: info.ntp, rtp: info.rtp_timestamp, arrival: now });
         peer.on_sender_clock(our_ntp, info.ntp);
+        self.clock_changed(stream.publication, usize::from(stream.layer));
     }
 
     fn on_report_blocks(&mut self, now: Instant, peer: usize, blocks: ReportBlocks<'_>) {

@@ -118,6 +118,15 @@ impl Layer {
         }
     }
 
+    /// A packet that comes by a trunk belongs to this run of the layer there.
+    pub(crate) fn begin_run(&mut self, run: u32) {
+        if self.epoch != run {
+            self.begin_epoch();
+            self.epoch = run;
+            self.fresh = true;
+        }
+    }
+
     /// Keeps a packet. Its number, or `None` when it is to be dropped.
     pub(crate) fn receive(
         &mut self,

@@ -8,6 +8,8 @@ use parvis_rtp::{Mid, Rid};
 
 use super::MediaConfig;
 use super::demux::{IncomingType, LearnedLayer, ReceivingSection};
+use super::export::Export;
+use super::import::Import;
 use super::layer::Layer;
 use super::nack::NackGenerator;
 use super::speakers::Loudness;
@@ -36,6 +38,12 @@ pub(crate) struct Publication {
     pub(crate) subscribers: Vec<usize>,
     pub(crate) loudness: Loudness,
     pub(crate) ingress: IngressLimit,
+    /// What it may be sent in, best first, once it is bound.
+    pub(crate) codecs: Vec<CodecKind>,
+    /// Other forwarders that have it from here.
+    pub(crate) exports: Vec<Export>,
+    /// Set when it is published at another forwarder.
+    pub(crate) import: Option<Import>,
     nack: bool,
 }
 
@@ -69,6 +77,9 @@ impl Publication {
             subscribers: Vec::new(),
             loudness: Loudness::default(),
             ingress: IngressLimit::new(config, now),
+            codecs: Vec::new(),
+            exports: Vec::new(),
+            import: None,
             nack: false,
         };
         publication.specs.sort_by_key(|spec| spec.quality);
@@ -92,6 +103,15 @@ impl Publication {
             if layer.nack.is_some() != self.nack {
                 layer.nack = new_nack(config, self.nack);
             }
+        }
+    }
+
+    /// Takes the streams that the track has where it is published, unless packets came already.
+    pub(crate) fn set_streams(&mut self, config: &MediaConfig, now: Instant, rids: &[Option<Rid>]) {
+        let same = self.layers.iter().map(|layer| layer.rid).eq(rids.iter().copied());
+        if !same && self.layers.iter().all(|layer| layer.last_packet.is_none()) {
+            let rids: Vec<Rid> = rids.iter().flatten().copied().collect();
+            self.set_layers(config, now, &rids);
         }
     }
 

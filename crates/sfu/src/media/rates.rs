@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::RateSnapshot;
+
 /// Spatial layers told apart; more than three are not in use.
 pub(crate) const SPATIAL_LAYERS: usize = 4;
 /// Temporal layers told apart.
@@ -80,6 +82,22 @@ impl Rates {
     /// Bits per second of one spatial layer alone.
     pub(crate) fn spatial_bitrate(&self, spatial: u8) -> f64 {
         self.bits_per_second.get(usize::from(spatial)).map_or(0.0, |row| row.iter().sum())
+    }
+
+    /// What another forwarder is to know of it.
+    pub(crate) fn snapshot(&self, layer: u8) -> RateSnapshot {
+        RateSnapshot {
+            layer,
+            bits: self.bits_per_second.map(|row| row.map(|rate| rate as f32)),
+            frames: self.frames_per_second.map(|rate| rate as f32),
+        }
+    }
+
+    /// Takes what another forwarder measured.
+    pub(crate) fn adopt(&mut self, now: Instant, snapshot: &RateSnapshot) {
+        self.bits_per_second = snapshot.bits.map(|row| row.map(f64::from));
+        self.frames_per_second = snapshot.frames.map(f64::from);
+        (self.window_start, self.measured) = (now, snapshot.bits.iter().flatten().any(|rate| *rate > 0.0));
     }
 
     /// The lowest temporal layer with which at least `fps` frames per second are kept.

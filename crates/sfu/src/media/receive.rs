@@ -70,12 +70,13 @@ impl RoomMedia {
             for &subscriber in &publication.subscribers {
                 self.subscriptions[subscriber].resolve_types(&incoming.fmtp);
             }
+            self.state_changed(stream.publication);
         }
         self.take(now, peer, stream, &arrival, egress);
     }
 
     /// Keeps a packet and forwards it.
-    fn take(
+    pub(super) fn take(
         &mut self,
         now: Instant,
         peer: usize,
@@ -89,7 +90,9 @@ impl RoomMedia {
         let first = publication.codec.is_some() && layer.last_packet.is_none();
         let was_live = layer.is_live(&self.config, now);
         let Some(number) = layer.receive(now, arrival, &mut self.stats) else { return };
-        if first && publication.layers.iter().filter(|layer| layer.last_packet.is_some()).count() == 1 {
+        let here = publication.import.is_none();
+        if first && here && publication.layers.iter().filter(|layer| layer.last_packet.is_some()).count() == 1
+        {
             let started = MediaEvent::TrackStarted { track: publication.track, codec: arrival.codec };
             self.events.push_back(started);
         }
@@ -107,6 +110,7 @@ impl RoomMedia {
         }
         if !publication.muted {
             self.forward(now, stream.publication, at, number, egress);
+            self.export_packet(stream.publication, at, arrival, egress);
         }
         let layer = &mut self.publications[stream.publication].layers[at];
         let nack_due = layer.nack.as_ref().and_then(super::nack::NackGenerator::poll_timeout);

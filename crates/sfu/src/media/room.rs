@@ -42,6 +42,12 @@ pub struct RoomMedia {
     pub(super) next_speakers: Instant,
     pub(super) speakers: Vec<(TrackId, f32)>,
     pub(super) scratch: Scratch,
+    /// Publishers of imported tracks: they are peers of other forwarders.
+    pub(super) absent: FxHashMap<PeerId, usize>,
+    /// How many publications are imported.
+    pub(super) imports: usize,
+    /// Something is to be told by a trunk.
+    pub(super) trunk_work: bool,
 }
 
 /// Buffers that are used again and again.
@@ -74,6 +80,9 @@ impl RoomMedia {
             next_speakers: now + config.speakers_interval,
             speakers: Vec::new(),
             scratch: Scratch::default(),
+            absent: FxHashMap::default(),
+            imports: 0,
+            trunk_work: false,
             config,
         }
     }
@@ -177,6 +186,7 @@ impl RoomMedia {
             return;
         }
         publication.loudness.silence();
+        self.state_changed(place);
         for at in 0..self.publications[place].subscribers.len() {
             let subscription = &mut self.subscriptions[self.publications[place].subscribers[at]];
             subscription.unfollow();
@@ -287,11 +297,12 @@ impl RoomMedia {
         }
     }
 
-    fn apply_section(&mut self, now: Instant, publication: usize) {
-        let publication = &mut self.publications[publication];
+    fn apply_section(&mut self, now: Instant, place: usize) {
+        let publication = &mut self.publications[place];
         let demux = &self.peers[publication.peer].demux;
         if let Some(section) = publication.mid.and_then(|mid| demux.section(mid)) {
             publication.set_section(&self.config, now, section);
+            self.state_changed(place);
         }
     }
 

@@ -54,6 +54,12 @@ pub struct MediaStats {
     pub nack_overflow: u64,
     /// Tracks, subscriptions or layers refused for their number.
     pub refused_limit: u64,
+    /// Packets carried to other forwarders.
+    pub trunk_packets_out: u64,
+    /// Packets that came from other forwarders.
+    pub trunk_packets_in: u64,
+    /// Packets for another forwarder that found its trunk full.
+    pub trunk_overflow: u64,
     /// SSRCs known at this moment.
     pub known_ssrcs: usize,
 }

@@ -28,6 +28,9 @@ impl RoomMedia {
         if tick {
             self.next_tick = now + TICK;
             self.roll_rates(now);
+            self.renew_demands();
+            self.trunk_work |=
+                self.publications.iter().any(|(_, publication)| !publication.exports.is_empty());
         }
         for place in 0..self.peers.capacity() {
             if !self.peers.contains(place) {

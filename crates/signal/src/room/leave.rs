@@ -73,7 +73,7 @@ impl Room {
         }
         self.by_sid.remove(&session.sid);
         self.speaking.remove(&participant.id);
-        if !participant.permissions.hidden {
+        if self.roster.forget(participant.id) {
             let mut info = wire::participant_info(
                 participant,
                 None,

@@ -62,6 +62,7 @@ pub struct Room {
     /// Who speaks, and how loud.
     speaking: BTreeMap<ParticipantId, f32>,
     news: roster::News,
+    roster: roster::Roster,
     draining: bool,
     end: Option<EndReason>,
     end_told: bool,
@@ -103,6 +104,7 @@ impl Room {
             by_subscription: BTreeMap::new(),
             speaking: BTreeMap::new(),
             news: roster::News::default(),
+            roster: roster::Roster::default(),
             draining: false,
             end: None,
             end_told: false,

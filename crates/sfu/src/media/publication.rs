@@ -35,6 +35,8 @@ pub(crate) struct Publication {
     /// Places of its subscriptions, in the order of subscribing.
     pub(crate) subscribers: Vec<usize>,
     pub(crate) loudness: Loudness,
+    /// When a subscriber last changed what it shows of it: a layer may come that nobody wanted before.
+    pub(crate) raised_at: Option<Instant>,
     pub(crate) ingress: IngressLimit,
     nack: bool,
 }
@@ -68,6 +70,7 @@ impl Publication {
             layers: Vec::new(),
             subscribers: Vec::new(),
             loudness: Loudness::default(),
+            raised_at: None,
             ingress: IngressLimit::new(config, now),
             nack: false,
         };

@@ -70,6 +70,9 @@ impl RoomMedia {
             for &subscriber in &publication.subscribers {
                 self.subscriptions[subscriber].resolve_types(&incoming.fmtp);
             }
+            for at in 0..publication.subscribers.len() {
+                self.check_codec(self.publications[stream.publication].subscribers[at]);
+            }
         }
         self.take(now, peer, stream, &arrival, egress);
     }

@@ -227,7 +227,7 @@ fn a_lower_frame_rate_drops_temporal_layers_and_leaves_no_gap_in_any_number() {
 }
 
 /// One packet of a VP9 layer frame (flexible mode off): picture, spatial layer, its place in the picture.
-fn vp9(picture: u16, spatial: u8, key: bool, start: bool, end: bool, content: u8) -> Vec<u8> {
+pub(crate) fn vp9(picture: u16, spatial: u8, key: bool, start: bool, end: bool, content: u8) -> Vec<u8> {
     let picture_id = (picture & 0x7fff | 0x8000).to_be_bytes();
     let first = 0x80 | u8::from(!key) << 6 | 0x20 | u8::from(start) << 3 | u8::from(end) << 2;
     vec![

@@ -24,3 +24,5 @@ mod repair;
 mod reports;
 #[path = "media/rewriting.rs"]
 mod rewriting;
+#[path = "media/svc.rs"]
+mod svc;

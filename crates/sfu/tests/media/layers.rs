@@ -307,15 +307,22 @@ fn vp9_spatial_layers_are_cut_at_once_marked_anew_and_raised_at_a_key_picture() 
 
 /// Writes bits, highest first.
 #[derive(Default)]
-struct Bits(Vec<bool>);
+pub(crate) struct Bits(Vec<bool>);
 
 impl Bits {
-    fn put(&mut self, value: u32, width: u32) -> &mut Bits {
+    pub(crate) fn put(&mut self, value: u32, width: u32) -> &mut Bits {
         self.0.extend((0..width).rev().map(|bit| value >> bit & 1 != 0));
         self
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    /// `ns(limit)`: the lower values have a bit less.
+    pub(crate) fn put_below(&mut self, value: u32, limit: u32) -> &mut Bits {
+        let width = limit.ilog2() + 1;
+        let short = (1 << width) - limit;
+        if value < short { self.put(value, width - 1) } else { self.put(value + short, width) }
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         self.0
             .chunks(8)
             .map(|bits| bits.iter().enumerate().fold(0, |byte, (at, bit)| byte | u8::from(*bit) << (7 - at)))

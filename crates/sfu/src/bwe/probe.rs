@@ -109,7 +109,7 @@ impl Prober {
                 (true, _) => HURRIED_PAUSE_MICROS,
                 (false, true) => (PAUSE_MICROS << self.failures.min(8)).min(MAX_PAUSE_MICROS),
                 (false, false) => {
-                    (UNLIMITED_PAUSE * PAUSE_MICROS << self.failures.min(8)).min(MAX_PAUSE_MICROS)
+                    ((UNLIMITED_PAUSE * PAUSE_MICROS) << self.failures.min(8)).min(MAX_PAUSE_MICROS)
                 }
             };
             if self.last_end_micros.is_some_and(|last| now - last < pause) {

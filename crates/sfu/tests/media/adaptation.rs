@@ -104,7 +104,7 @@ fn a_switch_of_codecs_leaves_no_seam_and_nothing_of_the_old_is_sent_again() {
     assert!((2900..3100).contains(&advanced), "a frame later: {advanced}");
     // The subscriber asks for one of the old: it gets nothing that is not it.
     let lost = before[4].sequence;
-    backup.world.rtcp(2, |writer| writer.nack(9, 10, [lost].into_iter()).unwrap());
+    backup.world.rtcp(2, |writer| writer.nack(9, 10, [lost]).unwrap());
     backup.world.run_ms(50);
     let again = backup.world.take_rtp(2);
     assert!(again.iter().all(|left| left.payload.is_empty() || left.payload_type != VP8 + SUB_SHIFT + 1));
@@ -293,7 +293,7 @@ impl Person {
 
     /// Every second a report of each stream, up to 60 ms late.
     fn report(&mut self, now: u64) {
-        if now % 1000 == 0 {
+        if now.is_multiple_of(1000) {
             let ntp = Person::ntp(now);
             let report = |rtp_timestamp| SenderInfo { ntp, rtp_timestamp, packets: 0, octets: 0 };
             let streams =

@@ -35,7 +35,9 @@ impl Backup {
         world.publish(1, 2, "w", &video_spec(&[]));
         world.subscribe(1, 2, 1);
         world.run_ms(0);
-        Backup { world, vp8: Vp8Source::new(2000, mid_ext("w")), picture: 0 }
+        // Both number their packets alike, so that one could be taken for the other's.
+        let vp8 = Vp8Source { sequence: 0, ..Vp8Source::new(2000, mid_ext("w")) };
+        Backup { world, vp8, picture: 0 }
     }
 
     /// Frames of both; `key` for both.

@@ -82,6 +82,14 @@ pub enum Command {
         /// Which.
         subscription: SubscriptionId,
     },
+    /// Send another track under a subscription that is there: the same picture in another codec. The client sees one
+    /// track go on; what it gets begins with the next key frame.
+    SwitchTrack {
+        /// Which.
+        subscription: SubscriptionId,
+        /// What from now on, of the same kind and room.
+        track: TrackId,
+    },
     /// Say what the subscriber shows of a track.
     ConfigureSubscription {
         /// Which.
@@ -219,6 +227,26 @@ pub struct SubscriptionSettings {
     pub fps: Option<u32>,
     /// The subscriber's own order of tracks; higher goes first. 0 leaves it to us.
     pub priority: u32,
+}
+
+impl SubscriptionSettings {
+    /// The highest of a track's layers (lowest first) that is of use for what is shown; `None` for none at all. A size
+    /// that wasn't announced is no bound.
+    pub fn highest_layer(&self, layers: &[LayerSpec]) -> Option<usize> {
+        let last = layers.len().checked_sub(1).filter(|_| self.enabled)?;
+        let by_quality = match self.quality {
+            None | Some(Quality::High) => last,
+            // The name counts, where layers have one each: two layers may be low and high, or low and medium.
+            Some(wanted) => layers.iter().rposition(|layer| layer.quality <= wanted).unwrap_or(0),
+        };
+        let by_size = self.size.and_then(|(width, height)| {
+            // The smallest layer that is as large as what is shown.
+            layers.iter().position(|layer| {
+                layer.width > 0 && layer.height > 0 && (layer.width >= width || layer.height >= height)
+            })
+        });
+        Some(by_quality.min(by_size.unwrap_or(last)))
+    }
 }
 
 impl Default for SubscriptionSettings {

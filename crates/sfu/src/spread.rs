@@ -37,6 +37,9 @@ pub struct Spread {
     /// Where each track is published, and by whom.
     tracks: BTreeMap<TrackId, (PeerId, usize)>,
     subscriptions: BTreeMap<SubscriptionId, (PeerId, TrackId)>,
+    /// Tracks that a subscription was switched away from. They stay at hand until it ends: the next one may come by a
+    /// trunk later than the word to switch.
+    left: BTreeMap<SubscriptionId, Vec<TrackId>>,
     /// Subscriptions by track and part, for parts that have the track by a trunk.
     trunks: BTreeMap<(TrackId, usize), usize>,
     commands: VecDeque<(ForwarderId, Command)>,
@@ -67,6 +70,7 @@ impl Spread {
             peers: BTreeMap::new(),
             tracks: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
+            left: BTreeMap::new(),
             trunks: BTreeMap::new(),
             commands: VecDeque::new(),
         }
@@ -110,6 +114,7 @@ impl Spread {
                 self.forget_subscription(*subscription);
                 return;
             }
+            Command::SwitchTrack { subscription, track } => self.switch(*subscription, *track),
             Command::ConfigureSubscription { subscription, .. } => self.part_of_subscription(*subscription),
             // These are ours to give.
             Command::Export { .. }
@@ -198,6 +203,25 @@ impl Spread {
         part
     }
 
+    fn switch(&mut self, subscription: SubscriptionId, track: TrackId) -> usize {
+        let part = self.part_of_subscription(subscription);
+        let Some((_, home)) = self.tracks.get(&track).copied() else { return part };
+        let Some((_, current)) = self.subscriptions.get_mut(&subscription) else { return part };
+        let former = std::mem::replace(current, track);
+        if former != track {
+            let left = self.left.entry(subscription).or_default();
+            // Back to one that is still at hand: it changes places with the other.
+            match left.iter().position(|other| *other == track) {
+                Some(place) => left[place] = former,
+                None => {
+                    left.push(former);
+                    self.take_track(part, track, home);
+                }
+            }
+        }
+        part
+    }
+
     fn forget_peer(&mut self, peer: PeerId) {
         let Some(entry) = self.peers.remove(&peer) else { return };
         self.parts[entry.part].peers -= 1;
@@ -243,6 +267,9 @@ impl Spread {
     /// A subscription of this part is over.
     fn release(&mut self, part: usize, subscription: SubscriptionId) {
         if let Some((_, track)) = self.subscriptions.remove(&subscription) {
+            self.leave_track(part, track);
+        }
+        for track in self.left.remove(&subscription).into_iter().flatten() {
             self.leave_track(part, track);
         }
     }

@@ -6,6 +6,8 @@
 #[path = "media/world.rs"]
 mod world;
 
+#[path = "media/adaptation.rs"]
+mod adaptation;
 #[path = "media/audio.rs"]
 mod audio;
 #[path = "media/bandwidth.rs"]
@@ -22,3 +24,5 @@ mod repair;
 mod reports;
 #[path = "media/rewriting.rs"]
 mod rewriting;
+#[path = "media/svc.rs"]
+mod svc;

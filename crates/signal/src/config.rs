@@ -49,6 +49,9 @@ pub struct RoomConfig {
     pub encodings_per_track: usize,
     /// How often numbers of the room and qualities of connections are told, at most.
     pub digest_interval: Duration,
+    /// How long a layer must have been of no use to anyone before its publisher is told. Pages are turned in a second or
+    /// two, and a layer that stopped comes back with a key frame.
+    pub dynacast_delay: Duration,
     /// Codecs that clients may publish in: MIME type and format parameters.
     pub publish_codecs: Vec<(String, String)>,
     /// Whether a camera and its microphone share a media stream, so that browsers keep them in step.
@@ -93,6 +96,7 @@ impl Default for RoomConfig {
             roster_limit: 200,
             encodings_per_track: 3,
             digest_interval: Duration::from_secs(1),
+            dynacast_delay: Duration::from_secs(5),
             publish_codecs: ["audio/opus", "audio/red", "video/VP8", "video/VP9", "video/AV1", "video/H264"]
                 .map(codec)
                 .to_vec(),

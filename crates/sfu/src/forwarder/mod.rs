@@ -202,6 +202,12 @@ impl Forwarder {
                 self.subscribe(now, subscription, peer, wish, outbox)
             }
             Command::Unsubscribe { subscription } => self.unsubscribe(now, subscription, outbox),
+            Command::SwitchTrack { subscription, track } => {
+                let peer = self.subscriptions.get(&subscription).map(|(_, peer)| *peer);
+                peer.is_some_and(|peer| {
+                    self.with_peer(now, peer, outbox, |context| context.switch_track(subscription, track))
+                })
+            }
             Command::ConfigureSubscription { subscription, settings } => {
                 let peer = self.subscriptions.get(&subscription).map(|(_, peer)| *peer);
                 peer.is_some_and(|peer| {

@@ -118,6 +118,9 @@ impl Room {
                 MediaEvent::SubscriptionStarted { subscription } => {
                     Event::SubscriptionStarted { subscription }
                 }
+                MediaEvent::CodecUnsupported { subscription, codec } => {
+                    Event::CodecUnsupported { subscription, codec }
+                }
                 MediaEvent::StreamState { subscription, paused } => {
                     Event::StreamState { subscription, paused }
                 }

@@ -60,6 +60,9 @@ pub struct MediaConfig {
     pub speech_hangover: Duration,
     /// How often a peer's quality is told.
     pub quality_interval: Duration,
+    /// A layer that is wanted anew is waited for so long, with bandwidth looked for meanwhile. Publishers that stopped it
+    /// have it back in a second or two.
+    pub layer_return: Duration,
     /// A layer without packets for so long is taken for dead while another of its track lives.
     pub layer_timeout: Duration,
 }
@@ -94,6 +97,7 @@ impl Default for MediaConfig {
             speech_level: 35,
             speech_hangover: Duration::from_millis(900),
             quality_interval: Duration::from_secs(5),
+            layer_return: Duration::from_secs(5),
             layer_timeout: Duration::from_secs(1),
         }
     }

@@ -43,6 +43,13 @@ pub enum MediaEvent {
         /// Which.
         subscription: SubscriptionId,
     },
+    /// The subscriber didn't negotiate the codec in which the track is sent.
+    CodecUnsupported {
+        /// Which.
+        subscription: SubscriptionId,
+        /// What it can't take.
+        codec: CodecKind,
+    },
     /// A subscription was paused for lack of bandwidth, or taken up again.
     StreamState {
         /// Which.

@@ -52,6 +52,9 @@ impl RoomMedia {
             for &subscriber in &publication.subscribers {
                 self.subscriptions[subscriber].resolve_types(publication.fmtp());
             }
+            for at in 0..publication.subscribers.len() {
+                self.check_codec(self.publications[place].subscribers[at]);
+            }
         }
         self.set_muted(now, track, state.muted);
         true

@@ -37,6 +37,8 @@ pub(crate) struct Publication {
     /// Places of its subscriptions, in the order of subscribing.
     pub(crate) subscribers: Vec<usize>,
     pub(crate) loudness: Loudness,
+    /// When a subscriber last changed what it shows of it: a layer may come that nobody wanted before.
+    pub(crate) raised_at: Option<Instant>,
     pub(crate) ingress: IngressLimit,
     /// What it may be sent in, best first, once it is bound.
     pub(crate) codecs: Vec<CodecKind>,
@@ -76,6 +78,7 @@ impl Publication {
             layers: Vec::new(),
             subscribers: Vec::new(),
             loudness: Loudness::default(),
+            raised_at: None,
             ingress: IngressLimit::new(config, now),
             codecs: Vec::new(),
             exports: Vec::new(),

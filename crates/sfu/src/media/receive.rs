@@ -71,6 +71,9 @@ impl RoomMedia {
                 self.subscriptions[subscriber].resolve_types(&incoming.fmtp);
             }
             self.state_changed(stream.publication);
+            for at in 0..self.publications[stream.publication].subscribers.len() {
+                self.check_codec(self.publications[stream.publication].subscribers[at]);
+            }
         }
         self.take(now, peer, stream, &arrival, egress);
     }

@@ -14,7 +14,7 @@ use rand_chacha::ChaCha20Rng;
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
-use super::allocate::Candidate;
+use super::allocate::Demand;
 use super::peer::MediaPeer;
 use super::publication::Publication;
 use super::subscription::{Outlet, Subscription};
@@ -53,7 +53,9 @@ pub struct RoomMedia {
 /// Buffers that are used again and again.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
-    pub(super) candidates: Vec<Candidate>,
+    pub(super) demands: Vec<Demand>,
+    /// Places of peers who speak.
+    pub(super) speaking: Vec<usize>,
     pub(super) numbers: Vec<u16>,
     pub(super) speakers: Vec<(TrackId, f32)>,
 }
@@ -243,12 +245,53 @@ impl RoomMedia {
         self.reallocate(now, old.peer);
     }
 
+    /// Sends another track under a subscription, from its next key frame on. Whether both are there and of one kind.
+    pub fn switch_track(&mut self, now: Instant, subscription: SubscriptionId, track: TrackId) -> bool {
+        let (Some(&place), Some(&publication)) =
+            (self.subscription_places.get(&subscription), self.publication_places.get(&track))
+        else {
+            return false;
+        };
+        let former = self.subscriptions[place].publication;
+        if self.publications[publication].kind != self.subscriptions[place].kind {
+            return false;
+        }
+        if former != publication {
+            self.publications[former].subscribers.retain(|other| *other != place);
+            self.publications[publication].subscribers.push(place);
+            let subscription = &mut self.subscriptions[place];
+            subscription.change_source(publication, &self.publications[former].layers);
+            subscription.resolve_types(self.publications[publication].fmtp());
+            let peer = subscription.peer;
+            self.check_codec(place);
+            self.reallocate(now, peer);
+        }
+        true
+    }
+
+    /// Tells, once, when the peer of a subscription can't take what the track is sent in.
+    pub(super) fn check_codec(&mut self, place: usize) {
+        let subscription = &mut self.subscriptions[place];
+        let Some(format) = &self.publications[subscription.publication].codec else { return };
+        let codec = format.kind;
+        let missing = subscription.outlet.is_some() && subscription.outgoing_type(codec).is_none();
+        if missing && subscription.unsupported != Some(codec) {
+            let subscription = subscription.id;
+            self.events.push_back(MediaEvent::CodecUnsupported { subscription, codec });
+        }
+        self.subscriptions[place].unsupported = missing.then_some(codec);
+    }
+
     /// Says what the subscriber shows.
     pub fn configure(&mut self, now: Instant, subscription: SubscriptionId, settings: SubscriptionSettings) {
         let Some(&place) = self.subscription_places.get(&subscription) else { return };
         let subscription = &mut self.subscriptions[place];
+        let more = settings.enabled && (settings != subscription.settings);
         subscription.settings = settings;
         let peer = subscription.peer;
+        if more {
+            self.publications[subscription.publication].raised_at = Some(now);
+        }
         self.reallocate(now, peer);
     }
 
@@ -315,5 +358,6 @@ impl RoomMedia {
             subscription.unfollow();
         }
         subscription.set_outlet(outlet, self.publications[subscription.publication].fmtp());
+        self.check_codec(place);
     }
 }

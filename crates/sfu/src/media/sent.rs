@@ -92,6 +92,11 @@ impl SentLog {
         true
     }
 
+    /// Forgets all.
+    pub(crate) fn clear(&mut self) {
+        self.entries.fill(None);
+    }
+
     /// The packet sent as `out`.
     pub(crate) fn get_mut(&mut self, out: u64) -> Option<&mut Sent> {
         let index = self.index(out);

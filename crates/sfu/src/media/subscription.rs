@@ -7,7 +7,7 @@ use parvis_peer::sdp::{Codec, CodecKind, MediaKind, MediaSection};
 use parvis_rtp::Mid;
 
 use super::MediaConfig;
-use super::layer::Layer;
+use super::layer::{Layer, SenderClock};
 use super::munge::{CodecNumbers, Munger};
 use super::publication::Publication;
 use super::ring::Stored;
@@ -35,8 +35,8 @@ pub(crate) struct Grant {
 
 impl Grant {
     /// Grants in order of quality.
-    pub(crate) fn order(self) -> (u8, u8) {
-        (self.stream, self.choice.spatial)
+    pub(crate) fn order(self) -> (u8, u8, u8) {
+        (self.stream, self.choice.spatial, self.choice.temporal)
     }
 }
 
@@ -66,8 +66,12 @@ pub(crate) struct Subscription {
     pub(crate) settings: SubscriptionSettings,
     /// What may be sent; `None` pauses it.
     pub(crate) grant: Option<Grant>,
+    /// Not yet allocated to: its grant is the first packets' benefit of the doubt.
+    pub(crate) fresh: bool,
     /// Whether the pause was told.
     pub(crate) paused: bool,
+    /// The codec that was told to be none of the peer's.
+    pub(crate) unsupported: Option<CodecKind>,
     /// Whether something was sent at all.
     pub(crate) started: bool,
     pub(crate) packets: u32,
@@ -80,6 +84,8 @@ pub(crate) struct Subscription {
     followed: Option<Followed>,
     /// The layer followed last, to align the next one's timestamps.
     before: Option<Followed>,
+    /// The same when it was another publication's.
+    departed: Option<SenderClock>,
     filter: LayerFilter,
     munger: Munger,
     numbers: CodecNumbers,
@@ -177,7 +183,9 @@ impl Subscription {
             last_type: None,
             settings: SubscriptionSettings::default(),
             grant: Some(Grant { stream: 0, choice: LayerChoice::ALL }),
+            fresh: true,
             paused: false,
+            unsupported: None,
             started: false,
             packets: 0,
             octets: 0,
@@ -186,6 +194,7 @@ impl Subscription {
             rtx_sequence: (random >> 48) as u16,
             followed: None,
             before: None,
+            departed: None,
             filter: LayerFilter::new(LayerChoice::ALL),
             // RFC 3711 section 3.3.1: a first number in the lower half can't be mistaken for one after a wrap.
             munger: Munger::new(random as u16 >> 1, (random >> 16) as u32),
@@ -293,6 +302,21 @@ impl Subscription {
         }
     }
 
+    /// What comes next is another publication's: nothing sent so far can be sent again. `former` are the layers of the
+    /// one before.
+    pub(crate) fn change_source(&mut self, publication: usize, former: &[Layer]) {
+        self.unfollow();
+        self.departed = self
+            .before
+            .take()
+            .and_then(|old| former.get(usize::from(old.layer)).filter(|layer| layer.epoch == old.epoch))
+            .and_then(|layer| layer.clock);
+        self.log.clear();
+        self.publication = publication;
+        self.grant = None;
+        self.fresh = true;
+    }
+
     /// Whether padding can be sent on its retransmission stream.
     pub(crate) fn can_probe(&self) -> bool {
         self.rtx_ssrc.is_some() && self.last_type.is_some_and(|last| last.rtx.is_some())
@@ -366,7 +390,8 @@ impl Subscription {
         } else {
             let old = before
                 .and_then(|old| layers.get(usize::from(old.layer)).filter(|layer| layer.epoch == old.epoch))
-                .and_then(|layer| layer.clock.as_ref());
+                .and_then(|layer| layer.clock.as_ref())
+                .or(self.departed.as_ref().filter(|_| before.is_none()));
             let new = layers[usize::from(here.layer)].clock.as_ref();
             self.munger.shift_for(now, stored.timestamp, rtp_clock, old, new)
         };

@@ -170,6 +170,7 @@ impl Room {
         let room = self.room_info();
         self.send(id, Response::RoomUpdate(proto::RoomUpdate { room: Some(room) }));
         self.send_speakers(id);
+        self.repeat_wanted(id);
         self.qualities_wanted(now);
         if let Some(peer) = subscriber {
             self.forward(Command::RestartIce { peer });

@@ -22,3 +22,5 @@ mod repair;
 mod reports;
 #[path = "media/rewriting.rs"]
 mod rewriting;
+#[path = "media/timers.rs"]
+mod timers;

@@ -120,7 +120,6 @@ impl RoomMedia {
                     && let Some(layer) = publication.layers.get_mut(usize::from(grant.stream))
                 {
                     layer.key_frames.want();
-                    self.due_publications.no_later_than(subscription.publication, Some(now));
                 }
             }
             let paused = grant.is_none();

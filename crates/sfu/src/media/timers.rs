@@ -69,6 +69,7 @@ impl RoomMedia {
             peer.reallocate = false;
             peer.pace(&self.config, now);
             self.allocate(now, place);
+            self.wake_key_frames(now, place);
         }
         self.release_paced(now, place, egress);
         self.run_probe(now, place, egress);
@@ -85,6 +86,18 @@ impl RoomMedia {
         let mut due = earliest(peer.pacer.poll_timeout(), peer.uplink.poll_timeout());
         due = earliest(due, peer.downlink.poll_timeout());
         self.due_peers.set(place, earliest(due, probe));
+    }
+
+    /// What was just granted to a peer may want a key frame, which is asked for in this same wake.
+    fn wake_key_frames(&mut self, now: Instant, place: usize) {
+        for &slot in &self.peers[place].subscriptions {
+            let place = self.subscriptions[slot].publication;
+            let layers = &self.publications[place].layers;
+            let interval = self.config.key_frame_interval;
+            if layers.iter().any(|layer| layer.key_frames.poll_timeout(now, interval).is_some()) {
+                self.due_publications.no_later_than(place, Some(now));
+            }
+        }
     }
 
     /// Sends what the pacer lets go.

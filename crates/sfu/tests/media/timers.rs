@@ -81,3 +81,16 @@ fn a_wake_for_a_missing_packet_visits_its_publication_alone() {
     assert_eq!(stats.nacks_sent - before.nacks_sent, 1);
     assert_eq!(stats.timer_visits - before.timer_visits, 1);
 }
+
+#[test]
+fn whoever_subscribes_between_ticks_gets_a_key_frame_asked_for_at_once() {
+    let (mut world, mut source) = crowd();
+    world.run_ms(130);
+    world.rtp(1, &source.frame(false, 1, &[7; 100])[0]);
+    world.run_ms(0);
+    world.take_plis(1);
+    world.peer(PEERS + 1, &[outbound("0", MediaKind::Video, PEERS + 1)]);
+    world.subscribe(PEERS + 1, PEERS + 1, 1);
+    world.run_ms(0);
+    assert_eq!(world.take_plis(1), 1);
+}

@@ -26,3 +26,5 @@ mod reports;
 mod rewriting;
 #[path = "media/svc.rs"]
 mod svc;
+#[path = "media/timers.rs"]
+mod timers;

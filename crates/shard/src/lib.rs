@@ -30,7 +30,8 @@ mod address;
 mod config;
 mod engine;
 mod handle;
-mod mmsg;
+#[doc(hidden)]
+pub mod mmsg;
 mod stats;
 mod tcp;
 mod thread;

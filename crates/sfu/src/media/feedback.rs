@@ -42,11 +42,12 @@ impl RoomMedia {
                     }
                 }
                 Rtcp::TransportFeedback(feedback) => {
-                    let peer = &mut self.peers[peer];
+                    let place = peer;
+                    let peer = &mut self.peers[place];
                     peer.downlink.on_feedback(now, &feedback);
                     peer.pace(&self.config, now);
                     let due = peer.pacer.poll_timeout();
-                    self.wake_by(due);
+                    self.due_peers.no_later_than(place, due);
                 }
                 Rtcp::Xr(report) => {
                     for block in report.blocks() {
@@ -93,7 +94,7 @@ impl RoomMedia {
                 self.stats.key_frame_requests_sent += 1;
             }
             let due = layer.key_frames.poll_timeout(now, self.config.key_frame_interval);
-            return self.wake_by(due);
+            return self.due_publications.no_later_than(publication, due);
         }
         let Some(ssrc) = layer.ssrc.filter(|_| publisher.is_connected()) else { return };
         if layer.key_frames.take_due(now, self.config.key_frame_interval) {
@@ -107,7 +108,7 @@ impl RoomMedia {
         }
         let layer = &self.publications[publication].layers[at];
         let due = layer.key_frames.poll_timeout(now, self.config.key_frame_interval);
-        self.wake_by(due);
+        self.due_publications.no_later_than(publication, due);
     }
 
     fn on_sender_info(&mut self, now: Instant, peer: usize, ssrc: u32, info: &SenderInfo) {
@@ -152,8 +153,8 @@ impl RoomMedia {
         }
     }
 
-    fn on_nack(&mut self, now: Instant, peer: usize, nack: &rtcp::Nack<'_>, egress: &mut impl Egress) {
-        let peer = &mut self.peers[peer];
+    fn on_nack(&mut self, now: Instant, place: usize, nack: &rtcp::Nack<'_>, egress: &mut impl Egress) {
+        let peer = &mut self.peers[place];
         let Some(&slot) = peer.outgoing.get(&nack.media_ssrc) else { return };
         let subscription = &mut self.subscriptions[slot];
         let publication = &self.publications[subscription.publication];
@@ -208,7 +209,7 @@ impl RoomMedia {
             }
         }
         let due = peer.pacer.poll_timeout();
-        self.wake_by(due);
+        self.due_peers.no_later_than(place, due);
     }
 
     fn on_key_frame_request(&mut self, now: Instant, peer: usize, ssrc: u32, egress: &mut impl Egress) {

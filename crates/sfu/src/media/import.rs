@@ -70,6 +70,7 @@ impl RoomMedia {
         self.unpublish(now, track);
         if self.peers[publisher].publications.is_empty() {
             let peer = self.peers.remove(publisher);
+            self.due_peers.set(publisher, None);
             self.absent.remove(&peer.id);
         }
         self.imports -= 1;

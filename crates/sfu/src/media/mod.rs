@@ -41,6 +41,7 @@
 
 mod allocate;
 mod config;
+mod deadlines;
 mod demux;
 mod dependency;
 mod emit;

@@ -27,7 +27,7 @@ impl RoomMedia {
             let uplink = &mut self.peers[peer].uplink;
             uplink.on_packet(now, sequence);
             let due = uplink.poll_timeout();
-            self.wake_by(due);
+            self.due_peers.no_later_than(peer, due);
         }
         let known = self.peers[peer].demux.stream(packet.ssrc);
         let stream = known.or_else(|| {
@@ -107,9 +107,10 @@ impl RoomMedia {
         }
         if !was_live {
             for &subscriber in &publication.subscribers {
-                self.peers[self.subscriptions[subscriber].peer].reallocate = true;
+                let peer = self.subscriptions[subscriber].peer;
+                self.peers[peer].reallocate = true;
+                self.due_peers.no_later_than(peer, Some(now));
             }
-            self.wake = Some(self.wake.map_or(now, |wake| wake.min(now)));
         }
         if !publication.muted {
             self.forward(now, stream.publication, at, number, egress);
@@ -117,7 +118,7 @@ impl RoomMedia {
         }
         let layer = &mut self.publications[stream.publication].layers[at];
         let nack_due = layer.nack.as_ref().and_then(super::nack::NackGenerator::poll_timeout);
-        self.wake_by(nack_due);
+        self.due_publications.no_later_than(stream.publication, nack_due);
         self.request_key_frame(now, peer, stream.publication, at, egress);
     }
 
@@ -143,7 +144,8 @@ impl RoomMedia {
     /// Shows a kept packet to one subscription, and sends it or lets it wait. Whether a key frame is needed.
     fn offer(&mut self, now: Instant, slot: usize, at: usize, number: u64, egress: &mut impl Egress) -> bool {
         let subscription = &mut self.subscriptions[slot];
-        let peer = &mut self.peers[subscription.peer];
+        let place = subscription.peer;
+        let peer = &mut self.peers[place];
         let publication = &self.publications[subscription.publication];
         let Some(stored) = publication.layers[at].ring.get(number).filter(|_| peer.is_connected()) else {
             return false;
@@ -170,8 +172,7 @@ impl RoomMedia {
             if !peer.pacer.push(Paced { slot, subscription, out, bytes, resend: false }) {
                 self.stats.dropped_pacer_full += 1;
             }
-            let due = peer.pacer.poll_timeout();
-            self.wake_by(due);
+            self.due_peers.no_later_than(place, peer.pacer.poll_timeout());
             return waits;
         }
         let mut sender = super::emit::Sender {

@@ -15,9 +15,11 @@ use rustc_hash::FxHashMap;
 use slab::Slab;
 
 use super::allocate::Demand;
+use super::deadlines::Deadlines;
 use super::peer::MediaPeer;
 use super::publication::Publication;
 use super::subscription::{Outlet, Subscription};
+use super::timers::earliest;
 use super::{Egress, MediaConfig, MediaEvent, MediaStats};
 use crate::{PeerId, SubscriptionId, SubscriptionSettings, TrackId, TrackSpec};
 
@@ -36,8 +38,10 @@ pub struct RoomMedia {
     pub(super) subscription_places: FxHashMap<SubscriptionId, usize>,
     pub(super) events: VecDeque<MediaEvent>,
     pub(super) stats: MediaStats,
-    /// Not later than the first thing due.
-    pub(super) wake: Option<Instant>,
+    /// When each peer is next looked at, at the latest; all of them are at a tick.
+    pub(super) due_peers: Deadlines,
+    /// The same for the layers of each publication.
+    pub(super) due_publications: Deadlines,
     pub(super) next_tick: Instant,
     pub(super) next_speakers: Instant,
     pub(super) speakers: Vec<(TrackId, f32)>,
@@ -57,6 +61,8 @@ pub(super) struct Scratch {
     /// Places of peers who speak.
     pub(super) speaking: Vec<usize>,
     pub(super) numbers: Vec<u16>,
+    /// Places of those who are due.
+    pub(super) due: Vec<usize>,
     pub(super) speakers: Vec<(TrackId, f32)>,
 }
 
@@ -77,7 +83,8 @@ impl RoomMedia {
             subscription_places: FxHashMap::default(),
             events: VecDeque::new(),
             stats: MediaStats::default(),
-            wake: None,
+            due_peers: Deadlines::default(),
+            due_publications: Deadlines::default(),
             next_tick: now + TICK,
             next_speakers: now + config.speakers_interval,
             speakers: Vec::new(),
@@ -92,10 +99,13 @@ impl RoomMedia {
     /// Makes a peer known.
     pub fn add_peer(&mut self, now: Instant, peer: PeerId) {
         if !self.peer_places.contains_key(&peer) {
+            if self.peers.is_empty() {
+                // Nothing was looked at while nobody was there.
+                self.next_tick = self.next_tick.max(now + TICK);
+            }
             let ssrc = self.random.next_u32();
             let place = self.peers.insert(MediaPeer::new(&self.config, now, peer, ssrc));
             self.peer_places.insert(peer, place);
-            self.wake_by(Some(now + TICK));
         }
     }
 
@@ -111,6 +121,7 @@ impl RoomMedia {
             self.unsubscribe(now, id);
         }
         self.peers.remove(place);
+        self.due_peers.set(place, None);
     }
 
     /// Says what the peer's negotiation came to: both directions, every section. A subscription's section is the
@@ -175,6 +186,7 @@ impl RoomMedia {
             self.unsubscribe(now, id);
         }
         let publication = self.publications.remove(place);
+        self.due_publications.set(place, None);
         let peer = &mut self.peers[publication.peer];
         peer.demux.unbind(place);
         peer.publications.retain(|other| *other != place);
@@ -297,14 +309,15 @@ impl RoomMedia {
 
     /// Does what is due: paced packets, feedback, reports, NACKs, allocation, speakers.
     pub fn handle_timeout(&mut self, now: Instant, egress: &mut impl Egress) {
-        if self.wake.is_some_and(|wake| wake <= now) {
+        if self.poll_timeout().is_some_and(|wake| wake <= now) {
             self.run_timers(now, egress);
         }
     }
 
-    /// When [`RoomMedia::handle_timeout`] is next due.
+    /// When [`RoomMedia::handle_timeout`] is next due. It may be early, never late.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.wake
+        let everyone = (!self.peers.is_empty()).then(|| self.next_tick.min(self.next_speakers));
+        earliest(everyone, earliest(self.due_peers.next(), self.due_publications.next()))
     }
 
     /// What happened, oldest first.
@@ -318,17 +331,10 @@ impl RoomMedia {
         MediaStats { known_ssrcs, ..self.stats }
     }
 
-    /// Sees to it that timers run at `due` at the latest.
-    pub(super) fn wake_by(&mut self, due: Option<Instant>) {
-        if let Some(due) = due {
-            self.wake = Some(self.wake.map_or(due, |wake| wake.min(due)));
-        }
-    }
-
     /// Bandwidth is to be shared out anew among a peer's subscriptions.
     pub(super) fn reallocate(&mut self, now: Instant, peer: usize) {
         self.peers[peer].reallocate = true;
-        self.wake_by(Some(now));
+        self.due_peers.no_later_than(peer, Some(now));
     }
 
     /// Counts a refusal and tells it.

@@ -60,6 +60,8 @@ pub struct MediaStats {
     pub trunk_packets_in: u64,
     /// Packets for another forwarder that found its trunk full.
     pub trunk_overflow: u64,
+    /// Peers and publications looked at because time had come: all of them at a tick, else who is due.
+    pub timer_visits: u64,
     /// SSRCs known at this moment.
     pub known_ssrcs: usize,
 }

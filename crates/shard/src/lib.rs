@@ -35,6 +35,7 @@ mod stats;
 mod tcp;
 mod thread;
 mod train;
+mod tun;
 mod udp;
 
 pub use address::local_addresses;
@@ -42,3 +43,4 @@ pub use config::{ShardConfig, ShardError, TcpConfig};
 pub use engine::{Engine, EngineSetup};
 pub use handle::{Full, ShardEvent, ShardHandle, Shards};
 pub use stats::{ShardStats, StatsSnapshot};
+pub use tun::open_tun;

@@ -2,9 +2,9 @@
 //! `cargo xtask bench NAME`: measurements, printed as a table and, when asked, as JSON. Each file here is one of them;
 //! `figures` is how they all speak.
 
-#[allow(dead_code, reason = "the measurements that come next speak by it")]
 mod figures;
 mod join;
+mod loss;
 
 use std::path::PathBuf;
 
@@ -36,11 +36,14 @@ impl Options {
 enum Name {
     /// From joining to the first decoded remote video frame, for both signalling forms.
     Join,
+    /// What a receiver behind a lossy link sees and hears, from Parvis and from LiveKit.
+    Loss,
 }
 
 /// Runs one benchmark against a release build.
 pub(crate) fn run(options: &Options) -> Result {
     match options.name {
         Name::Join => join::run(options),
+        Name::Loss => loss::run(options),
     }
 }

@@ -1,48 +1,25 @@
 # SPDX-License-Identifier: EUPL-1.2
-"""Both ends of the measurement of quality under loss, on the published Python SDK (libwebrtc).
+"""The receiver of the measurement of quality under loss, on the published Python SDK (libwebrtc).
 
-`publish URL TOKEN` sends a moving picture in three sizes and a tone while its standard input says `on`, and nothing
-while it says `off`. `receive URL TOKEN SECONDS` joins when its standard input says `go`, and prints what its own
-statistics say, a line of JSON four times a second; the first tells how long joining took.
+`loss.py URL TOKEN SECONDS` joins when its standard input says `go`, stays for so long after its first picture, and
+prints what its own statistics say, a line of JSON four times a second; the first tells how long joining took.
 """
 
 import asyncio
+import collections
 import json
 import sys
 import time
 
-import numpy
 from livekit import rtc
 
-WIDTH, HEIGHT, FPS = 1280, 720, 30
-RATE, HERTZ = 48000, 440
-# Two seconds of picture, drawn once: drawing must not cost what encoding needs.
-FRAMES = 60
+RATE = 48000
 SAMPLE_EVERY = 0.25
 FIRST_FRAME_WITHIN = 20
 
 
 def tell(**what):
     print(json.dumps(what), flush=True)
-
-
-def pictures():
-    """I420 frames of a texture that moves under bars that move the other way: something to encode in every block."""
-    random = numpy.random.default_rng(7)
-    y, x = numpy.mgrid[0:HEIGHT, 0 : WIDTH * 2].astype(numpy.float32)
-    texture = 110 + 40 * numpy.sin(x / 23 + numpy.sin(y / 31) * 2) + 30 * numpy.sin(y / 17)
-    # Grain of four pixels, so that it survives scaling down.
-    grain = random.normal(0, 10, (HEIGHT // 4, WIDTH // 2)).repeat(4, 0).repeat(4, 1)
-    texture = (texture + grain).clip(16, 235).astype(numpy.uint8)
-    colour = (128 + 50 * numpy.sin(x[::2, ::2] / 90)).astype(numpy.uint8)
-    for number in range(FRAMES):
-        # There and back, so that the end meets the beginning.
-        shift = 2 * int(WIDTH / 8 * (1 - numpy.cos(2 * numpy.pi * number / FRAMES)))
-        luma = texture[:, shift : shift + WIDTH].copy()
-        bar = (number * WIDTH // FRAMES) & ~1
-        luma[HEIGHT // 3 : HEIGHT // 3 * 2, bar : bar + 60] = 235
-        chroma = colour[:, shift // 2 : shift // 2 + WIDTH // 2]
-        yield luma.tobytes() + chroma.tobytes() + chroma[::-1].tobytes()
 
 
 async def lines():
@@ -53,70 +30,6 @@ async def lines():
         yield line.decode().strip()
 
 
-async def publish(url, token):
-    frames = list(pictures())
-    room = rtc.Room()
-    await room.connect(url, token, rtc.RoomOptions(dynacast=True))
-    picture = rtc.VideoSource(WIDTH, HEIGHT)
-    tone = rtc.AudioSource(RATE, 1)
-    options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_CAMERA, simulcast=True, video_codec=rtc.VideoCodec.VP8)
-    video = rtc.LocalVideoTrack.create_video_track("picture", picture)
-    await room.local_participant.publish_track(video, options)
-    options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
-    await room.local_participant.publish_track(rtc.LocalAudioTrack.create_audio_track("tone", tone), options)
-    on = asyncio.Event()
-    shown = 0
-
-    async def draw():
-        nonlocal shown
-        next_at = time.monotonic()
-        while True:
-            if not on.is_set():
-                await on.wait()
-                next_at = time.monotonic()
-            data = frames[shown % FRAMES]
-            picture.capture_frame(rtc.VideoFrame(WIDTH, HEIGHT, rtc.VideoBufferType.I420, data))
-            shown += 1
-            next_at += 1 / FPS
-            await asyncio.sleep(max(0, next_at - time.monotonic()))
-
-    async def play():
-        per_frame, count = RATE // 100, 0
-        while True:
-            await on.wait()
-            times = (numpy.arange(per_frame) + count * per_frame) / RATE
-            samples = (numpy.sin(2 * numpy.pi * HERTZ * times) * 16000).astype(numpy.int16)
-            count += 1
-            await tone.capture_frame(rtc.AudioFrame(samples.tobytes(), RATE, 1, per_frame))
-
-    tasks = [asyncio.create_task(draw()), asyncio.create_task(play())]
-    tell(ready=True)
-    since = {}
-    async for line in lines():
-        if line == "on":
-            since = {"time": time.monotonic(), "shown": shown, "sent": await sent(video)}
-            on.set()
-            tell(on=True)
-        else:
-            on.clear()
-            seconds = time.monotonic() - since.get("time", 0)
-            before, now = since.get("sent", {}), await sent(video)
-            layers = {rid: (now[rid] - before.get(rid, 0)) / seconds for rid in now}
-            tell(on=False, drawn_fps=(shown - since.get("shown", 0)) / seconds, encoded_fps=layers)
-    for task in tasks:
-        task.cancel()
-    await room.disconnect()
-
-
-async def sent(track):
-    """Frames encoded so far, by layer."""
-    layers = {}
-    for each in await track.get_stats():
-        if each.HasField("outbound_rtp"):
-            layers[each.outbound_rtp.outbound.rid] = each.outbound_rtp.outbound.frames_encoded
-    return layers
-
-
 async def inbound(track):
     for each in await track.get_stats():
         if each.HasField("inbound_rtp"):
@@ -124,14 +37,35 @@ async def inbound(track):
     return None
 
 
+class Freezes:
+    """Freezes as the statistics of W3C define them (freezeCount, totalFreezesDuration): a frame that comes later than
+    three times the mean of the last thirty intervals, and than that mean and 150 ms. The SDK doesn't pass on how long
+    they were, so they are measured where the frames arrive."""
+
+    def __init__(self):
+        self.last = None
+        self.intervals = collections.deque(maxlen=30)
+        self.count, self.seconds = 0, 0.0
+
+    def shown(self, now):
+        if self.last is not None:
+            interval = now - self.last
+            mean = sum(self.intervals) / len(self.intervals) if self.intervals else 0.1
+            if interval >= max(3 * mean, mean + 0.15):
+                self.count += 1
+                self.seconds += interval
+            self.intervals.append(interval)
+        self.last = now
+
+
 class Receiver:
     def __init__(self):
         self.room = rtc.Room()
         self.tracks = {}
         self.frames = 0
+        self.freezes = Freezes()
         self.first = None
         self.tasks = []
-        self.paused = None
         self.room.on("track_subscribed", self.subscribed)
         self.room.on("track_unsubscribed", lambda track, *_: self.tracks.pop(track.kind, None))
         for name in ("reconnecting", "reconnected", "disconnected"):
@@ -144,9 +78,11 @@ class Receiver:
 
     async def see(self, track):
         async for _ in rtc.VideoStream(track):
+            now = time.monotonic()
             self.frames += 1
+            self.freezes.shown(now)
             if self.first is None:
-                self.first = time.monotonic()
+                self.first = now
 
     async def hear(self, track):
         # Who doesn't listen has no samples concealed.
@@ -166,7 +102,7 @@ class Receiver:
                           "buffer_s": more.jitter_buffer_delay, "buffered": more.jitter_buffer_emitted_count}
             if name == "video":
                 seen[name] |= {"decoded": more.frames_decoded, "keys": more.key_frames_decoded, "height": more.frame_height,
-                               "plis": more.pli_count, "freezes": more.freeze_count, "frozen_s": more.total_freeze_duration,
+                               "plis": more.pli_count, "freezes": self.freezes.count, "frozen_s": self.freezes.seconds,
                                "dropped": more.frames_dropped}
             else:
                 seen[name] |= {"samples": more.total_samples_received, "concealed": more.concealed_samples,
@@ -198,11 +134,4 @@ async def receive(url, token, seconds):
     await asyncio.wait([asyncio.create_task(receiver.room.disconnect())], timeout=2)
 
 
-async def main(role, url, token, *rest):
-    if role == "publish":
-        await publish(url, token)
-    else:
-        await receive(url, token, float(rest[0]))
-
-
-asyncio.run(main(*sys.argv[1:]))
+asyncio.run(receive(sys.argv[1], sys.argv[2], float(sys.argv[3])))

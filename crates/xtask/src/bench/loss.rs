@@ -17,8 +17,8 @@ use self::point::{Halving, Link, Quality, Sample};
 use self::stage::{Server, Stage};
 use super::Options;
 use super::figures::{self, Figure, Target};
-use crate::setup;
 use crate::sh::{Error, Result, process, root, say, target};
+use crate::{e2e, setup};
 
 /// The version to compare with, where one has to be named.
 const LIVEKIT: &str = "github.com/livekit/livekit-server/cmd/server@v1.13.5";
@@ -68,6 +68,8 @@ struct Measured {
 /// Measures the grid and writes the page and its chart; with `--quick`, two points only and no page.
 pub(super) fn run(options: &Options) -> Result {
     setup::build_tools()?;
+    setup::browsers()?;
+    setup::npm(e2e::FOLDER)?;
     let python = setup::python()?;
     let livekit = livekit()?;
     let build = ["build", "--release", "--package", "parvis", "--package", "parvis-router"];
@@ -246,6 +248,10 @@ fn versions(python: &std::path::Path, livekit: &std::path::Path) -> BTreeMap<Str
             process("git", ["describe", "--always", "--dirty"]).output().unwrap_or_default(),
         ),
         ("livekit-server".to_owned(), of(livekit, &["--version"]).replace("livekit-server version ", "")),
+        (
+            "chromium".to_owned(),
+            of(std::path::Path::new("chromium"), &["--version"]).replace("Chromium ", ""),
+        ),
         ("livekit (PyPI)".to_owned(), of(python, &["-c", sdk])),
     ])
 }

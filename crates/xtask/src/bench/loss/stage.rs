@@ -12,10 +12,13 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::point::{Link, Machine, Sample};
+use crate::e2e;
 use crate::sh::{Error, Result, process, root, target};
 
 /// Longer than anything here takes.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a child has to end by itself.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// All our namespaces, each followed by the process that made it.
 const NAME: &str = "parvis-loss-";
 const DEVICE: &str = "parvis0";
@@ -108,6 +111,12 @@ impl Talker {
 
 impl Drop for Talker {
     fn drop(&mut self) {
+        // Most end with their input, and tidily.
+        drop(self.input.take());
+        let end = Instant::now() + FAREWELL;
+        while self.child.try_wait().is_ok_and(|ended| ended.is_none()) && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -189,17 +198,17 @@ impl Stage {
         for (server, name) in
             [(Server::Parvis, "publisher to Parvis"), (Server::LiveKit, "publisher to LiveKit")]
         {
-            let arguments = stage.client("publish", server, "publisher", &[])?;
-            let publisher = Talker::start(name, &stage.namespaces.server, &stage.python, &arguments)?;
+            let arguments = stage.client("bench/loss.mjs", server, "publisher", &[])?;
+            let publisher = Talker::start(name, &stage.namespaces.server, Path::new("node"), &arguments)?;
             publisher.hear_json()?;
             stage.publishers.push((server, publisher));
         }
         Ok(stage)
     }
 
-    fn client(&self, role: &str, server: Server, identity: &str, rest: &[String]) -> Result<Vec<String>> {
-        let script = root().join("tests/e2e/bench/loss.py").to_string_lossy().into_owned();
-        let mut arguments = vec![script, role.to_owned(), server.url(), token(identity)?];
+    fn client(&self, script: &str, server: Server, identity: &str, rest: &[String]) -> Result<Vec<String>> {
+        let script = root().join(e2e::FOLDER).join(script).to_string_lossy().into_owned();
+        let mut arguments = vec![script, server.url(), token(identity)?];
         arguments.extend_from_slice(rest);
         Ok(arguments)
     }
@@ -233,7 +242,7 @@ impl Stage {
     ) -> Result<(Vec<Sample>, Machine)> {
         self.runs += 1;
         let arguments =
-            self.client("receive", server, &format!("receiver-{}", self.runs), &[seconds.to_string()])?;
+            self.client("bench/loss.py", server, &format!("receiver-{}", self.runs), &[seconds.to_string()])?;
         let mut receiver = Talker::start("receiver", &self.namespaces.receiver, &self.python, &arguments)?;
         self.publisher(server, "on")?;
         let warm = Instant::now() + WARM_UP;

@@ -67,6 +67,6 @@ impl Engine for Forwarder {
     }
 
     fn stats(&self) -> ForwarderStats {
-        self.stats().clone()
+        self.counted()
     }
 }

@@ -223,14 +223,14 @@ impl Caller {
 }
 
 /// The first ufrag and password of a description.
-fn credentials(sdp: &str) -> (String, String) {
+pub fn credentials(sdp: &str) -> (String, String) {
     let line =
         |name: &str| sdp.lines().find_map(|line| line.trim_end().strip_prefix(name)).unwrap().to_owned();
     (line("a=ice-ufrag:"), line("a=ice-pwd:"))
 }
 
 /// The UDP candidate on loopback.
-fn candidate(sdp: &str) -> SocketAddr {
+pub fn candidate(sdp: &str) -> SocketAddr {
     let candidates = sdp.lines().filter_map(|line| line.trim_end().strip_prefix("a=candidate:"));
     let mut addresses = candidates.filter_map(|candidate| {
         let words: Vec<&str> = candidate.split(' ').collect();

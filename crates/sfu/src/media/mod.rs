@@ -41,6 +41,7 @@
 
 mod allocate;
 mod config;
+mod counted;
 mod demux;
 mod dependency;
 mod emit;

@@ -122,8 +122,11 @@ impl Scene {
 }
 
 fn join(server: &Server, identity: &str, name: u8, ssrcs: [u32; 2]) -> Member {
-    let made = parvis(&["token", "create", "--dev", "--room", "atelier", "--identity", identity]);
-    Member::join(server.address, &text(&made.stdout), name, ssrcs)
+    Member::join(server.address, &token(identity), name, ssrcs)
+}
+
+fn token(identity: &str) -> String {
+    text(&parvis(&["token", "create", "--dev", "--room", "atelier", "--identity", identity]).stdout)
 }
 
 /// Ada's sound to Bo, each packet with its time; all of it must come.
@@ -388,14 +391,23 @@ fn row_25_a_member_that_stops_reading_disturbs_nobody() {
 #[test]
 fn row_25_a_flood_of_data_to_one_who_does_not_read_leaves_the_memory_flat_and_disturbs_nobody() {
     let mut scene = Scene::new("row-25-data");
-    let _frank_does_not_read = join(&scene.server, "frank", b'f', [7, 8]);
+    let mut frank = join(&scene.server, "frank", b'f', [7, 8]);
+    until("Frank's channel is open", || {
+        scene.eve.send_data("frank", 10);
+        for member in [&mut scene.eve, &mut frank] {
+            member.signal();
+            member.act();
+        }
+        frank.receiving.messages > 0
+    });
+    // From here on Frank reads nothing.
     let peace = scene.call();
     let before = scene.resident_kib();
     let dropped = scene.counter("parvis_forwarder_data_dropped_total");
     let (mut pace, mut taken) = (Pace::new(800), 0_u64);
     let attack = scene.call_under(|eve| {
         for _ in 0..pace.due() {
-            taken += u64::from(eve.send_data(8_000));
+            taken += u64::from(eve.send_data("frank", 8_000));
             eve.act();
         }
         Pace::rest();
@@ -406,4 +418,36 @@ fn row_25_a_flood_of_data_to_one_who_does_not_read_leaves_the_memory_flat_and_di
     let grown = scene.resident_kib().saturating_sub(before);
     eprintln!("{taken} messages, {grown} KiB more");
     assert!(grown < 24 << 10, "{grown} KiB more");
+}
+
+#[test]
+fn row_25_a_subscriber_over_tcp_that_stops_reading_loses_its_own_share_and_disturbs_nobody() {
+    let mut scene = Scene::new("row-25-tcp");
+    let mut frank = Member::join_by(scene.server.address, &token("frank"), b'f', [7, 8], true);
+    let mut count = 0;
+    until("Frank hears Ada over TCP", || {
+        count += 1;
+        scene.ada.say(count);
+        for member in [&mut scene.ada, &mut scene.bo, &mut scene.eve, &mut frank] {
+            member.signal();
+            member.act();
+        }
+        !frank.heard.is_empty()
+    });
+    let peace = scene.call();
+    let (before, dropped) = (scene.resident_kib(), scene.counter("parvis_shard_tcp_dropped_full_total"));
+    // From here on Frank reads nothing. 20 Mbit/s of sound, which no pacer holds back, fill what the kernel and the server
+    // keep for him.
+    let mut pace = Pace::new(2_500);
+    let attack = scene.call_under(|eve| {
+        for _ in 0..pace.due() {
+            let packet = eve.packet(SOUND, &[&b"Ae"[..], &[0; 1_000]].concat(), None).unwrap();
+            eve.sending.send(&packet);
+        }
+        Pace::rest();
+    });
+    unharmed(&peace, &attack);
+    scene.counts("parvis_shard_tcp_dropped_full_total", dropped + 100);
+    let grown = scene.resident_kib().saturating_sub(before);
+    assert!(grown < 16 << 10, "{grown} KiB more");
 }

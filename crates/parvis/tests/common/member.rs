@@ -3,7 +3,7 @@
 //! and is as well or ill behaved as its test wants.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use livekit_protocol as proto;
 use livekit_protocol::signal_request::Message as Request;
 use livekit_protocol::signal_response::Message as Response;
+use parvis_peer::framing::{Deframer, frame};
 use parvis_peer::sdp::{CodecKind, MediaKind, Msid, SenderId, SenderSpec, SessionConfig};
 use parvis_peer::{
     ChannelId, ChannelSpec, Path, Peer, PeerConfig, PeerEvent, PeerLimits, Protocol, Received,
@@ -32,6 +33,9 @@ pub const PICTURE: u64 = 2;
 /// One peer connection with its socket and its checks.
 pub struct Leg {
     socket: UdpSocket,
+    /// Used instead of the socket, once there is one (RFC 6544).
+    tcp: Option<(TcpStream, Deframer)>,
+    wants_tcp: bool,
     pub peer: Peer,
     path: Path,
     local: Option<(String, String)>,
@@ -39,6 +43,8 @@ pub struct Leg {
     next_check: Instant,
     checks: u32,
     pub connected: bool,
+    /// Data messages that came.
+    pub messages: u32,
 }
 
 /// A packet that came: which stream's, its number there, its transport-wide number, its payload, and when.
@@ -83,16 +89,45 @@ impl Leg {
         seed[..2].copy_from_slice(&local.port().to_be_bytes());
         let path = Path { protocol: Protocol::Udp, local, remote: local };
         let peer = Peer::new(Arc::new(config), seed, now);
-        Leg { socket, peer, path, local: None, remote: None, next_check: now, checks: 0, connected: false }
+        Leg {
+            socket,
+            tcp: None,
+            wants_tcp: false,
+            peer,
+            path,
+            local: None,
+            remote: None,
+            next_check: now,
+            checks: 0,
+            connected: false,
+            messages: 0,
+        }
     }
 
     fn learn(&mut self, ours: &str, servers: &str) {
         self.local = Some(credentials(ours));
         self.remote = Some(credentials(servers));
-        self.path.remote = candidate(servers);
+        if !self.wants_tcp {
+            self.path.remote = candidate(servers, "udp");
+        } else if self.tcp.is_none() {
+            self.path.remote = candidate(servers, "tcp");
+            let stream = TcpStream::connect(self.path.remote).unwrap();
+            // So that one who doesn't read is soon noticed.
+            nix::sys::socket::setsockopt(&stream, nix::sys::socket::sockopt::RcvBuf, &8_192).unwrap();
+            stream.set_nonblocking(true).unwrap();
+            self.path = Path { protocol: Protocol::Tcp, local: stream.local_addr().unwrap(), ..self.path };
+            self.tcp = Some((stream, Deframer::new(2_048)));
+        }
     }
 
     pub fn send(&self, datagram: &[u8]) {
+        if let Some((stream, _)) = &self.tcp {
+            let mut framed = Vec::new();
+            frame(datagram, &mut framed).unwrap();
+            // Little is ever sent this way: it fits, or is lost whole.
+            let _ = (&mut &*stream).write_all(&framed);
+            return;
+        }
         // A full socket drops; what the server does with the rest is what is tested.
         let _ = self.socket.send_to(datagram, self.path.remote);
     }
@@ -126,6 +161,7 @@ impl Leg {
         }
         while let Some(event) = self.peer.poll_event() {
             self.connected |= matches!(event, PeerEvent::Connected(_));
+            self.messages += u32::from(matches!(event, PeerEvent::ChannelMessage { .. }));
         }
         while let Some((_, datagram)) = self.peer.poll_transmit() {
             if datagram.first().is_some_and(|first| *first > 3) {
@@ -137,11 +173,23 @@ impl Leg {
     /// Takes what has come; `each` gets authentic media and reports.
     fn receive(&mut self, mut each: impl FnMut(Received, &[u8], Instant)) {
         let mut buffer = [0; 2048];
+        let (peer, path) = (&mut self.peer, self.path);
+        if let Some((stream, deframer)) = &mut self.tcp {
+            while let Ok(length @ 1..) = stream.read(&mut buffer) {
+                let taken = deframer.feed(&buffer[..length], |datagram| {
+                    let now = Instant::now();
+                    let received = peer.handle_datagram(now, path, datagram);
+                    each(received, datagram, now);
+                });
+                taken.unwrap();
+            }
+            return;
+        }
         loop {
             match self.socket.recv_from(&mut buffer) {
                 Ok((length, _)) => {
                     let now = Instant::now();
-                    let received = self.peer.handle_datagram(now, self.path, &mut buffer[..length]);
+                    let received = peer.handle_datagram(now, path, &mut buffer[..length]);
                     each(received, &buffer[..length], now);
                 }
                 Err(error) => {
@@ -156,6 +204,11 @@ impl Leg {
 impl Member {
     /// Joins, offers sound and pictures, and waits until both connections are up.
     pub fn join(server: SocketAddr, token: &str, name: u8, ssrcs: [u32; 2]) -> Member {
+        Member::join_by(server, token, name, ssrcs, false)
+    }
+
+    /// The same; what others send comes over TCP, if so wanted.
+    pub fn join_by(server: SocketAddr, token: &str, name: u8, ssrcs: [u32; 2], tcp: bool) -> Member {
         let url = format!("ws://{server}/rtc?access_token={token}&protocol=16&auto_subscribe=1");
         let (signalling, _) = connect(url).unwrap();
         if let MaybeTlsStream::Plain(stream) = signalling.get_ref() {
@@ -173,6 +226,7 @@ impl Member {
             asked: 0,
             media_bytes: 0,
         };
+        member.receiving.wants_tcp = tcp;
         member.offer();
         let end = Instant::now() + PATIENCE;
         while !(member.sending.connected && member.receiving.connected) {
@@ -254,7 +308,7 @@ impl Member {
                     self.sending.peer.accept_answer(now, &answer.sdp).unwrap();
                     let own = self.sending.local.clone();
                     self.sending.remote = Some(credentials(&answer.sdp));
-                    self.sending.path.remote = candidate(&answer.sdp);
+                    self.sending.path.remote = candidate(&answer.sdp, "udp");
                     self.sending.local = own;
                 }
                 Some(Response::Offer(offer)) => {
@@ -338,11 +392,14 @@ impl Member {
         }
     }
 
-    /// A message for everyone; whether our own channel took it.
-    pub fn send_data(&mut self, bytes: usize) -> bool {
+    /// A message for one; whether our own channel took it.
+    pub fn send_data(&mut self, to: &str, bytes: usize) -> bool {
         let user = proto::UserPacket { payload: vec![7; bytes], ..Default::default() };
-        let packet =
-            proto::DataPacket { value: Some(proto::data_packet::Value::User(user)), ..Default::default() };
+        let packet = proto::DataPacket {
+            value: Some(proto::data_packet::Value::User(user)),
+            destination_identities: vec![to.to_owned()],
+            ..Default::default()
+        };
         let channel = self.channel.expect("the channel was opened");
         self.sending.peer.send(Instant::now(), channel, &packet.encode_to_vec()).is_ok()
     }

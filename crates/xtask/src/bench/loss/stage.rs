@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::point::{Link, Machine, Sample};
 use crate::e2e;
-use crate::sh::{Error, Result, process, root, target};
+use crate::sh::{self, Error, Result, process, root, target};
 
 /// Longer than anything here takes.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -67,7 +67,7 @@ impl Talker {
 
     fn spawn(name: &'static str, mut command: Command) -> Result<Talker> {
         let log = std::fs::File::create(log_file(name))?;
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
+        command.env("PATH", sh::path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
         let mut child =
             command.spawn().map_err(|error| Error::new(format!("{name} can't be started: {error}")))?;
         let (sender, lines) = channel();
@@ -254,9 +254,14 @@ impl Stage {
         let mut samples = Vec::new();
         let watched: Result = loop {
             // A join that failed altogether is a result: nothing was seen.
-            let Ok(line) = receiver.hear_json() else { break Ok(()) };
+            let Ok(line) = receiver.hear() else { break Ok(()) };
+            // Beside samples it may say what happened to its connection, and the SDK speaks in lines of its own.
+            let Ok(line) = serde_json::from_str::<Value>(&line) else { continue };
             if line.get("end").is_some() {
                 break Ok(());
+            }
+            if line.get("event").is_some() {
+                continue;
             }
             let Ok(sample) = serde_json::from_value::<Sample>(line) else { continue };
             if let Err(error) = during(&sample, self) {

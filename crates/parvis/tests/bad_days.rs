@@ -17,7 +17,7 @@ const SOUND_EVERY: Duration = Duration::from_millis(20);
 /// 150 packets of sound in peace, and as many under attack.
 const PACKETS: u32 = 150;
 /// What a delay may be longer by: a scheduler's slice or two of a machine that attacks, serves and listens on few cores.
-const SLACK: Duration = Duration::from_millis(20);
+const SLACK: Duration = Duration::from_millis(40);
 
 struct Scene {
     server: Server,

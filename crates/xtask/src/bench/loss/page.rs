@@ -28,7 +28,7 @@ statistics. Both servers run all the time, each with its own publisher, of which
 them comes first changes from point to point. LiveKit runs with its own defaults.
 
 “Worse” means: 1.5 frames a second fewer, two points in a hundred more time frozen or more sound made up, or fewer lines
-of picture. These are single runs, and two runs of one server differ by as much. A point with † was limited by the
+of picture where the other's larger one moves as well. These are single runs, and two runs of one server differ by as much. A point with † was limited by the
 machine: less than 5 % of the processors idle, fewer than 28.5 pictures a second drawn by the publisher, or one packet
 in twenty delivered a millisecond late; such points tell little about either server.
 

@@ -132,12 +132,16 @@ impl Quality {
         quality
     }
 
-    /// In what it is worse than `other`; nothing, if in nothing.
+    /// In what it is worse than `other`; nothing, if in nothing. More lines are better only where they move as well: a
+    /// large picture that stands is what a smaller one was chosen to avoid.
     pub(super) fn worse_than(&self, other: &Quality) -> Vec<&'static str> {
+        let moves_less = |one: &Quality, other: &Quality| {
+            one.fps < other.fps - FPS_TOLERANCE || one.frozen > other.frozen + SHARE_TOLERANCE
+        };
         [
             (self.fps < other.fps - FPS_TOLERANCE, "frames"),
             (self.frozen > other.frozen + SHARE_TOLERANCE, "freezes"),
-            (self.height < other.height, "height"),
+            (self.height < other.height && !moves_less(other, self), "height"),
             (self.concealed > other.concealed + SHARE_TOLERANCE, "sound"),
         ]
         .into_iter()
@@ -306,6 +310,10 @@ mod tests {
         let good = Quality { fps: 30.0, height: 360.0, ..Quality::default() };
         assert_eq!(quality.worse_than(&good), ["frames", "freezes", "height"]);
         assert!(good.worse_than(&quality).is_empty());
+        let large = Quality { height: 720.0, ..good.clone() };
+        assert_eq!(good.worse_than(&large), ["height"]);
+        assert!(good.worse_than(&Quality { frozen: 0.2, ..large.clone() }).is_empty());
+        assert!(good.worse_than(&Quality { fps: 8.0, ..large }).is_empty());
     }
 
     #[test]

@@ -149,6 +149,10 @@ pub(crate) fn figures(shards: Arc<Shards<Forwarder>>) -> Source {
                 let name = format!("parvis_forwarder_{name}");
                 samples.push(sample(name, "What a forwarder holds.", false, shard, value));
             }
+            for (name, value) in stats.media.counters() {
+                let name = format!("parvis_media_{name}_total");
+                samples.push(sample(name, "What the media of all rooms counts.", true, shard, value));
+            }
             for (reason, value) in &stats.dropped {
                 let name = "parvis_forwarder_dropped_total".to_owned();
                 let mut dropped = sample(name, "Datagrams refused by a peer.", true, shard, *value);

@@ -85,7 +85,7 @@ impl Engine for Forwarder {
     }
 
     fn stats(&self) -> ForwarderStats {
-        self.stats().clone()
+        self.counted()
     }
 
     fn handle_trunk(&mut self, now: Instant, from: ForwarderId, batch: &TrunkBatch, outbox: &mut Outbox) {

@@ -37,6 +37,7 @@ mod tcp;
 mod thread;
 mod train;
 mod trunk;
+mod tun;
 mod udp;
 
 pub use address::local_addresses;
@@ -44,3 +45,4 @@ pub use config::{ShardConfig, ShardError, TcpConfig};
 pub use engine::{Engine, EngineSetup};
 pub use handle::{Full, ShardEvent, ShardHandle, Shards};
 pub use stats::{ShardStats, StatsSnapshot};
+pub use tun::open_tun;

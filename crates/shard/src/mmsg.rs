@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! `recvmmsg` and `sendmmsg` with a control message of its own for each message, which `nix` does not have.
-//! All of the crate's unsafe code is here. Public for the measurement of the bare path only, and no promise.
+//! All of the crate's unsafe code is here, and in `tun`. Public for the measurement of the bare path only, and no promise.
 
 use std::mem::{size_of, zeroed};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};

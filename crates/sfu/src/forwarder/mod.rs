@@ -24,7 +24,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 use rustc_hash::FxHashMap;
 
-use crate::media::{MediaConfig, RoomMedia};
+use crate::media::{MediaConfig, MediaStats, RoomMedia};
 use crate::trunk::{TrunkLimits, Trunks};
 use crate::{Command, Event, Outbox, PeerId, PeerRole, RoomId, SubscriptionId, TrackId};
 use demux::{Demux, Found};
@@ -123,6 +123,8 @@ pub struct ForwarderStats {
     pub peers: u64,
     /// Rooms that are there now.
     pub rooms: u64,
+    /// What the media of all rooms has counted, of those that are gone too.
+    pub media: MediaStats,
 }
 
 /// See the module's page.
@@ -329,9 +331,18 @@ impl Forwarder {
         self.events.pop_front()
     }
 
-    /// What was counted so far.
+    /// What was counted so far; of media, only in rooms that are gone.
     pub fn stats(&self) -> &ForwarderStats {
         &self.stats
+    }
+
+    /// What was counted so far, in all rooms together. It looks at each of them: not for every packet.
+    pub fn counted(&self) -> ForwarderStats {
+        let mut stats = self.stats.clone();
+        for room in self.rooms.values() {
+            stats.media.add(&room.media.stats());
+        }
+        stats
     }
 
     fn entry(&mut self, id: PeerId) -> Option<&mut Entry> {
@@ -399,7 +410,9 @@ impl Forwarder {
             }
             if room.entries.is_empty() {
                 self.forget_imports(room_id);
-                self.rooms.remove(&room_id);
+                if let Some(gone) = self.rooms.remove(&room_id) {
+                    self.stats.media.add(&gone.media.stats());
+                }
                 self.timers.remove(Owner::Room(room_id));
             } else {
                 self.settle_media(now, room_id);

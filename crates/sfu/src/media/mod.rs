@@ -41,6 +41,7 @@
 
 mod allocate;
 mod config;
+mod counted;
 mod deadlines;
 mod demux;
 mod dependency;

@@ -5,6 +5,7 @@
 mod figures;
 mod forward;
 mod join;
+mod loss;
 
 use std::path::PathBuf;
 
@@ -38,6 +39,8 @@ enum Name {
     Forward,
     /// From joining to the first decoded remote video frame, for both signalling forms.
     Join,
+    /// What a receiver behind a lossy link sees and hears, from Parvis and from LiveKit.
+    Loss,
 }
 
 /// Runs one benchmark against a release build.
@@ -45,5 +48,6 @@ pub(crate) fn run(options: &Options) -> Result {
     match options.name {
         Name::Forward => forward::run(options),
         Name::Join => join::run(options),
+        Name::Loss => loss::run(options),
     }
 }

@@ -189,7 +189,8 @@ fn row_03_forged_packets_change_nothing_for_the_good_sender() {
                 // Sequence numbers ahead and behind, other SSRCs, flipped bits anywhere.
                 let mut bad = protected.clone();
                 let len = bad.len();
-                bad[2..4].copy_from_slice(&sequence.wrapping_add((attack as u16).wrapping_mul(997)).to_be_bytes());
+                bad[2..4]
+                    .copy_from_slice(&sequence.wrapping_add((attack as u16).wrapping_mul(997)).to_be_bytes());
                 bad[len - 1 - attack % (len - 20)] ^= 1 << (attack % 8);
                 bad[11] ^= (attack % 3) as u8;
                 assert!(unprotect(&mut receiver, &bad).is_err());

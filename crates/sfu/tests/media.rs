@@ -16,9 +16,13 @@ mod bounds;
 mod forwarding;
 #[path = "media/layers.rs"]
 mod layers;
+#[path = "media/redundancy.rs"]
+mod redundancy;
 #[path = "media/repair.rs"]
 mod repair;
 #[path = "media/reports.rs"]
 mod reports;
 #[path = "media/rewriting.rs"]
 mod rewriting;
+#[path = "media/stage.rs"]
+mod stage;

@@ -63,7 +63,8 @@ impl RoomMedia {
                 let grant = Grant { stream: 0, choice: LayerChoice::ALL };
                 subscription.set_grant(subscription.settings.enabled.then_some(grant));
                 if !publication.muted && publication.layers[0].is_live(&self.config, now) {
-                    audio += publication.layers[0].rates.bitrate(0, 0).unwrap_or(AUDIO_BITRATE);
+                    let bitrate = publication.layers[0].rates.bitrate(0, 0).unwrap_or(AUDIO_BITRATE);
+                    audio += bitrate * (1 + u64::from(peer.redundancy.level()));
                 }
             } else if publication.muted || subscription.outlet.is_none() {
                 // Nothing is sent: it keeps what it had.

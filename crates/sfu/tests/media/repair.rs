@@ -299,7 +299,7 @@ fn a_hundred_who_ask_for_a_key_frame_bring_one_request_repeated_until_it_comes()
     world.take_plis(1);
     let mut asked = Vec::new();
     for ms in 0..3000u32 {
-        for peer in (2..102).filter(|peer| (ms + *peer as u32) % 20 == 0) {
+        for peer in (2..102).filter(|peer| (ms + *peer as u32).is_multiple_of(20)) {
             world.rtcp(peer, |writer| writer.pli(1, peer as u32 * 10).unwrap());
         }
         world.run_ms(1);

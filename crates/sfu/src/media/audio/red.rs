@@ -16,6 +16,9 @@ pub(crate) const MAX_REDUNDANT: usize = 2;
 /// Blocks of an incoming packet that are looked at: senders put in one or two.
 const MAX_BLOCKS: usize = 4;
 
+/// Earlier packets and how far they are before one, in timestamp units: so many of them are there as stands beside.
+pub(crate) type Blocks<'a> = [Option<(&'a Stored, u16)>; MAX_REDUNDANT];
+
 /// Which earlier packets can go with one: found once for each packet that anyone gets with redundancy, whoever gets it.
 /// The packet itself is then written from the ring into each subscriber's buffer, the one copy there is.
 #[derive(Debug, Default)]
@@ -40,11 +43,7 @@ impl RedPlan {
 
     /// The blocks that go with the packet `number`, oldest first, with their timestamp offsets. `None` when one is no
     /// longer there.
-    pub(crate) fn blocks(
-        ring: &Ring,
-        number: u64,
-        mask: u8,
-    ) -> Option<([Option<(&Stored, u16)>; MAX_REDUNDANT], usize)> {
+    pub(crate) fn blocks(ring: &Ring, number: u64, mask: u8) -> Option<(Blocks<'_>, usize)> {
         let (mut blocks, mut count) = ([None; MAX_REDUNDANT], 0);
         for bit in (0..MAX_REDUNDANT as u8).rev().filter(|bit| mask >> bit & 1 != 0) {
             blocks[count] = Some(Self::block(ring, number, bit)?);

@@ -27,8 +27,8 @@ pub struct MediaConfig {
     pub ingress_bitrate: u64,
     /// At most one key frame is asked for per layer in this time, whoever asks.
     pub key_frame_interval: Duration,
-    /// Key frames that one subscriber may ask for at once, and how long each takes to be earned again: more would cost
-    /// the others bandwidth.
+    /// Key frames that one of several subscribers may ask for at once, and how long each takes to be earned again: more
+    /// would cost the others bandwidth.
     pub key_frame_burst: u32,
     /// See [`MediaConfig::key_frame_burst`].
     pub key_frame_refill: Duration,
@@ -94,7 +94,7 @@ impl Default for MediaConfig {
             ingress_bitrate: 30_000_000,
             key_frame_interval: Duration::from_millis(500),
             key_frame_burst: 8,
-            key_frame_refill: Duration::from_secs(4),
+            key_frame_refill: Duration::from_secs(2),
             nack_delay: Duration::from_millis(10),
             nack_tries: 10,
             nack_missing: 256,

@@ -234,9 +234,9 @@ impl RoomMedia {
             return;
         };
         if publication.kind == MediaKind::Video && !publication.muted {
-            // Others wait for one already: then it costs nothing more.
-            let wanted = publication.layers[at].key_frames.is_wanted();
-            if !wanted && !subscription.key_frame_budget.take(now) {
+            // Whoever is alone pays for it alone, and where others wait for one already it costs nothing more.
+            let free = publication.subscribers.len() < 2 || publication.layers[at].key_frames.is_wanted();
+            if !free && !subscription.key_frame_budget.take(now) {
                 self.stats.key_frame_requests_over_budget += 1;
                 return;
             }

@@ -293,7 +293,7 @@ fn seen_beside(
 }
 
 #[test]
-fn rows_19_and_20_a_thousand_requests_a_second_change_nothing_of_what_others_get() {
+fn row_19_and_20_a_thousand_requests_a_second_change_nothing_of_what_others_get() {
     let (undisturbed, _, _) = seen_beside(false, |_, _| {});
     assert!(undisturbed.len() > 1500);
     let (beside_plis, asked, world) = seen_beside(false, |world, _| {
@@ -327,9 +327,9 @@ fn row_19_a_subscriber_that_wants_key_frames_all_the_time_soon_gets_few() {
     let (beside, asked, world) = seen_beside(true, |world, _| {
         world.rtcp(2, |writer| writer.pli(1, 200).unwrap());
     });
-    let most = config().key_frame_burst as usize + 3;
+    let most = config().key_frame_burst as usize + 5;
     assert!((2..=most).contains(&asked), "{asked} key frames");
-    assert!(world.room.stats().key_frame_requests_over_budget > 5_000);
+    assert!(world.room.stats().key_frame_requests_over_budget > 2_000);
     let bytes =
         |seen: &[(std::time::Duration, Vec<u8>)]| seen.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
     let more = bytes(&beside) - bytes(&undisturbed);

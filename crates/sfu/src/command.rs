@@ -178,7 +178,7 @@ pub struct TrackSpec {
     pub cid: String,
     /// Audio or video.
     pub kind: MediaKind,
-    /// A screen: it goes before cameras.
+    /// A screen, or its sound: it goes before cameras, and is heard however many speak.
     pub screen_share: bool,
     /// Whether it starts muted.
     pub muted: bool,
@@ -225,7 +225,8 @@ pub struct SubscriptionSettings {
     pub quality: Option<Quality>,
     /// The highest frame rate wanted.
     pub fps: Option<u32>,
-    /// The subscriber's own order of tracks; higher goes first. 0 leaves it to us.
+    /// The subscriber's own order of tracks; higher goes first. 0 leaves it to us. Above 0, sound is heard however many are
+    /// louder.
     pub priority: u32,
 }
 

@@ -71,6 +71,8 @@ pub struct TrackState {
     pub screen_share: bool,
     /// Whether it is silent.
     pub muted: bool,
+    /// Its publisher wants its packets left as they are.
+    pub plain: bool,
     /// Its layers as announced, lowest first.
     pub specs: Vec<LayerSpec>,
     /// Its streams, lowest first.

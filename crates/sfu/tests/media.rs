@@ -18,12 +18,16 @@ mod bounds;
 mod forwarding;
 #[path = "media/layers.rs"]
 mod layers;
+#[path = "media/redundancy.rs"]
+mod redundancy;
 #[path = "media/repair.rs"]
 mod repair;
 #[path = "media/reports.rs"]
 mod reports;
 #[path = "media/rewriting.rs"]
 mod rewriting;
+#[path = "media/stage.rs"]
+mod stage;
 #[path = "media/svc.rs"]
 mod svc;
 #[path = "media/timers.rs"]

@@ -142,6 +142,9 @@ impl Config {
             ingress_packets_per_second: media.max_track_packets_per_second.to_u32(),
             start_bitrate: bits(media.start_bitrate.get()),
             max_bitrate: bits(media.max_subscriber_bitrate.get()),
+            loudest_tracks: media.loudest_tracks.size(),
+            red_loss: [media.red_loss_percent, media.red_twice_loss_percent]
+                .map(|percent| percent.get() as f32 / 100.0),
             ..MediaConfig::default()
         }
     }

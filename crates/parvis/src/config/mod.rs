@@ -100,6 +100,9 @@ pub(crate) struct Media {
     pub(crate) max_track_packets_per_second: Count,
     pub(crate) start_bitrate: Bounded<30_000, 1_000_000_000>,
     pub(crate) max_subscriber_bitrate: Bounded<100_000, 10_000_000_000>,
+    pub(crate) loudest_tracks: Bounded<0, 1_000>,
+    pub(crate) red_loss_percent: Bounded<1, 100>,
+    pub(crate) red_twice_loss_percent: Bounded<1, 100>,
 }
 
 /// Which rooms there may be, and what they may grow to.
@@ -259,6 +262,9 @@ impl Default for Media {
             max_track_packets_per_second: Bounded::of(media.ingress_packets_per_second.into()),
             start_bitrate: Bounded::of(i64::try_from(media.start_bitrate).unwrap_or(i64::MAX)),
             max_subscriber_bitrate: Bounded::of(i64::try_from(media.max_bitrate).unwrap_or(i64::MAX)),
+            loudest_tracks: Bounded::of(i64::try_from(media.loudest_tracks).unwrap_or(i64::MAX)),
+            red_loss_percent: Bounded::of((media.red_loss[0] * 100.0).round() as i64),
+            red_twice_loss_percent: Bounded::of((media.red_loss[1] * 100.0).round() as i64),
         }
     }
 }

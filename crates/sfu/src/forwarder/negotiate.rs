@@ -255,6 +255,10 @@ impl Context<'_> {
                                 codecs.push(codec.kind);
                             }
                         }
+                        // Redundancy can be made for those who need it, whether or not it comes with it.
+                        if codecs.contains(&CodecKind::Opus) && !codecs.contains(&CodecKind::Red) {
+                            codecs.push(CodecKind::Red);
+                        }
                         bound.push((**track, section.mid, codecs, !section.rids.is_empty()));
                     }
                 }

@@ -49,4 +49,13 @@ counters! {
     trunk_packets_in,
     trunk_overflow,
     timer_visits,
+    key_frame_requests_over_budget,
+    resend_awaited,
+    stage_withheld,
+    stage_entered,
+    stage_left,
+    stage_refused,
+    silence_packets,
+    red_made,
+    red_recovered,
 }

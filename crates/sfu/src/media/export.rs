@@ -41,6 +41,7 @@ impl Publication {
             kind: self.kind,
             screen_share: self.screen_share,
             muted: self.muted,
+            plain: self.plain,
             specs: self.specs.clone(),
             rids: self.layers.iter().map(|layer| layer.rid).collect(),
             codecs: self.codecs.clone(),

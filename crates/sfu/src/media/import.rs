@@ -243,6 +243,7 @@ impl RoomMedia {
             layers: state.specs.clone(),
         };
         let mut publication = Publication::new(&self.config, now, track, publisher, &spec);
+        publication.plain = state.plain;
         publication.import =
             Some(Import { from, demand: Demand::default(), demand_due: false, key_frames_due: 0 });
         let place = self.publications.insert(publication);

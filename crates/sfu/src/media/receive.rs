@@ -113,7 +113,10 @@ impl RoomMedia {
             }
         }
         if !publication.muted {
-            self.forward(now, stream.publication, at, number, egress);
+            match publication.kind {
+                MediaKind::Audio => self.forward_audio(now, stream.publication, number, arrival, egress),
+                MediaKind::Video => self.forward(now, stream.publication, at, number, egress),
+            }
             self.export_packet(stream.publication, at, arrival, egress);
         }
         let layer = &mut self.publications[stream.publication].layers[at];
@@ -123,10 +126,20 @@ impl RoomMedia {
     }
 
     /// Shows a kept packet to every subscription.
-    fn forward(&mut self, now: Instant, place: usize, at: usize, number: u64, egress: &mut impl Egress) {
+    pub(super) fn forward(
+        &mut self,
+        now: Instant,
+        place: usize,
+        at: usize,
+        number: u64,
+        egress: &mut impl Egress,
+    ) {
         let mut needs_key_frame = false;
         for index in 0..self.publications[place].subscribers.len() {
             let slot = self.publications[place].subscribers[index];
+            if self.publications[place].withheld && !self.subscriptions[slot].is_pinned() {
+                continue;
+            }
             let before = self.subscriptions[slot].followed();
             needs_key_frame |= self.offer(now, slot, at, number, egress);
             if before != Some(at) && self.subscriptions[slot].followed() == Some(at) {
@@ -142,11 +155,18 @@ impl RoomMedia {
     }
 
     /// Shows a kept packet to one subscription, and sends it or lets it wait. Whether a key frame is needed.
-    fn offer(&mut self, now: Instant, slot: usize, at: usize, number: u64, egress: &mut impl Egress) -> bool {
+    pub(super) fn offer(
+        &mut self,
+        now: Instant,
+        slot: usize,
+        at: usize,
+        number: u64,
+        egress: &mut impl Egress,
+    ) -> bool {
         let subscription = &mut self.subscriptions[slot];
         let place = subscription.peer;
         let peer = &mut self.peers[place];
-        let publication = &self.publications[subscription.publication];
+        let publication = &mut self.publications[subscription.publication];
         let Some(stored) = publication.layers[at].ring.get(number).filter(|_| peer.is_connected()) else {
             return false;
         };
@@ -166,6 +186,15 @@ impl RoomMedia {
                 return waits;
             }
         };
+        let redundancy = peer.redundancy.level();
+        if redundancy > 0 && stored.codec == CodecKind::Opus && subscription.takes_red() && !publication.plain
+        {
+            let ring = &publication.layers[at].ring;
+            let mask = publication.red.mask(ring, number, publication.heard_from, redundancy);
+            if let Some(sent) = subscription.sent(out) {
+                sent.munge.redundancy = mask;
+            }
+        }
         let video = publication.kind == MediaKind::Video;
         if video && !peer.pacer.is_free(now) {
             let (bytes, subscription) = (stored.payload().len() as u32, subscription.id);

@@ -15,6 +15,7 @@ use rustc_hash::FxHashMap;
 use slab::Slab;
 
 use super::allocate::Demand;
+use super::audio::{Hush, Stage};
 use super::deadlines::Deadlines;
 use super::peer::MediaPeer;
 use super::publication::Publication;
@@ -45,6 +46,8 @@ pub struct RoomMedia {
     pub(super) next_tick: Instant,
     pub(super) next_speakers: Instant,
     pub(super) speakers: Vec<(TrackId, f32)>,
+    pub(super) stage: Stage,
+    pub(super) hushes: Vec<Hush>,
     pub(super) scratch: Scratch,
     /// Publishers of imported tracks: they are peers of other forwarders.
     pub(super) absent: FxHashMap<PeerId, usize>,
@@ -64,6 +67,7 @@ pub(super) struct Scratch {
     /// Places of those who are due.
     pub(super) due: Vec<usize>,
     pub(super) speakers: Vec<(TrackId, f32)>,
+    pub(super) recovered: Vec<u8>,
 }
 
 /// How often rates are measured and bandwidth is shared out anew.
@@ -88,6 +92,8 @@ impl RoomMedia {
             next_tick: now + TICK,
             next_speakers: now + config.speakers_interval,
             speakers: Vec::new(),
+            stage: Stage::new(&config),
+            hushes: Vec::new(),
             scratch: Scratch::default(),
             absent: FxHashMap::default(),
             imports: 0,
@@ -185,6 +191,7 @@ impl RoomMedia {
             let id = self.subscriptions[subscription].id;
             self.unsubscribe(now, id);
         }
+        self.leave_stage(place);
         let publication = self.publications.remove(place);
         self.due_publications.set(place, None);
         let peer = &mut self.peers[publication.peer];
@@ -200,12 +207,17 @@ impl RoomMedia {
             return;
         }
         publication.loudness.silence();
+        publication.heard_from = publication.layers[0].highest().map_or(0, |highest| highest + 1);
+        self.leave_stage(place);
         self.state_changed(place);
         for at in 0..self.publications[place].subscribers.len() {
             let subscription = &mut self.subscriptions[self.publications[place].subscribers[at]];
             subscription.unfollow();
             let peer = subscription.peer;
             self.reallocate(now, peer);
+        }
+        if muted && self.publications[place].kind == MediaKind::Audio {
+            self.hush(now, place);
         }
     }
 
@@ -233,8 +245,16 @@ impl RoomMedia {
         }
         let kind = self.publications[publication].kind;
         let random = self.random.next_u64();
-        let new =
-            Subscription::new(&self.config, subscription, peer, publication, kind, (ssrc, rtx_ssrc), random);
+        let new = Subscription::new(
+            &self.config,
+            now,
+            subscription,
+            peer,
+            publication,
+            kind,
+            (ssrc, rtx_ssrc),
+            random,
+        );
         let place = self.subscriptions.insert(new);
         self.subscription_places.insert(subscription, place);
         self.publications[publication].subscribers.push(place);
@@ -250,6 +270,7 @@ impl RoomMedia {
     pub fn unsubscribe(&mut self, now: Instant, subscription: SubscriptionId) {
         let Some(place) = self.subscription_places.remove(&subscription) else { return };
         let old = self.subscriptions.remove(place);
+        self.publications[old.publication].pinned -= usize::from(old.is_pinned());
         self.publications[old.publication].subscribers.retain(|other| *other != place);
         let peer = &mut self.peers[old.peer];
         peer.subscriptions.retain(|other| *other != place);
@@ -299,10 +320,16 @@ impl RoomMedia {
         let Some(&place) = self.subscription_places.get(&subscription) else { return };
         let subscription = &mut self.subscriptions[place];
         let more = settings.enabled && (settings != subscription.settings);
+        let was_pinned = subscription.is_pinned();
         subscription.settings = settings;
-        let peer = subscription.peer;
+        let (peer, pinned) = (subscription.peer, subscription.is_pinned());
+        let publication = &mut self.publications[subscription.publication];
+        publication.pinned = publication.pinned + usize::from(pinned) - usize::from(was_pinned);
         if more {
-            self.publications[subscription.publication].raised_at = Some(now);
+            publication.raised_at = Some(now);
+        }
+        if publication.withheld && !pinned {
+            subscription.unfollow();
         }
         self.reallocate(now, peer);
     }

@@ -7,6 +7,8 @@ use parvis_peer::sdp::{Codec, CodecKind, MediaKind, MediaSection};
 use parvis_rtp::Mid;
 
 use super::MediaConfig;
+use super::audio::{SILENCE_FRAMES, SILENCE_PER_SECOND};
+use super::keyframe::KeyFrameBudget;
 use super::layer::{Layer, SenderClock};
 use super::munge::{CodecNumbers, Munger};
 use super::publication::Publication;
@@ -81,6 +83,9 @@ pub(crate) struct Subscription {
     /// [`Subscription::packets`] at the last sender report.
     pub(crate) reported_packets: u32,
     rtx_sequence: u16,
+    pub(crate) key_frame_budget: KeyFrameBudget,
+    /// Frames of silence sent since the last sound.
+    silences: u8,
     followed: Option<Followed>,
     /// The layer followed last, to align the next one's timestamps.
     before: Option<Followed>,
@@ -163,6 +168,7 @@ impl Subscription {
     #[allow(clippy::too_many_arguments)]
     pub(crate) fn new(
         config: &MediaConfig,
+        now: Instant,
         id: SubscriptionId,
         peer: usize,
         publication: usize,
@@ -192,6 +198,8 @@ impl Subscription {
             remote: RemoteReport::default(),
             reported_packets: 0,
             rtx_sequence: (random >> 48) as u16,
+            key_frame_budget: KeyFrameBudget::new(now, config.key_frame_burst, config.key_frame_refill),
+            silences: 0,
             followed: None,
             before: None,
             departed: None,
@@ -266,12 +274,36 @@ impl Subscription {
         if strip { stored.facts.red_primary.into() } else { 0 }
     }
 
+    /// Whether the peer takes redundant audio.
+    pub(crate) fn takes_red(&self) -> bool {
+        self.types[CodecKind::Red as usize].is_some()
+    }
+
     /// Whether more of the followed stream is granted than can be sent before its next key picture.
     pub(crate) fn waits_for_key_picture(&self, layers: &[Layer]) -> bool {
         let (Some(grant), Some(at)) = (self.grant, self.followed()) else { return false };
         let targets = layers.get(at).map(|layer| layer.reader.targets());
         usize::from(grant.stream) == at
             && targets.is_some_and(|targets| self.filter.waits_for_key_picture(grant.choice, targets))
+    }
+
+    /// Whether the subscriber itself gave the track a place before others: it is then heard among however many.
+    pub(crate) fn is_pinned(&self) -> bool {
+        self.settings.priority > 0
+    }
+
+    /// The number of a frame of silence, when the track has stopped and hasn't yet ended.
+    pub(crate) fn silence(&mut self, now: Instant, rtp_clock: u32) -> Option<u64> {
+        let listens = self.followed.is_none() && self.grant.is_some() && self.outlet.is_some();
+        if !listens || self.silences >= SILENCE_FRAMES || self.types[CodecKind::Opus as usize].is_none() {
+            return None;
+        }
+        let (out, timestamp) = self.munger.append(now, rtp_clock / SILENCE_PER_SECOND)?;
+        self.silences += 1;
+        let content = Content::Silence;
+        let munge = Munge::default();
+        let sent = Sent { out, content, timestamp, marker: false, munge, resends: 0, sent_at: now };
+        self.log.insert(sent).then_some(out)
     }
 
     /// Stops following: what comes next begins with a key frame.
@@ -362,6 +394,13 @@ impl Subscription {
         self.log.get_mut(out)
     }
 
+    /// Where the packet belongs that the peer calls `sequence` and that never came: its layer, and its number there.
+    pub(crate) fn awaited(&self, sequence: u16) -> Option<(usize, u64)> {
+        let highest = self.munger.highest_out()?;
+        let out = highest.checked_sub(u64::from((highest as u16).wrapping_sub(sequence)))?;
+        Some((self.followed()?, self.munger.source(out)?))
+    }
+
     /// Gives a number to a packet of padding.
     fn close(&mut self, now: Instant, out: u64) -> bool {
         self.log.insert(Sent {
@@ -385,8 +424,13 @@ impl Subscription {
         stored: &Stored,
     ) {
         let before = self.followed.or(self.before);
-        let shift = if before == Some(here) {
+        let shift = if before == Some(here)
+            && (self.kind == MediaKind::Video || self.munger.goes_on(stored.timestamp))
+        {
             self.munger.shift()
+        } else if before == Some(here) {
+            // The sender's clock stood still while it was muted, and we had sent silence.
+            self.munger.shift_for(now, stored.timestamp, rtp_clock, None, None)
         } else {
             let old = before
                 .and_then(|old| layers.get(usize::from(old.layer)).filter(|layer| layer.epoch == old.epoch))
@@ -454,6 +498,7 @@ impl Subscription {
         ends_picture: bool,
         munge: Munge,
     ) -> Offer {
+        self.silences = 0;
         let noted = self.log.insert(Sent {
             out,
             content: Content::Stored { layer: here.layer, number: stored.number },

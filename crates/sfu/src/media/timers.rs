@@ -28,6 +28,7 @@ impl RoomMedia {
         if tick {
             self.next_tick = now + TICK;
             self.roll_rates(now);
+            self.run_stage(now);
             self.renew_demands();
             self.trunk_work |=
                 self.publications.iter().any(|(_, publication)| !publication.exports.is_empty());
@@ -51,6 +52,7 @@ impl RoomMedia {
             self.run_layers(now, place, egress);
         }
         self.scratch.due = due;
+        self.run_hushes(now, egress);
         if self.next_speakers <= now {
             self.next_speakers = now + self.config.speakers_interval;
             self.run_speakers(now);

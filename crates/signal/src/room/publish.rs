@@ -95,7 +95,7 @@ impl Room {
         let spec = TrackSpec {
             cid: request.cid.clone(),
             kind,
-            screen_share: source == TrackSource::ScreenShare,
+            screen_share: matches!(source, TrackSource::ScreenShare | TrackSource::ScreenShareAudio),
             muted: request.muted,
             encoder: encoder_preference(&request, kind, codec.map(|codec| codec.mime_type.as_str())),
             layers,
@@ -481,7 +481,8 @@ fn encoder_preference(
 ) -> EncoderPreference {
     // Redundant audio survives single losses, and whoever can't take it gets the Opus within.
     let codec = match kind {
-        MediaKind::Audio if request.disable_red => Some(CodecKind::Opus),
+        // What is encrypted end to end can't be taken apart or put together by us.
+        MediaKind::Audio if request.disable_red || request.encryption != 0 => Some(CodecKind::Opus),
         MediaKind::Audio => Some(CodecKind::Red),
         MediaKind::Video => mime.and_then(wire::codec_of_mime),
     };

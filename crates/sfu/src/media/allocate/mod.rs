@@ -72,7 +72,9 @@ impl RoomMedia {
                 let grant = Grant { stream: 0, choice: LayerChoice::ALL };
                 subscription.set_grant(subscription.settings.enabled.then_some(grant));
                 if !publication.muted && publication.layers[0].is_live(&self.config, now) {
-                    audio += publication.layers[0].rates.bitrate(0, 0).unwrap_or(AUDIO_BITRATE);
+                    let bitrate = publication.layers[0].rates.bitrate(0, 0).unwrap_or(AUDIO_BITRATE);
+                    let copies = 1 + u64::from(self.peers[place].redundancy.level());
+                    audio += bitrate * copies;
                 }
             } else if publication.muted || subscription.outlet.is_none() {
                 // Nothing is sent: it keeps what it had.

@@ -232,6 +232,12 @@ impl Sender {
         (self.aimd.rate().min(self.loss.limit()) as u64).clamp(floor, self.config.cap)
     }
 
+    /// What can be sent without queues growing, whatever is lost, in bits per second.
+    pub fn estimate_by_delay(&self) -> u64 {
+        let floor = self.config.floor.min(self.config.cap);
+        (self.aimd.rate() as u64).clamp(floor, self.config.cap)
+    }
+
     /// What arrives, in bits per second; 0 until that is known.
     pub fn acknowledged_rate(&self) -> u64 {
         self.believable_rate().unwrap_or(0.0) as u64

@@ -58,6 +58,10 @@ impl Downlink {
         self.sender.estimate()
     }
 
+    pub(crate) fn estimate_by_delay(&self) -> u64 {
+        self.sender.estimate_by_delay()
+    }
+
     pub(crate) fn loss(&self) -> f32 {
         self.sender.loss()
     }

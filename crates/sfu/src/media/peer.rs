@@ -136,6 +136,14 @@ impl MediaPeer {
         estimate.clamp(config.min_bitrate, config.max_bitrate)
     }
 
+    /// What it can receive without queues growing on its path, whatever is lost there, in bits per second.
+    pub(crate) fn estimate_by_delay(&self, config: &MediaConfig) -> u64 {
+        match self.extensions.id(Extension::TransportSequence) {
+            Some(_) => self.downlink.estimate_by_delay().clamp(config.min_bitrate, config.max_bitrate),
+            None => self.estimate(config),
+        }
+    }
+
     /// Takes a new agreement.
     pub(crate) fn set_sections(&mut self, sections: &[MediaSection]) {
         self.extensions = ExtensionMap::default();

@@ -40,6 +40,7 @@ impl RoomMedia {
         let since = |at: Instant| now.saturating_duration_since(at);
         let terms = Terms {
             budget: peer.estimate(&self.config).saturating_sub(audio),
+            budget_by_delay: peer.estimate_by_delay(&self.config).saturating_sub(audio),
             young: peer.connected_at.is_none_or(|at| since(at) < self.config.warm_up),
             held: peer.lowered_at.is_some_and(|at| since(at) < HOLD),
         };

@@ -74,6 +74,8 @@ impl Demand {
 pub(super) struct Terms {
     /// In bits per second.
     pub(super) budget: u64,
+    /// The budget if losses were no reason to send less: what the path carries without its queues growing.
+    pub(super) budget_by_delay: u64,
     /// The estimate is too young to pause anything.
     pub(super) young: bool,
     /// Something went down a moment ago: nothing goes up.
@@ -107,11 +109,25 @@ pub(super) fn share_out(demands: &mut [Demand], terms: Terms) -> bool {
             }
         }
     }
+    keep_last(demands, terms.budget_by_delay);
     let lowered = demands.iter().any(|demand| demand.given < demand.current);
     if !lowered && !terms.held {
         raise(demands, spent, terms.budget);
     }
     lowered
+}
+
+/// Losses alone never take the last picture: a lowest level with holes is repaired and shows something, and a link that
+/// loses what little is sent on it loses no less when that is nothing.
+fn keep_last(demands: &mut [Demand], budget_by_delay: u64) {
+    if demands.iter().any(|demand| demand.given.is_some()) {
+        return;
+    }
+    let Some(first) = demands.iter_mut().find(|demand| !demand.ladder.is_empty()) else { return };
+    let percent = if first.current.is_some() { STAY_PERCENT } else { RAISE_PERCENT };
+    if first.cost(Some(0)) * percent / 100 <= budget_by_delay {
+        first.given = Some(0);
+    }
 }
 
 /// Gives a demand its lowest level, at the cost of others' higher ones and of less important ones if need be. What is

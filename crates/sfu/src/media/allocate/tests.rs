@@ -29,7 +29,8 @@ fn sorted(mut demands: Vec<Demand>) -> Vec<Demand> {
 
 /// One turn; whether something went down.
 fn turn(demands: &mut [Demand], kilobits: u64, held: bool) -> bool {
-    let lowered = share_out(demands, Terms { budget: kilobits * 1000, young: false, held });
+    let budget = kilobits * 1000;
+    let lowered = share_out(demands, Terms { budget, budget_by_delay: budget, young: false, held });
     for demand in demands {
         demand.paused = demand.given.is_none();
         demand.current = demand.given;
@@ -60,6 +61,30 @@ fn spent(demands: &[Demand]) -> u64 {
 /// What each demand gets, as text: `-` for paused.
 fn picture(demands: &[Demand]) -> String {
     demands.iter().map(|demand| demand.given.map_or("-".into(), |given| given.to_string())).collect()
+}
+
+#[test]
+fn losses_alone_leave_the_most_important_its_lowest_level() {
+    let mut demands =
+        sorted(vec![demand(CAMERA, Importance::default()), demand(CAMERA, class(Class::Speaker))]);
+    settle(&mut demands, 1000);
+    assert_eq!(picture(&demands), "10");
+    let mut lossy = |budget_by_delay: u64| {
+        for _ in 0..5 {
+            let terms = Terms { budget: 60_000, budget_by_delay, young: false, held: true };
+            share_out(&mut demands, terms);
+            for demand in &mut demands {
+                demand.paused = demand.given.is_none();
+                demand.current = demand.given;
+            }
+        }
+        picture(&demands)
+    };
+    assert_eq!(lossy(250_000), "0-");
+    assert_eq!(lossy(150_000), "0-", "what is in use stays while it fits at all");
+    assert_eq!(lossy(140_000), "--", "the path can't carry it");
+    assert_eq!(lossy(150_000), "--", "it takes more to come back");
+    assert_eq!(lossy(180_000), "0-");
 }
 
 #[test]
@@ -167,7 +192,7 @@ fn what_was_paused_waits_while_nothing_may_go_up() {
 #[test]
 fn in_its_first_seconds_nobody_is_paused() {
     let mut demands = vec![demand(CAMERA, Importance::default()); 3];
-    share_out(&mut demands, Terms { budget: 100_000, young: true, held: false });
+    share_out(&mut demands, Terms { budget: 100_000, budget_by_delay: 100_000, young: true, held: false });
     assert_eq!(picture(&demands), "000");
 }
 

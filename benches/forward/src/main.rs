@@ -5,6 +5,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use parvis_bench_forward::memory::Recording;
 use parvis_bench_forward::real::Options;
 use parvis_bench_forward::{Error, bare, real};
 use serde_json::json;
@@ -38,6 +39,8 @@ enum Way {
     Bare,
     /// The shard's thread with a forwarder.
     Real,
+    /// A forwarder alone, told twice as many seconds of input as count. Virtual time, always 30 frames a second.
+    Memory,
 }
 
 fn main() -> Result<(), Error> {
@@ -52,6 +55,7 @@ fn main() -> Result<(), Error> {
     let outcome = match arguments.path {
         Way::Bare => bare::run(&options)?,
         Way::Real => real::run(&options)?,
+        Way::Memory => return in_memory(&options),
     };
     let nanos = outcome.cpu.as_nanos() as f64 / outcome.forwarded.max(1) as f64;
     let line = json!({
@@ -67,5 +71,12 @@ fn main() -> Result<(), Error> {
         "turns": outcome.turns,
     });
     writeln!(std::io::stdout(), "{line}")?;
+    Ok(())
+}
+
+fn in_memory(options: &Options) -> Result<(), Error> {
+    let frames = (options.duration.as_secs_f64() * 2.0 * 30.0) as u64;
+    let forwarded = Recording::make(options.subscribers, frames).replay();
+    writeln!(std::io::stdout(), "{}", json!({ "forwarded": forwarded }))?;
     Ok(())
 }

@@ -50,6 +50,16 @@ fn node_is_good() -> bool {
         && process("npm", ["--version"]).output().is_some()
 }
 
+/// To make network namespaces and what joins them.
+pub(crate) fn networks() -> Result {
+    debian(&["iproute2"])
+}
+
+/// To count instructions.
+pub(crate) fn valgrind() -> Result {
+    debian(&["valgrind"])
+}
+
 /// To open `.tar.zst` archives.
 pub(crate) fn archives() -> Result {
     debian(&["zstd"])

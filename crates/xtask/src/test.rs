@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap::Args;
 
 use crate::sh::{Result, print, process, say};
-use crate::{deny, e2e, fuzz, habits, setup, web};
+use crate::{bench, deny, e2e, fuzz, habits, setup, web};
 
 /// More failures than these are no starvation.
 const RETRIED_AT_MOST: usize = 3;
@@ -16,7 +16,7 @@ const FUZZ_SECONDS: u64 = 4;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Runs only the steps whose name contains this text: format, lint, web, unit, e2e, fuzz, deny.
+    /// Runs only the steps whose name contains this text: format, web, lint, unit, instructions, e2e, fuzz, deny.
     #[arg(long)]
     only: Option<String>,
 }
@@ -34,7 +34,7 @@ pub(crate) fn run(options: &Options) -> Result {
     let mut count = Count::default();
     let mut failures = Vec::new();
     type Step = (&'static str, fn(&mut Count) -> Result);
-    let steps: [Step; 7] = [
+    let steps: [Step; 8] = [
         ("format", |count| {
             let formatted = count.check(process("cargo", ["fmt", "--all", "--check"]).run());
             count.check(habits::run()).and(formatted)
@@ -45,10 +45,12 @@ pub(crate) fn run(options: &Options) -> Result {
             count.check(process("cargo", deny).run())
         }),
         ("unit", |count| {
+            setup::networks()?;
             process("cargo", ["test", "--workspace", "--locked", "--no-fail-fast"])
                 .with("PARVIS_REQUIRE_CLIENT", "1")
                 .watch(|line| count.cargo(line))
         }),
+        ("instructions", |count| count.check(bench::instructions::run(false))),
         ("e2e", |count| {
             process("cargo", ["build", "--package", "parvis", "--locked"]).run()?;
             end_to_end(count)

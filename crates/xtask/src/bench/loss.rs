@@ -69,6 +69,7 @@ struct Measured {
 pub(super) fn run(options: &Options) -> Result {
     setup::build_tools()?;
     setup::browsers()?;
+    setup::networks()?;
     setup::npm(e2e::FOLDER)?;
     let python = setup::python()?;
     let livekit = livekit()?;

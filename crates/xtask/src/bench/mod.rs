@@ -4,6 +4,7 @@
 
 mod figures;
 mod forward;
+pub(crate) mod instructions;
 mod join;
 mod loss;
 
@@ -23,6 +24,9 @@ pub(crate) struct Options {
     /// Fewer runs: under a minute.
     #[arg(long)]
     quick: bool,
+    /// Keeps the new count in the tree (`instructions` only).
+    #[arg(long)]
+    record: bool,
 }
 
 impl Options {
@@ -37,6 +41,8 @@ impl Options {
 enum Name {
     /// What forwarding one packet costs a shard's thread, against a bare loop in the same run.
     Forward,
+    /// Instructions for a forwarded packet, by callgrind, against the count that is kept in the tree.
+    Instructions,
     /// From joining to the first decoded remote video frame, for both signalling forms.
     Join,
     /// What a receiver behind a lossy link sees and hears, from Parvis and from LiveKit.
@@ -47,6 +53,7 @@ enum Name {
 pub(crate) fn run(options: &Options) -> Result {
     match options.name {
         Name::Forward => forward::run(options),
+        Name::Instructions => instructions::run(options.record),
         Name::Join => join::run(options),
         Name::Loss => loss::run(options),
     }

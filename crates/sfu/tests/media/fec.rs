@@ -377,3 +377,47 @@ fn repair_packets_have_numbers_of_their_own_and_the_transports() {
     assert!(fec.windows(2).all(|pair| pair[1] == pair[0].wrapping_add(1)), "{fec:?}");
     assert!(transport.windows(2).all(|pair| pair[1] == pair[0].wrapping_add(1)));
 }
+
+#[test]
+fn repair_packets_come_out_of_the_same_estimate() {
+    // What fits without repair packets, and no longer with a fifth more.
+    let layer = |takes_fec: bool| {
+        let config = MediaConfig {
+            fec_loss: [0.0; 2],
+            fec_round_trip: Duration::ZERO,
+            start_bitrate: 1_150_000,
+            warm_up: Duration::ZERO,
+            ..MediaConfig::default()
+        };
+        let mut world = World::with(config);
+        let fec = takes_fec.then_some(FEC_OUT);
+        world.peer(1, &[inbound("v", MediaKind::Video, &["q", "h"])]);
+        world.peer(2, &[MediaSection { fec, ..outbound("0", MediaKind::Video, 1) }]);
+        world.publish(1, 1, "v", &video_spec(&["q", "h"]));
+        world.subscribe(1, 2, 1);
+        world.room.set_repair_ssrc(SubscriptionId(1), FEC_OUT_SSRC);
+        for at in 1..3 {
+            let block = ReportBlock {
+                ssrc: 10,
+                extended_highest_sequence: 1000 + at * 100,
+                ..ReportBlock::default()
+            };
+            world.rtcp(2, |writer| writer.receiver_report(77, &[block]).unwrap());
+        }
+        let mut low = Vp8Source::new(1000, rid_ext("v", "q"));
+        let mut high = Vp8Source::new(2000, rid_ext("v", "h"));
+        for number in 0..150 {
+            let key = number % 15 == 0;
+            for packet in low.frame(key, 1, &[1; 500]).iter().chain(&high.frame(key, 4, &[2; 1000])) {
+                world.rtp(1, packet);
+            }
+            world.run_ms(33);
+        }
+        let left = world.take_rtp(2);
+        assert_eq!(left.iter().any(|left| is_repair(&left)), takes_fec);
+        let last = left.iter().rev().find(|left| left.ssrc == 10 && left.payload.len() > 100).unwrap();
+        read_vp8(&last.payload).4[0]
+    };
+    assert_eq!(layer(false), 2, "all of it fits");
+    assert_eq!(layer(true), 1, "the higher layer no longer does");
+}

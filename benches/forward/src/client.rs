@@ -56,6 +56,7 @@ impl Client {
             msid: Msid { stream: "stream".to_owned(), track: CID.to_owned() },
             ssrc,
             rtx_ssrc: Some(ssrc + 1),
+            fec_ssrc: None,
         });
         let sdp = self.peer.create_offer(now, false)?;
         self.local = credentials(&sdp);

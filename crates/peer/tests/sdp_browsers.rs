@@ -47,7 +47,7 @@ fn chromiums_simulcast_is_agreed_with_its_own_numbers_and_order() {
     );
     assert_eq!(payload_types(audio), [(111, Opus, None), (63, Red, None)]);
     assert_eq!(audio.codecs[0].fmtp, "minptime=10;useinbandfec=1");
-    assert_eq!(audio.remote_streams, [RemoteStream { ssrc: 478_079_550, rtx: None }]);
+    assert_eq!(audio.remote_streams, [RemoteStream { ssrc: 478_079_550, rtx: None, fec: None }]);
     assert_eq!(audio.remote_msid.as_ref().unwrap().track, "1ea187ee-0530-468a-99ca-96a75db45f4d");
     assert_eq!(
         extensions(audio),

@@ -27,7 +27,7 @@
 
 use crate::error::{slice, take};
 use crate::packet::FIXED_HEADER_BYTES;
-use crate::{ParseError, WriteError};
+use crate::{Extension, ExtensionMap, ParseError, WriteError};
 
 const WHAT: &str = "FlexFEC payload";
 
@@ -165,6 +165,11 @@ impl Builder {
         (self.base, self.mask, self.head, self.body_len) = (None, 0, [0; 8], 0);
     }
 
+    /// How many bytes the repair packet's payload has at most.
+    pub fn len(&self) -> usize {
+        MAX_HEADER_BYTES + self.body_len
+    }
+
     /// Whether nothing was gathered.
     pub fn is_empty(&self) -> bool {
         self.mask == 0
@@ -226,6 +231,48 @@ impl Builder {
 impl Default for Builder {
     fn default() -> Builder {
         Builder::new()
+    }
+}
+
+/// Writes zeros over the header extensions of a whole RTP packet that are written anew on its way: its number on the
+/// transport and its time of sending. So libwebrtc reckons with them at both ends.
+pub fn clear_mutable(packet: &mut [u8], map: &ExtensionMap) {
+    let Some(&[first, ..]) = packet.first_chunk::<FIXED_HEADER_BYTES>() else { return };
+    let head = FIXED_HEADER_BYTES + 4 * usize::from(first & 0x0f);
+    let Some(&[high, low, words_high, words_low]) =
+        packet.get(head..).and_then(|rest| rest.first_chunk()).filter(|_| first & 0x10 != 0)
+    else {
+        return;
+    };
+    let body = head + 4;
+    let len = 4 * usize::from(u16::from_be_bytes([words_high, words_low]));
+    let Some(elements) = packet.get_mut(body..body + len) else { return };
+    // RFC 8285 sections 4.2 and 4.3.
+    let two_bytes = match u16::from_be_bytes([high, low]) {
+        0xbede => false,
+        profile if profile & 0xfff0 == 0x1000 => true,
+        _ => return,
+    };
+    let mut at = 0;
+    while let Some(&element) = elements.get(at) {
+        let (id, len, start) = match (element, two_bytes) {
+            (0, _) => {
+                at += 1;
+                continue;
+            }
+            (id, true) => match elements.get(at + 1) {
+                Some(len) => (id, usize::from(*len), at + 2),
+                None => return,
+            },
+            (byte, false) if byte >> 4 == 15 => return,
+            (byte, false) => (byte >> 4, usize::from(byte & 0x0f) + 1, at + 1),
+        };
+        let is_mutable =
+            matches!(map.extension(id), Some(Extension::TransportSequence | Extension::AbsSendTime));
+        if is_mutable && let Some(value) = elements.get_mut(start..start + len) {
+            value.fill(0);
+        }
+        at = start + len;
     }
 }
 

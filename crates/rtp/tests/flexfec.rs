@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use parvis_rtp::flexfec::{Builder, MAX_SPAN, Repair, repairs_of};
-use parvis_rtp::{HeaderFields, ParseError, write_packet};
+use parvis_rtp::flexfec::{Builder, MAX_SPAN, Repair, clear_mutable, repairs_of};
+use parvis_rtp::{Extension, ExtensionMap, Extensions, HeaderFields, Mid, ParseError, write_packet};
 use proptest::prelude::*;
 
 fn packet(sequence: u16, timestamp: u32, marker: bool, payload: &[u8]) -> Vec<u8> {
@@ -176,6 +176,38 @@ proptest! {
             if let Some(len) = repair.recover(1, [&other[..]].into_iter(), &mut buf) {
                 prop_assert!((12..=buf.len()).contains(&len));
             }
+        }
+    }
+}
+
+#[test]
+fn what_is_written_anew_on_the_way_counts_as_zero_and_nothing_else_does() {
+    // Ids up to 14 have the form of one byte, others that of two.
+    for ids in [[1, 2, 3], [1, 200, 3]] {
+        let mut map = ExtensionMap::default();
+        let kinds = [Extension::Mid, Extension::TransportSequence, Extension::AbsSendTime];
+        ids.into_iter().zip(kinds).for_each(|(id, extension)| assert!(map.insert(id, extension)));
+        let write = |sequence, time| {
+            let extensions = Extensions {
+                mid: Mid::new("video"),
+                transport_sequence: Some(sequence),
+                abs_send_time: Some(time),
+                ..Extensions::default()
+            };
+            let mut buf = [0; 200];
+            let len =
+                write_packet(&mut buf, &HeaderFields::default(), &map, &extensions, b"payload").unwrap();
+            buf[..len].to_vec()
+        };
+        let mut packet = write(0x1234, 0x0056_789a);
+        clear_mutable(&mut packet, &map);
+        assert_eq!(packet, write(0, 0), "ids {ids:?}");
+        let mut foreign = write(0x1234, 0x0056_789a);
+        clear_mutable(&mut foreign, &ExtensionMap::default());
+        assert_eq!(foreign, write(0x1234, 0x0056_789a), "an id that means nothing is left alone");
+        // Whatever is cut off, nothing beyond is touched.
+        for len in 0..packet.len() {
+            clear_mutable(&mut write(7, 7)[..len], &map);
         }
     }
 }

@@ -14,6 +14,8 @@ mod audio;
 mod bandwidth;
 #[path = "media/bounds.rs"]
 mod bounds;
+#[path = "media/fec.rs"]
+mod fec;
 #[path = "media/forwarding.rs"]
 mod forwarding;
 #[path = "media/layers.rs"]

@@ -6,9 +6,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use parvis_peer::sdp::MediaKind;
+use parvis_peer::sdp::{MediaKind, MediaSection};
+use parvis_rtp::rtcp::ReportBlock;
 use parvis_rtp::{AudioLevel, Extensions};
-use parvis_sfu::media::{Egress, RoomMedia};
+use parvis_sfu::media::{Egress, MediaConfig, RoomMedia};
 use parvis_sfu::{PeerId, SubscriptionId, TrackId};
 
 #[path = "media/world.rs"]
@@ -54,17 +55,29 @@ impl Egress for Sink {
 
 #[test]
 fn forwarding_one_publisher_to_twenty_allocates_nothing_in_steady_state() {
-    let mut world = World::new();
+    // With repair packets for everyone, whatever is lost.
+    let mut world =
+        World::with(MediaConfig { fec_loss: [0.0; 2], fec_round_trip: Duration::ZERO, ..config() });
     world.peer(1, &[inbound("v", MediaKind::Video, &[]), inbound("a", MediaKind::Audio, &[])]);
     world.publish(1, 1, "v", &video_spec(&[]));
     world.publish(1, 2, "a", &audio_spec());
     for peer in 2..22 {
         let (video, audio) = (peer * 10, peer * 10 + 1);
-        world.peer(peer, &[outbound("0", MediaKind::Video, video), outbound("1", MediaKind::Audio, audio)]);
+        let video_section = MediaSection { fec: Some(89), ..outbound("0", MediaKind::Video, video) };
+        world.peer(peer, &[video_section, outbound("1", MediaKind::Audio, audio)]);
         world.subscribe(video, peer, 1);
+        world.room.set_repair_ssrc(SubscriptionId(video), video as u32 * 10 + 2);
         world.subscribe(audio, peer, 2);
     }
     world.run_ms(0);
+    for peer in 2..22u64 {
+        for at in 1..3 {
+            let extended_highest_sequence = 1000 + at * 100;
+            let block =
+                ReportBlock { ssrc: peer as u32 * 100, extended_highest_sequence, ..ReportBlock::default() };
+            world.rtcp(peer, |writer| writer.receiver_report(77, &[block]).unwrap());
+        }
+    }
     let mut source = Vp8Source::new(1000, mid_ext("v"));
     let mut prepared = Vec::new();
     for frame in 0..900u32 {
@@ -112,5 +125,7 @@ fn forwarding_one_publisher_to_twenty_allocates_nothing_in_steady_state() {
         allocations <= speakers,
         "{allocations} allocations for {packets} packets, {speakers} lists of speakers"
     );
-    let _ = (TrackId(1), SubscriptionId(1));
+    let repairs = room.stats().fec_sent_packets;
+    assert!(repairs > 900 * 4 / 6 * 19, "{repairs} repair packets");
+    let _ = TrackId(1);
 }

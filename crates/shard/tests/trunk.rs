@@ -81,6 +81,7 @@ impl Line {
             msid: Msid { stream: "stream".to_owned(), track: "sound".to_owned() },
             ssrc: 0x5eed,
             rtx_ssrc: None,
+            fec_ssrc: None,
         });
         let sdp = self.peer.create_offer(Instant::now(), false).unwrap();
         self.local = Some(credentials(&sdp));

@@ -175,6 +175,7 @@ impl Client {
                 msid: Msid { stream: "stream".to_owned(), track: cid.to_owned() },
                 ssrc: self.ssrcs[place],
                 rtx_ssrc: (kind == MediaKind::Video).then(|| random.random()),
+                fec_ssrc: None,
             });
         }
         let offer = self.sending.peer.create_offer(now, false).ok()?;

@@ -306,7 +306,7 @@ const calls = {
       for (const each of all) {
         const codec = report.get(each.codecId)?.mimeType;
         if (each.type === 'transport') out.transports.push({ dtls: each.tlsVersion, cipher: each.dtlsCipher, srtp: each.srtpCipher, state: each.dtlsState });
-        if (each.type === 'inbound-rtp') out.inbound.push({ kind: each.kind, codec, width: each.frameWidth, height: each.frameHeight, decoded: each.framesDecoded, received: each.packetsReceived, bytes: each.bytesReceived, lost: each.packetsLost });
+        if (each.type === 'inbound-rtp') out.inbound.push({ kind: each.kind, codec, width: each.frameWidth, height: each.frameHeight, decoded: each.framesDecoded, received: each.packetsReceived, bytes: each.bytesReceived, lost: each.packetsLost, fec: each.fecPacketsReceived ?? 0, fecBytes: each.fecBytesReceived ?? 0, fecDiscarded: each.fecPacketsDiscarded ?? 0 });
         if (each.type === 'outbound-rtp') out.outbound.push({ kind: each.kind, codec, rid: each.rid, width: each.frameWidth, sent: each.packetsSent, mode: each.scalabilityMode, active: each.active, retransmitted: each.retransmittedPacketsSent, target: each.targetBitrate });
         if (each.type === 'candidate-pair' && each.nominated && each.state === 'succeeded') out.pairs.push({ protocol: report.get(each.localCandidateId)?.protocol, remote: report.get(each.remoteCandidateId)?.address, tcp: report.get(each.localCandidateId)?.tcpType, rtt: each.currentRoundTripTime });
       }

@@ -77,9 +77,13 @@ export async function open(kind, url, network) {
 }
 
 /** Starts another Chromium with flags of its own. */
-export async function openChromium(url, ...flags) {
+export const openChromium = (url, ...flags) => openFlagged(url, flags);
+
+/** The same, reaching the server's media through a `network` only. */
+export async function openFlagged(url, flags, network) {
   const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: [...CHROMIUM, ...flags] });
   const page = await browser.newPage();
+  if (network) await page.exposeFunction('portBehindNetwork', (port) => network.port(port));
   await page.goto(url);
   await page.waitForFunction(() => window.ready);
   return new PageCaller('chromium', page, () => browser.close());

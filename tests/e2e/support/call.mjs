@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 // A stage for one suite: a server, the test page, and callers that are closed at the end.
 import { randomBytes } from 'node:crypto';
-import { closeBrowsers, open, servePage } from './browsers.mjs';
+import { closeBrowsers, open, openFlagged, servePage } from './browsers.mjs';
 import { start } from './children.mjs';
 import { Network } from './network.mjs';
 import { Server, token } from './server.mjs';
@@ -37,10 +37,10 @@ export class Stage {
     return caller;
   }
 
-  /** Joins by Chromium through a network of its own, which the test may break: gives both. */
-  async joinThroughNetwork(room, identity, options = {}) {
+  /** Joins by Chromium, with flags if there are some, through a network of its own, which the test may break: gives both. */
+  async joinThroughNetwork(room, identity, options = {}, flags = []) {
     const network = await Network.to(this.server.url);
-    const caller = await open('chromium', this.page.url, network);
+    const caller = await (flags.length > 0 ? openFlagged(this.page.url, flags, network) : open('chromium', this.page.url, network));
     const { close } = caller;
     caller.close = async () => {
       await close();

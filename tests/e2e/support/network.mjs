@@ -11,6 +11,7 @@ export class Network {
   static async to(url) {
     const network = new Network();
     network.up = true;
+    network.impair();
     network.streams = new Set();
     network.fronts = new Map();
     network.paths = new Set();
@@ -38,6 +39,11 @@ export class Network {
       if (reset) [near, far].forEach((each) => each.resetAndDestroy());
       else [near, far].forEach((each) => each.pause());
     }
+  }
+
+  /** From now on datagrams take so many milliseconds each way, and this share of them is lost: at random, and each time alike. */
+  impair({ delay = 0, loss = 0 } = {}) {
+    Object.assign(this, { delay, loss, random: 1 });
   }
 
   /** Carries again. */
@@ -77,6 +83,14 @@ export class Network {
     }
   }
 
+  #carry(send) {
+    this.random = (Math.imul(this.random, 1664525) + 1013904223) >>> 0;
+    if (!this.up || this.random / 2 ** 32 < this.loss) return;
+    if (this.delay === 0) send();
+    // What is under way when a test ends has nowhere to go.
+    else setTimeout(() => { try { send(); } catch {} }, this.delay);
+  }
+
   async #front(port) {
     const front = await bound(createSocket('udp4'));
     const paths = new Map();
@@ -90,7 +104,7 @@ export class Network {
         }));
       }
       const { back } = await paths.get(from.port);
-      if (this.up) back.send(bytes, port, LOOPBACK);
+      this.#carry(() => back.send(bytes, port, LOOPBACK));
     });
     return front;
   }
@@ -98,7 +112,7 @@ export class Network {
   async #back({ front, client }) {
     const back = await bound(createSocket('udp4'));
     back.on('message', (bytes) => {
-      if (this.up) front.send(bytes, client, LOOPBACK);
+      this.#carry(() => front.send(bytes, client, LOOPBACK));
     });
     return back;
   }

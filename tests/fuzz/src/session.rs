@@ -95,7 +95,16 @@ fn session() -> Session {
     ] {
         let msid = Msid { stream: "s".into(), track: format!("t{id}") };
         let rtx_ssrc = (kind == MediaKind::Video).then_some(20);
-        session.add_sender(SenderSpec { id: SenderId(id), kind, codecs, msid, ssrc: id as u32, rtx_ssrc });
+        let fec_ssrc = rtx_ssrc.map(|rtx| rtx + 1);
+        session.add_sender(SenderSpec {
+            id: SenderId(id),
+            kind,
+            codecs,
+            msid,
+            ssrc: id as u32,
+            rtx_ssrc,
+            fec_ssrc,
+        });
     }
     session.offer_data_channels();
     session

@@ -5,6 +5,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parvis_api::{ApiConfig, ConnectionLimits, Keys};
 use parvis_meeting::Limits;
@@ -145,6 +146,10 @@ impl Config {
             loudest_tracks: media.loudest_tracks.size(),
             red_loss: [media.red_loss_percent, media.red_twice_loss_percent]
                 .map(|percent| percent.get() as f32 / 100.0),
+            fec_loss: [media.fec_loss_percent, media.fec_twice_loss_percent]
+                .map(|percent| percent.get() as f32 / 100.0),
+            fec_round_trip: Duration::from_millis(bits(media.fec_round_trip_ms.get())),
+            fec_share: media.fec_share_percent.get() as f64 / 100.0,
             ..MediaConfig::default()
         }
     }

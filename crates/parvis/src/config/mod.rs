@@ -103,6 +103,10 @@ pub(crate) struct Media {
     pub(crate) loudest_tracks: Bounded<0, 1_000>,
     pub(crate) red_loss_percent: Bounded<1, 100>,
     pub(crate) red_twice_loss_percent: Bounded<1, 100>,
+    pub(crate) fec_loss_percent: Bounded<0, 101>,
+    pub(crate) fec_twice_loss_percent: Bounded<0, 101>,
+    pub(crate) fec_round_trip_ms: Bounded<0, 10_000>,
+    pub(crate) fec_share_percent: Bounded<1, 50>,
 }
 
 /// Which rooms there may be, and what they may grow to.
@@ -265,6 +269,10 @@ impl Default for Media {
             loudest_tracks: Bounded::of(i64::try_from(media.loudest_tracks).unwrap_or(i64::MAX)),
             red_loss_percent: Bounded::of((media.red_loss[0] * 100.0).round() as i64),
             red_twice_loss_percent: Bounded::of((media.red_loss[1] * 100.0).round() as i64),
+            fec_loss_percent: Bounded::of((media.fec_loss[0] * 100.0).round() as i64),
+            fec_twice_loss_percent: Bounded::of((media.fec_loss[1] * 100.0).round() as i64),
+            fec_round_trip_ms: Bounded::of(media.fec_round_trip.as_millis() as i64),
+            fec_share_percent: Bounded::of((media.fec_share * 100.0).round() as i64),
         }
     }
 }

@@ -80,6 +80,7 @@ impl Caller {
             msid: Msid { stream: "stream".to_owned(), track: "sound".to_owned() },
             ssrc: SSRC,
             rtx_ssrc: None,
+            fec_ssrc: None,
         });
         let sdp = peer.create_offer(now, false).unwrap();
         let own = credentials(&sdp);

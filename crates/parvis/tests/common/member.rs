@@ -264,6 +264,7 @@ impl Member {
                 msid: Msid { stream: "stream".to_owned(), track: cid.to_owned() },
                 ssrc: self.ssrcs[place],
                 rtx_ssrc: None,
+                fec_ssrc: None,
             });
             let add = proto::AddTrackRequest {
                 cid: cid.to_owned(),

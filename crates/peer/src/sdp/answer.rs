@@ -110,6 +110,10 @@ fn take_media(
     if section.extensions.id(Extension::Rid).is_some() {
         section.rids.clone_from(&remote.rids);
     }
+    // Layers told apart by name have no SSRCs that a repair packet's could be grouped with.
+    if config.fec.is_some() && section.rids.is_empty() {
+        section.fec = codecs::repair_type(kind, &remote.codecs);
+    }
     if peer_sends {
         section.remote_msid.clone_from(&remote.msid);
         if section.rids.is_empty() {

@@ -4,6 +4,9 @@
 use super::remote::RemoteCodec;
 use super::{Codec, CodecKind, CodecPolicy, EncoderPreference, MediaKind};
 
+/// Repair packets' name in `a=rtpmap`: draft-ietf-payload-flexible-fec-scheme-03, which is not yet RFC 8627.
+pub(super) const FLEXFEC: &str = "flexfec-03";
+
 impl CodecKind {
     /// Sound or pictures.
     pub fn media(self) -> MediaKind {
@@ -147,6 +150,13 @@ pub(super) fn accept(policies: &[CodecPolicy], media: MediaKind, offered: &[Remo
     }
     drop_red_without_opus(&mut accepted);
     accepted
+}
+
+/// The payload type of repair packets among the peer's, in a section of pictures.
+pub(super) fn repair_type(media: MediaKind, codecs: &[RemoteCodec<'_>]) -> Option<u8> {
+    let is_fec =
+        |codec: &&RemoteCodec<'_>| codec.name.eq_ignore_ascii_case(FLEXFEC) && codec.clock_rate == 90_000;
+    codecs.iter().filter(|_| media == MediaKind::Video).find(is_fec).map(|codec| codec.payload_type)
 }
 
 /// What is left of our offered payload types, by the peer's answer and in its order.

@@ -149,7 +149,7 @@ impl<'a> Layers<'a> {
 /// `a=ssrc` and `a=ssrc-group` (RFC 5576).
 #[derive(Default)]
 pub(super) struct Sources {
-    /// In the order of first mention, each with its retransmissions' SSRC.
+    /// In the order of first mention, each with the SSRCs of its retransmissions and of its repair packets.
     order: Vec<u32>,
     seen: BTreeMap<u32, Role>,
     /// Mentions beyond [`MAX_REMEMBERED`].
@@ -159,8 +159,12 @@ pub(super) struct Sources {
 
 #[derive(Clone, Copy)]
 enum Role {
-    Media { rtx: Option<u32> },
-    Retransmission,
+    Media {
+        rtx: Option<u32>,
+        fec: Option<u32>,
+    },
+    /// Another's retransmissions or repair packets.
+    Companion,
 }
 
 impl Sources {
@@ -174,18 +178,20 @@ impl Sources {
         }
     }
 
-    /// `FID <ssrc> <ssrc of its retransmissions>`; other groups only tell an order.
+    /// `FID <ssrc> <ssrc of its retransmissions>`, `FEC-FR <ssrc> <ssrc of its repair packets>`; other groups only tell
+    /// an order.
     pub(super) fn group(&mut self, value: &str) {
         let mut words = value.split_ascii_whitespace();
         let meaning = words.next();
         let mut ssrcs = words.filter_map(|word| word.parse().ok());
-        if meaning == Some("FID") {
-            if let (Some(media), Some(rtx)) = (ssrcs.next(), ssrcs.next()) {
+        if let Some(meaning @ ("FID" | "FEC-FR")) = meaning {
+            if let (Some(media), Some(companion), None) = (ssrcs.next(), ssrcs.next(), ssrcs.next()) {
                 self.mention(media);
-                self.mention(rtx);
-                if let (true, Some(role)) = (self.seen.contains_key(&rtx), self.seen.get_mut(&media)) {
-                    *role = Role::Media { rtx: Some(rtx) };
-                    self.seen.insert(rtx, Role::Retransmission);
+                self.mention(companion);
+                let known = self.seen.contains_key(&companion);
+                if let (true, Some(Role::Media { rtx, fec })) = (known, self.seen.get_mut(&media)) {
+                    *(if meaning == "FID" { rtx } else { fec }) = Some(companion);
+                    self.seen.insert(companion, Role::Companion);
                 }
             }
         } else if meaning == Some("SIM") {
@@ -200,7 +206,7 @@ impl Sources {
         }
         self.seen.entry(ssrc).or_insert_with(|| {
             self.order.push(ssrc);
-            Role::Media { rtx: None }
+            Role::Media { rtx: None, fec: None }
         });
     }
 
@@ -208,12 +214,12 @@ impl Sources {
         *ignored += self.forgotten;
         let mut streams = Vec::new();
         for ssrc in &self.order {
-            let Some(Role::Media { rtx }) = self.seen.get(ssrc) else { continue };
+            let Some(Role::Media { rtx, fec }) = self.seen.get(ssrc) else { continue };
             if streams.len() == limit {
                 *ignored += 1;
                 continue;
             }
-            streams.push(RemoteStream { ssrc: *ssrc, rtx: *rtx });
+            streams.push(RemoteStream { ssrc: *ssrc, rtx: *rtx, fec: *fec });
         }
         streams
     }
@@ -288,14 +294,14 @@ mod tests {
                     None => sources.source(line),
                 }
             }
-            assert_eq!(sources.finish(8, &mut ignored), [RemoteStream { ssrc: 1, rtx: Some(2) }]);
+            assert_eq!(sources.finish(8, &mut ignored), [RemoteStream { ssrc: 1, rtx: Some(2), fec: None }]);
         }
         let mut sources = Sources::default();
         (0..20).for_each(|ssrc| sources.source(&format!("{ssrc} cname:x")));
         assert_eq!(sources.finish(8, &mut ignored).len(), 8);
         assert_eq!(ignored, 12);
         (0..100).for_each(|ssrc| sources.group(&format!("FID {ssrc} {}", 1000 + ssrc)));
-        assert_eq!(sources.finish(8, &mut ignored)[7], RemoteStream { ssrc: 7, rtx: Some(1007) });
+        assert_eq!(sources.finish(8, &mut ignored)[7], RemoteStream { ssrc: 7, rtx: Some(1007), fec: None });
         assert!(sources.seen.len() <= MAX_REMEMBERED);
     }
 }

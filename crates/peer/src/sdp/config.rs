@@ -11,6 +11,8 @@ use crate::LocalCandidate;
 pub struct SessionConfig {
     /// The codecs, in the order in which we offer them. As answerer we accept those whose kind and profile match.
     pub codecs: Vec<CodecPolicy>,
+    /// The payload type by which we offer repair packets (FlexFEC) for video; `None` neither offers nor accepts them.
+    pub fec: Option<u8>,
     /// The header extensions, with the ids by which we offer them.
     pub extensions: Vec<ExtensionPolicy>,
     /// Whether the peer may have data channels.
@@ -126,6 +128,7 @@ impl Default for SessionConfig {
     fn default() -> Self {
         SessionConfig {
             codecs: default_codecs(),
+            fec: Some(49),
             extensions: default_extensions(),
             data_channels: true,
             limits: SdpLimits::default(),

@@ -31,6 +31,7 @@
 //!     msid: Msid { stream: "PA_1".into(), track: "TR_1".into() },
 //!     ssrc: 1234,
 //!     rtx_ssrc: None,
+//!     fec_ssrc: None,
 //! });
 //! let offer = offerer.write_offer(&local)?;
 //! answerer.accept_offer(&offer)?;

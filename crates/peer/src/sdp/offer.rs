@@ -24,6 +24,7 @@ pub(super) fn offer(
 ) -> Vec<Slot> {
     let mut numbers = Numbers::of(agreed);
     let palette = palette(config, &mut numbers);
+    let fec = repair_type(config, &mut numbers);
     let mut slots = agreed.to_vec();
     if wants_data && !slots.iter().any(Slot::is_data) {
         add(&mut slots, config, next_mid, |_, mid| data_slot(mid));
@@ -38,7 +39,7 @@ pub(super) fn offer(
             .filter_map(Slot::media_mut)
             .find(|media| media.is_free() && media.section.kind == spec.kind && !media.peer_sends);
         if let Some(media) = free {
-            begin(media, spec, wanted, &mut numbers, config);
+            begin(media, spec, (wanted, fec), &mut numbers, config);
             continue;
         }
         add(&mut slots, config, next_mid, |index, mid| {
@@ -50,7 +51,7 @@ pub(super) fn offer(
                 allow_mixed: false,
                 extensions: Vec::new(),
             };
-            begin(&mut media, spec, wanted, &mut numbers, config);
+            begin(&mut media, spec, (wanted, fec), &mut numbers, config);
             media_slot(media)
         });
     }
@@ -135,6 +136,8 @@ fn answered(offered: &Media, remote: &RemoteSection<'_>) -> Option<Media> {
     media.peer_receives = remote.direction.receives();
     media.allow_mixed = remote.allow_mixed;
     media.section.codecs = codecs::intersect(&offered.section.codecs, &remote.codecs);
+    let fec = codecs::repair_type(media.section.kind, &remote.codecs);
+    media.section.fec = offered.section.fec.filter(|offered| fec == Some(*offered));
     let ours = offered.section.direction;
     media.section.direction =
         direction(ours.sends() && media.peer_receives, ours.receives() && media.peer_sends);
@@ -155,12 +158,13 @@ fn answered(offered: &Media, remote: &RemoteSection<'_>) -> Option<Media> {
 fn begin(
     media: &mut Media,
     spec: &SenderSpec,
-    codecs: Vec<Codec>,
+    (codecs, fec): (Vec<Codec>, Option<u8>),
     numbers: &mut Numbers,
     config: &SessionConfig,
 ) {
     media.section.sender = Some(spec.id);
     media.section.codecs = codecs;
+    media.section.fec = fec.filter(|_| spec.kind == MediaKind::Video && spec.fec_ssrc.is_some());
     media.peer_receives = true;
     let policies = config.extensions.iter().filter(|policy| policy.send && policy.applies_to(spec.kind));
     let lines = policies.filter_map(|policy| {
@@ -263,6 +267,14 @@ fn palette(config: &SessionConfig, numbers: &mut Numbers) -> Vec<Codec> {
         _ => true,
     });
     palette
+}
+
+/// The number of repair packets in this session.
+fn repair_type(config: &SessionConfig, numbers: &mut Numbers) -> Option<u8> {
+    let wanted = config.fec?;
+    let number = numbers.fec().or_else(|| numbers.free(wanted))?;
+    numbers.take_fec(number);
+    Some(number)
 }
 
 /// Whether an offer of ours could give a section to one more sender.

@@ -125,6 +125,7 @@ pub(super) struct Numbers {
 enum Taken {
     Codec(Codec),
     Retransmission,
+    Fec,
 }
 
 impl Numbers {
@@ -133,6 +134,9 @@ impl Numbers {
         for media in slots.iter().filter_map(Slot::media) {
             for codec in &media.section.codecs {
                 numbers.take(codec);
+            }
+            if let Some(fec) = media.section.fec {
+                numbers.take_fec(fec);
             }
             for line in &media.extensions {
                 if numbers.extensions.id(line.extension).is_none() {
@@ -152,6 +156,17 @@ impl Numbers {
         if let Some(place) = codec.rtx.and_then(|rtx| self.codecs.get_mut(usize::from(rtx))) {
             *place = Some(Taken::Retransmission);
         }
+    }
+
+    pub(super) fn take_fec(&mut self, payload_type: u8) {
+        if let Some(place) = self.codecs.get_mut(usize::from(payload_type)).filter(|place| place.is_none()) {
+            *place = Some(Taken::Fec);
+        }
+    }
+
+    /// The payload type of repair packets, if they have one.
+    pub(super) fn fec(&self) -> Option<u8> {
+        self.codecs.iter().position(|taken| matches!(taken, Some(Taken::Fec))).map(|place| place as u8)
     }
 
     /// The codec that is already known by some number.
@@ -188,6 +203,7 @@ pub(super) fn new_section(index: usize, mid: Mid, kind: MediaKind, sender: Optio
         kind,
         direction: Direction::Inactive,
         codecs: Vec::new(),
+        fec: None,
         extensions: ExtensionMap::default(),
         rids: Vec::new(),
         remote_streams: Vec::new(),

@@ -88,13 +88,15 @@ impl Direction {
     }
 }
 
-/// A stream that the peer announced by SSRC (`a=ssrc`, `a=ssrc-group:FID`).
+/// A stream that the peer announced by SSRC (`a=ssrc`, `a=ssrc-group:FID`, `a=ssrc-group:FEC-FR`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RemoteStream {
     /// Its media SSRC.
     pub ssrc: u32,
     /// The SSRC of its retransmissions.
     pub rtx: Option<u32>,
+    /// The SSRC of its repair packets (`a=ssrc-group:FEC-FR`, RFC 5956 section 4.3).
+    pub fec: Option<u32>,
 }
 
 /// `a=msid` (RFC 8830): a media stream's id and a track's id, as the peer or as we name them.
@@ -126,6 +128,8 @@ pub struct SenderSpec {
     pub ssrc: u32,
     /// The SSRC that we send retransmissions from; video only.
     pub rtx_ssrc: Option<u32>,
+    /// The SSRC that we send repair packets from, where the peer takes them; video only.
+    pub fec_ssrc: Option<u32>,
 }
 
 /// One m-line as both sides have agreed on it.
@@ -141,6 +145,8 @@ pub struct MediaSection {
     pub direction: Direction,
     /// Its payload types, in the answerer's order of preference.
     pub codecs: Vec<Codec>,
+    /// The payload type of its repair packets (FlexFEC), if both sides have them.
+    pub fec: Option<u8>,
     /// Its header extensions. The ids hold for the whole BUNDLE group.
     pub extensions: ExtensionMap,
     /// The simulcast layers that the peer sends us, lowest first as far as the SDP tells; empty without simulcast.

@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use parvis_rtp::Mid;
 
+use super::codecs::FLEXFEC;
 use super::slot::{Body, Media, Slot};
 use super::{Direction, LocalTransport, MediaKind, SenderId, SenderSpec};
 use crate::{LocalCandidate, Protocol};
@@ -82,6 +83,9 @@ impl Document<'_> {
                 write!(out, " {rtx}")?;
             }
         }
+        if let Some(fec) = media.section.fec {
+            write!(out, " {fec}")?;
+        }
         out.write_str("\r\n")
     }
 
@@ -156,6 +160,13 @@ impl Document<'_> {
                 )?;
             }
         }
+        if let Some(fec) = section.fec {
+            // The window, in microseconds, has to stand there; nobody is known to go by it.
+            write!(out, "a=rtpmap:{fec} {FLEXFEC}/90000\r\na=fmtp:{fec} repair-window=10000000\r\n")?;
+            if section.codecs.iter().any(|codec| codec.feedback.transport_cc) {
+                write!(out, "a=rtcp-fb:{fec} transport-cc\r\n")?;
+            }
+        }
         for (index, rid) in section.rids.iter().enumerate() {
             if index == 0 {
                 for rid in &section.rids {
@@ -180,7 +191,11 @@ fn write_sender(out: &mut String, media: &Media, spec: &SenderSpec) -> std::fmt:
     if let Some(rtx) = rtx {
         write!(out, "a=ssrc-group:FID {} {rtx}\r\n", spec.ssrc)?;
     }
-    for ssrc in std::iter::once(spec.ssrc).chain(rtx) {
+    let fec = spec.fec_ssrc.filter(|_| media.section.fec.is_some());
+    if let Some(fec) = fec {
+        write!(out, "a=ssrc-group:FEC-FR {} {fec}\r\n", spec.ssrc)?;
+    }
+    for ssrc in std::iter::once(spec.ssrc).chain(rtx).chain(fec) {
         write!(out, "a=ssrc:{ssrc} cname:{stream}\r\na=ssrc:{ssrc} msid:{stream} {track}\r\n")?;
     }
     Ok(())

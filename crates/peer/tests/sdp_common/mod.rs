@@ -58,6 +58,7 @@ pub fn sender(id: u64, codecs: &[CodecKind]) -> SenderSpec {
         msid: Msid { stream: format!("stream-{id}"), track: format!("track-{id}") },
         ssrc: 1000 + id as u32,
         rtx_ssrc: (kind == MediaKind::Video).then_some(2000 + id as u32),
+        fec_ssrc: None,
     }
 }
 

@@ -159,7 +159,7 @@ fn sender(id: u64, kind: MediaKind) -> SenderSpec {
         MediaKind::Video => (vec![CodecKind::Vp8], Some(90_000 + id as u32)),
     };
     let msid = Msid { stream: format!("s{id}"), track: format!("t{id}") };
-    SenderSpec { id: SenderId(id), kind, codecs, msid, ssrc: 80_000 + id as u32, rtx_ssrc }
+    SenderSpec { id: SenderId(id), kind, codecs, msid, ssrc: 80_000 + id as u32, rtx_ssrc, fec_ssrc: None }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

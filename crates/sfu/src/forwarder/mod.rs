@@ -457,7 +457,7 @@ impl Forwarder {
             return false;
         }
         let limit = self.config.max_subscriptions_per_peer;
-        let streams = (self.random.random(), self.random.random());
+        let streams = std::array::from_fn(|_| self.random.random());
         let taken = self.with_peer(now, peer, outbox, |context| context.subscribe(id, wish, streams, limit));
         if let (true, Some(room_id)) = (taken, room_id) {
             self.subscriptions.insert(id, (room_id, peer));

@@ -88,7 +88,7 @@ impl Context<'_> {
         &mut self,
         subscription: SubscriptionId,
         wish: Wish,
-        streams: (u32, u32),
+        streams: [u32; 3],
         limit: usize,
     ) -> bool {
         let Some(entry) = self.entry() else { return false };
@@ -324,8 +324,8 @@ impl Context<'_> {
             let mut codecs = codecs.clone();
             let all = if audio { &[][..] } else { &VIDEO_CODECS[..] };
             codecs.extend(all.iter().filter(|codec| !codecs.contains(codec)).collect::<Vec<_>>());
-            let (ssrc, rtx) = subscribed.streams;
-            let rtx = (!audio).then_some(rtx);
+            let [ssrc, rtx, fec] = subscribed.streams;
+            let (rtx, fec) = ((!audio).then_some(rtx), (!audio).then_some(fec));
             subscribed.sender = true;
             added = true;
             entry.peer.add_sender(SenderSpec {
@@ -338,8 +338,12 @@ impl Context<'_> {
                 },
                 ssrc,
                 rtx_ssrc: rtx,
+                fec_ssrc: fec,
             });
             self.room.media.subscribe(now, *subscription, id, subscribed.wish.track, ssrc, rtx);
+            if let Some(fec) = fec {
+                self.room.media.set_repair_ssrc(*subscription, fec);
+            }
             self.room.media.configure(now, *subscription, subscribed.settings);
         }
         if added {

@@ -73,8 +73,8 @@ pub(super) struct Wish {
 /// A track on its way to a peer.
 pub(super) struct Subscribed {
     pub(super) wish: Wish,
-    /// SSRCs for media and for retransmissions.
-    pub(super) streams: (u32, u32),
+    /// SSRCs for media, for retransmissions and for repair packets.
+    pub(super) streams: [u32; 3],
     /// Whether the peer has a sender for it: not before the track is bound.
     pub(super) sender: bool,
     /// What the subscriber shows of it.

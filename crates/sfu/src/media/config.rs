@@ -74,6 +74,23 @@ pub struct MediaConfig {
     pub red_loss: [f32; 2],
     /// For so long losses must have been low before there is less redundancy.
     pub red_hold: Duration,
+    /// Packets kept per layer whose publisher sends repair packets (FlexFEC): a repair packet's mask names 109 that follow
+    /// each other, and the window is a power of two. 128 of 1,500 bytes are 192 KB.
+    pub fec_packets: usize,
+    /// Repair packets that wait for others per layer: sixteen are more than a key frame of a hundred packets has. With
+    /// 1,500 bytes each they are 24 KB. The oldest makes room.
+    pub fec_repairs: usize,
+    /// Reported losses (shares) at which a subscriber's video goes with one repair packet per group of packets, and with
+    /// two. Half of it ends it again. Above 1 there is none.
+    pub fec_loss: [f32; 2],
+    /// For so long losses must have been low before there are fewer repair packets.
+    pub fec_hold: Duration,
+    /// The shortest round trip over which repair packets are sent: a shorter one brings the packet itself again before its
+    /// frame is late. 100 ms are three frames at 30 per second. Below three quarters of it there are none any more.
+    pub fec_round_trip: Duration,
+    /// Bytes of repair packets, as a share of the video's that they protect. At 0.2 five packets have one repair packet,
+    /// ten have two. It comes out of the same estimate: video has a sixth less meanwhile.
+    pub fec_share: f64,
     /// How often a peer's quality is told.
     pub quality_interval: Duration,
     /// A layer that is wanted anew is waited for so long, with bandwidth looked for meanwhile. Publishers that stopped it
@@ -119,6 +136,12 @@ impl Default for MediaConfig {
             stage_hold: Duration::from_secs(2),
             red_loss: [0.03, 0.1],
             red_hold: Duration::from_secs(10),
+            fec_packets: 128,
+            fec_repairs: 16,
+            fec_loss: [0.03, 0.1],
+            fec_hold: Duration::from_secs(10),
+            fec_round_trip: Duration::from_millis(100),
+            fec_share: 0.2,
             quality_interval: Duration::from_secs(5),
             layer_return: Duration::from_secs(5),
             layer_timeout: Duration::from_secs(1),

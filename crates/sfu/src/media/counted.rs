@@ -58,4 +58,11 @@ counters! {
     silence_packets,
     red_made,
     red_recovered,
+    fec_received,
+    fec_recovered,
+    fec_unneeded,
+    fec_malformed,
+    fec_overflow,
+    fec_sent_packets,
+    fec_sent_bytes,
 }

@@ -2,7 +2,7 @@
 //! Which stream an incoming packet belongs to (RFC 8843 section 9.2): by MID and RID in its header extensions, by
 //! `a=ssrc` lines, or by a payload type that only one section has. What was learned is kept by SSRC.
 //!
-//! Only bound tracks have entries, at most one SSRC and one for retransmissions per layer: a peer that makes up
+//! Only bound tracks have entries, at most one SSRC for each role per layer: a peer that makes up
 //! SSRCs replaces its own entries and fills nothing (row 23). The table is a peer's own, so equal SSRCs of two peers
 //! never meet (row 24).
 
@@ -26,7 +26,17 @@ pub(crate) struct StreamRef {
     /// The publication's place.
     pub(crate) publication: usize,
     pub(crate) layer: u8,
-    pub(crate) rtx: bool,
+    pub(crate) role: Role,
+}
+
+/// What packets of an SSRC are to their layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Media,
+    /// RFC 4588.
+    Retransmission,
+    /// FlexFEC.
+    Repair,
 }
 
 /// A section in which the peer sends.
@@ -37,6 +47,8 @@ pub(crate) struct ReceivingSection {
     pub(crate) nack: bool,
     streams: Vec<RemoteStream>,
     payload_types: Vec<u8>,
+    /// The payload type of repair packets.
+    fec: Option<u8>,
 }
 
 /// One peer's table.
@@ -56,7 +68,7 @@ pub(crate) struct Learned {
     /// The publication's place.
     pub(crate) publication: usize,
     pub(crate) layer: LearnedLayer,
-    pub(crate) rtx: bool,
+    pub(crate) role: Role,
 }
 
 /// How the layer is named.
@@ -101,12 +113,14 @@ impl Demux {
                 payload_types.push(codec.payload_type);
                 self.add_type(codec.payload_type, incoming);
             }
+            payload_types.extend(section.fec);
             self.sections.push(ReceivingSection {
                 mid: section.mid,
                 rids: section.rids.clone(),
                 nack: section.codecs.iter().any(|codec| codec.feedback.nack),
                 streams: section.remote_streams.clone(),
                 payload_types,
+                fec: section.fec,
             });
         }
     }
@@ -167,13 +181,18 @@ impl Demux {
 
     /// Finds out what a packet of an unknown SSRC is.
     pub(crate) fn learn(&self, ssrc: u32, payload_type: u8, extensions: &Extensions<'_>) -> Option<Learned> {
-        let is_rtx = self.incoming_type(payload_type)?.repairs.is_some();
-        let rid = if is_rtx { extensions.repaired_rid } else { extensions.rid };
+        let is_repair = self.sections.iter().any(|section| section.fec == Some(payload_type));
+        let (role, rid) = match self.incoming_type(payload_type) {
+            Some(incoming) if incoming.repairs.is_some() => (Role::Retransmission, extensions.repaired_rid),
+            Some(_) => (Role::Media, extensions.rid),
+            None if is_repair => (Role::Repair, None),
+            None => return None,
+        };
         if rid.is_none()
-            && let Some((section, index, rtx)) = self.by_announcement(ssrc)
+            && let Some((section, index, role)) = self.by_announcement(ssrc)
         {
             let layer = LearnedLayer::Index(index);
-            return Some(Learned { publication: self.publication(section.mid)?, layer, rtx });
+            return Some(Learned { publication: self.publication(section.mid)?, layer, role });
         }
         let section = match extensions.mid {
             Some(mid) => self.section(mid)?,
@@ -186,14 +205,20 @@ impl Demux {
             None if section.rids.is_empty() => LearnedLayer::Index(0),
             None => return None,
         };
-        Some(Learned { publication, layer, rtx: is_rtx })
+        Some(Learned { publication, layer, role })
     }
 
-    fn by_announcement(&self, ssrc: u32) -> Option<(&ReceivingSection, u8, bool)> {
+    fn by_announcement(&self, ssrc: u32) -> Option<(&ReceivingSection, u8, Role)> {
         self.sections.iter().find_map(|section| {
-            let index =
-                section.streams.iter().position(|stream| stream.ssrc == ssrc || stream.rtx == Some(ssrc))?;
-            Some((section, u8::try_from(index).ok()?, section.streams[index].ssrc != ssrc))
+            let of = |stream: &RemoteStream| match ssrc {
+                _ if stream.ssrc == ssrc => Some(Role::Media),
+                _ if stream.rtx == Some(ssrc) => Some(Role::Retransmission),
+                _ if stream.fec == Some(ssrc) => Some(Role::Repair),
+                _ => None,
+            };
+            let (index, role) =
+                section.streams.iter().enumerate().find_map(|(index, stream)| Some((index, of(stream)?)))?;
+            Some((section, u8::try_from(index).ok()?, role))
         })
     }
 

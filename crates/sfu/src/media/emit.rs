@@ -5,25 +5,26 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use parvis_peer::sdp::CodecKind;
+use parvis_peer::sdp::{CodecKind, MediaKind};
 use parvis_rtp::{Extension, Extensions, HeaderFields, red, rtx, vp8, vp9, write_header, write_padding};
 
 use super::audio::{OPUS_SILENCE, RedPlan};
 use super::dependency::MAX_DESCRIPTOR_BYTES;
 use super::estimate::SentKind;
 use super::facts::CodecFacts;
+use super::fec;
 use super::layer::Layer;
 use super::peer::MediaPeer;
 use super::publication::Publication;
 use super::ring::Stored;
 use super::sent::{Content, Munge, Sent};
 use super::subscription::{OutgoingType, Subscription};
-use super::{Egress, MediaEvent, MediaStats};
+use super::{Egress, MediaConfig, MediaEvent, MediaStats};
 
 /// Room for the fixed header, all header extensions but the dependency descriptor, and the retransmission's two bytes:
 /// 12 + 4 + (MID 34 + audio level 3 + transport sequence 4 + send time 5 + capture time 18 + playout delay 5 +
 /// orientation 3) + 2, rounded up.
-const HEADER_ROOM_BYTES: usize = 96;
+pub(super) const HEADER_ROOM_BYTES: usize = 96;
 /// Room for a decode target mask and its flags in a dependency descriptor.
 const DESCRIPTOR_GROWTH_BYTES: usize = 8;
 
@@ -34,6 +35,7 @@ pub(super) struct Sender<'a> {
     pub(super) peer: &'a mut MediaPeer,
     pub(super) subscription: &'a mut Subscription,
     pub(super) publication: &'a Publication,
+    pub(super) config: &'a MediaConfig,
     pub(super) stats: &'a mut MediaStats,
     pub(super) events: &'a mut VecDeque<MediaEvent>,
 }
@@ -47,6 +49,7 @@ impl Sender<'_> {
         };
         sent.sent_at = self.now;
         let sent = *sent;
+        let marker = sent.marker;
         let bytes = match sent.content {
             Content::Padding => self.emit_padding(&sent, egress),
             Content::Silence => self.emit_silence(&sent, egress),
@@ -77,7 +80,7 @@ impl Sender<'_> {
             self.subscription.started = true;
             self.events.push_back(MediaEvent::SubscriptionStarted { subscription: self.subscription.id });
         }
-        bytes
+        if resend { bytes } else { bytes + self.emit_repairs(bytes, marker, egress) }
     }
 
     /// Sends padding on the retransmission stream, to see what the path carries. Returns how many bytes left.
@@ -272,6 +275,8 @@ impl Sender<'_> {
         };
         let opus = self.subscription.outgoing_type(CodecKind::Opus).map(|opus| opus.payload_type);
         let takes_red = payload.len() == stored.payload().len();
+        let protects = self.publication.kind == MediaKind::Video && !resend;
+        let mut protection = if protects { self.protection() } else { None };
         let map = &self.peer.extensions;
         let mut len = 0;
         let left = egress.rtp(self.peer.id, room, |buf| {
@@ -287,8 +292,16 @@ impl Sender<'_> {
                 rename_red_blocks(body, opus?);
             }
             len += payload.len();
+            if let Some(protection) = &mut protection {
+                write_header(buf, &fields, map, &fec::unsent(&extensions)).ok()?;
+                protection.add(buf.get(..len)?);
+                write_header(buf, &fields, map, &extensions).ok()?;
+            }
             Some(len)
         });
+        if protection.is_some() {
+            self.subscription.fec = protection;
+        }
         if !left {
             return 0;
         }
@@ -301,7 +314,7 @@ impl Sender<'_> {
     }
 
     /// What every packet to this peer says of itself.
-    fn transport_extensions(&mut self, bytes: usize, kind: SentKind) -> Extensions<'static> {
+    pub(super) fn transport_extensions(&mut self, bytes: usize, kind: SentKind) -> Extensions<'static> {
         let map = &self.peer.extensions;
         let transport_sequence =
             map.id(Extension::TransportSequence).map(|_| self.peer.downlink.on_sent(self.now, bytes, kind));

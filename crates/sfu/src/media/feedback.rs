@@ -7,6 +7,7 @@ use parvis_peer::sdp::MediaKind;
 use parvis_rtp::rtcp::{self, ReportBlocks, Rtcp, SenderInfo, Writer, XrBlock};
 
 use super::Egress;
+use super::demux::Role;
 use super::keyframe;
 use super::layer::SenderClock;
 use super::ntp;
@@ -116,7 +117,9 @@ impl RoomMedia {
     fn on_sender_info(&mut self, now: Instant, peer: usize, ssrc: u32, info: &SenderInfo) {
         let our_ntp = ntp::at(self.epoch, now);
         let peer = &mut self.peers[peer];
-        let Some(stream) = peer.demux.stream(ssrc).filter(|stream| !stream.rtx) else { return };
+        let Some(stream) = peer.demux.stream(ssrc).filter(|stream| stream.role == Role::Media) else {
+            return;
+        };
         let layer = &mut self.publications[stream.publication].layers[usize::from(stream.layer)];
         layer.clock = Some(SenderClock { ntp: info.ntp, rtp: info.rtp_timestamp, arrival: now });
         peer.on_sender_clock(our_ntp, info.ntp);
@@ -152,7 +155,10 @@ impl RoomMedia {
         if expected > 0 || round_trip.is_some() {
             let fraction = if expected == 0 { 0.0 } else { lost.max(0) as f32 / expected as f32 };
             peer.downlink.on_report(now, fraction.min(1.0), round_trip);
-            peer.redundancy.on_report(now, expected, lost.max(0) as u64, &self.config);
+            let lost = lost.max(0) as u64;
+            peer.redundancy.on_report(now, expected, lost, &self.config);
+            let round_trip = peer.downlink.round_trip();
+            peer.protection.on_report(now, expected, lost, round_trip, &self.config);
         }
     }
 
@@ -205,6 +211,7 @@ impl RoomMedia {
                     peer,
                     subscription,
                     publication,
+                    config: &self.config,
                     stats: &mut self.stats,
                     events: &mut self.events,
                 };

@@ -8,7 +8,7 @@ use parvis_peer::sdp::MediaKind;
 use parvis_rtp::Extensions;
 
 use super::allocate::highest_wanted;
-use super::demux::{LearnedLayer, StreamRef};
+use super::demux::{LearnedLayer, Role, StreamRef};
 use super::layer::{Arrival, SenderClock};
 use super::peer::MediaPeer;
 use super::publication::{IncomingFormat, Publication};
@@ -112,7 +112,7 @@ impl RoomMedia {
         };
         self.stats.trunk_packets_in += 1;
         let (peer, stream) =
-            (publication.peer, StreamRef { publication: place, layer: at as u8, rtx: false });
+            (publication.peer, StreamRef { publication: place, layer: at as u8, role: Role::Media });
         self.take(now, peer, stream, &arrival, egress);
     }
 

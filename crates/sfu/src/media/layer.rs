@@ -7,6 +7,7 @@ use parvis_peer::sdp::CodecKind;
 use parvis_rtp::{Extensions, Packet, Rid};
 
 use super::facts::{Facts, FrameReader};
+use super::fec::FecReceiver;
 use super::keyframe::KeyFrameRequests;
 use super::nack::NackGenerator;
 use super::rates::Rates;
@@ -26,6 +27,10 @@ pub(crate) struct Layer {
     pub(crate) ssrc: Option<u32>,
     /// The SSRC that brings its retransmissions.
     pub(crate) rtx_ssrc: Option<u32>,
+    /// The SSRC that brings its repair packets.
+    pub(crate) fec_ssrc: Option<u32>,
+    /// What repair packets are used with, once one came.
+    pub(crate) fec: Option<Box<FecReceiver>>,
     /// Counts the sources that brought it: numbers of two epochs don't compare.
     pub(crate) epoch: u32,
     pub(crate) ring: Ring,
@@ -85,6 +90,8 @@ impl Layer {
             rid,
             ssrc: None,
             rtx_ssrc: None,
+            fec_ssrc: None,
+            fec: None,
             epoch: 0,
             ring: Ring::new(audio, packets, config.ring_duration),
             nack: None,
@@ -250,6 +257,9 @@ impl Layer {
         self.reader = FrameReader::default();
         self.reception = ReceptionCounter::default();
         self.clock = None;
+        if let Some(fec) = &mut self.fec {
+            fec.clear();
+        }
         if let Some(nack) = &mut self.nack {
             nack.clear();
         }

@@ -11,6 +11,7 @@ use super::MediaConfig;
 use super::audio::Redundancy;
 use super::demux::Demux;
 use super::estimate::{Downlink, Uplink};
+use super::fec::Protection;
 use super::pacer::{Pacer, ResendBudget};
 use crate::PeerId;
 
@@ -46,6 +47,7 @@ pub(crate) struct MediaPeer {
     pub(crate) pacer: Pacer,
     pub(crate) resends: ResendBudget,
     pub(crate) redundancy: Redundancy,
+    pub(crate) protection: Protection,
     pub(crate) probe: Option<ActiveProbe>,
     /// All bytes sent to it.
     pub(crate) sent_bytes: u64,
@@ -100,6 +102,7 @@ impl MediaPeer {
             remb: None,
             pacer: Pacer::new(now, config.pacer_packets, rate, config.max_bitrate, config.pacing_burst),
             redundancy: Redundancy::default(),
+            protection: Protection::default(),
             resends: ResendBudget::new(now, config.resend_share, config.resend_floor_bytes_per_second),
             probe: None,
             sent_bytes: 0,

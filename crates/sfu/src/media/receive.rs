@@ -6,7 +6,7 @@ use std::time::Instant;
 use parvis_peer::sdp::{CodecKind, MediaKind};
 use parvis_rtp::{Packet, rtx};
 
-use super::demux::{IncomingType, Learned, StreamRef};
+use super::demux::{IncomingType, Learned, Role, StreamRef};
 use super::layer::Arrival;
 use super::pacer::Paced;
 use super::room::RoomMedia;
@@ -16,9 +16,9 @@ use crate::PeerId;
 
 impl RoomMedia {
     /// A decrypted RTP packet of the peer's.
-    pub fn handle_rtp(&mut self, now: Instant, peer: PeerId, packet: &[u8], egress: &mut impl Egress) {
+    pub fn handle_rtp(&mut self, now: Instant, peer: PeerId, whole: &[u8], egress: &mut impl Egress) {
         let Some(&peer) = self.peer_places.get(&peer) else { return };
-        let Ok(packet) = Packet::parse(packet) else {
+        let Ok(packet) = Packet::parse(whole) else {
             self.stats.dropped_malformed += 1;
             return;
         };
@@ -48,6 +48,9 @@ impl RoomMedia {
             self.limit_hit(now, peer);
             return;
         }
+        if stream.role == Role::Repair {
+            return self.take_repair(now, peer, stream, packet.payload, egress);
+        }
         let demux = &self.peers[peer].demux;
         let Some(incoming) = demux.incoming_type(packet.payload_type) else {
             self.stats.dropped_unknown_codec += 1;
@@ -57,7 +60,11 @@ impl RoomMedia {
         let mut payload_type = packet.payload_type;
         if let Some(repairs) = incoming.repairs {
             // RFC 4588 section 4. One with nothing in it is padding that probes for bandwidth.
-            let Some((sequence, payload)) = rtx::split(packet.payload).filter(|_| stream.rtx) else { return };
+            let Some((sequence, payload)) =
+                rtx::split(packet.payload).filter(|_| stream.role == Role::Retransmission)
+            else {
+                return;
+            };
             (arrival.sequence, arrival.payload, arrival.retransmitted) = (sequence, payload, true);
             payload_type = repairs;
         }
@@ -76,6 +83,9 @@ impl RoomMedia {
             }
         }
         self.take(now, peer, stream, &arrival, egress);
+        if !arrival.retransmitted {
+            self.keep_for_repair(now, peer, stream, whole, egress);
+        }
     }
 
     /// Keeps a packet and forwards it.
@@ -210,6 +220,7 @@ impl RoomMedia {
             peer,
             subscription,
             publication,
+            config: &self.config,
             stats: &mut self.stats,
             events: &mut self.events,
         };
@@ -228,11 +239,15 @@ impl RoomMedia {
             return None;
         };
         let layer = &mut publication.layers[at];
-        let before = if learned.rtx { layer.rtx_ssrc.replace(ssrc) } else { layer.ssrc };
-        if !learned.rtx {
+        let before = match learned.role {
+            Role::Media => layer.ssrc,
+            Role::Retransmission => layer.rtx_ssrc.replace(ssrc),
+            Role::Repair => layer.fec_ssrc.replace(ssrc),
+        };
+        if learned.role == Role::Media {
             layer.set_source(ssrc);
         }
-        let stream = StreamRef { publication: learned.publication, layer: at as u8, rtx: learned.rtx };
+        let stream = StreamRef { publication: learned.publication, layer: at as u8, role: learned.role };
         self.peers[peer].demux.insert(ssrc, before, stream);
         Some(stream)
     }

@@ -68,6 +68,7 @@ pub(super) struct Scratch {
     pub(super) due: Vec<usize>,
     pub(super) speakers: Vec<(TrackId, f32)>,
     pub(super) recovered: Vec<u8>,
+    pub(super) repaired: Vec<u8>,
 }
 
 /// How often rates are measured and bandwidth is shared out anew.
@@ -264,6 +265,13 @@ impl RoomMedia {
         }
         self.apply_outlet(place);
         self.reallocate(now, peer);
+    }
+
+    /// Says from which SSRC a subscription's repair packets are sent, where the peer takes them.
+    pub fn set_repair_ssrc(&mut self, subscription: SubscriptionId, ssrc: u32) {
+        if let Some(&place) = self.subscription_places.get(&subscription) {
+            self.subscriptions[place].fec_ssrc = Some(ssrc);
+        }
     }
 
     /// Ends a subscription.

@@ -68,6 +68,20 @@ pub struct MediaStats {
     pub red_made: u64,
     /// Packets lost on their way to us and found in a later one's redundancy.
     pub red_recovered: u64,
+    /// Repair packets received.
+    pub fec_received: u64,
+    /// Packets lost on their way to us and made again from repair packets.
+    pub fec_recovered: u64,
+    /// Repair packets of which nothing was missing.
+    pub fec_unneeded: u64,
+    /// Repair packets that couldn't be read, or didn't go with the packets that they name.
+    pub fec_malformed: u64,
+    /// Repair packets pushed out by newer ones before they were of use.
+    pub fec_overflow: u64,
+    /// Repair packets sent.
+    pub fec_sent_packets: u64,
+    /// Their bytes.
+    pub fec_sent_bytes: u64,
     /// Gaps larger than the NACK list.
     pub nack_overflow: u64,
     /// Tracks, subscriptions or layers refused for their number.

@@ -8,6 +8,7 @@ use parvis_rtp::Mid;
 
 use super::MediaConfig;
 use super::audio::{SILENCE_FRAMES, SILENCE_PER_SECOND};
+use super::fec::FecSender;
 use super::keyframe::KeyFrameBudget;
 use super::layer::{Layer, SenderClock};
 use super::munge::{CodecNumbers, Munger};
@@ -83,6 +84,12 @@ pub(crate) struct Subscription {
     /// [`Subscription::packets`] at the last sender report.
     pub(crate) reported_packets: u32,
     rtx_sequence: u16,
+    /// The SSRC of its repair packets.
+    pub(crate) fec_ssrc: Option<u32>,
+    /// Outlives what they are made with: no number is used twice under one key.
+    fec_sequence: u16,
+    /// Repair packets in the making, while losses call for some.
+    pub(crate) fec: Option<Box<FecSender>>,
     pub(crate) key_frame_budget: KeyFrameBudget,
     /// Frames of silence sent since the last sound.
     silences: u8,
@@ -114,6 +121,7 @@ pub(crate) struct Outlet {
     pub(crate) mid: Mid,
     pub(crate) nack: bool,
     codecs: Vec<Codec>,
+    fec: Option<u8>,
 }
 
 /// A payload type to send in.
@@ -129,6 +137,7 @@ impl Outlet {
             mid: section.mid,
             nack: section.codecs.iter().any(|codec| codec.feedback.nack),
             codecs: section.codecs.clone(),
+            fec: section.fec,
         })
     }
 
@@ -198,6 +207,9 @@ impl Subscription {
             remote: RemoteReport::default(),
             reported_packets: 0,
             rtx_sequence: (random >> 48) as u16,
+            fec_ssrc: None,
+            fec_sequence: (random >> 32) as u16 >> 1,
+            fec: None,
             key_frame_budget: KeyFrameBudget::new(now, config.key_frame_burst, config.key_frame_refill),
             silences: 0,
             followed: None,
@@ -375,6 +387,22 @@ impl Subscription {
     pub(crate) fn next_rtx_sequence(&mut self) -> u16 {
         self.rtx_sequence = self.rtx_sequence.wrapping_add(1);
         self.rtx_sequence
+    }
+
+    /// Whether repair packets can be sent to the peer.
+    pub(crate) fn takes_fec(&self) -> bool {
+        self.fec_stream().is_some()
+    }
+
+    /// Payload type and SSRC of repair packets.
+    pub(crate) fn fec_stream(&self) -> Option<(u8, u32)> {
+        Some((self.outlet.as_ref()?.fec?, self.fec_ssrc?))
+    }
+
+    /// The next number of the repair packets' stream.
+    pub(crate) fn next_fec_sequence(&mut self) -> u16 {
+        self.fec_sequence = self.fec_sequence.wrapping_add(1);
+        self.fec_sequence
     }
 
     /// The packet sent as `out`.

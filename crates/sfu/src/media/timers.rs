@@ -124,6 +124,7 @@ impl RoomMedia {
                 peer,
                 subscription,
                 publication,
+                config: &self.config,
                 stats: &mut self.stats,
                 events: &mut self.events,
             };
@@ -168,6 +169,7 @@ impl RoomMedia {
                 peer,
                 subscription,
                 publication,
+                config: &self.config,
                 stats: &mut self.stats,
                 events: &mut self.events,
             };

@@ -224,6 +224,7 @@ pub(crate) fn inbound(mid: &str, kind: MediaKind, rids: &[&str]) -> MediaSection
         kind,
         direction: Direction::RecvOnly,
         codecs: codecs(kind, 0),
+        fec: None,
         extensions: publisher_map(),
         rids: rids.iter().map(|rid| Rid::new(rid).unwrap()).collect(),
         remote_streams: Vec::new(),
@@ -234,7 +235,7 @@ pub(crate) fn inbound(mid: &str, kind: MediaKind, rids: &[&str]) -> MediaSection
 
 /// The same with streams announced by SSRC.
 pub(crate) fn inbound_by_ssrc(mid: &str, kind: MediaKind, streams: &[(u32, Option<u32>)]) -> MediaSection {
-    let streams = streams.iter().map(|(ssrc, rtx)| RemoteStream { ssrc: *ssrc, rtx: *rtx });
+    let streams = streams.iter().map(|(ssrc, rtx)| RemoteStream { ssrc: *ssrc, rtx: *rtx, fec: None });
     MediaSection { remote_streams: streams.collect(), ..inbound(mid, kind, &[]) }
 }
 

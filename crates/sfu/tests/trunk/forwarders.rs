@@ -81,6 +81,7 @@ impl Lab {
             msid: Msid { stream: "s".to_owned(), track: audio_spec().cid },
             ssrc: 9,
             rtx_ssrc: None,
+            fec_ssrc: None,
         });
         let sdp = client.create_offer(self.now, false).unwrap();
         let description = Description { kind: DescriptionKind::Offer, sdp, id: 1 };

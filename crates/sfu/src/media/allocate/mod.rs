@@ -36,11 +36,19 @@ impl RoomMedia {
         let audio = self.gather(now, place, &mut demands);
         // Stable: equal importance stays in the order of subscribing.
         demands.sort_by_key(|demand| std::cmp::Reverse(demand.importance));
+        let protected = demands.iter().any(|demand| self.subscriptions[demand.slot].takes_fec());
         let peer = &mut self.peers[place];
+        // Repair packets come out of the same estimate.
+        let with_repair = match peer.protection.level() {
+            0 => 1.0,
+            _ if protected => 1.0 + self.config.fec_share,
+            _ => 1.0,
+        };
+        let budget = |estimate: u64| (estimate.saturating_sub(audio) as f64 / with_repair) as u64;
         let since = |at: Instant| now.saturating_duration_since(at);
         let terms = Terms {
-            budget: peer.estimate(&self.config).saturating_sub(audio),
-            budget_by_delay: peer.estimate_by_delay(&self.config).saturating_sub(audio),
+            budget: budget(peer.estimate(&self.config)),
+            budget_by_delay: budget(peer.estimate_by_delay(&self.config)),
             young: peer.connected_at.is_none_or(|at| since(at) < self.config.warm_up),
             held: peer.lowered_at.is_some_and(|at| since(at) < HOLD),
         };
@@ -48,7 +56,7 @@ impl RoomMedia {
             peer.lowered_at = Some(now);
         }
         let wanted: u64 = demands.iter().map(|demand| demand.ladder.hoped * WANTED_PERCENT / 100).sum();
-        peer.downlink.set_wanted(audio + wanted);
+        peer.downlink.set_wanted(audio + (wanted as f64 * with_repair) as u64);
         peer.limited =
             demands.iter().any(|demand| demand.given.map_or(0, |given| given + 1) < demand.ladder.len());
         let connected = peer.is_connected();

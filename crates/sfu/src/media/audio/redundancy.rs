@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! How much redundancy a subscriber's losses call for.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::super::MediaConfig;
 
@@ -29,6 +29,18 @@ impl Redundancy {
 
     /// A report told of `lost` packets of `expected`.
     pub(crate) fn on_report(&mut self, now: Instant, expected: u64, lost: u64, config: &MediaConfig) {
+        self.on_losses(now, expected, lost, config.red_loss, config.red_hold);
+    }
+
+    /// The same, by shares and a time that are given.
+    pub(crate) fn on_losses(
+        &mut self,
+        now: Instant,
+        expected: u64,
+        lost: u64,
+        shares: [f32; 2],
+        hold: Duration,
+    ) {
         self.expected += expected;
         self.lost += lost.min(expected);
         if self.expected < MIN_EXPECTED {
@@ -37,14 +49,14 @@ impl Redundancy {
         let share = self.lost as f32 / self.expected as f32;
         (self.expected, self.lost) = (0, 0);
         self.loss += (share - self.loss) * if share > self.loss { RISE } else { FALL };
-        let [one, two] = config.red_loss;
+        let [one, two] = shares;
         let called_for = u8::from(self.loss >= one) + u8::from(self.loss >= two.max(one));
         if called_for > self.level {
             self.level = called_for;
             self.calm_since = None;
-        } else if self.level > 0 && self.loss < config.red_loss[usize::from(self.level) - 1] / 2.0 {
+        } else if self.level > 0 && self.loss < shares[usize::from(self.level) - 1] / 2.0 {
             let since = *self.calm_since.get_or_insert(now);
-            if now.saturating_duration_since(since) >= config.red_hold {
+            if now.saturating_duration_since(since) >= hold {
                 self.level -= 1;
                 self.calm_since = None;
             }
@@ -56,8 +68,6 @@ impl Redundancy {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

@@ -56,9 +56,17 @@ impl RoomMedia {
                 if peer.is_connected()
                     && let Some(out) = subscription.silence(now, publication.rtp_clock())
                 {
-                    let (stats, events) = (&mut self.stats, &mut self.events);
-                    let mut sender =
-                        Sender { now, epoch: self.epoch, peer, subscription, publication, stats, events };
+                    let (config, stats, events) = (&self.config, &mut self.stats, &mut self.events);
+                    let mut sender = Sender {
+                        now,
+                        epoch: self.epoch,
+                        peer,
+                        subscription,
+                        publication,
+                        config,
+                        stats,
+                        events,
+                    };
                     sender.emit(out, false, egress);
                 }
             }

@@ -208,13 +208,11 @@ impl Client {
                     self.requests.extend(tracks.into_iter().map(Request::AddTrack));
                 }
             }
-            Response::Reconnect(_) => {
-                if self.profile.form == Form::Dual {
-                    let state = self.sync_state();
-                    self.requests.push(Request::SyncState(state));
-                    self.offer_out = false;
-                    self.want_offer(now);
-                }
+            Response::Reconnect(_) if self.profile.form == Form::Dual => {
+                let state = self.sync_state();
+                self.requests.push(Request::SyncState(state));
+                self.offer_out = false;
+                self.want_offer(now);
             }
             Response::Update(update) => self.update(update.participants),
             Response::TrackPublished(published) => {

@@ -51,6 +51,9 @@ enum Happening {
     Dropped(ConnectionId, RoomId),
 }
 
+/// Is told what happens, and when.
+pub type Narrator = Box<dyn FnMut(Duration, &str)>;
+
 /// Which DTLS a run has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dtls {
@@ -85,7 +88,7 @@ pub struct Conference {
     trace: FxHasher,
     packets: u64,
     pub(crate) failures: Vec<String>,
-    narrator: Option<Box<dyn FnMut(Duration, &str)>>,
+    narrator: Option<Narrator>,
 }
 
 /// A client's line: up, down, when the last message of its socket arrives each way.

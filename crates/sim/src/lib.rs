@@ -46,5 +46,5 @@ pub mod stun;
 mod transport;
 
 pub use client::{ClientId, Profile};
-pub use conference::{Conference, Dtls};
+pub use conference::{Conference, Dtls, Narrator};
 pub use link::{BurstLoss, Link, LinkModel, LinkStats};

@@ -8,7 +8,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use crate::client::{ClientId, Profile};
-use crate::conference::{Conference, Dtls};
+use crate::conference::{Conference, Dtls, Narrator};
 use crate::link::{BurstLoss, LinkModel};
 
 /// One seed in so many runs with BoringSSL.
@@ -32,7 +32,7 @@ pub struct Outcome {
 }
 
 /// Runs the scenario of `seed`. `narrator` is told what happens.
-pub fn run(seed: u64, narrator: Option<Box<dyn FnMut(Duration, &str)>>) -> Outcome {
+pub fn run(seed: u64, narrator: Option<Narrator>) -> Outcome {
     let dtls = if seed % REAL_DTLS == REAL_DTLS - 1 { Dtls::Real } else { Dtls::StandIn };
     let mut conference = Conference::with(seed, dtls);
     if let Some(narrator) = narrator {

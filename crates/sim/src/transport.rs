@@ -124,11 +124,9 @@ impl Connection {
     /// Takes a datagram of the server's.
     pub(crate) fn handle(&mut self, now: Instant, random: &mut ChaCha8Rng, datagram: &mut [u8]) -> Incoming {
         match *datagram {
-            [0..=3, ..] => {
-                if datagram.starts_with(&BINDING_SUCCESS) && !self.answered {
-                    self.answered = true;
-                    self.start(now, random);
-                }
+            [0..=3, ..] if datagram.starts_with(&BINDING_SUCCESS) && !self.answered => {
+                self.answered = true;
+                self.start(now, random);
             }
             [20..=63, ..] => {
                 if let Some(dtls) = &mut self.dtls {

@@ -38,6 +38,14 @@ const SOCKET_BUFFER: usize = 256;
 /// How often the checkers go over everyone.
 pub(crate) const CHECK_EVERY: Duration = Duration::from_millis(250);
 
+/// Steps at one and the same time. Whoever is due is served in one step, and what that sets off at once (a client that
+/// answers, a place freed in a pacer) takes a few more; more than this is somebody who wants to be woken again and
+/// again and does nothing then.
+const STILL_STEPS: u32 = 1000;
+/// What arrives in one step at most. Even when a frozen server comes back to full socket buffers it is a few hundred; what is
+/// left comes in the next step, so that an arrival that puts itself off to the same time again shows in [`STILL_STEPS`].
+const STILL_HAPPENINGS: u32 = 10_000;
+
 /// What is under way.
 enum Happening {
     ToServer(Path, Vec<u8>),
@@ -302,7 +310,14 @@ impl Conference {
     /// Lets time pass.
     pub fn run_for(&mut self, time: Duration) {
         let end = self.now + time;
+        let mut still = 0;
         while let Some(at) = self.next().filter(|at| *at <= end) {
+            still = if at > self.now { 0 } else { still + 1 };
+            if still > STILL_STEPS {
+                let waits = self.who_waits();
+                self.fail(format!("time stands still: {waits}"));
+                break;
+            }
             self.now = self.now.max(at);
             self.step();
         }
@@ -417,6 +432,22 @@ impl Conference {
         self.by_socket(id, 0, Happening::Connect(id, connection, Box::new(params)));
     }
 
+    /// Who wants to be woken at once.
+    fn who_waits(&self) -> String {
+        let mut waits = Vec::new();
+        if self.forwarder.poll_timeout().is_some_and(|at| at <= self.now) {
+            waits.push("the forwarder".to_owned());
+        }
+        let rooms = self.rooms.iter();
+        let rooms = rooms.filter(|(_, room)| room.poll_timeout().is_some_and(|at| at <= self.now));
+        waits.extend(rooms.map(|(id, _)| format!("{id:?}")));
+        waits.extend(self.due_clients().iter().map(|id| format!("c{}", id.0)));
+        if let Some(((at, _), _)) = self.under_way.first_key_value().filter(|((at, _), _)| *at <= self.now) {
+            waits.push(format!("a datagram or message of {:?} ago", self.now - *at));
+        }
+        waits.join(", ")
+    }
+
     fn next(&self) -> Option<Instant> {
         let under_way = self.under_way.keys().next().map(|(at, _)| *at);
         let clients = self.clients.values();
@@ -433,11 +464,13 @@ impl Conference {
             self.server_frozen_until = None;
         }
         let mut held = 0;
+        let mut happened = 0;
         while let Some(((at, number), what)) = self.under_way.pop_first() {
-            if at > self.now {
+            if at > self.now || happened == STILL_HAPPENINGS {
                 self.under_way.insert((at, number), what);
                 break;
             }
+            happened += 1;
             self.happen(what, &mut held);
         }
         if self.server_frozen_until.is_none() {
@@ -502,7 +535,7 @@ impl Conference {
                 let Some(client) = self.paths.get(&path).and_then(|(id, _)| self.clients.get_mut(id)) else {
                     return;
                 };
-                if client.frozen_until.is_none() {
+                if client.frozen_until.is_none_or(|until| until <= now) {
                     client.datagram(now, path, &mut bytes);
                     client.wake = true;
                 }
@@ -542,7 +575,7 @@ impl Conference {
                 else {
                     return;
                 };
-                if let Some(until) = client.frozen_until {
+                if let Some(until) = client.frozen_until.filter(|until| *until > now) {
                     let number = self.fresh();
                     self.under_way.insert((until, number), Happening::Response(connection, bytes));
                     return;

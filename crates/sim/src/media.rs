@@ -156,6 +156,9 @@ impl Frame {
     }
 }
 
+/// After so many base frames a decoder waits for a key frame whatever their numbers say, as libwebrtc does: TL0PICIDX
+/// has 8 bits, and after 256 it is the same again.
+const FORGETS_BASE: u64 = 50;
 /// How many decoded frames are remembered.
 const REMEMBERED: usize = 64;
 
@@ -165,6 +168,8 @@ pub(crate) struct Decoder {
     /// TL0PICIDX of the last base frame; `None` before the first key frame.
     base: Option<u8>,
     picture: Option<u16>,
+    /// Base frames that may have passed since that one: those that could not be decoded, and a packet each that was given up.
+    passed: u64,
     decoded: std::collections::VecDeque<(u8, u32)>,
 }
 
@@ -179,6 +184,14 @@ pub(crate) enum Verdict {
 }
 
 impl Decoder {
+    /// So many base frames may have passed by.
+    pub(crate) fn pass(&mut self, frames: u64) {
+        self.passed += frames;
+        if self.passed >= FORGETS_BASE {
+            self.base = None;
+        }
+    }
+
     pub(crate) fn decode(&mut self, frame: &Frame) -> Verdict {
         let follows = self.picture.is_some_and(|last| (last + 1) & 0x7fff == frame.picture);
         let decodable = frame.key
@@ -188,12 +201,13 @@ impl Decoder {
                 (Some(base), _) => base == frame.tl0 && (frame.sync || follows),
             };
         if !decodable {
+            self.pass(u64::from(frame.temporal == 0));
             return Verdict::Undecodable;
         }
         let mark = frame.mark;
         let truly = frame.key || self.decoded.contains(&(mark.layer, mark.needs));
         if frame.temporal == 0 {
-            self.base = Some(frame.tl0);
+            (self.base, self.passed) = (Some(frame.tl0), 0);
         }
         self.picture = Some(frame.picture);
         self.decoded.push_back((mark.layer, mark.frame));
@@ -227,6 +241,17 @@ mod tests {
         assert_eq!(lost_one[3], (4, Verdict::Decoded));
         assert!(decode(&[4]).iter().filter(|(place, _)| *place > 4).all(|(_, v)| *v == Verdict::Undecodable));
         assert!(decode(&[0]).iter().all(|(_, verdict)| *verdict == Verdict::Undecodable));
+    }
+
+    #[test]
+    fn a_base_frame_with_the_right_number_256_base_frames_later_is_not_the_next_one() {
+        let mut encoder = Encoder::new(0, 1);
+        let all = frames(&mut encoder, 4 * 257 + 1);
+        let mut decoder = Decoder::default();
+        decoder.decode(&all[0]);
+        assert_eq!(all[4 * 257].tl0, all[4].tl0);
+        decoder.pass(256);
+        assert_eq!(decoder.decode(&all[4 * 257]), Verdict::Undecodable);
     }
 
     #[test]

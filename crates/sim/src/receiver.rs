@@ -157,6 +157,7 @@ impl VideoIn {
     fn give_up(&mut self) {
         let Some(first) = self.waiting.keys().next().copied() else { return };
         self.missing.retain(|number, _| *number > first);
+        self.decoder.pass(first - self.next.unwrap_or(first));
         self.next = Some(first);
         self.frame = None;
         self.pli_wanted = true;
@@ -169,6 +170,7 @@ impl VideoIn {
             && self.waiting.get(&next).is_some_and(|piece| piece.start.is_none())
         {
             self.waiting.remove(&next);
+            self.decoder.pass(1);
             self.next = Some(next + 1);
         }
         self.advance();

@@ -8,6 +8,68 @@ use crate::client::{Client, ClientId};
 use crate::conference::Conference;
 use crate::link::LinkModel;
 
+/// How often each invariant was looked at: one that never was would hold by itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Checks {
+    /// What someone got, or is told of, against everyone's rooms and rights.
+    pub rights: u64,
+    /// The time since the last sound of one to another.
+    pub sounds: u64,
+    /// The time since the last decoded picture.
+    pub pictures: u64,
+    /// The place of a reliable message behind the one before.
+    pub messages: u64,
+    /// A frame's true references, when its numbers called it decodable.
+    pub references: u64,
+    /// A packet's key and nonce.
+    pub nonces: u64,
+    /// How much the server's tables hold.
+    pub entries: u64,
+    /// That nothing is left at the end.
+    pub leftovers: u64,
+}
+
+impl Checks {
+    /// Each by its name.
+    pub fn each(&self) -> [(&'static str, u64); 8] {
+        [
+            ("rights", self.rights),
+            ("gaps of sound", self.sounds),
+            ("gaps of pictures", self.pictures),
+            ("order of messages", self.messages),
+            ("references", self.references),
+            ("nonces", self.nonces),
+            ("entries", self.entries),
+            ("leftovers", self.leftovers),
+        ]
+    }
+
+    /// Adds another run's.
+    pub fn add(&mut self, other: &Checks) {
+        self.rights += other.rights;
+        self.sounds += other.sounds;
+        self.pictures += other.pictures;
+        self.messages += other.messages;
+        self.references += other.references;
+        self.nonces += other.nonces;
+        self.entries += other.entries;
+        self.leftovers += other.leftovers;
+    }
+}
+
+/// What a look at everyone found.
+#[derive(Default)]
+struct Found {
+    wrong: Vec<String>,
+    checks: Checks,
+}
+
+impl Found {
+    fn push(&mut self, what: String) {
+        self.wrong.push(what);
+    }
+}
+
 /// How long nothing may come of someone's sound and pictures, and how long it may take until they come at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Bounds {
@@ -48,11 +110,14 @@ impl Conference {
     /// Looks at everyone.
     pub(crate) fn check(&mut self) {
         let ids: Vec<ClientId> = self.clients.keys().copied().collect();
-        let mut found = Vec::new();
+        let mut found = Found::default();
         for id in &ids {
             if let Some(client) = self.clients.get_mut(id) {
                 let wrong = client.receiver.wrong.drain(..).chain(client.failures.drain(..));
-                found.extend(wrong.map(|what| format!("c{}: {what}", id.0)));
+                found.wrong.extend(wrong.map(|what| format!("c{}: {what}", id.0)));
+                let (messages, references) = std::mem::take(&mut client.receiver.compared);
+                found.checks.messages += messages;
+                found.checks.references += references;
                 if let Some(leave) = client.told_to_leave.take().filter(|_| client.honest) {
                     found.push(format!("c{} was told to leave: {:?}", id.0, leave.reason()));
                 }
@@ -65,14 +130,21 @@ impl Conference {
                 }
             }
         }
-        for what in found {
+        found.checks.entries += 1;
+        let (held, most) = (self.held(), self.held_at_most());
+        if held > most {
+            found.push(format!("the server's tables hold {held} entries, {most} are their bound"));
+        }
+        self.checks.add(&found.checks);
+        for what in found.wrong {
             self.fail(what);
         }
     }
 
     /// Nothing of one room in another, nothing to or of someone without the right to it.
-    fn check_rights(&self, client: &Client, found: &mut Vec<String>) {
+    fn check_rights(&self, client: &Client, found: &mut Found) {
         let who = client.id.0;
+        found.checks.rights += (client.receiver.got.len() + client.roster.len()) as u64;
         for (from, got) in &client.receiver.got {
             let Some((room, profile)) = self.people.get(from) else {
                 found.push(format!("c{who} got something of nobody: {from:?}"));
@@ -102,7 +174,7 @@ impl Conference {
     }
 
     /// What is sent arrives, with no gap beyond its bound.
-    fn check_flow(&self, publisher: &Client, receiver: &Client, found: &mut Vec<String>) {
+    fn check_flow(&self, publisher: &Client, receiver: &Client, found: &mut Found) {
         let (from, to) = (publisher.profile, receiver.profile);
         let expected = publisher.room == receiver.room
             && (from.may_publish && to.may_subscribe && !publisher.muted)
@@ -127,6 +199,7 @@ impl Conference {
         let gap = |last: Option<std::time::Instant>| {
             self.now.saturating_duration_since(last.map_or(begin, |last| last.max(begin)))
         };
+        found.checks.sounds += 1;
         if gap(got.last_sound) > bounds.sound {
             found.push(format!(
                 "c{who} has not heard c{whose} for {:?}, {:?} are its bound",
@@ -134,6 +207,7 @@ impl Conference {
                 bounds.sound
             ));
         }
+        found.checks.pictures += u64::from(from.camera && !paused);
         if from.camera && !paused && gap(got.last_picture) > bounds.picture {
             found.push(format!(
                 "c{who} has decoded no picture of c{whose} for {:?}, {:?} are its bound",
@@ -150,7 +224,10 @@ impl Conference {
             self.leave(id);
         }
         // A meeting ends 20 s after its last participant left; a room that nobody entered, after 300 s.
-        self.run_for(Duration::from_secs(400));
+        let idle = Duration::from_secs(400);
+        self.run_for(idle);
+        self.idle += idle;
+        self.checks.leftovers += 1;
         let held = self.held();
         if held > 0 {
             self.fail(format!("{held} entries are left after everyone has gone: {:?}", self.stats()));

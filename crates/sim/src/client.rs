@@ -15,6 +15,7 @@ use prost::Message;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use crate::deeds::Attack;
 use crate::media::LAYERS;
 use crate::publish::Publishing;
 use crate::receive::Receiving;
@@ -102,6 +103,8 @@ pub(crate) struct Client {
     pub(crate) wake: bool,
     /// It keeps to what is agreed: nobody answers for what becomes of one that doesn't.
     pub(crate) honest: bool,
+    /// What it does to others.
+    pub(crate) attack: Option<Attack>,
     /// What it saw that must not be.
     pub(crate) failures: Vec<String>,
 }
@@ -156,6 +159,7 @@ impl Client {
             closed_by_server: false,
             wake: false,
             honest: true,
+            attack: None,
             failures: Vec::new(),
         }
     }
@@ -274,6 +278,10 @@ impl Client {
 
     /// A datagram of the server's, on the connection that is bound to `path`.
     pub(crate) fn datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8]) {
+        // DTLS carries the data channels: who never reads them acknowledges nothing.
+        if self.attack == Some(Attack::StopsReading) && matches!(datagram, [20..=63, ..]) {
+            return;
+        }
         let sending = path == self.sending.path;
         let random = &mut self.random;
         let connection = match &mut self.receiving {
@@ -306,7 +314,7 @@ impl Client {
         }
         self.publishing.act(now, &mut self.sending, self.muted, self.profile.camera, out);
         let receiving = self.receiving.as_mut().unwrap_or(&mut self.sending);
-        self.receiver.act(now, receiving, out);
+        self.receiver.act(now, receiving, self.attack, out);
         if self.next_data <= now {
             self.next_data = now + DATA_EVERY;
             let packet = crate::data::packet(self.id, self.data_sent + 1);

@@ -23,7 +23,9 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rustc_hash::FxHasher;
 
+use crate::check::Checks;
 use crate::client::{Client, ClientId, Profile};
+use crate::deeds::Attack;
 use crate::link::{Link, LinkModel};
 use crate::nonces::Nonces;
 use crate::receive::Got;
@@ -47,7 +49,7 @@ const STILL_STEPS: u32 = 1000;
 const STILL_HAPPENINGS: u32 = 10_000;
 
 /// What is under way.
-enum Happening {
+pub(crate) enum Happening {
     ToServer(Path, Vec<u8>),
     ToClient(Path, Vec<u8>),
     Connect(ClientId, ConnectionId, Box<JoinParams>),
@@ -76,33 +78,36 @@ pub struct Conference {
     start: Instant,
     pub(crate) now: Instant,
     pub(crate) random: ChaCha8Rng,
-    links: BTreeMap<ClientId, Wire>,
+    pub(crate) links: BTreeMap<ClientId, Wire>,
     forwarder: Forwarder,
     rooms: BTreeMap<RoomId, Room>,
     client_dtls: Arc<dyn Factory>,
-    server_address: SocketAddr,
+    pub(crate) server_address: SocketAddr,
     pub(crate) clients: BTreeMap<ClientId, Client>,
     /// Everyone who ever was there.
     pub(crate) people: BTreeMap<ClientId, (RoomId, Profile)>,
     /// Whose a path is, and under which key the server sends on it; old paths of those who moved too.
-    paths: BTreeMap<Path, (ClientId, u64)>,
-    sockets: BTreeMap<ConnectionId, ClientId>,
+    pub(crate) paths: BTreeMap<Path, (ClientId, u64)>,
+    pub(crate) sockets: BTreeMap<ConnectionId, ClientId>,
     under_way: BTreeMap<(Instant, u64), Happening>,
     outbox: Outbox,
     last_id: u64,
-    server_frozen_until: Option<Instant>,
+    pub(crate) server_frozen_until: Option<Instant>,
     next_check: Instant,
     nonces: Nonces,
     trace: FxHasher,
     packets: u64,
     pub(crate) failures: Vec<String>,
+    pub(crate) checks: Checks,
+    /// Time that passed after everyone had gone.
+    pub(crate) idle: Duration,
     narrator: Option<Narrator>,
 }
 
 /// A client's line: up, down, when the last message of its socket arrives each way.
-struct Wire {
-    models: [LinkModel; 2],
-    links: [Link; 2],
+pub(crate) struct Wire {
+    pub(crate) models: [LinkModel; 2],
+    pub(crate) links: [Link; 2],
     last: [Instant; 2],
 }
 
@@ -149,6 +154,8 @@ impl Conference {
             trace: FxHasher::default(),
             packets: 0,
             failures: Vec::new(),
+            checks: Checks::default(),
+            idle: Duration::ZERO,
             narrator: None,
         }
     }
@@ -190,121 +197,6 @@ impl Conference {
         self.tell(id, &format!("joins {room:?} as {profile:?}"));
         self.open_socket(id, false);
         id
-    }
-
-    /// Lets someone leave as clients do: by a message.
-    pub fn leave(&mut self, id: ClientId) {
-        self.tell(id, "leaves");
-        self.disturb_others(id);
-        if let Some(client) = self.clients.get_mut(&id) {
-            client.requests.push(proto::signal_request::Message::Leave(proto::LeaveRequest::default()));
-            self.send_requests(id);
-        }
-        self.clients.remove(&id);
-    }
-
-    /// Cuts a client's socket, and has it take its session up again by a new one after a while.
-    pub fn drop_socket(&mut self, id: ClientId, away: Duration) {
-        self.tell(id, "loses its socket");
-        let Some(client) = self.clients.get_mut(&id) else { return };
-        let Some(connection) = client.socket else { return };
-        client.socket_lost();
-        client.disturbed = self.now + away;
-        let room = client.room;
-        self.sockets.remove(&connection);
-        self.later(Duration::from_millis(5), Happening::Dropped(connection, room));
-        if !client_is_new(self.clients.get(&id)) {
-            let resumes = self.now + away;
-            if let Some(client) = self.clients.get_mut(&id) {
-                client.resumes_at = Some(resumes);
-            }
-        }
-    }
-
-    /// Moves a client's connections to new addresses, as a NAT or a change of network does.
-    pub fn rebind(&mut self, id: ClientId) {
-        self.tell(id, "moves to another address");
-        let port = 20_000 + (self.fresh() % 20_000) as u16;
-        let Some(client) = self.clients.get_mut(&id) else { return };
-        client.disturbed = self.now;
-        let connections = std::iter::once(&mut client.sending).chain(&mut client.receiving);
-        for (place, connection) in connections.enumerate() {
-            let owner = self.paths.get(&connection.path).copied();
-            connection.path.remote.set_port(port + place as u16);
-            connection.check_now(self.now);
-            if let Some(owner) = owner {
-                self.paths.insert(connection.path, owner);
-            }
-        }
-    }
-
-    /// Mutes all that a client sends, or unmutes it.
-    pub fn mute(&mut self, id: ClientId, muted: bool) {
-        self.tell(id, if muted { "mutes" } else { "unmutes" });
-        if let Some(client) = self.clients.get_mut(&id) {
-            client.mute(self.now, muted);
-            self.send_requests(id);
-        }
-    }
-
-    /// Has a client do nothing for a while. Its socket buffers fill, and overflow.
-    pub fn freeze(&mut self, id: ClientId, time: Duration) {
-        self.tell(id, &format!("freezes for {time:?}"));
-        if let Some(client) = self.clients.get_mut(&id) {
-            client.frozen_until = Some(self.now + time);
-            client.disturbed = self.now + time;
-        }
-    }
-
-    /// Has the server do nothing for a while.
-    pub fn freeze_server(&mut self, time: Duration) {
-        self.narrate_line(&format!("the server freezes for {time:?}"));
-        self.server_frozen_until = Some(self.now + time);
-        for client in self.clients.values_mut() {
-            client.disturbed = client.disturbed.max(self.now + time);
-        }
-    }
-
-    /// Gives a client's line other models.
-    pub fn change_link(&mut self, id: ClientId, models: [LinkModel; 2]) {
-        self.tell(id, &format!("has another line: {models:?}"));
-        let seeds: [u64; 2] = self.random.random();
-        let Some(wire) = self.links.get_mut(&id) else { return };
-        wire.models = models;
-        wire.links = [Link::new(models[0], seeds[0]), Link::new(models[1], seeds[1])];
-        self.disturb_others(id);
-        if let Some(client) = self.clients.get_mut(&id) {
-            client.disturbed = self.now;
-        }
-    }
-
-    /// Has a client send so many times of what it should.
-    pub fn be_greedy(&mut self, id: ClientId, greed: u32) {
-        self.tell(id, &format!("sends {greed} times of what it should"));
-        if let Some(client) = self.clients.get_mut(&id) {
-            client.publishing.greed = greed;
-            client.honest = false;
-        }
-    }
-
-    /// Sends the server random bytes, of strangers and from a client's own address.
-    pub fn send_garbage(&mut self, id: ClientId, datagrams: usize) {
-        self.tell(id, &format!("sends {datagrams} datagrams of garbage, as do strangers"));
-        let own = self.clients.get(&id).map(|client| client.sending.path);
-        for _ in 0..datagrams {
-            let bytes: usize = self.random.random_range(1..1400);
-            let mut garbage: Vec<u8> = (0..bytes).map(|_| self.random.random()).collect();
-            // Half of it looks like something.
-            if self.random.random() {
-                let looks = [0, 1, 22, 23, 128, 129, 144, 255];
-                garbage[0] = looks[self.random.random_range(0..looks.len())];
-            }
-            let port = self.random.random();
-            let stranger = SocketAddr::from((Ipv4Addr::new(203, 0, 113, self.random.random()), port));
-            let strange = Path { protocol: Protocol::Udp, local: self.server_address, remote: stranger };
-            let path = own.filter(|_| self.random.random()).unwrap_or(strange);
-            self.later(Duration::from_millis(1), Happening::ToServer(path, garbage));
-        }
     }
 
     /// Lets time pass.
@@ -350,6 +242,17 @@ impl Conference {
         self.forwarder.stats()
     }
 
+    /// What [`Conference::held`] may be at most, everyone who ever was there taken for present: a room with its timer; of each
+    /// person two peers with a timer, an ufrag and eight paths each (of the last ones only some live, as each outlives a change of
+    /// address for a while), two tracks; and of each pair in a room a subscription to both tracks.
+    pub(crate) fn held_at_most(&self) -> usize {
+        let mut people: BTreeMap<RoomId, usize> = self.rooms.keys().map(|room| (*room, 0)).collect();
+        for (room, _) in self.people.values() {
+            *people.entry(*room).or_default() += 1;
+        }
+        people.values().map(|count| 3 + count * (2 * 11 + 2) + count * count.saturating_sub(1) * 2).sum()
+    }
+
     /// How many entries the server's tables hold, rooms included: 0 when all is gone.
     pub fn held(&self) -> usize {
         self.forwarder.held() + self.rooms.len()
@@ -365,6 +268,16 @@ impl Conference {
         self.now - self.start
     }
 
+    /// How long of it people were there: what a run's speed is measured by.
+    pub fn busy(&self) -> Duration {
+        self.passed() - self.idle
+    }
+
+    /// How often each invariant was looked at.
+    pub fn checks(&self) -> Checks {
+        self.checks
+    }
+
     pub(crate) fn fail(&mut self, what: String) {
         let line = format!("{:.3} s: {what}", self.passed().as_secs_f64());
         self.narrate_line(&format!("FAILURE {what}"));
@@ -378,20 +291,20 @@ impl Conference {
         self.links.get(&id).map(|wire| wire.models)
     }
 
-    fn narrate_line(&mut self, text: &str) {
+    pub(crate) fn narrate_line(&mut self, text: &str) {
         let passed = self.passed();
         if let Some(narrator) = &mut self.narrator {
             narrator(passed, text);
         }
     }
 
-    fn tell(&mut self, id: ClientId, what: &str) {
+    pub(crate) fn tell(&mut self, id: ClientId, what: &str) {
         if self.narrator.is_some() {
             self.narrate_line(&format!("c{} {what}", id.0));
         }
     }
 
-    fn disturb_others(&mut self, id: ClientId) {
+    pub(crate) fn disturb_others(&mut self, id: ClientId) {
         let now = self.now;
         let room = self.people.get(&id).map(|(room, _)| *room);
         for client in self.clients.values_mut().filter(|client| Some(client.room) == room) {
@@ -399,12 +312,12 @@ impl Conference {
         }
     }
 
-    fn fresh(&mut self) -> u64 {
+    pub(crate) fn fresh(&mut self) -> u64 {
         self.last_id += 1;
         self.last_id
     }
 
-    fn later(&mut self, after: Duration, what: Happening) {
+    pub(crate) fn later(&mut self, after: Duration, what: Happening) {
         let id = self.fresh();
         self.under_way.insert((self.now + after, id), what);
     }
@@ -504,7 +417,8 @@ impl Conference {
         let Some(client) = self.clients.get_mut(&id) else { return };
         client.frozen_until = client.frozen_until.filter(|until| *until > now);
         if client.resumes_at.is_some_and(|at| at <= now) {
-            self.open_socket(id, true);
+            let resume = !client.sid.is_empty();
+            self.open_socket(id, resume);
         }
         let mut out = Vec::new();
         if let Some(client) = self.clients.get_mut(&id) {
@@ -575,6 +489,9 @@ impl Conference {
                 else {
                     return;
                 };
+                if client.attack == Some(Attack::StopsReading) {
+                    return;
+                }
                 if let Some(until) = client.frozen_until.filter(|until| *until > now) {
                     let number = self.fresh();
                     self.under_way.insert((until, number), Happening::Response(connection, bytes));
@@ -598,7 +515,7 @@ impl Conference {
         }
     }
 
-    fn send_requests(&mut self, id: ClientId) {
+    pub(crate) fn send_requests(&mut self, id: ClientId) {
         let Some(client) = self.clients.get_mut(&id) else { return };
         client.wake = false;
         let (Some(connection), room) = (client.socket, client.room) else { return };
@@ -609,12 +526,20 @@ impl Conference {
     }
 
     fn launch(&mut self, path: Path, bytes: &[u8], to_server: bool) {
-        let wire = self.paths.get(&path).and_then(|(id, _)| self.links.get_mut(id));
-        let Some(wire) = wire else { return };
+        let Some((id, _)) = self.paths.get(&path) else { return };
+        let mutates = self.clients.get(id).is_some_and(|client| client.attack == Some(Attack::Mutates));
+        let mutated = mutates && to_server && !bytes.is_empty();
+        let Some(wire) = self.links.get_mut(id) else { return };
         let link = &mut wire.links[usize::from(!to_server)];
         for at in link.send(self.now, bytes.len() + HEADER_BYTES).into_iter().flatten() {
             self.last_id += 1;
-            let bytes = bytes.to_vec();
+            let mut bytes = bytes.to_vec();
+            if mutated && self.random.random_range(0..3) == 0 {
+                for _ in 0..self.random.random_range(1..8) {
+                    let bit = self.random.random_range(0..bytes.len() * 8);
+                    bytes[bit / 8] ^= 1 << (bit % 8);
+                }
+            }
             let what =
                 if to_server { Happening::ToServer(path, bytes) } else { Happening::ToClient(path, bytes) };
             self.under_way.insert((at, self.last_id), what);
@@ -674,7 +599,9 @@ impl Conference {
             path.hash(&mut self.trace);
             self.note(bytes.len(), bytes);
             self.packets += 1;
-            let reuse = self.paths.get(&path).and_then(|(_, key)| self.nonces.on(*key, bytes));
+            let owner = self.paths.get(&path);
+            self.checks.nonces += u64::from(owner.is_some());
+            let reuse = owner.and_then(|(_, key)| self.nonces.on(*key, bytes));
             if let Some(reuse) = reuse {
                 self.fail(reuse);
             }
@@ -695,11 +622,6 @@ impl Happening {
     fn is_for_server(&self) -> bool {
         !matches!(self, Happening::ToClient(..) | Happening::Response(..) | Happening::Closed(_))
     }
-}
-
-/// One that never heard from the server has no session to take up.
-fn client_is_new(client: Option<&Client>) -> bool {
-    client.is_none_or(|client| client.sid.is_empty())
 }
 
 fn factory(dtls: Dtls, seed: [u8; 32]) -> Arc<dyn Factory> {

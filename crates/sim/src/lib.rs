@@ -6,7 +6,7 @@
 //! over a socket that keeps order, writes its own session descriptions (`sdp`), does ICE, DTLS, SRTP and SCTP
 //! (`transport`), sends sound and three layers of pictures with three temporal layers each (`publish`, `media`), and
 //! asks for what is missing as a browser does until its decoder has it (`receive`, `receiver`). [`scenario`] makes a
-//! run from one number: who comes, over which lines, and what happens to them. `check` and `nonces` hold it against
+//! run from one number: who comes, over which lines, and what happens to them. `deeds` is what may happen to people, and what some do to others; `check` and `nonces` hold it all against
 //! what must be true: see there.
 //!
 //! **The one invariant: a run is a function of its seed.** Time is an offset from the run's beginning, all
@@ -34,6 +34,7 @@ mod check;
 mod client;
 mod conference;
 mod data;
+mod deeds;
 mod link;
 mod media;
 mod nonces;
@@ -45,6 +46,8 @@ mod sdp;
 pub mod stun;
 mod transport;
 
+pub use check::Checks;
 pub use client::{ClientId, Profile};
 pub use conference::{Conference, Dtls, Narrator};
+pub use deeds::Attack;
 pub use link::{BurstLoss, Link, LinkModel, LinkStats};

@@ -8,6 +8,7 @@ use parvis_peer::Path;
 use parvis_rtp::rtcp::{self, ReportBlock, Rtcp, Writer};
 use parvis_rtp::{ExtensionMap, Packet, rtx};
 
+use crate::deeds::Attack;
 use crate::media::Mark;
 use crate::receiver::{Reception, VideoIn};
 use crate::sdp::{Kind, Remote};
@@ -18,6 +19,8 @@ const FEEDBACK_EVERY: Duration = Duration::from_millis(50);
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// The SSRC from which every client reports: it sends nothing from it.
 const OWN_SSRC: u32 = 1;
+/// Requests of a flood in one report: a thousand a second.
+const FLOOD: usize = 50;
 
 /// What was got of one publisher.
 #[derive(Debug, Clone, Copy, Default)]
@@ -46,8 +49,13 @@ pub(crate) struct Receiving {
     next_feedback: Option<Instant>,
     next_report: Option<Instant>,
     pub(crate) got: BTreeMap<ClientId, Got>,
-    /// The last reliable message of each sender's, by the sid under which it came.
+    /// The last reliable message of each sender's, by the sid under which it came: what it says when it resumes. Hidden
+    /// senders have none.
     pub(crate) counts: BTreeMap<String, u32>,
+    /// And by who truly sent it.
+    last_of: BTreeMap<ClientId, u32>,
+    /// Messages whose order, and pictures whose references were held against the truth.
+    pub(crate) compared: (u64, u64),
     pub(crate) unknown_ssrc: u64,
     pub(crate) wrong: Vec<String>,
 }
@@ -109,19 +117,29 @@ impl Receiving {
         if label != "_reliable" {
             return;
         }
-        let last = self.counts.entry(sid).or_default();
+        let last = self.last_of.entry(from).or_default();
+        self.compared.0 += u64::from(*last != 0);
         // Replayed after a resume, it may come twice; it may never come late.
         if *last != 0 && count > *last + 1 {
             self.wrong.push(format!("reliable message {count} of {from:?} came after {last}"));
         }
         *last = count.max(*last);
+        if !sid.is_empty() {
+            self.counts.insert(sid, *last);
+        }
     }
 
     pub(crate) fn next(&self) -> Option<Instant> {
         self.next_feedback
     }
 
-    pub(crate) fn act(&mut self, now: Instant, connection: &mut Connection, out: &mut Vec<(Path, Vec<u8>)>) {
+    pub(crate) fn act(
+        &mut self,
+        now: Instant,
+        connection: &mut Connection,
+        attack: Option<Attack>,
+        out: &mut Vec<(Path, Vec<u8>)>,
+    ) {
         if !connection.is_up() {
             return;
         }
@@ -130,13 +148,17 @@ impl Receiving {
             return;
         }
         self.next_feedback = Some(now + FEEDBACK_EVERY);
+        if attack == Some(Attack::NeverAcknowledges) {
+            return;
+        }
         let mut buf = [0; 1300];
         let mut writer = Writer::new(&mut buf);
         if self.next_report.is_none_or(|due| due <= now) {
             self.next_report = Some(now + REPORT_EVERY);
             self.report(now, &mut writer);
         }
-        self.feedback(&mut writer);
+        self.feedback(attack == Some(Attack::ClaimsAll), &mut writer);
+        self.flood(attack, &mut writer);
         for (ssrc, video) in &mut self.videos {
             let (sequences, key) = video.ask(now);
             if !sequences.is_empty() {
@@ -169,6 +191,7 @@ impl Receiving {
         video.take(now, sequence, marker, payload);
         self.wrong.extend(video.wrong.take());
         let more = video.decoded - before;
+        self.compared.1 += more;
         if let (true, Some(publisher)) = (more > 0, video.publisher) {
             let got = self.got.entry(ClientId(publisher)).or_default();
             got.pictures += more;
@@ -176,8 +199,33 @@ impl Receiving {
         }
     }
 
-    /// Transport-wide feedback on what came since the last.
-    fn feedback(&mut self, writer: &mut Writer<'_>) {
+    /// A thousand requests a second for what is not missing.
+    fn flood(&self, attack: Option<Attack>, writer: &mut Writer<'_>) {
+        let videos = self.kinds.iter().filter(|(_, kind)| **kind == Kind::Video).map(|(ssrc, _)| *ssrc);
+        match attack {
+            Some(Attack::AsksForKeyFrames) => {
+                for ssrc in videos.cycle().take(FLOOD) {
+                    let _ = writer.pli(OWN_SSRC, ssrc);
+                }
+            }
+            Some(Attack::AsksForPackets) => {
+                for ssrc in videos {
+                    let Some(highest) = self.receptions.get(&ssrc).and_then(Reception::highest) else {
+                        continue;
+                    };
+                    let _ = writer.nack(
+                        OWN_SSRC,
+                        ssrc,
+                        (0..FLOOD as u16).map(|back| highest.wrapping_sub(FLOOD as u16 - back)),
+                    );
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Transport-wide feedback on what came since the last; a liar's says that everything came at one time.
+    fn feedback(&mut self, lies: bool, writer: &mut Writer<'_>) {
         let (Some(begin), Some((first, _)), Some((last, _))) =
             (self.begin, self.arrivals.first_key_value(), self.arrivals.last_key_value())
         else {
@@ -187,6 +235,8 @@ impl Receiving {
         let ticks = |at: &Instant| (at.saturating_duration_since(begin).as_micros() / 250) as i64;
         let statuses: Vec<Option<i64>> =
             (first..=last).map(|number| self.arrivals.get(&number).map(ticks)).collect();
+        let claim = statuses.first().copied().flatten().filter(|_| lies);
+        let statuses: Vec<Option<i64>> = statuses.into_iter().map(|status| claim.or(status)).collect();
         let count = self.feedback_count;
         if let Ok(covered) = writer.transport_feedback(OWN_SSRC, 0, count, first as u16, &statuses) {
             self.feedback_count = count.wrapping_add(1);

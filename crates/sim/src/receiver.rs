@@ -203,6 +203,11 @@ impl Reception {
         self.received += 1;
     }
 
+    /// The highest number that came.
+    pub(crate) fn highest(&self) -> Option<u16> {
+        self.highest.map(|highest| highest as u16)
+    }
+
     /// Share lost since the last report in 1/256, lost in all, highest number.
     pub(crate) fn report(&mut self) -> Option<(u8, i32, u32)> {
         let highest = self.highest?;

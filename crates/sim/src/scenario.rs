@@ -7,8 +7,10 @@ use parvis_signal::Form;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+use crate::check::Checks;
 use crate::client::{ClientId, Profile};
 use crate::conference::{Conference, Dtls, Narrator};
+use crate::deeds::Attack;
 use crate::link::{BurstLoss, LinkModel};
 
 /// One seed in so many runs with BoringSSL.
@@ -19,7 +21,7 @@ const REAL_DTLS: u64 = 10;
 pub struct Outcome {
     /// Its seed.
     pub seed: u64,
-    /// How long it lasted in virtual time.
+    /// How long it lasted in virtual time, until everyone had gone.
     pub virtual_time: Duration,
     /// All that the server sent as one number; `None` with real DTLS, which is never twice the same.
     pub trace: Option<u64>,
@@ -27,6 +29,8 @@ pub struct Outcome {
     pub packets: u64,
     /// Clients that took part.
     pub clients: usize,
+    /// How often each invariant was looked at.
+    pub checks: Checks,
     /// What broke an invariant.
     pub failures: Vec<String>,
 }
@@ -62,14 +66,36 @@ pub fn run(seed: u64, narrator: Option<Narrator>) -> Outcome {
         }
     }
     conference.run_for(Duration::from_secs(12));
+    end(conference, seed, dtls)
+}
+
+/// One meeting of so many people on good lines, as large ones are: everyone sees and hears, one in ten has a microphone that is
+/// open, one in ten of those a camera, at least one. How fast it runs says how fast all of this is.
+pub fn meeting(seed: u64, people: usize, length: Duration, dtls: Dtls) -> Outcome {
+    let mut conference = Conference::with(seed, dtls);
+    let room = conference.open_room();
+    let line = LinkModel { jitter: Duration::from_millis(5), loss: 0.002, ..LinkModel::default() };
+    for place in 0..people {
+        let form = if place % 2 == 0 { Form::Dual } else { Form::Single };
+        let id = conference.join(room, Profile { camera: place % 100 == 0, ..Profile::of(form) }, [line; 2]);
+        if place % 10 != 0 {
+            conference.mute(id, true);
+        }
+    }
+    conference.run_for(length);
+    end(conference, seed, dtls)
+}
+
+fn end(mut conference: Conference, seed: u64, dtls: Dtls) -> Outcome {
     conference.finish();
     let (trace, packets) = conference.trace();
     Outcome {
         seed,
-        virtual_time: conference.passed(),
+        virtual_time: conference.busy(),
         trace: (dtls == Dtls::StandIn).then_some(trace),
         packets,
         clients: conference.people.len(),
+        checks: conference.checks(),
         failures: conference.failures.clone(),
     }
 }
@@ -78,7 +104,7 @@ fn happen(conference: &mut Conference, random: &mut ChaCha8Rng, clean: bool) {
     let ids: Vec<ClientId> = conference.clients.keys().copied().collect();
     let Some(id) = ids.get(random.random_range(0..ids.len().max(1))).copied() else { return };
     let millis = |random: &mut ChaCha8Rng, most: u64| Duration::from_millis(random.random_range(50..most));
-    match random.random_range(0..14) {
+    match random.random_range(0..17) {
         0 => conference.leave(id),
         1 | 2 => conference.rebind(id),
         3 => conference.mute(id, true),
@@ -100,7 +126,11 @@ fn happen(conference: &mut Conference, random: &mut ChaCha8Rng, clean: bool) {
             let line = line(random, false);
             conference.change_link(id, line);
         }
-        11 => conference.be_greedy(id, 20),
+        11 => conference.be_greedy(id, if random.random_bool(0.25) { 100 } else { 20 }),
+        12..=14 => {
+            let attack = Attack::ALL[random.random_range(0..Attack::ALL.len())];
+            conference.attack(id, attack);
+        }
         _ => {
             let room = conference.people.get(&id).map(|(room, _)| *room);
             let (profile, line) = (profile(random), line(random, clean));

@@ -62,8 +62,9 @@ fn both_forms_hear_see_and_write_to_each_other_and_leave_nothing_behind() {
     for to in &people {
         for from in people.iter().filter(|from| *from != to) {
             let (sounds, pictures, messages) = conference.got(*to, *from);
+            // Of 240 pictures half at least, the two lower temporal layers: the estimates begin low, and three cameras share them.
             assert!(
-                sounds > 325 && pictures > 150 && messages > 10,
+                sounds > 325 && pictures > 120 && messages > 10,
                 "{to:?} of {from:?}: {sounds} {pictures} {messages}"
             );
         }
@@ -76,13 +77,15 @@ fn both_forms_hear_see_and_write_to_each_other_and_leave_nothing_behind() {
 
 #[test]
 fn a_bad_network_costs_no_more_than_its_bound() {
-    let mut conference = Conference::new(3);
-    let people = people(&mut conference, 4, LOSSY);
-    conference.run_for(Duration::from_secs(20));
-    let (sounds, pictures, _) = conference.got(people[0], people[1]);
-    assert!(sounds > 700 && pictures > 200, "{sounds} {pictures}");
-    conference.finish();
-    assert_eq!(conference.failures(), NOTHING);
+    for seed in 1..=5 {
+        let mut conference = Conference::new(seed);
+        let people = people(&mut conference, 4, LOSSY);
+        conference.run_for(Duration::from_secs(20));
+        let (sounds, pictures, _) = conference.got(people[0], people[1]);
+        assert!(sounds > 700 && pictures > 200, "seed {seed}: {sounds} {pictures}");
+        conference.finish();
+        assert_eq!(conference.failures(), NOTHING, "seed {seed}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap::Args;
 
 use crate::sh::{Result, print, process, say};
-use crate::{deny, e2e, fuzz, habits, setup, web};
+use crate::{deny, e2e, fuzz, habits, setup, sim, web};
 
 /// More failures than these are no starvation.
 const RETRIED_AT_MOST: usize = 3;
@@ -16,7 +16,7 @@ const FUZZ_SECONDS: u64 = 4;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Runs only the steps whose name contains this text: format, lint, web, unit, e2e, fuzz, deny.
+    /// Runs only the steps whose name contains this text: format, lint, web, unit, sim, e2e, fuzz, deny.
     #[arg(long)]
     only: Option<String>,
 }
@@ -34,7 +34,7 @@ pub(crate) fn run(options: &Options) -> Result {
     let mut count = Count::default();
     let mut failures = Vec::new();
     type Step = (&'static str, fn(&mut Count) -> Result);
-    let steps: [Step; 7] = [
+    let steps: [Step; 8] = [
         ("format", |count| {
             let formatted = count.check(process("cargo", ["fmt", "--all", "--check"]).run());
             count.check(habits::run()).and(formatted)
@@ -49,6 +49,7 @@ pub(crate) fn run(options: &Options) -> Result {
                 .with("PARVIS_REQUIRE_CLIENT", "1")
                 .watch(|line| count.cargo(line))
         }),
+        ("sim", |count| sim::check(|line| count.sim(line))),
         ("e2e", |count| {
             process("cargo", ["build", "--package", "parvis", "--locked"]).run()?;
             end_to_end(count)
@@ -163,6 +164,14 @@ impl Count {
         }
     }
 
+    /// `48 passed, 0 failed`: a seed is a test.
+    fn sim(&mut self, line: &str) {
+        if line.starts_with(|first: char| first.is_ascii_digit()) && line.contains(" passed, ") {
+            self.passed += number_before(line, " passed");
+            self.failed += number_before(line, " failed");
+        }
+    }
+
     /// `Tests  12 passed (12)` or `Tests  1 failed | 11 passed (12)`
     fn vitest(&mut self, line: &str) {
         if line.trim_start().starts_with("Tests ") {
@@ -213,6 +222,8 @@ mod tests {
         count.node("ℹ pass 400");
         count.node("ℹ fail 5");
         count.node("ℹ tests 405");
-        assert_eq!((count.passed, count.failed), (442, 8));
+        count.sim("48 of 48 seeds from 1 on, 1449 s of virtual time in 31 s, 48233 datagrams sent");
+        count.sim("46 passed, 2 failed");
+        assert_eq!((count.passed, count.failed), (488, 10));
     }
 }

@@ -6,6 +6,7 @@ mod figures;
 mod forward;
 mod join;
 mod loss;
+mod sim;
 
 use std::path::PathBuf;
 
@@ -41,6 +42,8 @@ enum Name {
     Join,
     /// What a receiver behind a lossy link sees and hears, from Parvis and from LiveKit.
     Loss,
+    /// How much faster than the clock one long simulated meeting of 50 runs on one core.
+    Sim,
 }
 
 /// Runs one benchmark against a release build.
@@ -49,5 +52,6 @@ pub(crate) fn run(options: &Options) -> Result {
         Name::Forward => forward::run(options),
         Name::Join => join::run(options),
         Name::Loss => loss::run(options),
+        Name::Sim => sim::run(options),
     }
 }

@@ -268,6 +268,7 @@ impl Client {
                     }
                 }
             }
+            Response::SubscribedQualityUpdate(update) => self.publishing.obey(&update),
             Response::Leave(leave) => self.told_to_leave = Some(leave),
             Response::RequestResponse(refusal) if self.profile.may_publish && refusal.reason != 0 => {
                 self.failures.push(format!("refused: {}", refusal.message));
@@ -351,6 +352,16 @@ impl Client {
         }
     }
 
+    /// Asks for all pictures in one size.
+    pub(crate) fn watch(&mut self, quality: proto::VideoQuality) {
+        let track_sids: Vec<String> = self.roster.values().flatten().cloned().collect();
+        if !track_sids.is_empty() {
+            let settings =
+                proto::UpdateTrackSettings { track_sids, quality: quality.into(), ..Default::default() };
+            self.requests.push(Request::TrackSetting(settings));
+        }
+    }
+
     fn tracks(&self) -> Vec<proto::AddTrackRequest> {
         let mut tracks = vec![proto::AddTrackRequest {
             cid: track_cid(self.id, "mic"),
@@ -429,6 +440,6 @@ fn description(kind: &str, sdp: String, id: u32) -> proto::SessionDescription {
     proto::SessionDescription { r#type: kind.to_owned(), sdp, id, ..Default::default() }
 }
 
-fn track_cid(id: ClientId, what: &str) -> String {
+pub(crate) fn track_cid(id: ClientId, what: &str) -> String {
     format!("{what}{}", id.0)
 }

@@ -99,6 +99,8 @@ pub struct Conference {
     packets: u64,
     pub(crate) failures: Vec<String>,
     pub(crate) checks: Checks,
+    /// When somebody in a room last began to send many times of what is usual.
+    pub(crate) surges: BTreeMap<RoomId, Instant>,
     /// Time that passed after everyone had gone.
     pub(crate) idle: Duration,
     narrator: Option<Narrator>,
@@ -155,6 +157,7 @@ impl Conference {
             packets: 0,
             failures: Vec::new(),
             checks: Checks::default(),
+            surges: BTreeMap::new(),
             idle: Duration::ZERO,
             narrator: None,
         }

@@ -141,6 +141,21 @@ impl Conference {
         if let Some(client) = self.clients.get_mut(&id) {
             client.publishing.greed = greed;
             client.honest = false;
+            self.surges.insert(client.room, self.now);
+        }
+    }
+
+    /// Has everyone in a client's room show all pictures in this size from now on, as those do who have many on a page.
+    pub fn watch(&mut self, id: ClientId, quality: proto::VideoQuality) {
+        self.tell(id, &format!("and all in its room watch in {quality:?}"));
+        let Some((room, _)) = self.people.get(&id).copied() else { return };
+        let here: Vec<ClientId> =
+            self.clients.iter().filter(|(_, client)| client.room == room).map(|(id, _)| *id).collect();
+        for id in here {
+            if let Some(client) = self.clients.get_mut(&id) {
+                client.watch(quality);
+                self.send_requests(id);
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use livekit_protocol as proto;
 use parvis_peer::Path;
 use parvis_rtp::rtcp::{self, Rtcp, SenderInfo, Writer};
 use parvis_rtp::{AudioLevel, ExtensionMap, Extensions, HeaderFields, Mid, Rid, write_packet};
@@ -11,6 +12,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use crate::ClientId;
+use crate::client::track_cid;
 use crate::media::{self, Encoder, LAYERS};
 use crate::sdp::{Kind, Offered, Remote};
 use crate::transport::Connection;
@@ -37,6 +39,8 @@ pub(crate) struct Publishing {
     resend: Vec<(usize, u16)>,
     /// It sends this many times of what it should: 1 for honest clients.
     pub(crate) greed: u32,
+    /// Whether its encoder stops layers that nobody wants (dynacast).
+    obeys: bool,
 }
 
 struct Section {
@@ -57,6 +61,8 @@ struct Stream {
 
 struct Layer {
     encoder: Encoder,
+    /// It is encoded.
+    on: bool,
     stream: Stream,
     rtx: Stream,
     kept: VecDeque<(u16, u32, bool, Vec<u8>)>,
@@ -73,6 +79,7 @@ impl Publishing {
     pub(crate) fn new(id: ClientId, random: &mut ChaCha8Rng, now: Instant) -> Publishing {
         let layers = (0..LAYERS.len()).map(|layer| Layer {
             encoder: Encoder::new(layer as u8, random.random()),
+            on: true,
             stream: Stream::new(random),
             rtx: Stream::new(random),
             kept: VecDeque::new(),
@@ -91,6 +98,7 @@ impl Publishing {
             transport_sequence: 0,
             resend: Vec::new(),
             greed: 1,
+            obeys: random.random_bool(0.7),
         }
     }
 
@@ -111,6 +119,28 @@ impl Publishing {
             let agreed = Section { mid, extensions: section.extensions, payload_type, rtx };
             self.sections[place] = (section.live && section.receives).then_some(agreed);
         }
+    }
+
+    /// The server says which layers are wanted. One that begins anew does so with a key frame.
+    pub(crate) fn obey(&mut self, update: &proto::SubscribedQualityUpdate) {
+        let camera = track_cid(self.id, "cam");
+        if !self.obeys || self.sids.get(&camera) != Some(&update.track_sid) {
+            return;
+        }
+        let codec = update.subscribed_codecs.iter().find(|codec| codec.codec.eq_ignore_ascii_case("vp8"));
+        for wanted in codec.iter().flat_map(|codec| &codec.qualities) {
+            let Some(layer) = usize::try_from(wanted.quality).ok().and_then(|at| self.layers.get_mut(at))
+            else {
+                continue;
+            };
+            layer.encoder.key_wanted |= wanted.enabled && !layer.on;
+            layer.on = wanted.enabled;
+        }
+    }
+
+    /// Whether its encoder stopped a layer.
+    pub(crate) fn saves(&self) -> bool {
+        self.layers.iter().any(|layer| !layer.on)
     }
 
     /// Feedback of the server's.
@@ -191,7 +221,7 @@ impl Publishing {
     fn send_picture(&mut self, now: Instant, connection: &mut Connection, out: &mut Vec<(Path, Vec<u8>)>) {
         let Some(section) = &self.sections[1] else { return };
         let ticks = (now.duration_since(self.begin).as_micros() * 9 / 100) as u32;
-        for (layer, rid) in self.layers.iter_mut().zip(LAYERS) {
+        for (layer, rid) in self.layers.iter_mut().zip(LAYERS).filter(|(layer, _)| layer.on) {
             let payloads = layer.encoder.frame(self.id.0);
             let last = payloads.len() - 1;
             for (place, payload) in payloads.into_iter().enumerate() {

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use livekit_protocol as proto;
 use parvis_signal::Form;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -104,7 +105,7 @@ fn happen(conference: &mut Conference, random: &mut ChaCha8Rng, clean: bool) {
     let ids: Vec<ClientId> = conference.clients.keys().copied().collect();
     let Some(id) = ids.get(random.random_range(0..ids.len().max(1))).copied() else { return };
     let millis = |random: &mut ChaCha8Rng, most: u64| Duration::from_millis(random.random_range(50..most));
-    match random.random_range(0..17) {
+    match random.random_range(0..20) {
         0 => conference.leave(id),
         1 | 2 => conference.rebind(id),
         3 => conference.mute(id, true),
@@ -127,6 +128,11 @@ fn happen(conference: &mut Conference, random: &mut ChaCha8Rng, clean: bool) {
             conference.change_link(id, line);
         }
         11 => conference.be_greedy(id, if random.random_bool(0.25) { 100 } else { 20 }),
+        15..=17 => {
+            let qualities =
+                [proto::VideoQuality::Low, proto::VideoQuality::Medium, proto::VideoQuality::High];
+            conference.watch(id, qualities[random.random_range(0..qualities.len())]);
+        }
         12..=14 => {
             let attack = Attack::ALL[random.random_range(0..Attack::ALL.len())];
             conference.attack(id, attack);

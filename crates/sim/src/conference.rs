@@ -44,8 +44,8 @@ pub(crate) const CHECK_EVERY: Duration = Duration::from_millis(250);
 /// answers, a place freed in a pacer) takes a few more; more than this is somebody who wants to be woken again and
 /// again and does nothing then.
 const STILL_STEPS: u32 = 1000;
-/// What arrives in one step at most. Even when a frozen server comes back to full socket buffers it is a few hundred; what is
-/// left comes in the next step, so that an arrival that puts itself off to the same time again shows in [`STILL_STEPS`].
+/// What arrives at one time at most. Even when a frozen server comes back to full socket buffers it is some hundreds; more is an
+/// arrival that puts itself off to the same time again and again.
 const STILL_HAPPENINGS: u32 = 10_000;
 
 /// What is under way.
@@ -382,8 +382,12 @@ impl Conference {
         let mut held = 0;
         let mut happened = 0;
         while let Some(((at, number), what)) = self.under_way.pop_first() {
-            if at > self.now || happened == STILL_HAPPENINGS {
+            let stands = happened == STILL_HAPPENINGS;
+            if at > self.now || stands {
                 self.under_way.insert((at, number), what);
+                if stands {
+                    self.fail(format!("time stands still: {STILL_HAPPENINGS} arrivals at once and more"));
+                }
                 break;
             }
             happened += 1;

@@ -6,7 +6,7 @@ use parvis_sim::{Checks, scenario};
 #[test]
 fn scenarios_hold_every_invariant_and_each_was_looked_at() {
     let mut made = Checks::default();
-    for seed in [2, 4, 7, 8] {
+    for seed in [3, 4] {
         let outcome = scenario::run(seed, None);
         assert_eq!(outcome.failures, [""; 0], "seed {seed}");
         made.add(&outcome.checks);

@@ -1,312 +1,445 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! A client with two peer connections, as on `/rtc`: it offers what it sends, and answers what it is sent.
+//! A client: its session in the signalling protocol, on `/rtc` with two peer connections or on `/rtc/v1` with one.
+//! What it sends stands in `publish`, what it makes of what comes in `receive`.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use parvis_peer::sdp::{CodecKind, MediaKind, Msid, SenderId, SenderSpec};
-use parvis_peer::{Path, Peer, PeerConfig, PeerEvent, Protocol, Received};
-use parvis_rtp::{AudioLevel, Extensions, HeaderFields, Packet, rtcp, write_packet};
-use parvis_sfu::{PeerId, RoomId, TrackId};
-use rand::RngExt;
-use rand_chacha::ChaCha20Rng;
+use livekit_protocol as proto;
+use livekit_protocol::signal_request::Message as Request;
+use livekit_protocol::signal_response::Message as Response;
+use parvis_peer::Path;
+use parvis_sfu::RoomId;
+use parvis_signal::{ConnectionId, Form, JoinParams};
+use prost::Message;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 
-use crate::media::{self, PACKETS_PER_FRAME, Stream};
-use crate::stun;
+use crate::deeds::Attack;
+use crate::media::LAYERS;
+use crate::publish::Publishing;
+use crate::receive::Receiving;
+use crate::sdp::{self, Kind, Offered};
+use crate::transport::{Connection, Incoming};
 
 /// Names one simulated client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClientId(pub usize);
+pub struct ClientId(pub u32);
 
-/// How often a client checks its path: often before it is connected, then as browsers do.
-const CHECK_FAST: Duration = Duration::from_millis(50);
-const CHECK_SLOW: Duration = Duration::from_millis(2500);
-const SOUND_EVERY: Duration = Duration::from_millis(20);
-const PICTURE_EVERY: Duration = Duration::from_millis(33);
+/// What a client is and may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Profile {
+    /// Which form of the protocol it speaks.
+    pub form: Form,
+    /// Whether its token lets it publish. It tries in any case.
+    pub may_publish: bool,
+    /// Whether its token lets it receive.
+    pub may_subscribe: bool,
+    /// Whether its token lets it send data messages. It tries in any case.
+    pub may_send_data: bool,
+    /// Whether others see it.
+    pub hidden: bool,
+    /// Whether it has a camera; everyone has a microphone.
+    pub camera: bool,
+}
 
-/// The ids by which the two streams of a client are known in its offer.
-pub(crate) const CIDS: [(&str, MediaKind); 2] = [("sound", MediaKind::Audio), ("picture", MediaKind::Video)];
+impl Profile {
+    /// Someone with a camera and all usual rights.
+    pub fn of(form: Form) -> Profile {
+        Profile {
+            form,
+            may_publish: true,
+            may_subscribe: true,
+            may_send_data: true,
+            hidden: false,
+            camera: true,
+        }
+    }
+}
+
+/// How often a client says that it is there.
+const PING_EVERY: Duration = Duration::from_secs(5);
+/// How often a client tries to say something on its data channel.
+const DATA_EVERY: Duration = Duration::from_millis(500);
+const RELIABLE: &str = "_reliable";
+const LOSSY: &str = "_lossy";
 
 pub(crate) struct Client {
     pub(crate) id: ClientId,
     pub(crate) room: RoomId,
-    pub(crate) tracks: [TrackId; 2],
+    pub(crate) profile: Profile,
+    pub(crate) random: ChaCha8Rng,
     pub(crate) sending: Connection,
-    pub(crate) receiving: Connection,
-    /// Packets of sound and first packets of pictures that came, by sender.
-    pub(crate) heard: BTreeMap<ClientId, u64>,
-    pub(crate) seen: BTreeMap<ClientId, u64>,
-    /// The highest sound of each sender so far, and how often one came that was not higher.
-    last_sound: BTreeMap<ClientId, u32>,
-    pub(crate) out_of_order: u64,
-    /// Pictures whose sender started them with a key frame because we asked.
-    key_wanted: bool,
-    sounds: u32,
-    frames: u32,
-    next_sound: Instant,
-    next_picture: Instant,
-    ssrcs: [u32; 2],
-}
-
-/// One peer connection with its ICE checks.
-pub(crate) struct Connection {
-    pub(crate) id: PeerId,
-    pub(crate) peer: Peer,
-    pub(crate) path: Path,
-    /// The server's ufrag and password, once known.
-    remote: Option<(String, String)>,
-    /// Our own.
-    local: Option<(String, String)>,
-    pub(crate) connected: bool,
-    pub(crate) connected_times: u32,
-    next_check: Instant,
-}
-
-impl Connection {
-    pub(crate) fn new(
-        id: PeerId,
-        config: Arc<PeerConfig>,
-        addresses: (SocketAddr, SocketAddr),
-        random: &mut ChaCha20Rng,
-        now: Instant,
-    ) -> Connection {
-        Connection {
-            id,
-            peer: Peer::new(config, random.random(), now),
-            path: Path { protocol: Protocol::Udp, local: addresses.0, remote: addresses.1 },
-            remote: None,
-            local: None,
-            connected: false,
-            connected_times: 0,
-            next_check: now,
-        }
-    }
-
-    /// Reads the server's credentials from its description; checks begin.
-    pub(crate) fn learn_remote(&mut self, now: Instant, sdp: &str) {
-        self.remote = credentials(sdp);
-        self.next_check = now;
-    }
-
-    /// Reads our own from ours.
-    pub(crate) fn learn_local(&mut self, sdp: &str) {
-        self.local = credentials(sdp);
-    }
-
-    /// Has a check sent at once.
-    pub(crate) fn check_now(&mut self, now: Instant) {
-        self.next_check = now;
-    }
-
-    /// The datagrams that are due now.
-    fn act(&mut self, now: Instant, random: &mut ChaCha20Rng, out: &mut Vec<(Path, Vec<u8>)>) {
-        if self.peer.poll_timeout().is_some_and(|at| at <= now) {
-            self.peer.handle_timeout(now);
-        }
-        if let (true, Some((ufrag, password)), Some((own, own_password))) =
-            (self.next_check <= now, &self.remote, &self.local)
-        {
-            out.push((self.path, stun::check(ufrag, own, password, random.random())));
-            // Ours is a lite agent too: it takes DTLS only from where a check came from, and the server sends none.
-            // The simulated client vouches for the server's path itself; the answer to that goes nowhere.
-            let mut vouched = stun::check(own, ufrag, own_password, random.random());
-            let path = Path { local: self.path.remote, remote: self.path.local, ..self.path };
-            self.peer.handle_datagram(now, path, &mut vouched);
-            self.next_check = now + if self.connected { CHECK_SLOW } else { CHECK_FAST };
-        }
-        while let Some(event) = self.peer.poll_event() {
-            if let PeerEvent::Connected(_) = event {
-                self.connected = true;
-                self.connected_times += 1;
-            }
-        }
-        while let Some((_, datagram)) = self.peer.poll_transmit() {
-            if datagram.first().is_some_and(|first| *first > 3) {
-                out.push((self.path, datagram));
-            }
-        }
-    }
-
-    fn next(&self) -> Option<Instant> {
-        let check = self.remote.is_some().then_some(self.next_check);
-        [check, self.peer.poll_timeout()].into_iter().flatten().min()
-    }
+    /// With [`Form::Dual`], the one on which it receives.
+    pub(crate) receiving: Option<Connection>,
+    pub(crate) socket: Option<ConnectionId>,
+    pub(crate) sid: String,
+    /// Who it knows to be there, by identity, and their tracks.
+    pub(crate) roster: BTreeMap<String, BTreeSet<String>>,
+    pub(crate) paused: BTreeSet<String>,
+    /// What goes out on the socket next.
+    pub(crate) requests: Vec<Request>,
+    pub(crate) publishing: Publishing,
+    pub(crate) receiver: Receiving,
+    sections: Vec<Offered>,
+    version: u32,
+    offer_out: bool,
+    offer_due: bool,
+    granted: BTreeSet<String>,
+    next_ping: Instant,
+    next_data: Instant,
+    data_sent: u32,
+    pub(crate) muted: bool,
+    /// It does nothing until then.
+    pub(crate) frozen_until: Option<Instant>,
+    /// When last something happened to it that may interrupt what it sends and receives.
+    pub(crate) disturbed: Instant,
+    /// The server ended its session.
+    pub(crate) told_to_leave: Option<proto::LeaveRequest>,
+    /// When it takes its session up again.
+    pub(crate) resumes_at: Option<Instant>,
+    pub(crate) closed_by_server: bool,
+    /// Something came: it acts at once.
+    pub(crate) wake: bool,
+    /// It keeps to what is agreed: nobody answers for what becomes of one that doesn't.
+    pub(crate) honest: bool,
+    /// What it does to others.
+    pub(crate) attack: Option<Attack>,
+    /// What it saw that must not be.
+    pub(crate) failures: Vec<String>,
 }
 
 impl Client {
     pub(crate) fn new(
-        id: ClientId,
-        room: RoomId,
-        tracks: [TrackId; 2],
-        sending: Connection,
-        receiving: Connection,
+        (id, room, profile): (ClientId, RoomId, Profile),
+        seed: u64,
         now: Instant,
+        connect: impl Fn(u8, &mut ChaCha8Rng) -> Connection,
     ) -> Client {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut sending = connect(0, &mut random);
+        let receiving = (profile.form == Form::Dual).then(|| connect(1, &mut random));
+        sending.open_channel(RELIABLE, true);
+        sending.open_channel(LOSSY, false);
+        let mut sections = vec![
+            Offered { kind: Kind::Data, sends: None },
+            Offered { kind: Kind::Audio, sends: Some((track_cid(id, "mic"), &[])) },
+        ];
+        if profile.camera {
+            sections.push(Offered { kind: Kind::Video, sends: Some((track_cid(id, "cam"), &LAYERS)) });
+        }
+        let publishing = Publishing::new(id, &mut random, now);
         Client {
             id,
             room,
-            tracks,
+            profile,
+            random,
             sending,
             receiving,
-            heard: BTreeMap::new(),
-            seen: BTreeMap::new(),
-            last_sound: BTreeMap::new(),
-            out_of_order: 0,
-            key_wanted: true,
-            sounds: 0,
-            frames: 0,
-            next_sound: now,
-            next_picture: now,
-            ssrcs: [0; 2],
+            socket: None,
+            sid: String::new(),
+            roster: BTreeMap::new(),
+            paused: BTreeSet::new(),
+            requests: Vec::new(),
+            publishing,
+            receiver: Receiving::default(),
+            sections,
+            version: 0,
+            offer_out: false,
+            offer_due: false,
+            granted: BTreeSet::new(),
+            next_ping: now + PING_EVERY,
+            next_data: now + DATA_EVERY,
+            data_sent: 0,
+            muted: false,
+            frozen_until: None,
+            disturbed: now,
+            told_to_leave: None,
+            resumes_at: None,
+            closed_by_server: false,
+            wake: false,
+            honest: true,
+            attack: None,
+            failures: Vec::new(),
         }
     }
 
-    /// Offers one stream of sound and one of pictures.
-    pub(crate) fn offer(&mut self, now: Instant, random: &mut ChaCha20Rng) -> Option<String> {
-        for (place, (cid, kind)) in CIDS.into_iter().enumerate() {
-            let codec = if kind == MediaKind::Audio { CodecKind::Opus } else { CodecKind::Vp8 };
-            self.ssrcs[place] = random.random();
-            self.sending.peer.add_sender(SenderSpec {
-                id: SenderId(place as u64 + 1),
-                kind,
-                codecs: vec![codec],
-                msid: Msid { stream: "stream".to_owned(), track: cid.to_owned() },
-                ssrc: self.ssrcs[place],
-                rtx_ssrc: (kind == MediaKind::Video).then(|| random.random()),
-                fec_ssrc: None,
-            });
+    pub(crate) fn identity(&self) -> String {
+        format!("c{}", self.id.0)
+    }
+
+    /// The URL by which it joins, or takes its session up again.
+    pub(crate) fn join_params(&mut self, now: Instant, resume: bool) -> Option<JoinParams> {
+        let form = self.profile.form;
+        if form == Form::Dual {
+            let again = if resume { format!("&reconnect=1&sid={}", self.sid) } else { String::new() };
+            let query = format!("protocol=16&sdk=js&auto_subscribe=1{again}");
+            return JoinParams::parse(form, &query).ok();
         }
-        let offer = self.sending.peer.create_offer(now, false).ok()?;
-        self.sending.learn_local(&offer);
-        Some(offer)
+        let add_track_requests = if resume { Vec::new() } else { self.tracks() };
+        let sdp = self.offer(now);
+        let client_info = proto::ClientInfo { protocol: 16, ..Default::default() };
+        let request = proto::JoinRequest {
+            client_info: Some(client_info),
+            connection_settings: Some(proto::ConnectionSettings {
+                auto_subscribe: true,
+                ..Default::default()
+            }),
+            add_track_requests,
+            publisher_offer: Some(sdp),
+            reconnect: resume,
+            participant_sid: if resume { self.sid.clone() } else { String::new() },
+            sync_state: resume.then(|| self.sync_state()),
+            ..Default::default()
+        };
+        let wrapped =
+            proto::WrappedJoinRequest { join_request: request.encode_to_vec(), ..Default::default() };
+        let encoded =
+            base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE, wrapped.encode_to_vec());
+        let query =
+            form_urlencoded::Serializer::new(String::new()).append_pair("join_request", &encoded).finish();
+        JoinParams::parse(form, &query).ok()
     }
 
-    /// Offers anew, without the pictures.
-    pub(crate) fn offer_without_pictures(&mut self, now: Instant) -> Option<String> {
-        self.sending.peer.remove_sender(SenderId(2));
-        self.sending.peer.create_offer(now, false).ok()
-    }
-
-    /// Takes a datagram of the server's on the connection that `local` is bound to.
-    pub(crate) fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8]) {
-        let sending = path == self.sending.path;
-        let connection = if sending { &mut self.sending } else { &mut self.receiving };
-        let path = Path { local: path.remote, remote: path.local, ..path };
-        match connection.peer.handle_datagram(now, path, datagram) {
-            Received::Rtp { len } if !sending => self.take(&datagram[..len]),
-            Received::Rtcp { len } if sending => {
-                self.key_wanted |= rtcp::packets(&datagram[..len])
-                    .any(|packet| matches!(packet, Ok(rtcp::Rtcp::Pli { .. } | rtcp::Rtcp::Fir(_))));
+    /// A message of the server's.
+    pub(crate) fn message(&mut self, now: Instant, response: Response) {
+        match response {
+            Response::Join(join) => {
+                self.sid = join.participant.map(|own| own.sid).unwrap_or_default();
+                self.update(join.other_participants);
+                if self.profile.form == Form::Dual {
+                    let tracks = self.tracks();
+                    self.requests.extend(tracks.into_iter().map(Request::AddTrack));
+                }
+            }
+            Response::Reconnect(_) if self.profile.form == Form::Dual => {
+                let state = self.sync_state();
+                self.requests.push(Request::SyncState(state));
+                self.offer_out = false;
+                self.want_offer(now);
+            }
+            Response::Update(update) => self.update(update.participants),
+            Response::TrackPublished(published) => {
+                if let Some(track) = published.track {
+                    self.granted.insert(published.cid.clone());
+                    self.publishing.sids.insert(published.cid, track.sid);
+                }
+                if self.profile.form == Form::Dual && self.granted.len() == self.tracks().len() {
+                    self.want_offer(now);
+                }
+            }
+            Response::Answer(answer) if answer.id == self.version => {
+                let remote = sdp::parse(&answer.sdp);
+                self.sending.set_remote(now, &remote);
+                self.publishing.learn(&remote, &self.sections);
+                if self.profile.form == Form::Single {
+                    self.receiver.learn(&remote);
+                }
+                self.offer_out = false;
+                if std::mem::take(&mut self.offer_due) {
+                    self.want_offer(now);
+                }
+            }
+            Response::Offer(offer) => {
+                let remote = sdp::parse(&offer.sdp);
+                let Some(receiving) = &mut self.receiving else { return };
+                if receiving.is_restart(&remote) {
+                    receiving.renew(&mut self.random);
+                }
+                receiving.set_remote(now, &remote);
+                let sdp = sdp::answer(&receiving.local, offer.id, &remote);
+                self.receiver.learn(&remote);
+                self.requests.push(Request::Answer(description("answer", sdp, offer.id)));
+            }
+            Response::MediaSectionsRequirement(wanted) => {
+                let kinds = [(Kind::Audio, wanted.num_audios), (Kind::Video, wanted.num_videos)];
+                for (kind, count) in kinds {
+                    self.sections.extend((0..count).map(|_| Offered { kind, sends: None }));
+                }
+                self.want_offer(now);
+            }
+            Response::StreamStateUpdate(update) => {
+                for state in update.stream_states {
+                    self.disturbed = now;
+                    if state.state() == proto::StreamState::Paused {
+                        self.paused.insert(state.track_sid);
+                    } else {
+                        self.paused.remove(&state.track_sid);
+                    }
+                }
+            }
+            Response::SubscribedQualityUpdate(update) => self.publishing.obey(&update),
+            Response::Leave(leave) => self.told_to_leave = Some(leave),
+            Response::RequestResponse(refusal) if self.profile.may_publish && refusal.reason != 0 => {
+                self.failures.push(format!("refused: {}", refusal.message));
             }
             _ => {}
         }
     }
 
-    fn take(&mut self, packet: &[u8]) {
-        let Some((from, picture, count)) =
-            Packet::parse(packet).ok().and_then(|packet| media::read(packet.payload))
-        else {
-            return;
-        };
-        if picture {
-            *self.seen.entry(from).or_default() += 1;
+    /// A datagram of the server's, on the connection that is bound to `path`.
+    pub(crate) fn datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8]) {
+        // DTLS carries the data channels: who never reads them acknowledges nothing.
+        if self.attack == Some(Attack::StopsReading) && matches!(datagram, [20..=63, ..]) {
             return;
         }
-        *self.heard.entry(from).or_default() += 1;
-        let last = self.last_sound.entry(from).or_default();
-        if count <= *last && count != 0 {
-            self.out_of_order += 1;
-        }
-        *last = count.max(*last);
-    }
-
-    /// What is due now: checks, handshakes, sound and pictures.
-    pub(crate) fn act(&mut self, now: Instant, random: &mut ChaCha20Rng) -> Vec<(Path, Vec<u8>)> {
-        let mut out = Vec::new();
-        self.sending.act(now, random, &mut out);
-        self.receiving.act(now, random, &mut out);
-        if self.next_sound <= now {
-            self.next_sound += SOUND_EVERY;
-            self.send_sound(&mut out);
-        }
-        if self.next_picture <= now {
-            self.next_picture += PICTURE_EVERY;
-            self.send_picture(&mut out);
-        }
-        out
-    }
-
-    /// When [`Client::act`] is next due.
-    pub(crate) fn next(&self) -> Option<Instant> {
-        let media = Some(self.next_sound.min(self.next_picture));
-        [media, self.sending.next(), self.receiving.next()].into_iter().flatten().min()
-    }
-
-    fn send_sound(&mut self, out: &mut Vec<(Path, Vec<u8>)>) {
-        let Some(stream) = self.stream(0) else { return };
-        self.sounds += 1;
-        let payload = media::sound(self.id, self.sounds);
-        self.send(stream, self.sounds as u16, self.sounds.wrapping_mul(960), false, &payload, out);
-    }
-
-    fn send_picture(&mut self, out: &mut Vec<(Path, Vec<u8>)>) {
-        let key = self.key_wanted;
-        for part in 0..PACKETS_PER_FRAME {
-            let Some(stream) = self.stream(1) else { return };
-            let sequence = (self.frames as u16).wrapping_mul(PACKETS_PER_FRAME).wrapping_add(part);
-            let payload = media::picture(self.id, self.frames, part, key);
-            let last = part + 1 == PACKETS_PER_FRAME;
-            self.send(stream, sequence, self.frames.wrapping_mul(2970), last, &payload, out);
-        }
-        self.frames += 1;
-        self.key_wanted = false;
-    }
-
-    /// The stream in the section of our sender number `place + 1`, once it is agreed and there are keys.
-    fn stream(&self, place: usize) -> Option<Stream> {
-        let sections = self.sending.peer.sections();
-        let section = sections.iter().find(|section| section.sender == Some(SenderId(place as u64 + 1)))?;
-        let payload_type = section.codecs.first()?.payload_type;
-        let (ssrc, mid, extensions) = (self.ssrcs[place], section.mid, section.extensions);
-        self.sending.connected.then_some(Stream { ssrc, mid, payload_type, extensions })
-    }
-
-    fn send(
-        &mut self,
-        stream: Stream,
-        sequence: u16,
-        timestamp: u32,
-        marker: bool,
-        payload: &[u8],
-        out: &mut Vec<(Path, Vec<u8>)>,
-    ) {
-        let fields = HeaderFields {
-            marker,
-            payload_type: stream.payload_type,
-            sequence,
-            timestamp,
-            ssrc: stream.ssrc,
-            ..HeaderFields::default()
+        let sending = path == self.sending.path;
+        let random = &mut self.random;
+        let connection = match &mut self.receiving {
+            Some(receiving) if !sending => receiving,
+            _ => &mut self.sending,
         };
-        let extensions = Extensions {
-            mid: Some(stream.mid),
-            audio_level: Some(AudioLevel { voice: true, level: 20 }),
-            ..Extensions::default()
-        };
-        let mut packet = [0; 1400];
-        let Ok(len) = write_packet(&mut packet, &fields, &stream.extensions, &extensions, payload) else {
+        let was_up = connection.is_up();
+        let incoming = connection.handle(now, random, datagram);
+        if connection.is_up() != was_up {
+            self.disturbed = now;
+        }
+        while let Some((label, message)) = connection.messages.pop_front() {
+            self.receiver.message(&label, &message);
+        }
+        match incoming {
+            Incoming::Rtp(len) => self.receiver.rtp(now, &datagram[..len]),
+            Incoming::Rtcp(len) => {
+                self.publishing.rtcp(&datagram[..len]);
+                self.receiver.rtcp(now, &datagram[..len]);
+            }
+            Incoming::Other => {}
+        }
+    }
+
+    /// What is due now; datagrams go to `out`.
+    pub(crate) fn act(&mut self, now: Instant, out: &mut Vec<(Path, Vec<u8>)>) {
+        if self.next_ping <= now {
+            self.next_ping = now + PING_EVERY;
+            self.requests.push(Request::Ping(0));
+        }
+        self.publishing.act(now, &mut self.sending, self.muted, self.profile.camera, out);
+        let receiving = self.receiving.as_mut().unwrap_or(&mut self.sending);
+        self.receiver.act(now, receiving, self.attack, out);
+        if self.next_data <= now {
+            self.next_data = now + DATA_EVERY;
+            let packet = crate::data::packet(self.id, self.data_sent + 1);
+            if self.sending.send(RELIABLE, &packet) {
+                self.data_sent += 1;
+            }
+            self.sending.send(LOSSY, &crate::data::packet(self.id, 0));
+        }
+        self.sending.act(now, &mut self.random, out);
+        if let Some(receiving) = &mut self.receiving {
+            receiving.act(now, &mut self.random, out);
+        }
+    }
+
+    /// When [`Client::act`] is due.
+    pub(crate) fn next(&self) -> Instant {
+        let own = self.next_ping.min(self.next_data).min(self.publishing.next());
+        let receiving = self.receiving.as_ref().and_then(Connection::next);
+        [self.sending.next(), receiving, self.receiver.next()].into_iter().flatten().fold(own, Instant::min)
+    }
+
+    /// When it does something next, frozen or not.
+    pub(crate) fn wakes_at(&self) -> Instant {
+        let resumes = self.resumes_at.into_iter();
+        let next = resumes.fold(self.next(), Instant::min);
+        self.frozen_until.map_or(next, |until| next.max(until))
+    }
+
+    /// Mutes its microphone and camera, or unmutes them.
+    pub(crate) fn mute(&mut self, now: Instant, muted: bool) {
+        (self.muted, self.disturbed) = (muted, now);
+        for sid in self.publishing.sids.values() {
+            self.requests.push(Request::Mute(proto::MuteTrackRequest { sid: sid.clone(), muted }));
+        }
+    }
+
+    /// Asks for all pictures in one size.
+    pub(crate) fn watch(&mut self, quality: proto::VideoQuality) {
+        let track_sids: Vec<String> = self.roster.values().flatten().cloned().collect();
+        if !track_sids.is_empty() {
+            let settings =
+                proto::UpdateTrackSettings { track_sids, quality: quality.into(), ..Default::default() };
+            self.requests.push(Request::TrackSetting(settings));
+        }
+    }
+
+    fn tracks(&self) -> Vec<proto::AddTrackRequest> {
+        let mut tracks = vec![proto::AddTrackRequest {
+            cid: track_cid(self.id, "mic"),
+            r#type: proto::TrackType::Audio.into(),
+            source: proto::TrackSource::Microphone.into(),
+            ..Default::default()
+        }];
+        if self.profile.camera {
+            let layer = |(place, rid): (usize, &&str)| proto::VideoLayer {
+                quality: place as i32,
+                width: 320 << place,
+                height: 180 << place,
+                bitrate: 240_000 << place,
+                rid: (*rid).to_owned(),
+                ..Default::default()
+            };
+            tracks.push(proto::AddTrackRequest {
+                cid: track_cid(self.id, "cam"),
+                r#type: proto::TrackType::Video.into(),
+                source: proto::TrackSource::Camera.into(),
+                width: 1280,
+                height: 720,
+                layers: LAYERS.iter().enumerate().map(layer).collect(),
+                ..Default::default()
+            });
+        }
+        tracks
+    }
+
+    fn sync_state(&self) -> proto::SyncState {
+        let states = self.receiver.counts.iter().map(|(sid, last)| proto::DataChannelReceiveState {
+            publisher_sid: sid.clone(),
+            last_seq: *last,
+        });
+        proto::SyncState { datachannel_receive_states: states.collect(), ..Default::default() }
+    }
+
+    fn offer(&mut self, _now: Instant) -> proto::SessionDescription {
+        self.version += 1;
+        self.offer_out = true;
+        description("offer", sdp::offer(&self.sending.local, self.version, &self.sections), self.version)
+    }
+
+    fn want_offer(&mut self, now: Instant) {
+        if self.offer_out {
+            self.offer_due = true;
             return;
-        };
-        if let Some(len) = self.sending.peer.protect_rtp(&mut packet, len) {
-            out.push((self.sending.path, packet[..len].to_vec()));
         }
+        let offer = self.offer(now);
+        self.requests.push(Request::Offer(offer));
+    }
+
+    fn update(&mut self, participants: Vec<proto::ParticipantInfo>) {
+        for info in participants {
+            if info.identity == self.identity() {
+                continue;
+            }
+            if info.state() == proto::participant_info::State::Disconnected {
+                self.roster.remove(&info.identity);
+            } else {
+                let tracks = info.tracks.into_iter().map(|track| track.sid).collect();
+                self.roster.insert(info.identity, tracks);
+            }
+        }
+    }
+
+    /// The offer that was under way is lost with the socket.
+    pub(crate) fn socket_lost(&mut self) {
+        self.socket = None;
+        self.offer_out = false;
+        self.requests.clear();
     }
 }
 
-/// The first ufrag and password of a description.
-fn credentials(sdp: &str) -> Option<(String, String)> {
-    let line = |name: &str| sdp.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
-    Some((line("a=ice-ufrag:")?, line("a=ice-pwd:")?))
+fn description(kind: &str, sdp: String, id: u32) -> proto::SessionDescription {
+    proto::SessionDescription { r#type: kind.to_owned(), sdp, id, ..Default::default() }
+}
+
+pub(crate) fn track_cid(id: ClientId, what: &str) -> String {
+    format!("{what}{}", id.0)
 }

@@ -1,195 +1,241 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! The conference: one forwarder, its clients, the datagrams between them, and the clock.
+//! The conference: one forwarder, the rooms' sessions, clients, what is under way between them, and the clock.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use livekit_protocol as proto;
+use parvis_dtls::Factory;
 use parvis_dtls::standin::StandIn;
+use parvis_meeting::Permissions;
 use parvis_peer::sctp::SctpLimits;
-use parvis_peer::sdp::{EncoderPreference, MediaKind, SessionConfig};
+use parvis_peer::sdp::SessionConfig;
 use parvis_peer::{LocalCandidate, Path, PeerConfig, PeerLimits, Protocol};
 use parvis_sfu::media::MediaConfig;
-use parvis_sfu::{
-    Command, Description, DescriptionKind, Event, Forwarder, ForwarderConfig, ForwarderStats, Outbox, PeerId,
-    PeerRole, RoomId, SubscriptionId, TrackId, TrackSpec,
-};
+use parvis_sfu::{Forwarder, ForwarderConfig, ForwarderStats, Outbox, RoomId};
+use parvis_signal::{ConnectionId, Frame, Grants, Join, JoinParams, Output, Room, RoomConfig};
+use prost::Message;
 use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha20Rng;
+use rand_chacha::ChaCha8Rng;
+use rustc_hash::FxHasher;
 
-use crate::client::{CIDS, Client, ClientId, Connection};
+use crate::check::Checks;
+use crate::client::{Client, ClientId, Profile};
+use crate::deeds::Attack;
 use crate::link::{Link, LinkModel};
+use crate::nonces::Nonces;
+use crate::receive::Got;
+use crate::transport::Connection;
 
 /// What IPv4 and UDP add to a datagram on the line.
 const HEADER_BYTES: usize = 20 + 8;
+/// What a wall clock shows when a run begins.
+const UNIX_MS: i64 = 1_800_000_000_000;
+/// A frozen process's socket buffer, in datagrams.
+const SOCKET_BUFFER: usize = 256;
+/// How often the checkers go over everyone.
+pub(crate) const CHECK_EVERY: Duration = Duration::from_millis(250);
 
-/// A datagram on its way.
-struct Flight {
-    path: Path,
-    bytes: Vec<u8>,
-    to_server: bool,
+/// Steps at one and the same time. Whoever is due is served in one step, and what that sets off at once (a client that
+/// answers, a place freed in a pacer) takes a few more; more than this is somebody who wants to be woken again and
+/// again and does nothing then.
+const STILL_STEPS: u32 = 1000;
+/// What arrives at one time at most. Even when a frozen server comes back to full socket buffers it is some hundreds; more is an
+/// arrival that puts itself off to the same time again and again.
+const STILL_HAPPENINGS: u32 = 10_000;
+
+/// What is under way.
+pub(crate) enum Happening {
+    ToServer(Path, Vec<u8>),
+    ToClient(Path, Vec<u8>),
+    Connect(ClientId, ConnectionId, Box<JoinParams>),
+    Request(ConnectionId, RoomId, Vec<u8>),
+    Response(ConnectionId, Bytes),
+    /// The server closed the socket.
+    Closed(ConnectionId),
+    /// The client's end is gone.
+    Dropped(ConnectionId, RoomId),
+}
+
+/// Is told what happens, and when.
+pub type Narrator = Box<dyn FnMut(Duration, &str)>;
+
+/// Which DTLS a run has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dtls {
+    /// The seeded stand-in: the same bytes for the same seed.
+    StandIn,
+    /// BoringSSL, whose randomness can't be seeded.
+    Real,
 }
 
 /// One run.
 pub struct Conference {
     start: Instant,
-    now: Instant,
-    random: ChaCha20Rng,
-    link: LinkModel,
-    /// Each client's way to the server and back.
-    links: BTreeMap<ClientId, [Link; 2]>,
+    pub(crate) now: Instant,
+    pub(crate) random: ChaCha8Rng,
+    pub(crate) links: BTreeMap<ClientId, Wire>,
     forwarder: Forwarder,
-    client_config: Arc<PeerConfig>,
-    server_address: SocketAddr,
-    clients: BTreeMap<ClientId, Client>,
-    paths: BTreeMap<Path, ClientId>,
-    flights: BTreeMap<(Instant, u64), Flight>,
+    rooms: BTreeMap<RoomId, Room>,
+    client_dtls: Arc<dyn Factory>,
+    pub(crate) server_address: SocketAddr,
+    pub(crate) clients: BTreeMap<ClientId, Client>,
+    /// Everyone who ever was there.
+    pub(crate) people: BTreeMap<ClientId, (RoomId, Profile)>,
+    /// Whose a path is, and under which key the server sends on it; old paths of those who moved too.
+    pub(crate) paths: BTreeMap<Path, (ClientId, u64)>,
+    pub(crate) sockets: BTreeMap<ConnectionId, ClientId>,
+    under_way: BTreeMap<(Instant, u64), Happening>,
     outbox: Outbox,
     last_id: u64,
-    trace: DefaultHasher,
+    pub(crate) server_frozen_until: Option<Instant>,
+    next_check: Instant,
+    nonces: Nonces,
+    trace: FxHasher,
     packets: u64,
-    failures: Vec<String>,
-    ended: BTreeSet<TrackId>,
+    pub(crate) failures: Vec<String>,
+    pub(crate) checks: Checks,
+    /// When somebody in a room last began to send many times of what is usual.
+    pub(crate) surges: BTreeMap<RoomId, Instant>,
+    /// Time that passed after everyone had gone.
+    pub(crate) idle: Duration,
+    narrator: Option<Narrator>,
+}
+
+/// A client's line: up, down, when the last message of its socket arrives each way.
+pub(crate) struct Wire {
+    pub(crate) models: [LinkModel; 2],
+    pub(crate) links: [Link; 2],
+    last: [Instant; 2],
 }
 
 impl Conference {
     /// A conference without people, all of whose chance comes from `seed`.
-    pub fn new(seed: u64, link: LinkModel) -> Conference {
-        let mut random = ChaCha20Rng::seed_from_u64(seed);
+    pub fn new(seed: u64) -> Conference {
+        Conference::with(seed, Dtls::StandIn)
+    }
+
+    /// The same with this DTLS.
+    pub fn with(seed: u64, dtls: Dtls) -> Conference {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
         let server_address = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 7882));
-        let start = Instant::now();
+        let (server, client) = (factory(dtls, random.random()), factory(dtls, random.random()));
         let candidate = LocalCandidate { protocol: Protocol::Udp, address: server_address };
-        let server = peer_config(vec![candidate], random.random());
-        let client_config = peer_config(Vec::new(), random.random());
-        let config = ForwarderConfig::new(server, Arc::new(MediaConfig::default()));
+        let peers = Arc::new(PeerConfig {
+            local_candidates: Arc::new([candidate]),
+            dtls: server,
+            sdp: Arc::new(SessionConfig::default()),
+            sctp: SctpLimits::default(),
+            limits: PeerLimits::default(),
+        });
+        let config = ForwarderConfig::new(peers, Arc::new(MediaConfig::default()));
+        let start = Instant::now();
         Conference {
             start,
             now: start,
-            link,
             links: BTreeMap::new(),
             forwarder: Forwarder::new(config, random.random()),
+            rooms: BTreeMap::new(),
             random,
-            client_config,
+            client_dtls: client,
             server_address,
             clients: BTreeMap::new(),
+            people: BTreeMap::new(),
             paths: BTreeMap::new(),
-            flights: BTreeMap::new(),
+            sockets: BTreeMap::new(),
+            under_way: BTreeMap::new(),
             outbox: Outbox::default(),
             last_id: 0,
-            trace: DefaultHasher::new(),
+            server_frozen_until: None,
+            next_check: start + CHECK_EVERY,
+            nonces: Nonces::default(),
+            trace: FxHasher::default(),
             packets: 0,
             failures: Vec::new(),
-            ended: BTreeSet::new(),
+            checks: Checks::default(),
+            surges: BTreeMap::new(),
+            idle: Duration::ZERO,
+            narrator: None,
         }
+    }
+
+    /// Tells `narrator` what happens, and when.
+    pub fn narrate(&mut self, narrator: impl FnMut(Duration, &str) + 'static) {
+        self.narrator = Some(Box::new(narrator));
     }
 
     /// A new room.
     pub fn open_room(&mut self) -> RoomId {
-        RoomId(self.fresh())
-    }
-
-    /// Lets someone join who sends sound and pictures, and receives everyone in the room.
-    pub fn join(&mut self, room: RoomId) -> ClientId {
-        let id = ClientId(self.clients.len() + 1);
-        let tracks = [TrackId(self.fresh()), TrackId(self.fresh())];
-        let sending = self.connect(id, 0);
-        let receiving = self.connect(id, 1);
-        let (publisher, subscriber) = (sending.id, receiving.id);
-        let mut client = Client::new(id, room, tracks, sending, receiving, self.now);
-        let offer = client.offer(self.now, &mut self.random).unwrap_or_default();
-        self.paths.insert(client.sending.path, id);
-        self.paths.insert(client.receiving.path, id);
-        self.clients.insert(id, client);
-        let (up, down) = (self.random.random(), self.random.random());
-        self.links.insert(id, [Link::new(self.link, up), Link::new(self.link, down)]);
-
-        self.command(Command::CreatePeer { room, peer: publisher, role: PeerRole::Publisher });
-        self.command(Command::CreatePeer { room, peer: subscriber, role: PeerRole::Subscriber });
-        for (track, (cid, kind)) in tracks.into_iter().zip(CIDS) {
-            self.command(Command::Publish { peer: publisher, track, spec: spec(cid, kind) });
-        }
-        let others: Vec<(PeerId, [TrackId; 2])> =
-            self.others(id).map(|o| (o.receiving.id, o.tracks)).collect();
-        for (peer, theirs) in others {
-            for (subscribed, to) in [(tracks, peer), (theirs, subscriber)] {
-                for track in subscribed {
-                    self.subscribe(to, track);
-                }
-            }
-        }
-        let description = Description { kind: DescriptionKind::Offer, sdp: offer, id: 1 };
-        self.command(Command::RemoteDescription { peer: publisher, description });
+        let id = RoomId(self.fresh());
+        let seed = self.random.random();
+        let room = Room::new(Arc::new(RoomConfig::default()), id, "atelier", seed, self.now, UNIX_MS);
+        self.rooms.insert(id, room);
         id
     }
 
-    /// Lets someone leave.
-    pub fn leave(&mut self, id: ClientId) {
-        let Some(client) = self.clients.remove(&id) else { return };
-        self.paths.retain(|_, owner| *owner != id);
-        self.links.remove(&id);
-        for peer in [client.sending.id, client.receiving.id] {
-            self.command(Command::ClosePeer { peer });
+    /// Lets someone join, over a line of these two models: up and down.
+    pub fn join(&mut self, room: RoomId, profile: Profile, models: [LinkModel; 2]) -> ClientId {
+        let id = ClientId(self.people.len() as u32 + 1);
+        let (now, server, dtls) = (self.now, self.server_address, self.client_dtls.clone());
+        let connect = |place: u8, random: &mut ChaCha8Rng| {
+            let host = Ipv4Addr::new(198, 18, (id.0 / 250) as u8, (id.0 % 250) as u8);
+            let remote = SocketAddr::from((host, 5000 + u16::from(place)));
+            let path = Path { protocol: Protocol::Udp, local: server, remote };
+            Connection::new(path, dtls.clone(), random, now)
+        };
+        let client = Client::new((id, room, profile), self.random.random(), now, connect);
+        self.people.insert(id, (room, profile));
+        let key = u64::from(id.0) * 2;
+        self.paths.insert(client.sending.path, (id, key));
+        if let Some(receiving) = &client.receiving {
+            self.paths.insert(receiving.path, (id, key + 1));
         }
-    }
-
-    /// Lets a client take its pictures back, as browsers do: by an offer in which their section has stopped.
-    pub fn stop_pictures(&mut self, id: ClientId) {
-        let now = self.now;
-        let Some(client) = self.clients.get_mut(&id) else { return };
-        let peer = client.sending.id;
-        let Some(sdp) = client.offer_without_pictures(now) else { return };
-        let description = Description { kind: DescriptionKind::Offer, sdp, id: 2 };
-        self.command(Command::RemoteDescription { peer, description });
-    }
-
-    /// Whether the forwarder told that a client's sound and its pictures have ended.
-    pub fn ended(&self, id: ClientId) -> Option<[bool; 2]> {
-        self.clients.get(&id).map(|client| client.tracks.map(|track| self.ended.contains(&track)))
-    }
-
-    /// Moves a client's connections to new addresses, as a NAT or a change of network does.
-    pub fn rebind(&mut self, id: ClientId) {
-        let port = 20_000 + (self.fresh() % 20_000) as u16;
-        let Some(client) = self.clients.get_mut(&id) else { return };
-        self.paths.retain(|_, owner| *owner != id);
-        for (place, connection) in [&mut client.sending, &mut client.receiving].into_iter().enumerate() {
-            connection.path.remote.set_port(port + place as u16);
-            connection.check_now(self.now);
-            self.paths.insert(connection.path, id);
-        }
+        let links = models.map(|model| Link::new(model, self.random.random()));
+        self.links.insert(id, Wire { models, links, last: [now; 2] });
+        self.clients.insert(id, client);
+        self.tell(id, &format!("joins {room:?} as {profile:?}"));
+        self.open_socket(id, false);
+        id
     }
 
     /// Lets time pass.
     pub fn run_for(&mut self, time: Duration) {
         let end = self.now + time;
+        let mut still = 0;
         while let Some(at) = self.next().filter(|at| *at <= end) {
+            still = if at > self.now { 0 } else { still + 1 };
+            if still > STILL_STEPS {
+                let waits = self.who_waits();
+                self.fail(format!("time stands still: {waits}"));
+                break;
+            }
             self.now = self.now.max(at);
             self.step();
         }
         self.now = end;
     }
 
-    /// Packets of sound of `from` that `to` got.
-    pub fn heard(&self, to: ClientId, from: ClientId) -> u64 {
-        self.clients.get(&to).and_then(|client| client.heard.get(&from)).copied().unwrap_or_default()
-    }
-
-    /// Packets of pictures of `from` that `to` got.
-    pub fn seen(&self, to: ClientId, from: ClientId) -> u64 {
-        self.clients.get(&to).and_then(|client| client.seen.get(&from)).copied().unwrap_or_default()
+    /// What `to` got of `from`: packets of sound, decoded pictures, data messages.
+    pub fn got(&self, to: ClientId, from: ClientId) -> (u64, u64, u64) {
+        let got = self.clients.get(&to).and_then(|client| client.receiver.got.get(&from));
+        got.map_or((0, 0, 0), |Got { sounds, pictures, messages, .. }| (*sounds, *pictures, *messages))
     }
 
     /// How often each of a client's connections went through a handshake.
     pub fn handshakes(&self, id: ClientId) -> Vec<u32> {
-        let client = self.clients.get(&id);
+        let client = self.clients.get(&id).into_iter();
         client
-            .map(|client| vec![client.sending.connected_times, client.receiving.connected_times])
-            .unwrap_or_default()
+            .flat_map(|client| std::iter::once(&client.sending).chain(&client.receiving))
+            .map(|c| c.handshakes)
+            .collect()
     }
 
-    /// Everything that the server sent so far, as one number, and how many datagrams it was.
+    /// Everything that the server sent so far, as one number, and how many datagrams it was. Messages count by their
+    /// bytes in any order: maps in them have none.
     pub fn trace(&self) -> (u64, u64) {
         (self.trace.finish(), self.packets)
     }
@@ -199,184 +245,399 @@ impl Conference {
         self.forwarder.stats()
     }
 
-    /// What broke an invariant: empty in a run that holds them. Checked on every delivery: nothing of one room
-    /// reaches another, sound comes in order on links that keep it.
-    pub fn failures(&self) -> Vec<String> {
-        let mut failures = self.failures.clone();
-        let rooms: BTreeMap<ClientId, RoomId> =
-            self.clients.iter().map(|(id, client)| (*id, client.room)).collect();
-        for (id, client) in &self.clients {
-            let from: BTreeSet<&ClientId> = client.heard.keys().chain(client.seen.keys()).collect();
-            for other in from {
-                if *other == *id || rooms.get(other).is_some_and(|room| *room != client.room) {
-                    failures.push(format!("{id:?} of {:?} got media of {other:?}", client.room));
-                }
-            }
-            if client.out_of_order > 0 && self.link.reorder == 0.0 && self.link.loss == 0.0 {
-                failures.push(format!("{id:?} got {} packets of sound out of order", client.out_of_order));
-            }
+    /// What [`Conference::held`] may be at most, everyone who ever was there taken for present: a room with its timer; of each
+    /// person two peers with a timer, an ufrag and eight paths each (of the last ones only some live, as each outlives a change of
+    /// address for a while), two tracks; and of each pair in a room a subscription to both tracks.
+    pub(crate) fn held_at_most(&self) -> usize {
+        let mut people: BTreeMap<RoomId, usize> = self.rooms.keys().map(|room| (*room, 0)).collect();
+        for (room, _) in self.people.values() {
+            *people.entry(*room).or_default() += 1;
         }
-        failures
+        people.values().map(|count| 3 + count * (2 * 11 + 2) + count * count.saturating_sub(1) * 2).sum()
     }
 
-    fn connect(&mut self, id: ClientId, place: u8) -> Connection {
-        let address = SocketAddr::from((
-            Ipv4Addr::new(198, 51, (id.0 / 250) as u8, (id.0 % 250) as u8),
-            5000 + u16::from(place),
-        ));
-        let peer = PeerId(self.fresh());
-        let config = self.client_config.clone();
-        Connection::new(peer, config, (self.server_address, address), &mut self.random, self.now)
+    /// How many entries the server's tables hold, rooms included: 0 when all is gone.
+    pub fn held(&self) -> usize {
+        self.forwarder.held() + self.rooms.len()
     }
 
-    fn others(&self, id: ClientId) -> impl Iterator<Item = &Client> {
-        let room = self.clients.get(&id).map(|client| client.room);
-        self.clients.values().filter(move |client| client.id != id && Some(client.room) == room)
+    /// What broke an invariant; empty in a run that holds them.
+    pub fn failures(&self) -> &[String] {
+        &self.failures
     }
 
-    fn subscribe(&mut self, peer: PeerId, track: TrackId) {
-        let subscription = SubscriptionId(self.fresh());
-        let (stream_id, track_label) = (format!("s{}", track.0), format!("t{}", track.0));
-        self.command(Command::Subscribe { subscription, peer, track, stream_id, track_label });
+    /// How long a run has lasted.
+    pub fn passed(&self) -> Duration {
+        self.now - self.start
     }
 
-    fn fresh(&mut self) -> u64 {
+    /// How long of it people were there: what a run's speed is measured by.
+    pub fn busy(&self) -> Duration {
+        self.passed() - self.idle
+    }
+
+    /// How often each invariant was looked at.
+    pub fn checks(&self) -> Checks {
+        self.checks
+    }
+
+    pub(crate) fn fail(&mut self, what: String) {
+        let line = format!("{:.3} s: {what}", self.passed().as_secs_f64());
+        self.narrate_line(&format!("FAILURE {what}"));
+        // One cause makes many failures: the first ones tell.
+        if self.failures.len() < 20 {
+            self.failures.push(line);
+        }
+    }
+
+    pub(crate) fn models(&self, id: ClientId) -> Option<[LinkModel; 2]> {
+        self.links.get(&id).map(|wire| wire.models)
+    }
+
+    pub(crate) fn narrate_line(&mut self, text: &str) {
+        let passed = self.passed();
+        if let Some(narrator) = &mut self.narrator {
+            narrator(passed, text);
+        }
+    }
+
+    pub(crate) fn tell(&mut self, id: ClientId, what: &str) {
+        if self.narrator.is_some() {
+            self.narrate_line(&format!("c{} {what}", id.0));
+        }
+    }
+
+    pub(crate) fn disturb_others(&mut self, id: ClientId) {
+        let now = self.now;
+        let room = self.people.get(&id).map(|(room, _)| *room);
+        for client in self.clients.values_mut().filter(|client| Some(client.room) == room) {
+            client.disturbed = client.disturbed.max(now);
+        }
+    }
+
+    pub(crate) fn fresh(&mut self) -> u64 {
         self.last_id += 1;
         self.last_id
     }
 
-    fn command(&mut self, command: Command) {
-        self.forwarder.handle_command(self.now, command, &mut self.outbox);
-        self.settle();
+    pub(crate) fn later(&mut self, after: Duration, what: Happening) {
+        let id = self.fresh();
+        self.under_way.insert((self.now + after, id), what);
+    }
+
+    /// A message on a client's socket, reliable and in order: 0 for up, 1 for down.
+    fn by_socket(&mut self, id: ClientId, direction: usize, what: Happening) {
+        let Some(wire) = self.links.get_mut(&id) else { return };
+        let model = &wire.models[direction];
+        let at = (self.now + model.delay + model.jitter / 2).max(wire.last[direction]);
+        wire.last[direction] = at;
+        let number = self.fresh();
+        self.under_way.insert((at, number), what);
+    }
+
+    fn open_socket(&mut self, id: ClientId, resume: bool) {
+        let now = self.now;
+        let connection = ConnectionId(self.fresh());
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        let Some(params) = client.join_params(now, resume) else {
+            return self.fail(format!("c{}'s join can't be read", id.0));
+        };
+        client.socket = Some(connection);
+        client.resumes_at = None;
+        self.sockets.insert(connection, id);
+        self.by_socket(id, 0, Happening::Connect(id, connection, Box::new(params)));
+    }
+
+    /// Who wants to be woken at once.
+    fn who_waits(&self) -> String {
+        let mut waits = Vec::new();
+        if self.forwarder.poll_timeout().is_some_and(|at| at <= self.now) {
+            waits.push("the forwarder".to_owned());
+        }
+        let rooms = self.rooms.iter();
+        let rooms = rooms.filter(|(_, room)| room.poll_timeout().is_some_and(|at| at <= self.now));
+        waits.extend(rooms.map(|(id, _)| format!("{id:?}")));
+        waits.extend(self.due_clients().iter().map(|id| format!("c{}", id.0)));
+        if let Some(((at, _), _)) = self.under_way.first_key_value().filter(|((at, _), _)| *at <= self.now) {
+            waits.push(format!("a datagram or message of {:?} ago", self.now - *at));
+        }
+        waits.join(", ")
     }
 
     fn next(&self) -> Option<Instant> {
-        let flight = self.flights.keys().next().map(|(at, _)| *at);
-        let client = self.clients.values().filter_map(Client::next).min();
-        [flight, client, self.forwarder.poll_timeout()].into_iter().flatten().min()
+        let under_way = self.under_way.keys().next().map(|(at, _)| *at);
+        let clients = self.clients.values();
+        let clients = clients.map(|client| if client.wake { self.now } else { client.wakes_at() }).min();
+        let rooms = self.rooms.values().filter_map(Room::poll_timeout).min();
+        let server = [self.forwarder.poll_timeout(), rooms].into_iter().flatten().min();
+        let server = server.map(|at| self.server_frozen_until.map_or(at, |frozen| at.max(frozen)));
+        [under_way, clients, server, Some(self.next_check)].into_iter().flatten().min()
     }
 
     /// Everything that is due now.
     fn step(&mut self) {
-        while self.flights.keys().next().is_some_and(|(at, _)| *at <= self.now) {
-            if let Some((_, flight)) = self.flights.pop_first() {
-                self.deliver(flight);
+        if self.server_frozen_until.is_some_and(|until| until <= self.now) {
+            self.server_frozen_until = None;
+        }
+        let mut held = 0;
+        let mut happened = 0;
+        while let Some(((at, number), what)) = self.under_way.pop_first() {
+            let stands = happened == STILL_HAPPENINGS;
+            if at > self.now || stands {
+                self.under_way.insert((at, number), what);
+                if stands {
+                    self.fail(format!("time stands still: {STILL_HAPPENINGS} arrivals at once and more"));
+                }
+                break;
             }
+            happened += 1;
+            self.happen(what, &mut held);
         }
-        if self.forwarder.poll_timeout().is_some_and(|at| at <= self.now) {
-            self.forwarder.handle_timeout(self.now, &mut self.outbox);
-        }
-        self.settle();
-        let mut sent = Vec::new();
-        for client in self.clients.values_mut() {
-            if client.next().is_some_and(|at| at <= self.now) {
-                sent.append(&mut client.act(self.now, &mut self.random));
+        if self.server_frozen_until.is_none() {
+            if self.forwarder.poll_timeout().is_some_and(|at| at <= self.now) {
+                self.forwarder.handle_timeout(self.now, &mut self.outbox);
             }
-        }
-        for (path, bytes) in sent {
-            self.launch(path, bytes, true);
-        }
-    }
-
-    fn deliver(&mut self, mut flight: Flight) {
-        if flight.to_server {
-            self.forwarder.handle_datagram(self.now, flight.path, &mut flight.bytes, &mut self.outbox);
+            for room in self.rooms.values_mut() {
+                if room.poll_timeout().is_some_and(|at| at <= self.now) {
+                    room.handle_timeout(self.now);
+                }
+            }
             self.settle();
-        } else if let Some(client) = self.paths.get(&flight.path).and_then(|id| self.clients.get_mut(id)) {
-            client.handle_datagram(self.now, flight.path, &mut flight.bytes);
-            for (path, bytes) in client.act(self.now, &mut self.random) {
-                self.launch(path, bytes, true);
+        }
+        let due: Vec<ClientId> = self.due_clients();
+        for id in due {
+            self.act(id);
+        }
+        if self.next_check <= self.now {
+            self.next_check = self.now + CHECK_EVERY;
+            self.check();
+        }
+    }
+
+    fn due_clients(&self) -> Vec<ClientId> {
+        let due = |client: &Client| client.wake || client.wakes_at() <= self.now;
+        self.clients.iter().filter(|(_, client)| due(client)).map(|(id, _)| *id).collect()
+    }
+
+    fn act(&mut self, id: ClientId) {
+        let now = self.now;
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        client.frozen_until = client.frozen_until.filter(|until| *until > now);
+        if client.resumes_at.is_some_and(|at| at <= now) {
+            let resume = !client.sid.is_empty();
+            self.open_socket(id, resume);
+        }
+        let mut out = Vec::new();
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.act(now, &mut out);
+        }
+        for (path, bytes) in out {
+            self.launch(path, &bytes, true);
+        }
+        self.send_requests(id);
+    }
+
+    fn happen(&mut self, what: Happening, held: &mut usize) {
+        let now = self.now;
+        if let Some(until) = self.server_frozen_until.filter(|_| what.is_for_server()) {
+            *held += usize::from(matches!(what, Happening::ToServer(..)));
+            if *held <= SOCKET_BUFFER {
+                let number = self.fresh();
+                self.under_way.insert((until, number), what);
+            }
+            return;
+        }
+        match what {
+            Happening::ToServer(path, mut bytes) => {
+                self.forwarder.handle_datagram(now, path, &mut bytes, &mut self.outbox);
+                self.settle();
+            }
+            Happening::ToClient(path, mut bytes) => {
+                let Some(client) = self.paths.get(&path).and_then(|(id, _)| self.clients.get_mut(id)) else {
+                    return;
+                };
+                if client.frozen_until.is_none_or(|until| until <= now) {
+                    client.datagram(now, path, &mut bytes);
+                    client.wake = true;
+                }
+            }
+            Happening::Connect(id, connection, params) => {
+                let Some((room, profile)) = self.people.get(&id).copied() else { return };
+                let permissions = Permissions {
+                    can_publish: profile.may_publish,
+                    can_subscribe: profile.may_subscribe,
+                    can_publish_data: profile.may_send_data,
+                    hidden: profile.hidden,
+                    ..Permissions::default()
+                };
+                let grants = Grants { permissions, ..Grants::of(&format!("c{}", id.0)) };
+                let join = Join { grants, params: *params, address: String::new() };
+                let result = self.rooms.get_mut(&room).map(|room| room.connect(now, connection, join));
+                match result {
+                    Some(Ok(())) => self.settle(),
+                    Some(Err(error)) => self.fail(format!("c{} was refused: {error}", id.0)),
+                    None => self.fail(format!("c{} comes to a room that has ended", id.0)),
+                }
+            }
+            Happening::Request(connection, room, bytes) => {
+                if let Some(room) = self.rooms.get_mut(&room) {
+                    room.message(now, connection, &bytes);
+                }
+                self.settle();
+            }
+            Happening::Dropped(connection, room) => {
+                if let Some(room) = self.rooms.get_mut(&room) {
+                    room.disconnected(now, connection);
+                }
+                self.settle();
+            }
+            Happening::Response(connection, bytes) => {
+                let Some(client) = self.sockets.get(&connection).and_then(|id| self.clients.get_mut(id))
+                else {
+                    return;
+                };
+                if client.attack == Some(Attack::StopsReading) {
+                    return;
+                }
+                if let Some(until) = client.frozen_until.filter(|until| *until > now) {
+                    let number = self.fresh();
+                    self.under_way.insert((until, number), Happening::Response(connection, bytes));
+                    return;
+                }
+                let response =
+                    proto::SignalResponse::decode(bytes).ok().and_then(|response| response.message);
+                if let Some(response) = response {
+                    client.message(now, response);
+                    client.wake = true;
+                }
+            }
+            Happening::Closed(connection) => {
+                if let Some(client) =
+                    self.sockets.remove(&connection).and_then(|id| self.clients.get_mut(&id))
+                {
+                    client.socket_lost();
+                    client.closed_by_server = true;
+                }
             }
         }
     }
 
-    fn launch(&mut self, path: Path, bytes: Vec<u8>, to_server: bool) {
-        let links = self.paths.get(&path).and_then(|id| self.links.get_mut(id));
-        let Some([up, down]) = links else { return };
-        let link = if to_server { up } else { down };
+    pub(crate) fn send_requests(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        client.wake = false;
+        let (Some(connection), room) = (client.socket, client.room) else { return };
+        for request in std::mem::take(&mut client.requests) {
+            let bytes = proto::SignalRequest { message: Some(request) }.encode_to_vec();
+            self.by_socket(id, 0, Happening::Request(connection, room, bytes));
+        }
+    }
+
+    fn launch(&mut self, path: Path, bytes: &[u8], to_server: bool) {
+        let Some((id, _)) = self.paths.get(&path) else { return };
+        let mutates = self.clients.get(id).is_some_and(|client| client.attack == Some(Attack::Mutates));
+        let mutated = mutates && to_server && !bytes.is_empty();
+        let Some(wire) = self.links.get_mut(id) else { return };
+        let link = &mut wire.links[usize::from(!to_server)];
         for at in link.send(self.now, bytes.len() + HEADER_BYTES).into_iter().flatten() {
             self.last_id += 1;
-            self.flights.insert((at, self.last_id), Flight { path, bytes: bytes.clone(), to_server });
+            let mut bytes = bytes.to_vec();
+            if mutated && self.random.random_range(0..3) == 0 {
+                for _ in 0..self.random.random_range(1..8) {
+                    let bit = self.random.random_range(0..bytes.len() * 8);
+                    bytes[bit / 8] ^= 1 << (bit % 8);
+                }
+            }
+            let what =
+                if to_server { Happening::ToServer(path, bytes) } else { Happening::ToClient(path, bytes) };
+            self.under_way.insert((at, self.last_id), what);
         }
     }
 
-    /// Passes on what the forwarder has to send and to say.
+    /// Passes on what the server has to send and to say, until nothing moves.
     fn settle(&mut self) {
         loop {
-            let outbox = std::mem::take(&mut self.outbox);
-            for (path, bytes) in outbox.iter() {
-                self.now.duration_since(self.start).hash(&mut self.trace);
-                path.hash(&mut self.trace);
-                bytes.hash(&mut self.trace);
-                self.packets += 1;
-                self.launch(path, bytes.to_vec(), false);
-            }
-            let Some((_, event)) = self.forwarder.poll_event() else { return };
-            self.event(event);
-        }
-    }
-
-    fn event(&mut self, event: Event) {
-        match event {
-            Event::LocalDescription { peer, description, .. } => self.description(peer, &description),
-            Event::DescriptionRefused { peer, reason } => self.failures.push(format!("{peer:?}: {reason}")),
-            Event::TrackEnded { track } => {
-                self.ended.insert(track);
-                self.command(Command::Unpublish { track });
-            }
-            Event::PeerFailed { peer, reason } => self.failures.push(format!("{peer:?} failed: {reason:?}")),
-            _ => {}
-        }
-    }
-
-    /// The server's description: its answer to a client's offer, or its offer, which the client answers.
-    fn description(&mut self, peer: PeerId, description: &Description) {
-        let now = self.now;
-        let of_peer = |client: &&mut Client| client.sending.id == peer || client.receiving.id == peer;
-        let Some(client) = self.clients.values_mut().find(of_peer) else { return };
-        match description.kind {
-            DescriptionKind::Answer => {
-                let connection = &mut client.sending;
-                match connection.peer.accept_answer(now, &description.sdp) {
-                    Ok(()) => connection.learn_remote(now, &description.sdp),
-                    Err(error) => self.failures.push(format!("{peer:?}: the answer was refused: {error}")),
+            self.send_outbox();
+            if let Some((room, event)) = self.forwarder.poll_event() {
+                if let Some(room) = self.rooms.get_mut(&room) {
+                    room.event(self.now, event);
                 }
+                continue;
             }
-            DescriptionKind::Offer => {
-                let connection = &mut client.receiving;
-                match connection.peer.accept_offer(now, &description.sdp) {
-                    Ok(sdp) => {
-                        connection.learn_local(&sdp);
-                        connection.learn_remote(now, &description.sdp);
-                        let description =
-                            Description { kind: DescriptionKind::Answer, sdp, id: description.id };
-                        self.command(Command::RemoteDescription { peer, description });
+            let output = self.rooms.iter_mut().find_map(|(id, room)| Some((*id, room.poll_output()?)));
+            let Some((room, output)) = output else { return };
+            match output {
+                Output::Forward(command) => {
+                    self.forwarder.handle_command(self.now, command, &mut self.outbox);
+                }
+                Output::Send { connection, frame } => {
+                    let bytes = match frame {
+                        Frame::Binary(bytes) => bytes,
+                        Frame::Text(text) => Bytes::from(text),
+                    };
+                    self.note(bytes.len(), &bytes.iter().map(|byte| u64::from(*byte)).sum::<u64>());
+                    if let Some(id) = self.sockets.get(&connection).copied() {
+                        self.by_socket(id, 1, Happening::Response(connection, bytes));
                     }
-                    Err(error) => self.failures.push(format!("{peer:?}: the offer was refused: {error}")),
+                }
+                Output::Close { connection, code, .. } => {
+                    self.note(usize::from(code), &connection.0);
+                    if let Some(id) = self.sockets.get(&connection).copied() {
+                        self.by_socket(id, 1, Happening::Closed(connection));
+                    }
+                }
+                Output::RefreshToken { connection, .. } => {
+                    if let Some(room) = self.rooms.get_mut(&room) {
+                        room.refreshed(connection, "token".to_owned());
+                    }
+                }
+                Output::Ended => {
+                    self.rooms.remove(&room);
                 }
             }
-            DescriptionKind::Rollback => {}
         }
     }
-}
 
-fn peer_config(candidates: Vec<LocalCandidate>, seed: [u8; 32]) -> Arc<PeerConfig> {
-    Arc::new(PeerConfig {
-        local_candidates: candidates.into(),
-        dtls: Arc::new(StandIn::new(seed)),
-        sdp: Arc::new(SessionConfig::default()),
-        sctp: SctpLimits::default(),
-        limits: PeerLimits::default(),
-    })
-}
-
-fn spec(cid: &str, kind: MediaKind) -> TrackSpec {
-    TrackSpec {
-        cid: cid.to_owned(),
-        kind,
-        screen_share: false,
-        muted: false,
-        encoder: EncoderPreference::default(),
-        layers: Vec::new(),
+    fn send_outbox(&mut self) {
+        if self.outbox.is_empty() {
+            return;
+        }
+        let mut outbox = std::mem::take(&mut self.outbox);
+        for (path, bytes) in outbox.iter() {
+            path.hash(&mut self.trace);
+            self.note(bytes.len(), bytes);
+            self.packets += 1;
+            let owner = self.paths.get(&path);
+            self.checks.nonces += u64::from(owner.is_some());
+            let reuse = owner.and_then(|(_, key)| self.nonces.on(*key, bytes));
+            if let Some(reuse) = reuse {
+                self.fail(reuse);
+            }
+            self.launch(path, bytes, false);
+        }
+        outbox.clear();
+        self.outbox = outbox;
     }
+
+    fn note(&mut self, what: usize, content: &(impl Hash + ?Sized)) {
+        (self.now - self.start).hash(&mut self.trace);
+        what.hash(&mut self.trace);
+        content.hash(&mut self.trace);
+    }
+}
+
+impl Happening {
+    fn is_for_server(&self) -> bool {
+        !matches!(self, Happening::ToClient(..) | Happening::Response(..) | Happening::Closed(_))
+    }
+}
+
+fn factory(dtls: Dtls, seed: [u8; 32]) -> Arc<dyn Factory> {
+    if dtls == Dtls::Real {
+        let context = parvis_dtls::Certificate::generate()
+            .and_then(|certificate| parvis_dtls::Context::new(&certificate, parvis_dtls::Config::default()));
+        if let Ok(context) = context {
+            return Arc::new(context);
+        }
+    }
+    Arc::new(StandIn::new(seed))
 }

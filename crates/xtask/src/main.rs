@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! What a developer runs: `cargo xtask run`, `test`, `e2e`, `bench`, `fuzz`, `deny`, `web`.
+//! What a developer runs: `cargo xtask run`, `test`, `e2e`, `bench`, `sim`, `fuzz`, `deny`, `web`.
 //!
 //! Each command installs what it is missing and says so. Each file here is one command, over `sh` (how a
 //! process is started and reported) and `setup` (what the machine must have).
@@ -12,6 +12,7 @@ mod habits;
 mod run;
 mod setup;
 mod sh;
+mod sim;
 mod test;
 mod web;
 
@@ -36,6 +37,8 @@ enum Command {
     E2e(e2e::Options),
     /// Measure something; prints a table and, with --json, a file.
     Bench(bench::Options),
+    /// Simulate whole conferences from seeds, in virtual time.
+    Sim(sim::Options),
     /// Run fuzz targets.
     Fuzz(fuzz::Options),
     /// Check licences and known advisories of what is linked.
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::run(&options),
         Command::E2e(options) => e2e::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Sim(options) => sim::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Deny => deny::run(),
         Command::Web => web::build(),

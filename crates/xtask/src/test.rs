@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap::Args;
 
 use crate::sh::{Result, print, process, say};
-use crate::{bench, deny, e2e, fuzz, habits, setup, web};
+use crate::{bench, deny, e2e, fuzz, habits, setup, sim, web};
 
 /// More failures than these are no starvation.
 const RETRIED_AT_MOST: usize = 3;
@@ -16,7 +16,7 @@ const FUZZ_SECONDS: u64 = 4;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Runs only the steps whose name contains this text: format, web, lint, unit, instructions, e2e, fuzz, deny.
+    /// Runs only the steps whose name contains this text: format, web, lint, unit, sim, instructions, e2e, fuzz, deny.
     #[arg(long)]
     only: Option<String>,
 }
@@ -34,7 +34,7 @@ pub(crate) fn run(options: &Options) -> Result {
     let mut count = Count::default();
     let mut failures = Vec::new();
     type Step = (&'static str, fn(&mut Count) -> Result);
-    let steps: [Step; 8] = [
+    let steps: [Step; 9] = [
         ("format", |count| {
             let formatted = count.check(process("cargo", ["fmt", "--all", "--check"]).run());
             count.check(habits::run()).and(formatted)
@@ -50,6 +50,7 @@ pub(crate) fn run(options: &Options) -> Result {
                 .with("PARVIS_REQUIRE_CLIENT", "1")
                 .watch(|line| count.cargo(line))
         }),
+        ("sim", |count| sim::check(|line| count.sim(line))),
         ("instructions", |count| count.check(bench::instructions::run(false))),
         ("e2e", |count| {
             process("cargo", ["build", "--package", "parvis", "--locked"]).run()?;
@@ -165,6 +166,14 @@ impl Count {
         }
     }
 
+    /// `48 passed, 0 failed`: a seed is a test.
+    fn sim(&mut self, line: &str) {
+        if line.starts_with(|first: char| first.is_ascii_digit()) && line.contains(" passed, ") {
+            self.passed += number_before(line, " passed");
+            self.failed += number_before(line, " failed");
+        }
+    }
+
     /// `Tests  12 passed (12)` or `Tests  1 failed | 11 passed (12)`
     fn vitest(&mut self, line: &str) {
         if line.trim_start().starts_with("Tests ") {
@@ -215,6 +224,8 @@ mod tests {
         count.node("ℹ pass 400");
         count.node("ℹ fail 5");
         count.node("ℹ tests 405");
-        assert_eq!((count.passed, count.failed), (442, 8));
+        count.sim("48 of 48 seeds from 1 on, 1449 s of virtual time in 31 s, 48233 datagrams sent");
+        count.sim("46 passed, 2 failed");
+        assert_eq!((count.passed, count.failed), (488, 10));
     }
 }

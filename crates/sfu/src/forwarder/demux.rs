@@ -33,6 +33,11 @@ impl Demux {
         Some(Found { peer, proven: known == Some(peer) })
     }
 
+    /// How many paths and user names it knows.
+    pub(super) fn len(&self) -> usize {
+        self.paths.len() + self.ufrags.len()
+    }
+
     /// The peer proved that it is behind this path.
     pub(super) fn learn(&mut self, path: Path, peer: PeerId) {
         self.paths.insert(path, peer);

@@ -331,6 +331,13 @@ impl Forwarder {
         self.events.pop_front()
     }
 
+    /// How many entries its tables hold: peers, rooms, tracks, subscriptions, paths, user names, deadlines. 0 when all
+    /// are gone.
+    pub fn held(&self) -> usize {
+        let tables = [self.rooms.len(), self.peers.len(), self.tracks.len(), self.subscriptions.len()];
+        tables.iter().sum::<usize>() + self.demux.len() + self.timers.len()
+    }
+
     /// What was counted so far; of media, only in rooms that are gone.
     pub fn stats(&self) -> &ForwarderStats {
         &self.stats

@@ -58,6 +58,11 @@ impl Timers {
         self.owners.remove(&owner);
     }
 
+    /// How many owners it knows.
+    pub(super) fn len(&self) -> usize {
+        self.owners.len()
+    }
+
     /// Takes one owner whose deadline is not after `now`; its deadline is cleared.
     pub(super) fn due(&mut self, now: Instant) -> Option<Owner> {
         loop {

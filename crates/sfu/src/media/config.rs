@@ -25,6 +25,11 @@ pub struct MediaConfig {
     pub ingress_packets_per_second: u32,
     /// Bits per second that one track may bring, all of its layers and retransmissions together.
     pub ingress_bitrate: u64,
+    /// Packets per second that one track of sound may bring: frames of 10 ms are 100, and a fifth more. Sound goes before all
+    /// pictures, so that what it may bring is what one can take from others.
+    pub ingress_packets_per_second_audio: u32,
+    /// Bits per second that one track of sound may bring: Opus at its highest, 510 kbit/s, with two earlier packets in each (RED).
+    pub ingress_bitrate_audio: u64,
     /// At most one key frame is asked for per layer in this time, whoever asks.
     pub key_frame_interval: Duration,
     /// Key frames that one of several subscribers may ask for at once, and how long each takes to be earned again: more
@@ -112,6 +117,8 @@ impl Default for MediaConfig {
             max_subscriptions_per_peer: 2000,
             ingress_packets_per_second: 3125,
             ingress_bitrate: 30_000_000,
+            ingress_packets_per_second_audio: 120,
+            ingress_bitrate_audio: 1_600_000,
             key_frame_interval: Duration::from_millis(500),
             key_frame_burst: 8,
             key_frame_refill: Duration::from_secs(2),

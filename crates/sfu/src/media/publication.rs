@@ -93,7 +93,7 @@ impl Publication {
             heard_from: 0,
             plain: spec.encoder.codec == Some(CodecKind::Opus),
             red: RedPlan::default(),
-            ingress: IngressLimit::new(config, now),
+            ingress: IngressLimit::new(config, spec.kind, now),
             codecs: Vec::new(),
             exports: Vec::new(),
             import: None,
@@ -212,9 +212,13 @@ pub(crate) struct IngressLimit {
 }
 
 impl IngressLimit {
-    fn new(config: &MediaConfig, now: Instant) -> IngressLimit {
-        let packets_per_second = f64::from(config.ingress_packets_per_second);
-        let bytes_per_second = config.ingress_bitrate as f64 / 8.0;
+    fn new(config: &MediaConfig, kind: MediaKind, now: Instant) -> IngressLimit {
+        let (packets, bits) = match kind {
+            MediaKind::Audio => (config.ingress_packets_per_second_audio, config.ingress_bitrate_audio),
+            _ => (config.ingress_packets_per_second, config.ingress_bitrate),
+        };
+        let packets_per_second = f64::from(packets);
+        let bytes_per_second = bits as f64 / 8.0;
         IngressLimit {
             packets_per_second,
             bytes_per_second,

@@ -29,6 +29,8 @@ pub(crate) struct Verdict {
     pub(crate) active_targets: u32,
 }
 
+/// A packet later than this is not asked for any more: two seconds of video's 90 kHz.
+const LATE_TICKS: u32 = 2 * 90_000;
 /// Frames remembered for chains: the descriptor's differences have 8 bits.
 const FRAME_MEMORY: u64 = 256;
 
@@ -38,6 +40,8 @@ pub(crate) struct LayerFilter {
     current: LayerChoice,
     picture: Option<u32>,
     keep_picture: bool,
+    /// The timestamp with which it went up last, and what was sent before that.
+    raised: Option<(u32, LayerChoice)>,
     /// Decode target in use, when the stream has dependency descriptors.
     target: Option<u8>,
     frame: Option<u64>,
@@ -57,6 +61,7 @@ impl LayerFilter {
             current: wanted,
             picture: None,
             keep_picture: true,
+            raised: None,
             target: None,
             frame: None,
             keep_frame: true,
@@ -87,12 +92,16 @@ impl LayerFilter {
         }
     }
 
-    /// Whether a late packet's place is worth filling. Its picture was decided on when others of it came, or is
-    /// taken for wanted: a gap in the picture ids would hold the receiver up longer than a packet too many.
-    pub(crate) fn keeps_late(&self, facts: &Facts, targets: &Targets) -> bool {
+    /// Whether a late packet's place is worth filling: whether its picture would have been sent when it was due. One of
+    /// layers that were dropped then may need a picture that was dropped too, and its picture id, that goes on from a
+    /// closed place, would hide that from a decoder.
+    pub(crate) fn keeps_late(&self, timestamp: u32, facts: &Facts, targets: &Targets) -> bool {
         match (facts.dependency, self.target) {
             (Some(dependency), Some(target)) if targets.count() > 0 => dependency.present >> target & 1 != 0,
-            _ => facts.spatial <= self.current.spatial,
+            _ => {
+                let had = self.had_at(timestamp);
+                facts.spatial <= had.spatial && facts.temporal <= had.temporal
+            }
         }
     }
 
@@ -111,17 +120,44 @@ impl LayerFilter {
             self.picture = Some(timestamp);
             self.current.spatial = self.current.spatial.min(wanted.spatial);
             self.current.temporal = self.current.temporal.min(wanted.temporal);
+            let before = self.current;
             let follows = facts.temporal_sync && facts.temporal > self.current.temporal;
             if facts.key {
                 self.current = wanted;
             } else if follows && facts.temporal <= wanted.temporal {
                 self.current.temporal = facts.temporal;
             }
+            if self.current.spatial > before.spatial || self.current.temporal > before.temporal {
+                self.note_raise(timestamp, before);
+            }
             self.keep_picture = facts.temporal <= self.current.temporal;
         }
         let keep = self.keep_picture && facts.spatial <= self.current.spatial;
         let ends_picture = facts.layered && facts.frame_end && facts.spatial == self.current.spatial;
         Verdict { keep, ends_picture, active_targets: 0 }
+    }
+
+    /// It goes up with the picture of `timestamp`. Where it went up shortly before, too, the least of all counts.
+    fn note_raise(&mut self, timestamp: u32, before: LayerChoice) {
+        let lowest = match self.raised {
+            Some((last, lowest)) if timestamp.wrapping_sub(last) < LATE_TICKS => LayerChoice {
+                spatial: before.spatial.min(lowest.spatial),
+                temporal: before.temporal.min(lowest.temporal),
+            },
+            _ => before,
+        };
+        self.raised = Some((timestamp, lowest));
+    }
+
+    /// What of a picture of `timestamp` was sent for sure, had it come in time.
+    fn had_at(&self, timestamp: u32) -> LayerChoice {
+        match self.raised {
+            Some((raised, before)) if (timestamp.wrapping_sub(raised) as i32) < 0 => LayerChoice {
+                spatial: self.current.spatial.min(before.spatial),
+                temporal: self.current.temporal.min(before.temporal),
+            },
+            _ => self.current,
+        }
     }
 
     fn decide_by_target(
@@ -213,5 +249,41 @@ impl LayerFilter {
         for old in from..=frame {
             self.kept_frames[(old % FRAME_MEMORY / 64) as usize] &= !(1 << (old % 64));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picture(temporal: u8, temporal_sync: bool) -> Facts {
+        Facts { frame_start: true, frame_end: true, temporal, temporal_sync, ..Facts::default() }
+    }
+
+    #[test]
+    fn a_late_packet_is_kept_where_its_layer_was_sent_when_it_was_due() {
+        let reader = crate::media::facts::FrameReader::default();
+        let targets = reader.targets();
+        let (low, high) = (LayerChoice { spatial: 0, temporal: 0 }, LayerChoice { spatial: 0, temporal: 2 });
+        let mut filter = LayerFilter::new(low);
+        // Pictures 3,000 ticks apart, over the end of the clock.
+        let at = |number: u32| (u32::MAX - 10_000).wrapping_add(number * 3000);
+        let late = |filter: &LayerFilter, number: u32, temporal: u8| {
+            filter.keeps_late(at(number), &picture(temporal, false), targets)
+        };
+        assert!(filter.decide(low, at(0), &Facts { key: true, ..picture(0, false) }, targets).keep);
+        assert!(!filter.decide(low, at(2), &picture(1, true), targets).keep);
+        assert!(late(&filter, 1, 0));
+        assert!(!late(&filter, 1, 2), "a layer that is dropped");
+        // Up by one, and by another.
+        filter.decide(high, at(4), &picture(0, false), targets);
+        assert!(filter.decide(high, at(6), &picture(1, true), targets).keep);
+        assert!(filter.decide(high, at(9), &picture(2, true), targets).keep);
+        assert!(late(&filter, 10, 2) && late(&filter, 7, 0));
+        assert!(!late(&filter, 8, 2), "a layer that was dropped when its picture was due");
+        assert!(!late(&filter, 5, 1), "before both");
+        // Down: the pictures before it are not worth their place any more.
+        filter.decide(low, at(12), &picture(0, false), targets);
+        assert!(!late(&filter, 11, 2) && late(&filter, 11, 0));
     }
 }

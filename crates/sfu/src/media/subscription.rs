@@ -489,7 +489,7 @@ impl Subscription {
             let Some((out, timestamp)) = self.munger.late(stored.number, stored.timestamp) else {
                 return Offer::TooLate;
             };
-            let wanted = !empty && self.filter.keeps_late(facts, targets);
+            let wanted = !empty && self.filter.keeps_late(stored.timestamp, facts, targets);
             let Some(munge) = wanted.then(|| self.numbers.take(facts)).flatten() else {
                 // Its place was kept, and nothing else will come for it.
                 return if self.close(now, out) { Offer::Send(out) } else { Offer::TooLate };

@@ -121,6 +121,33 @@ fn row_22_a_track_at_a_hundred_times_its_share_is_cut_to_its_limit_and_told() {
 }
 
 #[test]
+fn row_22_sound_is_cut_to_what_sound_needs_since_it_goes_before_all_else() {
+    let mut world = World::with(config());
+    world.peer(1, &[inbound("a", MediaKind::Audio, &[])]);
+    world.peer(2, &[outbound("0", MediaKind::Audio, 1)]);
+    world.publish(1, 1, "a", &audio_spec());
+    world.subscribe(1, 2, 1);
+    // 5,000 a second, a hundred times what a voice has, for two seconds.
+    for number in 0..10_000u16 {
+        let flood = In {
+            payload_type: OPUS,
+            ssrc: 8,
+            sequence: number,
+            timestamp: u32::from(number) * 960,
+            extensions: mid_ext("a"),
+            ..In::default()
+        };
+        world.rtp(1, &flood.with(b"flood"));
+        if number % 5 == 4 {
+            world.run_ms(1);
+        }
+    }
+    let left = world.take_rtp(2).len();
+    assert!((100..=60 + 240).contains(&left), "{left} left of 10,000");
+    assert_eq!(world.room.stats().dropped_ingress_limit, 10_000 - left as u64);
+}
+
+#[test]
 fn row_22_padding_alone_reaches_nobody() {
     let (mut world, mut source) = vp8_pair(config());
     for packet in source.frame(true, 1, b"key") {

@@ -7,6 +7,7 @@ mod forward;
 pub(crate) mod instructions;
 mod join;
 mod loss;
+mod sim;
 
 use std::path::PathBuf;
 
@@ -47,6 +48,8 @@ enum Name {
     Join,
     /// What a receiver behind a lossy link sees and hears, from Parvis and from LiveKit.
     Loss,
+    /// How much faster than the clock one long simulated meeting of 50 runs on one core.
+    Sim,
 }
 
 /// Runs one benchmark against a release build.
@@ -56,5 +59,6 @@ pub(crate) fn run(options: &Options) -> Result {
         Name::Instructions => instructions::run(options.record),
         Name::Join => join::run(options),
         Name::Loss => loss::run(options),
+        Name::Sim => sim::run(options),
     }
 }

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! What must hold, whoever does what. Some of it is looked at where it happens (numbers that mislead a decoder, nonces,
+//! messages in order), all else every quarter of a second over everyone.
+
+use std::time::Duration;
+
+use crate::client::{Client, ClientId};
+use crate::conference::Conference;
+use crate::link::LinkModel;
+
+/// How often each invariant was looked at: one that never was would hold by itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Checks {
+    /// An encoder that was told to stop a layer, and did: its receivers keep their bounds all the same.
+    pub saving: u64,
+    /// What someone got, or is told of, against everyone's rooms and rights.
+    pub rights: u64,
+    /// The time since the last sound of one to another.
+    pub sounds: u64,
+    /// The time since the last decoded picture.
+    pub pictures: u64,
+    /// The place of a reliable message behind the one before.
+    pub messages: u64,
+    /// A frame's true references, when its numbers called it decodable.
+    pub references: u64,
+    /// A packet's key and nonce.
+    pub nonces: u64,
+    /// How much the server's tables hold.
+    pub entries: u64,
+    /// That nothing is left at the end.
+    pub leftovers: u64,
+}
+
+impl Checks {
+    /// Each by its name.
+    pub fn each(&self) -> [(&'static str, u64); 9] {
+        [
+            ("saving encoders", self.saving),
+            ("rights", self.rights),
+            ("gaps of sound", self.sounds),
+            ("gaps of pictures", self.pictures),
+            ("order of messages", self.messages),
+            ("references", self.references),
+            ("nonces", self.nonces),
+            ("entries", self.entries),
+            ("leftovers", self.leftovers),
+        ]
+    }
+
+    /// Adds another run's.
+    pub fn add(&mut self, other: &Checks) {
+        self.saving += other.saving;
+        self.rights += other.rights;
+        self.sounds += other.sounds;
+        self.pictures += other.pictures;
+        self.messages += other.messages;
+        self.references += other.references;
+        self.nonces += other.nonces;
+        self.entries += other.entries;
+        self.leftovers += other.leftovers;
+    }
+}
+
+/// What a look at everyone found.
+#[derive(Default)]
+struct Found {
+    wrong: Vec<String>,
+    checks: Checks,
+}
+
+impl Found {
+    fn push(&mut self, what: String) {
+        self.wrong.push(what);
+    }
+}
+
+/// How long nothing may come of someone's sound and pictures, and how long it may take until they come at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Bounds {
+    start: Duration,
+    picture: Duration,
+    sound: Duration,
+}
+
+/// The arithmetic, for a publisher's line and a receiver's, each up and down.
+///
+/// Without loss: of four frames of 33 ms the lowest temporal layer has one, 132 ms, and the pacer may hold one back
+/// for as long again; sound comes every 20 ms, a jitter's breadth apart. It begins after the exchange of descriptions
+/// (four round trips), a handshake (four) and a key frame, asked for at most every 500 ms.
+///
+/// With loss: a gap is given up after 800 ms, then key frames are asked for each 300 ms by the receiver and each
+/// 500 ms by the server. A key frame of twelve packets comes whole after its repair in more than half of the cases at
+/// 10 % loss on both lines: eight tries leave less than a half percent, and gaps begin seldom. Of sound, twenty
+/// losses in a row at 20 % have a chance of 1e-14.
+///
+/// A line with a rate may carry nothing at all while the estimate looks for it: no bound.
+fn bounds(publisher: [LinkModel; 2], receiver: [LinkModel; 2]) -> Option<Bounds> {
+    let lines = [publisher[0], publisher[1], receiver[0], receiver[1]];
+    if lines.iter().any(|line| line.rate.is_some() || line.bursts.is_some()) {
+        return None;
+    }
+    let round: Duration = lines.iter().map(|line| line.delay + line.jitter).sum();
+    let shaky: Duration = lines.iter().map(|line| line.jitter).sum::<Duration>() + Duration::from_millis(20);
+    let clean = lines.iter().all(|line| line.loss == 0.0 && line.reorder == 0.0);
+    let ms = Duration::from_millis;
+    Some(if clean {
+        Bounds { start: ms(1500) + round * 8, picture: ms(300) + shaky, sound: ms(60) + shaky }
+    } else {
+        Bounds { start: ms(8000) + round * 16, picture: ms(5000) + round * 8, sound: ms(400) + shaky }
+    })
+}
+
+/// How much longer pictures may stay away right after somebody in the room began to send many times of what is usual. The
+/// server knows a layer's rate by the middle one of three windows of half a second: after two, and a tick of 100 ms, it grants it
+/// no more. Until then the surge fills the one queue in which a receiver's pictures all wait, 1.5 s at most. It is more than
+/// it should be: with a queue for each track it would be nothing.
+const SURGE: Duration = Duration::from_millis(1000 + 100 + 1500);
+
+impl Conference {
+    /// Looks at everyone.
+    pub(crate) fn check(&mut self) {
+        let ids: Vec<ClientId> = self.clients.keys().copied().collect();
+        let mut found = Found::default();
+        for id in &ids {
+            if let Some(client) = self.clients.get_mut(id) {
+                let wrong = client.receiver.wrong.drain(..).chain(client.failures.drain(..));
+                found.wrong.extend(wrong.map(|what| format!("c{}: {what}", id.0)));
+                let (messages, references) = std::mem::take(&mut client.receiver.compared);
+                found.checks.messages += messages;
+                found.checks.references += references;
+                if let Some(leave) = client.told_to_leave.take().filter(|_| client.honest) {
+                    found.push(format!("c{} was told to leave: {:?}", id.0, leave.reason()));
+                }
+            }
+            let Some(client) = self.clients.get(id) else { continue };
+            self.check_rights(client, &mut found);
+            for publisher in ids.iter().filter(|publisher| *publisher != id) {
+                if let Some(publisher) = self.clients.get(publisher) {
+                    self.check_flow(publisher, client, &mut found);
+                }
+            }
+        }
+        found.checks.entries += 1;
+        let (held, most) = (self.held(), self.held_at_most());
+        if held > most {
+            found.push(format!("the server's tables hold {held} entries, {most} are their bound"));
+        }
+        self.checks.add(&found.checks);
+        for what in found.wrong {
+            self.fail(what);
+        }
+    }
+
+    /// Nothing of one room in another, nothing to or of someone without the right to it.
+    fn check_rights(&self, client: &Client, found: &mut Found) {
+        let who = client.id.0;
+        found.checks.rights += (client.receiver.got.len() + client.roster.len()) as u64;
+        for (from, got) in &client.receiver.got {
+            let Some((room, profile)) = self.people.get(from) else {
+                found.push(format!("c{who} got something of nobody: {from:?}"));
+                continue;
+            };
+            if *room != client.room {
+                found.push(format!("c{who} of {:?} got something of c{} of {room:?}", client.room, from.0));
+            }
+            if *from == client.id {
+                found.push(format!("c{who} got what it sent itself"));
+            }
+            let media = got.sounds + got.pictures;
+            if media > 0 && !(profile.may_publish && client.profile.may_subscribe) {
+                found.push(format!("c{who} got media of c{} without the right to it", from.0));
+            }
+            if got.messages > 0 && !profile.may_send_data {
+                found.push(format!("c{who} got messages of c{}, who may send none", from.0));
+            }
+        }
+        for identity in client.roster.keys() {
+            let person = identity.strip_prefix('c').and_then(|id| id.parse().ok()).map(ClientId);
+            let known = person.and_then(|person| self.people.get(&person));
+            if !known.is_some_and(|(room, profile)| *room == client.room && !profile.hidden) {
+                found.push(format!("c{who} is told of {identity}"));
+            }
+        }
+    }
+
+    /// What is sent arrives, with no gap beyond its bound.
+    fn check_flow(&self, publisher: &Client, receiver: &Client, found: &mut Found) {
+        let (from, to) = (publisher.profile, receiver.profile);
+        let expected = publisher.room == receiver.room
+            && (from.may_publish && to.may_subscribe && !publisher.muted)
+            && (publisher.honest && receiver.honest);
+        let away = [publisher, receiver]
+            .iter()
+            .any(|client| client.frozen_until.is_some() || client.closed_by_server);
+        let lines = self.models(publisher.id).zip(self.models(receiver.id));
+        let Some(mut bounds) = lines.filter(|_| expected && !away).and_then(|(from, to)| bounds(from, to))
+        else {
+            return;
+        };
+        let surge = self.surges.get(&receiver.room);
+        if surge.is_some_and(|began| self.now.duration_since(*began) < SURGE * 2) {
+            bounds.picture += SURGE;
+        }
+        let paused = receiver
+            .roster
+            .get(&publisher.identity())
+            .is_some_and(|tracks| tracks.iter().any(|track| receiver.paused.contains(track)));
+        let begin = publisher.disturbed.max(receiver.disturbed) + bounds.start;
+        if begin > self.now {
+            return;
+        }
+        let got = receiver.receiver.got.get(&publisher.id).copied().unwrap_or_default();
+        let (who, whose) = (receiver.id.0, publisher.id.0);
+        let gap = |last: Option<std::time::Instant>| {
+            self.now.saturating_duration_since(last.map_or(begin, |last| last.max(begin)))
+        };
+        found.checks.saving += u64::from(publisher.publishing.saves());
+        found.checks.sounds += 1;
+        if gap(got.last_sound) > bounds.sound {
+            found.push(format!(
+                "c{who} has not heard c{whose} for {:?}, {:?} are its bound",
+                gap(got.last_sound),
+                bounds.sound
+            ));
+        }
+        found.checks.pictures += u64::from(from.camera && !paused);
+        if from.camera && !paused && gap(got.last_picture) > bounds.picture {
+            found.push(format!(
+                "c{who} has decoded no picture of c{whose} for {:?}, {:?} are its bound",
+                gap(got.last_picture),
+                bounds.picture
+            ));
+        }
+    }
+
+    /// Everyone leaves, and the meetings' time is over: nothing may be left.
+    pub fn finish(&mut self) {
+        let ids: Vec<ClientId> = self.clients.keys().copied().collect();
+        for id in ids {
+            self.leave(id);
+        }
+        // A meeting ends 20 s after its last participant left; a room that nobody entered, after 300 s.
+        let idle = Duration::from_secs(400);
+        self.run_for(idle);
+        self.idle += idle;
+        self.checks.leftovers += 1;
+        let held = self.held();
+        if held > 0 {
+            self.fail(format!("{held} entries are left after everyone has gone: {:?}", self.stats()));
+        }
+    }
+}

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! What a client makes of what comes: streams, requests for what is missing, feedback, reports, data messages.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use parvis_peer::Path;
+use parvis_rtp::rtcp::{self, ReportBlock, Rtcp, Writer};
+use parvis_rtp::{ExtensionMap, Packet, rtx};
+
+use crate::deeds::Attack;
+use crate::media::Mark;
+use crate::receiver::{Reception, VideoIn};
+use crate::sdp::{Kind, Remote};
+use crate::transport::Connection;
+use crate::{ClientId, data};
+
+const FEEDBACK_EVERY: Duration = Duration::from_millis(50);
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// The SSRC from which every client reports: it sends nothing from it.
+const OWN_SSRC: u32 = 1;
+/// Requests of a flood in one report: a thousand a second.
+const FLOOD: usize = 50;
+
+/// What was got of one publisher.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Got {
+    pub(crate) sounds: u64,
+    pub(crate) last_sound: Option<Instant>,
+    pub(crate) pictures: u64,
+    pub(crate) last_picture: Option<Instant>,
+    pub(crate) messages: u64,
+}
+
+#[derive(Default)]
+pub(crate) struct Receiving {
+    begin: Option<Instant>,
+    extensions: ExtensionMap,
+    /// What an SSRC carries, or the one that it repairs.
+    kinds: BTreeMap<u32, Kind>,
+    repairs: BTreeMap<u32, u32>,
+    videos: BTreeMap<u32, VideoIn>,
+    receptions: BTreeMap<u32, Reception>,
+    sender_reports: BTreeMap<u32, (u32, Instant)>,
+    /// Numbers on the transport, and when they came.
+    arrivals: BTreeMap<u64, Instant>,
+    last_arrival: u64,
+    feedback_count: u8,
+    next_feedback: Option<Instant>,
+    next_report: Option<Instant>,
+    pub(crate) got: BTreeMap<ClientId, Got>,
+    /// The last reliable message of each sender's, by the sid under which it came: what it says when it resumes. Hidden
+    /// senders have none.
+    pub(crate) counts: BTreeMap<String, u32>,
+    /// And by who truly sent it.
+    last_of: BTreeMap<ClientId, u32>,
+    /// Messages whose order, and pictures whose references were held against the truth.
+    pub(crate) compared: (u64, u64),
+    pub(crate) unknown_ssrc: u64,
+    pub(crate) wrong: Vec<String>,
+}
+
+impl Receiving {
+    /// Reads in the server's description what comes.
+    pub(crate) fn learn(&mut self, remote: &Remote) {
+        for section in remote.sections.iter().filter(|section| section.live && section.sends) {
+            let (Some(kind), Some(ssrc)) = (section.kind, section.ssrcs.first()) else { continue };
+            self.extensions = section.extensions;
+            self.kinds.insert(*ssrc, kind);
+            if let Some(rtx) = section.ssrcs.get(1) {
+                self.repairs.insert(*rtx, *ssrc);
+            }
+        }
+    }
+
+    pub(crate) fn rtp(&mut self, now: Instant, bytes: &[u8]) {
+        let Ok(packet) = Packet::parse(bytes) else { return };
+        if let Some(sequence) = packet.extensions(&self.extensions).transport_sequence {
+            let ahead = sequence.wrapping_sub(self.last_arrival as u16) as i16;
+            let number = if self.last_arrival == 0 {
+                0x1_0000 + u64::from(sequence)
+            } else {
+                self.last_arrival.wrapping_add_signed(i64::from(ahead))
+            };
+            self.last_arrival = self.last_arrival.max(number);
+            self.arrivals.insert(number, now);
+        }
+        if let Some(media) = self.repairs.get(&packet.ssrc).copied() {
+            if let Some((sequence, payload)) = rtx::split(packet.payload) {
+                self.see(now, payload);
+                self.video(now, media, sequence, packet.marker, payload);
+            }
+            return;
+        }
+        self.see(now, packet.payload);
+        match self.kinds.get(&packet.ssrc) {
+            Some(Kind::Video) => {
+                self.receptions.entry(packet.ssrc).or_default().on(&packet);
+                self.video(now, packet.ssrc, packet.sequence, packet.marker, packet.payload);
+            }
+            Some(_) => self.receptions.entry(packet.ssrc).or_default().on(&packet),
+            None => self.unknown_ssrc += 1,
+        }
+    }
+
+    pub(crate) fn rtcp(&mut self, now: Instant, compound: &[u8]) {
+        for packet in rtcp::packets(compound).map_while(Result::ok) {
+            if let Rtcp::SenderReport(report) = packet {
+                self.sender_reports.insert(report.ssrc, ((report.info.ntp >> 16) as u32, now));
+            }
+        }
+    }
+
+    pub(crate) fn message(&mut self, label: &str, message: &[u8]) {
+        let Some((from, sid, count)) = data::read(message) else { return };
+        self.got.entry(from).or_default().messages += 1;
+        if label != "_reliable" {
+            return;
+        }
+        let last = self.last_of.entry(from).or_default();
+        self.compared.0 += u64::from(*last != 0);
+        // Replayed after a resume, it may come twice; it may never come late.
+        if *last != 0 && count > *last + 1 {
+            self.wrong.push(format!("reliable message {count} of {from:?} came after {last}"));
+        }
+        *last = count.max(*last);
+        if !sid.is_empty() {
+            self.counts.insert(sid, *last);
+        }
+    }
+
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.next_feedback
+    }
+
+    pub(crate) fn act(
+        &mut self,
+        now: Instant,
+        connection: &mut Connection,
+        attack: Option<Attack>,
+        out: &mut Vec<(Path, Vec<u8>)>,
+    ) {
+        if !connection.is_up() {
+            return;
+        }
+        self.begin.get_or_insert(now);
+        if self.next_feedback.is_some_and(|due| due > now) {
+            return;
+        }
+        self.next_feedback = Some(now + FEEDBACK_EVERY);
+        if attack == Some(Attack::NeverAcknowledges) {
+            return;
+        }
+        let mut buf = [0; 1300];
+        let mut writer = Writer::new(&mut buf);
+        if self.next_report.is_none_or(|due| due <= now) {
+            self.next_report = Some(now + REPORT_EVERY);
+            self.report(now, &mut writer);
+        }
+        self.feedback(attack == Some(Attack::ClaimsAll), &mut writer);
+        self.flood(attack, &mut writer);
+        for (ssrc, video) in &mut self.videos {
+            let (sequences, key) = video.ask(now);
+            if !sequences.is_empty() {
+                let _ = writer.nack(OWN_SSRC, *ssrc, sequences);
+            }
+            if key {
+                let _ = writer.pli(OWN_SSRC, *ssrc);
+            }
+        }
+        let len = writer.len();
+        if len > 0
+            && let Some(len) = connection.protect(&mut buf, len, true)
+        {
+            out.push((connection.path, buf[..len].to_vec()));
+        }
+    }
+
+    fn see(&mut self, now: Instant, payload: &[u8]) {
+        let Some(mark) = Mark::read(payload) else { return };
+        let got = self.got.entry(ClientId(mark.publisher)).or_default();
+        if !mark.video {
+            got.sounds += 1;
+            got.last_sound = Some(now);
+        }
+    }
+
+    fn video(&mut self, now: Instant, ssrc: u32, sequence: u16, marker: bool, payload: &[u8]) {
+        let video = self.videos.entry(ssrc).or_default();
+        let before = video.decoded;
+        video.take(now, sequence, marker, payload);
+        self.wrong.extend(video.wrong.take());
+        let more = video.decoded - before;
+        self.compared.1 += more;
+        if let (true, Some(publisher)) = (more > 0, video.publisher) {
+            let got = self.got.entry(ClientId(publisher)).or_default();
+            got.pictures += more;
+            got.last_picture = Some(now);
+        }
+    }
+
+    /// A thousand requests a second for what is not missing.
+    fn flood(&self, attack: Option<Attack>, writer: &mut Writer<'_>) {
+        let videos = self.kinds.iter().filter(|(_, kind)| **kind == Kind::Video).map(|(ssrc, _)| *ssrc);
+        match attack {
+            Some(Attack::AsksForKeyFrames) => {
+                for ssrc in videos.cycle().take(FLOOD) {
+                    let _ = writer.pli(OWN_SSRC, ssrc);
+                }
+            }
+            Some(Attack::AsksForPackets) => {
+                for ssrc in videos {
+                    let Some(highest) = self.receptions.get(&ssrc).and_then(Reception::highest) else {
+                        continue;
+                    };
+                    let _ = writer.nack(
+                        OWN_SSRC,
+                        ssrc,
+                        (0..FLOOD as u16).map(|back| highest.wrapping_sub(FLOOD as u16 - back)),
+                    );
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Transport-wide feedback on what came since the last; a liar's says that everything came at one time.
+    fn feedback(&mut self, lies: bool, writer: &mut Writer<'_>) {
+        let (Some(begin), Some((first, _)), Some((last, _))) =
+            (self.begin, self.arrivals.first_key_value(), self.arrivals.last_key_value())
+        else {
+            return;
+        };
+        let (first, last) = (*first, *last);
+        let ticks = |at: &Instant| (at.saturating_duration_since(begin).as_micros() / 250) as i64;
+        let statuses: Vec<Option<i64>> =
+            (first..=last).map(|number| self.arrivals.get(&number).map(ticks)).collect();
+        let claim = statuses.first().copied().flatten().filter(|_| lies);
+        let statuses: Vec<Option<i64>> = statuses.into_iter().map(|status| claim.or(status)).collect();
+        let count = self.feedback_count;
+        if let Ok(covered) = writer.transport_feedback(OWN_SSRC, 0, count, first as u16, &statuses) {
+            self.feedback_count = count.wrapping_add(1);
+            self.arrivals = self.arrivals.split_off(&(first + covered as u64));
+        }
+    }
+
+    fn report(&mut self, now: Instant, writer: &mut Writer<'_>) {
+        let mut blocks = Vec::new();
+        for (ssrc, reception) in &mut self.receptions {
+            let Some((fraction_lost, cumulative_lost, highest)) = reception.report() else { continue };
+            let (last_sr, at) = self.sender_reports.get(ssrc).copied().unwrap_or((0, now));
+            let since = (now.duration_since(at).as_micros() * 65_536 / 1_000_000) as u32;
+            blocks.push(ReportBlock {
+                ssrc: *ssrc,
+                fraction_lost,
+                cumulative_lost,
+                extended_highest_sequence: highest,
+                jitter: 0,
+                last_sr,
+                delay_since_last_sr: if last_sr == 0 { 0 } else { since },
+            });
+        }
+        blocks.truncate(31);
+        let _ = writer.receiver_report(OWN_SSRC, &blocks);
+    }
+}

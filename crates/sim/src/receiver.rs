@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! A receiver of pictures: what is missing is asked for, what is whole goes to the decoder in order.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use parvis_rtp::Packet;
+
+use crate::media::{Decoder, Frame, Mark, Verdict};
+
+/// A gap must be this old before it is asked for, and is asked for again after so long.
+const NACK_DELAY: Duration = Duration::from_millis(10);
+const NACK_AGAIN: Duration = Duration::from_millis(100);
+/// After so long a gap is given up: the next key frame ends it.
+const GIVE_UP: Duration = Duration::from_millis(800);
+/// Key frames are asked for so often.
+const PLI_EVERY: Duration = Duration::from_millis(300);
+/// Packets of one sequence that wait behind a gap.
+const WAITING: usize = 2048;
+
+/// One stream of pictures.
+#[derive(Debug)]
+pub(crate) struct VideoIn {
+    /// The next packet, by unwrapped sequence number; `None` before the first.
+    next: Option<u64>,
+    waiting: BTreeMap<u64, Piece>,
+    /// Missing packets: since when, and when they are asked for next.
+    missing: BTreeMap<u64, (Instant, Instant)>,
+    frame: Option<(Frame, u8)>,
+    decoder: Decoder,
+    last_pli: Option<Instant>,
+    pli_wanted: bool,
+    /// Whose it is.
+    pub(crate) publisher: Option<u32>,
+    pub(crate) decoded: u64,
+    pub(crate) wrong: Option<String>,
+}
+
+#[derive(Debug)]
+struct Piece {
+    /// The first of its frame.
+    start: Option<Frame>,
+    mark: Option<Mark>,
+    marker: bool,
+}
+
+impl Default for VideoIn {
+    fn default() -> Self {
+        VideoIn {
+            next: None,
+            waiting: BTreeMap::new(),
+            missing: BTreeMap::new(),
+            frame: None,
+            decoder: Decoder::default(),
+            last_pli: None,
+            pli_wanted: true,
+            publisher: None,
+            decoded: 0,
+            wrong: None,
+        }
+    }
+}
+
+impl VideoIn {
+    /// Takes a packet, or the original of a retransmission.
+    pub(crate) fn take(&mut self, now: Instant, sequence: u16, marker: bool, payload: &[u8]) {
+        let next = *self.next.get_or_insert(0x1_0000 + u64::from(sequence));
+        let distance = sequence.wrapping_sub(next as u16) as i16;
+        let number = next.wrapping_add_signed(i64::from(distance));
+        if number < next || self.waiting.contains_key(&number) {
+            return;
+        }
+        self.missing.remove(&number);
+        let highest = self.waiting.keys().next_back().map_or(next, |highest| highest + 1);
+        for lost in highest..number {
+            self.missing.entry(lost).or_insert((now, now + NACK_DELAY));
+        }
+        let piece = Piece { start: Frame::read(payload), mark: Mark::read(payload), marker };
+        self.waiting.insert(number, piece);
+        self.advance();
+        if self.waiting.len() > WAITING {
+            self.give_up();
+        }
+    }
+
+    /// What is to be asked for now: missing packets, and whether a key frame.
+    pub(crate) fn ask(&mut self, now: Instant) -> (Vec<u16>, bool) {
+        if self.missing.values().next().is_some_and(|(since, _)| now.duration_since(*since) > GIVE_UP) {
+            self.give_up();
+        }
+        let mut sequences = Vec::new();
+        for (number, (_, due)) in &mut self.missing {
+            if *due <= now {
+                *due = now + NACK_AGAIN;
+                sequences.push(*number as u16);
+            }
+        }
+        let key = self.pli_wanted
+            && self.next.is_some()
+            && self.last_pli.is_none_or(|last| now.duration_since(last) >= PLI_EVERY);
+        if key {
+            self.last_pli = Some(now);
+        }
+        (sequences, key)
+    }
+
+    /// A packet that carries nothing, or whose turn has come: the sequence goes on.
+    fn advance(&mut self) {
+        while let Some(piece) = self.next.and_then(|next| self.waiting.remove(&next)) {
+            self.next = self.next.map(|next| next + 1);
+            let Some(mark) = piece.mark else {
+                // Padding fills the place of what the server never had: a frame around it stays without it.
+                self.frame = None;
+                continue;
+            };
+            if let Some(frame) = piece.start {
+                self.frame = Some((frame, 0));
+            }
+            let Some((frame, parts)) = &mut self.frame else { continue };
+            let same = (mark.publisher, mark.layer, mark.frame)
+                == (frame.mark.publisher, frame.mark.layer, frame.mark.frame);
+            if !same || mark.part != *parts {
+                let (frame, parts) = (frame.mark, *parts);
+                let next = self.next.unwrap_or_default();
+                self.wrong =
+                    Some(format!("part {parts} of {frame:?} is {mark:?}, before packet {}", next as u16));
+                self.frame = None;
+                continue;
+            }
+            *parts += 1;
+            if !piece.marker {
+                continue;
+            }
+            let whole = *parts == mark.parts;
+            let frame = *frame;
+            self.frame = None;
+            if !whole {
+                self.wrong = Some(format!("{:?} ends after {} parts", frame.mark, mark.part + 1));
+                continue;
+            }
+            match self.decoder.decode(&frame) {
+                Verdict::Decoded => {
+                    self.decoded += 1;
+                    self.publisher = Some(frame.mark.publisher);
+                    self.pli_wanted = false;
+                }
+                Verdict::Undecodable => self.pli_wanted |= frame.temporal == 0,
+                Verdict::Misled => {
+                    self.wrong =
+                        Some(format!("the numbers of {:?} claim what it needs was sent", frame.mark));
+                }
+            }
+        }
+    }
+
+    /// Goes on behind the first gap.
+    fn give_up(&mut self) {
+        let Some(first) = self.waiting.keys().next().copied() else { return };
+        self.missing.retain(|number, _| *number > first);
+        self.decoder.pass(first - self.next.unwrap_or(first));
+        self.next = Some(first);
+        self.frame = None;
+        self.pli_wanted = true;
+        // What began before the gap is gone: wait for the next start.
+        self.advance_from_start();
+    }
+
+    fn advance_from_start(&mut self) {
+        while let Some(next) = self.next
+            && self.waiting.get(&next).is_some_and(|piece| piece.start.is_none())
+        {
+            self.waiting.remove(&next);
+            self.decoder.pass(1);
+            self.next = Some(next + 1);
+        }
+        self.advance();
+    }
+}
+
+/// What of one stream's arrivals a receiver report says.
+#[derive(Debug, Default)]
+pub(crate) struct Reception {
+    highest: Option<u32>,
+    first: u32,
+    received: u32,
+    reported: (u32, u32),
+}
+
+impl Reception {
+    pub(crate) fn on(&mut self, packet: &Packet<'_>) {
+        let sequence = packet.sequence;
+        let highest = match self.highest {
+            None => {
+                self.first = u32::from(sequence);
+                u32::from(sequence)
+            }
+            Some(highest) => {
+                let ahead = sequence.wrapping_sub(highest as u16) as i16;
+                highest.max(highest.wrapping_add_signed(i32::from(ahead)))
+            }
+        };
+        self.highest = Some(highest);
+        self.received += 1;
+    }
+
+    /// The highest number that came.
+    pub(crate) fn highest(&self) -> Option<u16> {
+        self.highest.map(|highest| highest as u16)
+    }
+
+    /// Share lost since the last report in 1/256, lost in all, highest number.
+    pub(crate) fn report(&mut self) -> Option<(u8, i32, u32)> {
+        let highest = self.highest?;
+        let expected = highest - self.first + 1;
+        let lost = i64::from(expected) - i64::from(self.received);
+        let (expected_now, received_now) = (expected - self.reported.0, self.received - self.reported.1);
+        self.reported = (expected, self.received);
+        let lost_now = i64::from(expected_now) - i64::from(received_now);
+        let fraction = if expected_now == 0 { 0 } else { lost_now.max(0) * 256 / i64::from(expected_now) };
+        Some((fraction.min(255) as u8, lost as i32, highest))
+    }
+}

@@ -30,7 +30,7 @@ mod address;
 mod config;
 mod engine;
 mod handle;
-mod mmsg;
+pub mod mmsg;
 mod stats;
 mod tcp;
 mod thread;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! `recvmmsg` and `sendmmsg` with a control message of its own for each message, which `nix` does not have.
-//! All of the crate's unsafe code is here.
+//! All of the crate's unsafe code is here; the load generator sends and receives by it too.
 
 use std::mem::{size_of, zeroed};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -10,13 +10,13 @@ use nix::errno::Errno;
 use nix::libc;
 
 /// Messages received in one call.
-pub(crate) const RECEIVE_BATCH: usize = 32;
+pub const RECEIVE_BATCH: usize = 32;
 /// One receive buffer: a train of datagrams has at most 65,535 bytes.
-pub(crate) const RECEIVE_BUFFER_BYTES: usize = 1 << 16;
+pub const RECEIVE_BUFFER_BYTES: usize = 1 << 16;
 /// Messages sent in one call.
-pub(crate) const SEND_BATCH: usize = 64;
+pub const SEND_BATCH: usize = 64;
 /// Pieces sent in one call; `UIO_MAXIOV` allows 1,024 in one message.
-pub(crate) const SEND_PIECES: usize = 1_024;
+pub const SEND_PIECES: usize = 1_024;
 
 /// Room for one control message of an `int`: CMSG_SPACE(4) is 24 bytes on 64 bits, and more than one may come.
 #[repr(C, align(8))]
@@ -24,26 +24,33 @@ pub(crate) const SEND_PIECES: usize = 1_024;
 struct Control([u8; 64]);
 
 /// A ring of receive buffers that one thread owns.
-pub(crate) struct ReceiveRing {
+pub struct ReceiveRing {
     buffers: Vec<u8>,
     received: [Received; RECEIVE_BATCH],
 }
 
 /// What one message of a batch is.
 #[derive(Clone, Copy)]
-pub(crate) struct Received {
+pub struct Received {
     /// Who sent it; `None` for an address family that we do not speak.
-    pub(crate) from: Option<SocketAddr>,
+    pub from: Option<SocketAddr>,
     /// How many bytes came.
-    pub(crate) len: usize,
+    pub len: usize,
     /// The size of each datagram in it, the last perhaps shorter; `None` when it is a single one.
-    pub(crate) segment: Option<usize>,
+    pub segment: Option<usize>,
     /// Whether bytes are missing.
-    pub(crate) truncated: bool,
+    pub truncated: bool,
+}
+
+impl Default for ReceiveRing {
+    fn default() -> Self {
+        ReceiveRing::new()
+    }
 }
 
 impl ReceiveRing {
-    pub(crate) fn new() -> Self {
+    /// Buffers for one batch.
+    pub fn new() -> Self {
         let nothing = Received { from: None, len: 0, segment: None, truncated: false };
         ReceiveRing {
             buffers: vec![0; RECEIVE_BATCH * RECEIVE_BUFFER_BYTES],
@@ -52,7 +59,7 @@ impl ReceiveRing {
     }
 
     /// Receives what waits, without blocking; says how many messages.
-    pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>) -> nix::Result<usize> {
+    pub fn receive(&mut self, socket: BorrowedFd<'_>) -> nix::Result<usize> {
         // SAFETY: all of these are plain C structs, for which zero bytes are a valid value.
         let (mut names, mut headers, mut iovecs): (
             [libc::sockaddr_storage; RECEIVE_BATCH],
@@ -96,7 +103,7 @@ impl ReceiveRing {
     }
 
     /// The message at `index` of the last batch.
-    pub(crate) fn message(&mut self, index: usize) -> (Received, &mut [u8]) {
+    pub fn message(&mut self, index: usize) -> (Received, &mut [u8]) {
         let received = self.received[index];
         let start = index * RECEIVE_BUFFER_BYTES;
         (received, &mut self.buffers[start..start + received.len])
@@ -122,25 +129,32 @@ fn read_segment(header: &libc::msghdr) -> Option<usize> {
 
 /// One message to send: one datagram, or a train of datagrams of one size (the last may be shorter).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Message {
+pub struct Message {
     /// To whom.
-    pub(crate) to: SocketAddr,
+    pub to: SocketAddr,
     /// How many pieces it takes from the list.
-    pub(crate) pieces: usize,
+    pub pieces: usize,
     /// The size of each datagram; `None` for a single one.
-    pub(crate) segment: Option<u16>,
+    pub segment: Option<u16>,
 }
 
 /// Memory for one `sendmmsg`, used again and again. Pointers in it are only read during the call that wrote them.
-pub(crate) struct SendBatch {
+pub struct SendBatch {
     names: Box<[libc::sockaddr_storage]>,
     headers: Box<[libc::mmsghdr]>,
     controls: Box<[Control]>,
     iovecs: Box<[libc::iovec]>,
 }
 
+impl Default for SendBatch {
+    fn default() -> Self {
+        SendBatch::new()
+    }
+}
+
 impl SendBatch {
-    pub(crate) fn new() -> Self {
+    /// Memory for one batch.
+    pub fn new() -> Self {
         // SAFETY: plain C structs, for which zero bytes are a valid value.
         let (name, header, iovec): (libc::sockaddr_storage, libc::mmsghdr, libc::iovec) =
             unsafe { (zeroed(), zeroed(), zeroed()) };
@@ -154,7 +168,7 @@ impl SendBatch {
 
     /// Sends the first messages whose pieces fit one call; says how many were taken by the kernel (at least one) or why
     /// the first was not.
-    pub(crate) fn send<'a>(
+    pub fn send<'a>(
         &mut self,
         socket: BorrowedFd<'_>,
         messages: &[Message],
@@ -213,7 +227,7 @@ impl SendBatch {
 }
 
 /// Sets an `int` option that `nix` has no name for.
-pub(crate) fn set_option(
+pub fn set_option(
     socket: BorrowedFd<'_>,
     level: libc::c_int,
     option: libc::c_int,

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parvis_sfu::SpreadConfig;
 use parvis_signal::RoomConfig;
 
 /// How rooms, sockets and joins are bounded.
@@ -12,6 +13,8 @@ use parvis_signal::RoomConfig;
 pub struct ApiConfig {
     /// How a room behaves.
     pub room: Arc<RoomConfig>,
+    /// When a room spreads over several forwarders.
+    pub spread: SpreadConfig,
     /// Rooms open at once.
     pub max_rooms: usize,
     /// Whether whoever has a room's link may join it without a token of his own.
@@ -57,6 +60,7 @@ impl Default for ApiConfig {
     fn default() -> Self {
         ApiConfig {
             room: Arc::new(RoomConfig::default()),
+            spread: SpreadConfig::default(),
             max_rooms: 1_000,
             guests: false,
             guest_room_chars: 22,

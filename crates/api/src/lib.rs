@@ -33,7 +33,7 @@ mod token;
 use std::sync::Arc;
 
 use axum::http::{HeaderName, HeaderValue};
-use parvis_sfu::{Event, RoomId};
+use parvis_sfu::{Event, ForwarderId, RoomId};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -93,8 +93,8 @@ impl Api {
     }
 
     /// Hands a forwarder's event to its room. It never waits.
-    pub fn event(&self, room: RoomId, event: Event) {
-        self.rooms.event(room, event);
+    pub fn event(&self, from: ForwarderId, room: RoomId, event: Event) {
+        self.rooms.event(from, room, event);
     }
 
     /// Gives up rooms whose media is gone; clients come back into new ones by themselves.

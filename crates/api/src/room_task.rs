@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! One room's task: it owns the room's state machine, gives it time and inputs, and does what it says.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use parvis_sfu::{Command, PeerId, RoomId};
+use parvis_sfu::{Command, ForwarderId, PeerId, RoomId, Spread};
 use parvis_signal::{ConnectionId, Frame, Output, Room, RoomStats};
 use tokio::sync::mpsc;
 
@@ -30,8 +30,8 @@ pub(crate) struct RoomTask {
     room: Room,
     inbox: mpsc::Receiver<Input>,
     sockets: BTreeMap<ConnectionId, Outgoing>,
-    /// Peers that the forwarder has for us: closed if the room ends without its own farewell.
-    peers: BTreeSet<PeerId>,
+    /// Where its peers live: closed if the room ends without its own farewell.
+    spread: Spread,
     participants: Arc<AtomicUsize>,
     counted_participants: usize,
     counted: RoomStats,
@@ -49,13 +49,15 @@ impl RoomTask {
         let unix_ms = i64::try_from(unix.as_millis()).unwrap_or(i64::MAX);
         let room =
             Room::new(Arc::clone(&rooms.config.room), id, name, rand::random(), Instant::now(), unix_ms);
+        let home = rooms.forwarders.home(id);
+        let spread = Spread::new(rooms.config.spread, id, home);
         RoomTask {
             rooms,
             id,
             room,
             inbox,
             sockets: BTreeMap::new(),
-            peers: BTreeSet::new(),
+            spread,
             participants,
             counted_participants: 0,
             counted: RoomStats::default(),
@@ -107,7 +109,11 @@ impl RoomTask {
                 self.sockets.remove(&connection);
                 self.room.disconnected(now, connection);
             }
-            Input::Event(event) => self.room.event(now, event),
+            Input::Event(from, event) => {
+                if let Some(event) = self.spread.event(from, event) {
+                    self.room.event(now, event);
+                }
+            }
             Input::CloseDoors => self.room.close_doors(),
             Input::Drain => self.room.drain(now),
         }
@@ -115,6 +121,8 @@ impl RoomTask {
 
     /// Does what the room says, all of it.
     async fn carry_out(&mut self) -> ControlFlow<()> {
+        // What an event of a forwarder's changed between forwarders.
+        self.forward_spread().await?;
         while let Some(output) = self.room.poll_output() {
             match output {
                 Output::Send { connection, frame } => self.send(connection, frame),
@@ -146,22 +154,34 @@ impl RoomTask {
         }
     }
 
-    /// Hands a command over, in order, and waits while the forwarder can't keep up.
+    /// Hands a command over, and what it takes between forwarders.
     async fn forward(&mut self, command: Command) -> ControlFlow<()> {
-        match &command {
-            Command::CreatePeer { peer, .. } => drop(self.peers.insert(*peer)),
-            Command::ClosePeer { peer } => drop(self.peers.remove(peer)),
-            _ => {}
+        self.spread.command(command, || self.rooms.forwarders.open_part(self.id));
+        self.forward_spread().await
+    }
+
+    async fn forward_spread(&mut self) -> ControlFlow<()> {
+        while let Some((to, command)) = self.spread.poll_command() {
+            self.hand_over(to, command).await?;
         }
+        ControlFlow::Continue(())
+    }
+
+    /// Hands one command over, in order, and waits while the forwarder can't keep up.
+    async fn hand_over(&self, to: ForwarderId, command: Command) -> ControlFlow<()> {
         let mut waiting = Box::new(command);
         for _ in 0..RETRIES {
-            match self.rooms.forwarders.command(self.id, *waiting) {
+            match self.rooms.forwarders.command(to, *waiting) {
                 Ok(()) => return ControlFlow::Continue(()),
                 Err(refused) => waiting = refused,
             }
             tokio::time::sleep(RETRY).await;
         }
-        tracing::error!(room = self.id.0, "the forwarder takes no commands; the room is given up");
+        tracing::error!(
+            room = self.id.0,
+            forwarder = to.0,
+            "the forwarder takes no commands; the room is given up"
+        );
         self.rooms.metrics.rooms_lost.with_label_values(&["stalled"]).inc();
         ControlFlow::Break(())
     }
@@ -187,9 +207,13 @@ impl Drop for RoomTask {
     /// Also runs when the task was aborted, or panicked: nothing of the room stays behind.
     fn drop(&mut self) {
         self.rooms.forget(self.id);
-        for peer in &self.peers {
+        let peers: Vec<PeerId> = self.spread.peers().collect();
+        for peer in peers {
+            self.spread.command(Command::ClosePeer { peer }, || None);
+        }
+        while let Some((to, command)) = self.spread.poll_command() {
             // One that finds no place is found by the forwarder itself when its client falls silent.
-            let _ = self.rooms.forwarders.command(self.id, Command::ClosePeer { peer: *peer });
+            let _ = self.rooms.forwarders.command(to, command);
         }
         self.rooms.metrics.participants.sub(self.counted_participants as i64);
     }

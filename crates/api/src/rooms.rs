@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use parvis_sfu::{Event, RoomId};
+use parvis_sfu::{Event, ForwarderId, RoomId};
 use parvis_signal::{ConnectError, ConnectionId, Frame, Join};
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -34,7 +34,7 @@ pub(crate) enum Input {
     },
     Message(ConnectionId, Frame),
     Disconnected(ConnectionId),
-    Event(Event),
+    Event(ForwarderId, Event),
     CloseDoors,
     Drain,
 }
@@ -179,9 +179,9 @@ impl Rooms {
     }
 
     /// Hands an event to its room, without waiting. A room that is too busy to take it can't go on rightly.
-    pub(crate) fn event(&self, id: RoomId, event: Event) {
+    pub(crate) fn event(&self, from: ForwarderId, id: RoomId, event: Event) {
         let inbox = self.register().by_id.get(&id).map(|entry| entry.inbox.clone());
-        match inbox.map(|inbox| inbox.try_send(Input::Event(event))) {
+        match inbox.map(|inbox| inbox.try_send(Input::Event(from, event))) {
             Some(Ok(())) => {}
             Some(Err(mpsc::error::TrySendError::Full(_))) => {
                 self.metrics.events_dropped.inc();

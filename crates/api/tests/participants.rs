@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
-use common::{PATIENCE, closed, is_alive, next, send, start, until};
+use common::{FAR, PATIENCE, closed, is_alive, next, send, start, until};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::SinkExt;
@@ -20,7 +20,8 @@ use livekit_protocol as proto;
 use livekit_protocol::signal_request::Message as Request;
 use livekit_protocol::signal_response::Message as Response;
 use parvis_api::{ApiConfig, ConnectionLimits};
-use parvis_sfu::Command;
+use parvis_peer::sdp::CodecKind;
+use parvis_sfu::{Command, Event, ForwarderId, RoomId};
 use parvis_signal::{Rate, RoomConfig};
 use prost::Message as _;
 use tokio::io::AsyncReadExt;
@@ -356,4 +357,46 @@ async fn the_web_client_is_served_with_its_headers_and_from_the_cache_by_its_tag
     assert_eq!((again.status, again.body.as_str()), (304, ""));
     assert_eq!(server.get("/no/such/file").await.status, 404);
     assert_eq!(server.request("POST / HTTP/1.1", "").await.status, 405);
+}
+
+#[tokio::test]
+async fn a_room_beyond_its_bound_goes_on_on_another_forwarder_and_trunks_join_its_parts() {
+    let spread = parvis_sfu::SpreadConfig { peers_per_part: 2 };
+    let server = start(ApiConfig { spread, ..ApiConfig::default() }).await;
+    // Two peer connections each.
+    let (mut ada, _) = server.join("atelier", "ada").await;
+    let (mut bo, _) = server.join("atelier", "bo").await;
+    let add = proto::AddTrackRequest { cid: "mic".to_owned(), ..Default::default() };
+    send(&mut ada, Request::AddTrack(add)).await;
+    assert!(is_alive(&mut ada).await && is_alive(&mut bo).await);
+    let (home, far) = (RoomId(1), RoomId(1 + FAR));
+    let told = |to: RoomId, which: &dyn Fn(&Command) -> bool| {
+        let commands = server.notebook.commands.lock().unwrap();
+        commands.iter().filter(|(room, command)| *room == to && which(command)).count()
+    };
+    let create = |command: &Command| matches!(command, Command::CreatePeer { room, .. } if *room == home);
+    assert_eq!((told(home, &create), told(far, &create)), (2, 2), "one room, in two places");
+    let track = {
+        let commands = server.notebook.commands.lock().unwrap();
+        let track = |(_, command): &(RoomId, Command)| match command {
+            Command::Publish { track, .. } => Some(*track),
+            _ => None,
+        };
+        commands.iter().find_map(track).unwrap()
+    };
+    let bound = Event::TrackBound {
+        track,
+        mid: parvis_rtp::Mid::new("0").unwrap(),
+        codec: CodecKind::Opus,
+        simulcast: false,
+    };
+    server.api.event(ForwarderId(home.0), home, bound);
+    until("a trunk", || told(far, &|command| matches!(command, Command::Import { .. })) == 1).await;
+    assert_eq!(told(home, &|command| *command == Command::Export { track, to: ForwarderId(far.0) }), 1);
+    until("the subscription", || told(far, &|command| matches!(command, Command::Subscribe { .. })) == 1)
+        .await;
+    drop(ada);
+    send(&mut bo, Request::Leave(proto::LeaveRequest::default())).await;
+    until("the trunk's end", || told(far, &|command| *command == Command::Unimport { track }) == 1).await;
+    until("its peers' end", || told(far, &|command| matches!(command, Command::ClosePeer { .. })) == 2).await;
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parvis_api::{Api, Forwarders, Sample, Source};
 use parvis_dtls::{Certificate, Context};
 use parvis_peer::PeerConfig;
-use parvis_sfu::{CheckRate, Command, Forwarder, ForwarderConfig, RoomId};
+use parvis_sfu::{CheckRate, Command, Forwarder, ForwarderConfig, ForwarderId, RoomId};
 use parvis_shard::{EngineSetup, ShardConfig, ShardError, ShardEvent, ShardHandle, Shards};
 use tokio::sync::mpsc::Receiver;
 
@@ -72,8 +72,16 @@ impl Forwarders for Threads {
         self.0.room_ended(room);
     }
 
-    fn command(&self, room: RoomId, command: Command) -> Result<(), Box<Command>> {
-        self.0.command(room, command).map_err(|full| full.0)
+    fn home(&self, room: RoomId) -> ForwarderId {
+        self.0.home(room)
+    }
+
+    fn open_part(&self, room: RoomId) -> Option<ForwarderId> {
+        self.0.open_part(room)
+    }
+
+    fn command(&self, to: ForwarderId, command: Command) -> Result<(), Box<Command>> {
+        self.0.command(to, command).map_err(|full| full.0)
     }
 
     fn is_healthy(&self) -> bool {
@@ -82,13 +90,18 @@ impl Forwarders for Threads {
 }
 
 /// Carries one shard's events to their rooms, until the shard is gone.
-pub(crate) async fn carry_events(mut events: Receiver<ShardEvent>, api: Api, handle: ShardHandle) {
+pub(crate) async fn carry_events(
+    from: ForwarderId,
+    mut events: Receiver<ShardEvent>,
+    api: Api,
+    handle: ShardHandle,
+) {
     while let Some(event) = events.recv().await {
         match event {
-            ShardEvent::Room(room, event) => api.event(room, event),
+            ShardEvent::Room(room, event) => api.event(from, room, event),
             ShardEvent::RoomLost(lost) => api.lose_rooms("events", |room| room == lost),
             ShardEvent::EngineFailed { shard, .. } => {
-                api.lose_rooms("panic", |room| handle.shard_of(room) == shard);
+                api.lose_rooms("panic", |room| handle.is_on(room, shard));
             }
         }
     }
@@ -122,14 +135,23 @@ pub(crate) fn figures(shards: Arc<Shards<Forwarder>>) -> Source {
                 ("unsendable", stats.unsendable),
                 ("refused_commands", stats.refused_commands),
                 ("data_dropped", stats.data_dropped),
+                ("trunk_packets_in", stats.trunk_packets_in),
+                ("trunk_packets_out", stats.trunk_packets_out),
+                ("trunk_overflow", stats.trunk_overflow),
+                ("trunk_strays", stats.trunk_strays),
             ];
             for (name, value) in counters {
                 let name = format!("parvis_forwarder_{name}_total");
                 samples.push(sample(name, "What a forwarder counts.", true, shard, value));
             }
-            for (name, value) in [("peers", stats.peers), ("rooms", stats.rooms)] {
+            for (name, value) in [("peers", stats.peers), ("rooms", stats.rooms), ("imports", stats.imports)]
+            {
                 let name = format!("parvis_forwarder_{name}");
                 samples.push(sample(name, "What a forwarder holds.", false, shard, value));
+            }
+            for (name, value) in stats.media.counters() {
+                let name = format!("parvis_media_{name}_total");
+                samples.push(sample(name, "What the media of all rooms counts.", true, shard, value));
             }
             for (reason, value) in &stats.dropped {
                 let name = "parvis_forwarder_dropped_total".to_owned();

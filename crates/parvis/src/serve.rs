@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use parvis_api::{Api, Keys, Metrics};
+use parvis_sfu::ForwarderId;
 use parvis_shard::{ShardConfig, local_addresses};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -89,8 +90,9 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
         .map_err(|error| ServeError::Metrics(error.to_string()))?;
     let forwarders = Arc::new(Threads(handle.clone()));
     let api = Api::new(config.api_config(bound.max_connections), keys, forwarders, metrics);
-    for events in events {
-        tokio::spawn(media::carry_events(events, api.clone(), handle.clone()));
+    for (shard, events) in events.into_iter().enumerate() {
+        let from = ForwarderId(shard as u64);
+        tokio::spawn(media::carry_events(from, events, api.clone(), handle.clone()));
     }
     let http = bound.http.local_addr().map_err(system("read the HTTP address"))?;
     let metrics_at = bound.metrics.local_addr().map_err(system("read the metrics address"))?;

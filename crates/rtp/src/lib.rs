@@ -27,6 +27,7 @@ mod bits;
 pub mod dependency;
 mod error;
 mod extension;
+pub mod flexfec;
 pub mod h264;
 mod name;
 mod packet;

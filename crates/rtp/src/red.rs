@@ -78,6 +78,12 @@ impl Head {
     }
 }
 
+/// How long a RED payload of `redundant` blocks and a primary one of `primary` bytes is.
+pub fn len(redundant: &[Block<'_>], primary: usize) -> usize {
+    let bodies: usize = redundant.iter().map(|block| block.payload.len()).sum();
+    4 * redundant.len() + 1 + bodies + primary
+}
+
 /// Writes a RED payload of `redundant` blocks, oldest first, and a primary one. Returns its length.
 pub fn write(
     buf: &mut [u8],
@@ -85,10 +91,9 @@ pub fn write(
     payload_type: u8,
     primary: &[u8],
 ) -> Result<usize, WriteError> {
-    let bodies: usize = redundant.iter().map(|block| block.payload.len()).sum();
-    let len = 4 * redundant.len() + 1 + bodies + primary.len();
+    let need = len(redundant, primary.len());
     let have = buf.len();
-    let buf = buf.get_mut(..len).ok_or(WriteError::NoRoom { need: len, have })?;
+    let buf = buf.get_mut(..need).ok_or(WriteError::NoRoom { need, have })?;
     let mut body_at = 4 * redundant.len() + 1;
     for (place, block) in redundant.iter().enumerate() {
         if block.payload.len() > MAX_BLOCK_BYTES {
@@ -107,5 +112,5 @@ pub fn write(
     }
     buf[4 * redundant.len()] = payload_type & 0x7f;
     buf[body_at..].copy_from_slice(primary);
-    Ok(len)
+    Ok(need)
 }

@@ -180,14 +180,17 @@ fn row_03_forged_packets_change_nothing_for_the_good_sender() {
     for profile in Profile::ALL {
         let (mut sender, mut receiver) = (context(profile), context(profile));
         let mut forged = 0;
+        // A million for the profile that browsers get.
+        let attacks = if profile == Profile::Aead128Gcm { 1000 } else { 20usize };
         for sequence in 0..1000u16 {
             let packet = rtp(SSRC, sequence, 40);
             let protected = protect(&mut sender, &packet).unwrap();
-            for attack in 0..20usize {
+            for attack in 0..attacks {
                 // Sequence numbers ahead and behind, other SSRCs, flipped bits anywhere.
                 let mut bad = protected.clone();
                 let len = bad.len();
-                bad[2..4].copy_from_slice(&sequence.wrapping_add(attack as u16 * 997).to_be_bytes());
+                bad[2..4]
+                    .copy_from_slice(&sequence.wrapping_add((attack as u16).wrapping_mul(997)).to_be_bytes());
                 bad[len - 1 - attack % (len - 20)] ^= 1 << (attack % 8);
                 bad[11] ^= (attack % 3) as u8;
                 assert!(unprotect(&mut receiver, &bad).is_err());

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use parvis_peer::sdp::{EncoderPreference, MediaKind};
 use parvis_rtp::Rid;
 
-use crate::{PeerId, RoomId, SubscriptionId, TrackId};
+use crate::{ForwarderId, PeerId, RoomId, SubscriptionId, TrackId};
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,12 +82,50 @@ pub enum Command {
         /// Which.
         subscription: SubscriptionId,
     },
+    /// Send another track under a subscription that is there: the same picture in another codec. The client sees one
+    /// track go on; what it gets begins with the next key frame.
+    SwitchTrack {
+        /// Which.
+        subscription: SubscriptionId,
+        /// What from now on, of the same kind and room.
+        track: TrackId,
+    },
     /// Say what the subscriber shows of a track.
     ConfigureSubscription {
         /// Which.
         subscription: SubscriptionId,
         /// What it wants.
         settings: SubscriptionSettings,
+    },
+    /// Let another forwarder's part of the room have a track that is published here. It takes effect when that one
+    /// is told to [`Command::Import`] it, whichever comes first.
+    Export {
+        /// Which.
+        track: TrackId,
+        /// Whose part.
+        to: ForwarderId,
+    },
+    /// Stop letting it have the track.
+    Unexport {
+        /// Which.
+        track: TrackId,
+        /// Whose part.
+        to: ForwarderId,
+    },
+    /// Fetch a track of another forwarder's part of the room, so that peers here can subscribe to it. A track that was
+    /// imported is never exported again.
+    Import {
+        /// The room; peers of it are here.
+        room: RoomId,
+        /// Which.
+        track: TrackId,
+        /// From whose part.
+        from: ForwarderId,
+    },
+    /// Forget an imported track and all its subscriptions here.
+    Unimport {
+        /// Which.
+        track: TrackId,
     },
     /// Send a message on one of the peer's data channels. A lossy message that finds its channel full is dropped.
     SendData {
@@ -140,7 +178,7 @@ pub struct TrackSpec {
     pub cid: String,
     /// Audio or video.
     pub kind: MediaKind,
-    /// A screen: it goes before cameras.
+    /// A screen, or its sound: it goes before cameras, and is heard however many speak.
     pub screen_share: bool,
     /// Whether it starts muted.
     pub muted: bool,
@@ -187,8 +225,29 @@ pub struct SubscriptionSettings {
     pub quality: Option<Quality>,
     /// The highest frame rate wanted.
     pub fps: Option<u32>,
-    /// The subscriber's own order of tracks; higher goes first. 0 leaves it to us.
+    /// The subscriber's own order of tracks; higher goes first. 0 leaves it to us. Above 0, sound is heard however many are
+    /// louder.
     pub priority: u32,
+}
+
+impl SubscriptionSettings {
+    /// The highest of a track's layers (lowest first) that is of use for what is shown; `None` for none at all. A size
+    /// that wasn't announced is no bound.
+    pub fn highest_layer(&self, layers: &[LayerSpec]) -> Option<usize> {
+        let last = layers.len().checked_sub(1).filter(|_| self.enabled)?;
+        let by_quality = match self.quality {
+            None | Some(Quality::High) => last,
+            // The name counts, where layers have one each: two layers may be low and high, or low and medium.
+            Some(wanted) => layers.iter().rposition(|layer| layer.quality <= wanted).unwrap_or(0),
+        };
+        let by_size = self.size.and_then(|(width, height)| {
+            // The smallest layer that is as large as what is shown.
+            layers.iter().position(|layer| {
+                layer.width > 0 && layer.height > 0 && (layer.width >= width || layer.height >= height)
+            })
+        });
+        Some(by_quality.min(by_size.unwrap_or(last)))
+    }
 }
 
 impl Default for SubscriptionSettings {

@@ -94,6 +94,14 @@ pub enum Event {
         /// Which.
         subscription: SubscriptionId,
     },
+    /// A subscriber's connection came to an agreement that leaves out the codec in which its track is sent: nothing
+    /// reaches it until [`crate::Command::SwitchTrack`] names another.
+    CodecUnsupported {
+        /// Which.
+        subscription: SubscriptionId,
+        /// What it can't take.
+        codec: CodecKind,
+    },
     /// The forwarder paused a subscription for lack of bandwidth, or took it up again.
     StreamState {
         /// Which.

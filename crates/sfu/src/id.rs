@@ -14,6 +14,10 @@ id!(
     RoomId
 );
 id!(
+    /// One forwarder among those that may share a room: a shard of this process.
+    ForwarderId
+);
+id!(
     /// One peer connection. A participant has one (`/rtc/v1`) or two (`/rtc`).
     PeerId
 );

@@ -42,6 +42,8 @@ mod forwarder;
 mod id;
 pub mod media;
 mod outbox;
+mod spread;
+mod trunk;
 
 pub use command::{
     Command, DataChannel, Description, DescriptionKind, LayerSpec, PeerRole, Quality, SubscriptionSettings,
@@ -49,5 +51,9 @@ pub use command::{
 };
 pub use event::{Event, QualityReport};
 pub use forwarder::{CheckRate, Forwarder, ForwarderConfig, ForwarderStats};
-pub use id::{PeerId, RoomId, SubscriptionId, TrackId};
+pub use id::{ForwarderId, PeerId, RoomId, SubscriptionId, TrackId};
 pub use outbox::{MAX_DATAGRAM_BYTES, Outbox};
+pub use spread::{Spread, SpreadConfig};
+pub use trunk::{
+    Demand, PacketHead, RateSnapshot, TrackFormat, TrackState, TrunkBatch, TrunkClock, TrunkLimits, TrunkWord,
+};

@@ -6,6 +6,8 @@
 #[path = "media/world.rs"]
 mod world;
 
+#[path = "media/adaptation.rs"]
+mod adaptation;
 #[path = "media/audio.rs"]
 mod audio;
 #[path = "media/bandwidth.rs"]
@@ -16,9 +18,17 @@ mod bounds;
 mod forwarding;
 #[path = "media/layers.rs"]
 mod layers;
+#[path = "media/redundancy.rs"]
+mod redundancy;
 #[path = "media/repair.rs"]
 mod repair;
 #[path = "media/reports.rs"]
 mod reports;
 #[path = "media/rewriting.rs"]
 mod rewriting;
+#[path = "media/stage.rs"]
+mod stage;
+#[path = "media/svc.rs"]
+mod svc;
+#[path = "media/timers.rs"]
+mod timers;

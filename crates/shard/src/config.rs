@@ -24,6 +24,8 @@ pub struct ShardConfig {
     pub command_queue: usize,
     /// Events that may wait for the control side, per shard.
     pub event_queue: usize,
+    /// Batches that may wait between two shards, in each direction: 8 of at most 1.3 MB, a turn of the busiest shard each.
+    pub trunk_queue: usize,
     /// Whether to use `UDP_SEGMENT` where the kernel has it.
     pub gso: bool,
     /// Whether to use `UDP_GRO` where the kernel has it.
@@ -59,6 +61,7 @@ impl Default for ShardConfig {
             socket_buffer_bytes: 4 << 20,
             command_queue: 16_384,
             event_queue: 16_384,
+            trunk_queue: 8,
             gso: true,
             gro: true,
             tcp: TcpConfig::default(),

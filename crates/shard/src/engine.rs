@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use parvis_peer::{LocalCandidate, Path};
-use parvis_sfu::{Command, Event, Forwarder, ForwarderStats, Outbox, RoomId};
+use parvis_sfu::{Command, Event, Forwarder, ForwarderId, ForwarderStats, Outbox, RoomId, TrunkBatch};
 
 /// A forwarder without I/O, as a shard sees it. After every call the shard drains [`Engine::poll_event`] and sends
 /// what is in the outbox.
@@ -26,6 +26,24 @@ pub trait Engine: 'static {
     fn poll_event(&mut self) -> Option<(RoomId, Event)>;
     /// Its counters.
     fn stats(&self) -> Self::Stats;
+
+    /// Takes what another shard's engine says. An engine that shares nothing needs none of this and the next three.
+    fn handle_trunk(&mut self, now: Instant, from: ForwarderId, batch: &TrunkBatch, outbox: &mut Outbox) {
+        let _ = (now, from, batch, outbox);
+    }
+    /// What waits for another shard's engine.
+    fn poll_trunk(&mut self, to: ForwarderId) -> Option<TrunkBatch> {
+        let _ = to;
+        None
+    }
+    /// Takes back what could not be carried yet.
+    fn refuse_trunk(&mut self, to: ForwarderId, batch: TrunkBatch) {
+        let _ = (to, batch);
+    }
+    /// Takes a batch that was dealt with.
+    fn recycle_trunk(&mut self, batch: TrunkBatch) {
+        drop(batch);
+    }
 }
 
 /// What an engine is made from. It is made on its own thread, and made anew after a panic.
@@ -67,6 +85,22 @@ impl Engine for Forwarder {
     }
 
     fn stats(&self) -> ForwarderStats {
-        self.stats().clone()
+        self.counted()
+    }
+
+    fn handle_trunk(&mut self, now: Instant, from: ForwarderId, batch: &TrunkBatch, outbox: &mut Outbox) {
+        self.handle_trunk(now, from, batch, outbox);
+    }
+
+    fn poll_trunk(&mut self, to: ForwarderId) -> Option<TrunkBatch> {
+        self.poll_trunk(to)
+    }
+
+    fn refuse_trunk(&mut self, to: ForwarderId, batch: TrunkBatch) {
+        self.refuse_trunk(to, batch);
+    }
+
+    fn recycle_trunk(&mut self, batch: TrunkBatch) {
+        self.recycle_trunk(batch);
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! The control side's end: starting, commanding, listening, stopping.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -10,11 +11,12 @@ use std::time::{Duration, Instant};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use parvis_peer::{LocalCandidate, Protocol};
-use parvis_sfu::{Command, Event, RoomId};
+use parvis_sfu::{Command, Event, ForwarderId, RoomId};
 use tokio::sync::mpsc;
 
 use crate::tcp::Tcp;
 use crate::thread::{Control, Worker};
+use crate::trunk::mesh;
 use crate::udp::UdpPort;
 use crate::{Engine, EngineSetup, ShardConfig, ShardError, ShardStats};
 
@@ -53,6 +55,8 @@ pub struct Shards<E: Engine> {
 pub struct ShardHandle {
     shards: Arc<[ShardEnd]>,
     next_room: Arc<AtomicU64>,
+    /// Shards that have a part of a room beside the one that it began on.
+    parts: Arc<Mutex<BTreeMap<RoomId, Vec<usize>>>>,
 }
 
 struct ShardEnd {
@@ -75,15 +79,19 @@ impl<E: Engine> Shards<E> {
         let sockets = bind(config)?;
         let make: Arc<dyn Fn(EngineSetup) -> E + Send + Sync> = Arc::new(make);
         let (mut ends, mut threads, mut receivers, mut engine_stats) = (vec![], vec![], vec![], vec![]);
-        for (shard, (udp, tcp)) in sockets.into_iter().enumerate() {
+        let wakes = sockets.iter().map(|_| {
+            let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+            EventFd::from_flags(flags).map(Arc::new).map_err(ShardError::system("make an eventfd"))
+        });
+        let wakes = wakes.collect::<Result<Vec<_>, _>>()?;
+        let links = mesh(&wakes, config.trunk_queue);
+        for (shard, (((udp, tcp), wake), links)) in sockets.into_iter().zip(wakes).zip(links).enumerate() {
             let candidates = candidates(&udp, &tcp);
             let (commands, command_receiver) = sync_channel(config.command_queue);
             let (events, event_receiver) = mpsc::channel(config.event_queue.max(1));
-            let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
-                .map_err(ShardError::system("make an eventfd"))?;
             let end = ShardEnd {
                 commands,
-                wake: Arc::new(wake),
+                wake,
                 stop: Arc::default(),
                 alive: Arc::new(AtomicBool::new(true)),
                 rooms: AtomicUsize::new(0),
@@ -100,7 +108,7 @@ impl<E: Engine> Shards<E> {
                 alive: Arc::clone(&end.alive),
                 stats: Arc::clone(&end.stats),
             };
-            let worker = Worker::new(shard, udp, tcp, candidates, control, Arc::clone(&engine_stat))?;
+            let worker = Worker::new(shard, udp, tcp, candidates, control, links, Arc::clone(&engine_stat))?;
             let (make, pin) = (Arc::clone(&make), config.pin);
             let thread = std::thread::Builder::new()
                 .name(format!("shard-{shard}"))
@@ -116,7 +124,11 @@ impl<E: Engine> Shards<E> {
             receivers.push(event_receiver);
             engine_stats.push(engine_stat);
         }
-        let handle = ShardHandle { shards: ends.into(), next_room: Arc::new(AtomicU64::new(1)) };
+        let handle = ShardHandle {
+            shards: ends.into(),
+            next_room: Arc::new(AtomicU64::new(1)),
+            parts: Arc::default(),
+        };
         Ok((Shards { handle, threads, engine_stats }, receivers))
     }
 
@@ -163,27 +175,50 @@ impl<E: Engine> Drop for Shards<E> {
 impl ShardHandle {
     /// Names a new room and gives it to the shard with the fewest. `None` when no shard is left.
     pub fn new_room(&self) -> Option<RoomId> {
-        let alive = self.shards.iter().enumerate().filter(|(_, end)| end.alive.load(Ordering::Acquire));
-        let (shard, end) = alive.min_by_key(|(_, end)| end.rooms.load(Ordering::Relaxed))?;
-        end.rooms.fetch_add(1, Ordering::Relaxed);
+        let shard = self.emptiest(&[])?;
         let number = self.next_room.fetch_add(1, Ordering::Relaxed);
         Some(RoomId(number * self.shards.len() as u64 + shard as u64))
     }
 
-    /// Says that a room of [`ShardHandle::new_room`] is over.
+    /// The shard on which a room of [`ShardHandle::new_room`] begins.
+    pub fn home(&self, room: RoomId) -> ForwarderId {
+        ForwarderId(room.0 % self.shards.len() as u64)
+    }
+
+    /// Gives a part of a room to one more shard, the one with the fewest rooms. `None` when it is on all of them.
+    pub fn open_part(&self, room: RoomId) -> Option<ForwarderId> {
+        let mut parts = self.parts();
+        let further = parts.entry(room).or_default();
+        let taken: Vec<usize> = further.iter().copied().chain([self.home(room).0 as usize]).collect();
+        let shard = self.emptiest(&taken);
+        further.extend(shard);
+        if further.is_empty() {
+            parts.remove(&room);
+        }
+        shard.map(|shard| ForwarderId(shard as u64))
+    }
+
+    /// Whether a shard has a room, or a part of it.
+    pub fn is_on(&self, room: RoomId, shard: usize) -> bool {
+        let further =
+            |parts: &BTreeMap<RoomId, Vec<usize>>| parts.get(&room).is_some_and(|p| p.contains(&shard));
+        self.home(room).0 == shard as u64 || further(&self.parts())
+    }
+
+    /// Says that a room of [`ShardHandle::new_room`] is over, with all its parts.
     pub fn room_ended(&self, room: RoomId) {
-        let rooms = &self.end(room).rooms;
-        let _ = rooms.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_sub(1));
+        let further = self.parts().remove(&room).unwrap_or_default();
+        for shard in further.into_iter().chain([self.home(room).0 as usize]) {
+            let rooms = &self.shards[shard].rooms;
+            let _ = rooms.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_sub(1));
+        }
     }
 
-    /// Which shard has a room.
-    pub fn shard_of(&self, room: RoomId) -> usize {
-        (room.0 % self.shards.len() as u64) as usize
-    }
-
-    /// Hands a command to the room's shard. When it comes back, wait a little: it is the shard that can't keep up.
-    pub fn command(&self, room: RoomId, command: Command) -> Result<(), Full> {
-        let end = self.end(room);
+    /// Hands a command to a shard. When it comes back, wait a little: it is the shard that can't keep up. A shard that
+    /// there is not takes nothing.
+    pub fn command(&self, to: ForwarderId, command: Command) -> Result<(), Full> {
+        let end = usize::try_from(to.0).ok().and_then(|shard| self.shards.get(shard));
+        let Some(end) = end else { return Err(Full(Box::new(command))) };
         match end.commands.try_send(command) {
             Ok(()) => {
                 // The counter of an eventfd is full after 2^64-2 writes without a read; a write then fails and nobody minds.
@@ -216,8 +251,19 @@ impl ShardHandle {
         self.shards.get(shard).map_or(&[], |end| &end.candidates)
     }
 
-    fn end(&self, room: RoomId) -> &ShardEnd {
-        &self.shards[self.shard_of(room)]
+    /// The shard that runs and has the fewest rooms, but for those; one more is its own from now on.
+    fn emptiest(&self, taken: &[usize]) -> Option<usize> {
+        let alive =
+            |(shard, end): &(usize, &ShardEnd)| end.alive.load(Ordering::Acquire) && !taken.contains(shard);
+        let shards = self.shards.iter().enumerate().filter(alive);
+        let (shard, end) = shards.min_by_key(|(_, end)| end.rooms.load(Ordering::Relaxed))?;
+        end.rooms.fetch_add(1, Ordering::Relaxed);
+        Some(shard)
+    }
+
+    fn parts(&self) -> std::sync::MutexGuard<'_, BTreeMap<RoomId, Vec<usize>>> {
+        // Nothing in these short sections panics half way.
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,7 +5,7 @@
 //! [`parvis_sfu::Command`]s through a bounded queue and an eventfd, and hears [`ShardEvent`]s from a bounded queue.
 //!
 //! **The one invariant: the media thread never waits for anyone.** A full socket drops a packet, a slow TCP reader
-//! loses frames, a control side that does not listen loses what it can do without first; each loss is counted in
+//! loses frames, a shard that can't keep up gets no more of another's packets, a control side that does not listen loses what it can do without first; each loss is counted in
 //! [`ShardStats`].
 //!
 //! How it uses the kernel, and what it does where the kernel can't:
@@ -30,11 +30,14 @@ mod address;
 mod config;
 mod engine;
 mod handle;
+#[doc(hidden)]
 pub mod mmsg;
 mod stats;
 mod tcp;
 mod thread;
 mod train;
+mod trunk;
+mod tun;
 mod udp;
 
 pub use address::local_addresses;
@@ -42,3 +45,4 @@ pub use config::{ShardConfig, ShardError, TcpConfig};
 pub use engine::{Engine, EngineSetup};
 pub use handle::{Full, ShardEvent, ShardHandle, Shards};
 pub use stats::{ShardStats, StatsSnapshot};
+pub use tun::open_tun;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! `recvmmsg` and `sendmmsg` with a control message of its own for each message, which `nix` does not have.
-//! All of the crate's unsafe code is here; the load generator sends and receives by it too.
+//! All of the crate's unsafe code is here, and in `tun`. Public for the measurement of the bare path only, and no promise.
 
 use std::mem::{size_of, zeroed};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -23,10 +23,14 @@ pub const SEND_PIECES: usize = 1_024;
 #[derive(Clone, Copy)]
 struct Control([u8; 64]);
 
-/// A ring of receive buffers that one thread owns.
+/// A ring of receive buffers that one thread owns. Pointers in it are only read during the call that wrote them.
 pub struct ReceiveRing {
     buffers: Vec<u8>,
     received: [Received; RECEIVE_BATCH],
+    names: Box<[libc::sockaddr_storage]>,
+    headers: Box<[libc::mmsghdr]>,
+    controls: Box<[Control]>,
+    iovecs: Box<[libc::iovec]>,
 }
 
 /// What one message of a batch is.
@@ -44,32 +48,33 @@ pub struct Received {
 
 impl Default for ReceiveRing {
     fn default() -> Self {
-        ReceiveRing::new()
+        Self::new()
     }
 }
 
 impl ReceiveRing {
-    /// Buffers for one batch.
+    /// An empty ring.
     pub fn new() -> Self {
         let nothing = Received { from: None, len: 0, segment: None, truncated: false };
+        // SAFETY: plain C structs, for which zero bytes are a valid value.
+        let (name, header, iovec): (libc::sockaddr_storage, libc::mmsghdr, libc::iovec) =
+            unsafe { (zeroed(), zeroed(), zeroed()) };
         ReceiveRing {
             buffers: vec![0; RECEIVE_BATCH * RECEIVE_BUFFER_BYTES],
             received: [nothing; RECEIVE_BATCH],
+            names: vec![name; RECEIVE_BATCH].into(),
+            headers: vec![header; RECEIVE_BATCH].into(),
+            controls: vec![Control([0; 64]); RECEIVE_BATCH].into(),
+            iovecs: vec![iovec; RECEIVE_BATCH].into(),
         }
     }
 
     /// Receives what waits, without blocking; says how many messages.
     pub fn receive(&mut self, socket: BorrowedFd<'_>) -> nix::Result<usize> {
-        // SAFETY: all of these are plain C structs, for which zero bytes are a valid value.
-        let (mut names, mut headers, mut iovecs): (
-            [libc::sockaddr_storage; RECEIVE_BATCH],
-            [libc::mmsghdr; RECEIVE_BATCH],
-            [libc::iovec; RECEIVE_BATCH],
-        ) = unsafe { (zeroed(), zeroed(), zeroed()) };
-        let mut controls = [Control([0; 64]); RECEIVE_BATCH];
-        let buffers = self.buffers.chunks_exact_mut(RECEIVE_BUFFER_BYTES);
+        let ReceiveRing { buffers, received, names, headers, controls, iovecs } = self;
+        let buffers = buffers.chunks_exact_mut(RECEIVE_BUFFER_BYTES);
         for ((((buffer, name), header), iovec), control) in
-            buffers.zip(&mut names).zip(&mut headers).zip(&mut iovecs).zip(&mut controls)
+            buffers.zip(&mut *names).zip(&mut *headers).zip(&mut *iovecs).zip(&mut *controls)
         {
             *iovec = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
             header.msg_hdr.msg_name = (&raw mut *name).cast();
@@ -78,6 +83,7 @@ impl ReceiveRing {
             header.msg_hdr.msg_iovlen = 1;
             header.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
             header.msg_hdr.msg_controllen = size_of::<Control>() as _;
+            header.msg_hdr.msg_flags = 0;
         }
         // SAFETY: every header points to a name, a buffer and a control area of the stated sizes, each used by one
         // header only, and all of them outlive the call.
@@ -91,7 +97,7 @@ impl ReceiveRing {
             )
         };
         let count = Errno::result(count)? as usize;
-        for ((received, header), name) in self.received.iter_mut().zip(&headers).zip(&names).take(count) {
+        for ((received, header), name) in received.iter_mut().zip(&*headers).zip(&*names).take(count) {
             *received = Received {
                 from: read_address(name),
                 len: (header.msg_len as usize).min(RECEIVE_BUFFER_BYTES),
@@ -146,14 +152,19 @@ pub struct SendBatch {
     iovecs: Box<[libc::iovec]>,
 }
 
+// SAFETY: the pointers in it are written anew before each call that follows them; between calls they mean nothing.
+unsafe impl Send for ReceiveRing {}
+// SAFETY: as above.
+unsafe impl Send for SendBatch {}
+
 impl Default for SendBatch {
     fn default() -> Self {
-        SendBatch::new()
+        Self::new()
     }
 }
 
 impl SendBatch {
-    /// Memory for one batch.
+    /// Empty memory.
     pub fn new() -> Self {
         // SAFETY: plain C structs, for which zero bytes are a valid value.
         let (name, header, iovec): (libc::sockaddr_storage, libc::mmsghdr, libc::iovec) =

@@ -86,6 +86,12 @@ stats! {
     events_dropped,
     /// Rooms given up because an event that they needed found no place.
     rooms_lost,
+    /// Batches handed to other shards.
+    trunk_batches_out,
+    /// Batches of other shards.
+    trunk_batches_in,
+    /// Times that another shard's ring was full.
+    trunk_full,
     /// Panics of the engine.
     panics,
     /// Turns of the loop.

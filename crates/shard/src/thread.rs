@@ -16,7 +16,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::eventfd::EventFd;
 use nix::unistd::Pid;
 use parvis_peer::{LocalCandidate, Path, Protocol};
-use parvis_sfu::{Command, DataChannel, Event, Outbox, RoomId};
+use parvis_sfu::{Command, DataChannel, Event, ForwarderId, Outbox, RoomId};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -24,6 +24,7 @@ use crate::mmsg::{ReceiveRing, SendBatch};
 use crate::stats::{ShardStats, add};
 use crate::tcp::Tcp;
 use crate::train::Trains;
+use crate::trunk::{Links, Sent};
 use crate::udp::UdpPort;
 use crate::{Engine, EngineSetup, ShardError, ShardEvent};
 
@@ -65,6 +66,7 @@ pub(crate) struct Worker<S> {
     tcp: Tcp,
     candidates: Vec<LocalCandidate>,
     control: Control,
+    links: Links,
     engine_stats: Arc<Mutex<S>>,
     next_stats: Instant,
     /// Events that found no place.
@@ -97,6 +99,7 @@ impl<S: Clone + Default + Send + 'static> Worker<S> {
         tcp: Tcp,
         candidates: Vec<LocalCandidate>,
         control: Control,
+        links: Links,
         engine_stats: Arc<Mutex<S>>,
     ) -> Result<Self, ShardError> {
         let failed = || ShardError::system("watch a socket with epoll");
@@ -115,6 +118,7 @@ impl<S: Clone + Default + Send + 'static> Worker<S> {
             tcp,
             candidates,
             control,
+            links,
             engine_stats,
             next_stats: Instant::now(),
             waiting: VecDeque::new(),
@@ -183,6 +187,7 @@ impl<S: Clone + Default + Send + 'static> Worker<S> {
                 self.handle_ready(now, *event, engine, scratch);
             }
             self.take_commands(now, engine, scratch);
+            self.take_trunks(now, engine, scratch);
             if engine.poll_timeout().is_some_and(|deadline| deadline <= now) {
                 engine.handle_timeout(now, &mut scratch.outbox);
             }
@@ -250,6 +255,7 @@ impl<S: Clone + Default + Send + 'static> Worker<S> {
                 }
             }
             self.flush_when_full(now, scratch);
+            self.carry_trunks(engine);
             if count < crate::mmsg::RECEIVE_BATCH {
                 return;
             }
@@ -270,12 +276,47 @@ impl<S: Clone + Default + Send + 'static> Worker<S> {
         }
     }
 
+    /// Takes what other shards say.
+    fn take_trunks<E: Engine<Stats = S>>(&mut self, now: Instant, engine: &mut E, scratch: &mut Scratch) {
+        if !self.links.rung() {
+            return;
+        }
+        for from in 0..self.links.count() {
+            while let Some(batch) = self.links.receive(from) {
+                add(&self.control.stats.trunk_batches_in, 1);
+                engine.handle_trunk(now, ForwarderId(from as u64), &batch, &mut scratch.outbox);
+                self.links.give_back(from, batch);
+                self.flush_when_full(now, scratch);
+            }
+        }
+    }
+
+    /// Hands over what waits for other shards. What finds no room there waits for the next turn.
+    fn carry_trunks<E: Engine<Stats = S>>(&mut self, engine: &mut E) {
+        for to in 0..self.links.count() {
+            while let Some(batch) = self.links.returned(to) {
+                engine.recycle_trunk(batch);
+            }
+            let forwarder = ForwarderId(to as u64);
+            let Some(batch) = engine.poll_trunk(forwarder) else { continue };
+            match self.links.send(to, batch) {
+                Sent::Carried => add(&self.control.stats.trunk_batches_out, 1),
+                Sent::Full(batch) => {
+                    add(&self.control.stats.trunk_full, 1);
+                    engine.refuse_trunk(forwarder, batch);
+                }
+                Sent::Gone(batch) => engine.recycle_trunk(batch),
+            }
+        }
+    }
+
     fn finish_turn<E: Engine<Stats = S>>(&mut self, now: Instant, engine: &mut E, scratch: &mut Scratch) {
         self.flush(now, scratch);
         while let Some(path) = self.tcp.bury() {
             engine.path_closed(now, path, &mut scratch.outbox);
         }
         self.flush(now, scratch);
+        self.carry_trunks(engine);
         self.retry_events();
         while let Some((room, event)) = engine.poll_event() {
             self.tell(room, event);

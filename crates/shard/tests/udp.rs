@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use common::{PATIENCE, candidate, config, failed, next_event, start, until};
 use parvis_peer::Protocol;
-use parvis_sfu::{Command, PeerId, RoomId};
+use parvis_sfu::{Command, ForwarderId, PeerId, RoomId};
 use parvis_shard::{ShardConfig, ShardError, ShardEvent};
 
 fn client(to: SocketAddr) -> UdpSocket {
@@ -83,7 +83,8 @@ fn commands_reach_the_engine_and_its_events_come_back_in_order() {
     let (shards, mut events) = start(&config());
     let room = shards.handle().new_room().unwrap();
     for peer in [1, 2] {
-        shards.handle().command(room, Command::ClosePeer { peer: PeerId(peer) }).unwrap();
+        let handle = shards.handle();
+        handle.command(handle.home(room), Command::ClosePeer { peer: PeerId(peer) }).unwrap();
     }
     for peer in [1, 2, 2] {
         assert_eq!(next_event(&mut events), ShardEvent::Room(RoomId(peer), failed(PeerId(peer))));
@@ -124,7 +125,7 @@ fn a_control_side_that_does_not_listen_loses_its_room_and_not_the_thread() {
     let (shards, mut events) = start(&ShardConfig { event_queue: 4, ..config() });
     let handle = shards.handle();
     let room = handle.new_room().unwrap();
-    handle.command(room, Command::ClosePeer { peer: PeerId(20) }).unwrap();
+    handle.command(handle.home(room), Command::ClosePeer { peer: PeerId(20) }).unwrap();
     let stats = handle.stats(0).unwrap();
     until("the room is given up", || stats.snapshot().rooms_lost == 1);
     // Others go on meanwhile.
@@ -143,21 +144,21 @@ fn a_full_command_queue_gives_the_command_back() {
     let handle = shards.handle();
     let command = Command::ClosePeer { peer: PeerId(7) };
     // A queue of 0 takes a command only while the thread stands waiting in it, which it never does.
-    assert_eq!(*handle.command(RoomId(1), command.clone()).unwrap_err().0, command);
+    assert_eq!(*handle.command(ForwarderId(0), command.clone()).unwrap_err().0, command);
 }
 
 #[test]
 fn rooms_go_where_the_fewest_are() {
     let (shards, _events) = start(&ShardConfig { shards: 3, ..config() });
     let handle = shards.handle();
-    let mut homes: Vec<usize> = (0..3).map(|_| handle.shard_of(handle.new_room().unwrap())).collect();
+    let mut homes: Vec<u64> = (0..3).map(|_| handle.home(handle.new_room().unwrap()).0).collect();
     homes.sort();
     assert_eq!(homes, [0, 1, 2]);
     let (fourth, fifth) = (handle.new_room().unwrap(), handle.new_room().unwrap());
     handle.room_ended(fourth);
     let next = handle.new_room().unwrap();
     assert_ne!(next, fourth, "a name is never used twice");
-    assert_ne!(handle.shard_of(next), handle.shard_of(fifth));
+    assert_ne!(handle.home(next), handle.home(fifth));
 }
 
 #[test]

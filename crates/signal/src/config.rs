@@ -41,10 +41,17 @@ pub struct RoomConfig {
     pub replay_bytes: usize,
     /// Departures that a waiting client is told of when it is back; after more it has to start over.
     pub missed_departures: usize,
+    /// How many people a room may have for all of them to be told of each other. In a larger one clients hear of those on
+    /// stage, who publish something, and how many the others are: 1,000 people who hear of each other are a million
+    /// descriptions of 500 bytes.
+    pub roster_limit: usize,
     /// How many encodings one track may have: a first codec and its backups.
     pub encodings_per_track: usize,
     /// How often numbers of the room and qualities of connections are told, at most.
     pub digest_interval: Duration,
+    /// How long a layer must have been of no use to anyone before its publisher is told. Pages are turned in a second or
+    /// two, and a layer that stopped comes back with a key frame.
+    pub dynacast_delay: Duration,
     /// Codecs that clients may publish in: MIME type and format parameters.
     pub publish_codecs: Vec<(String, String)>,
     /// Whether a camera and its microphone share a media stream, so that browsers keep them in step.
@@ -86,8 +93,10 @@ impl Default for RoomConfig {
             replay_messages: 2048,
             replay_bytes: 4 * 1024 * 1024,
             missed_departures: 1000,
+            roster_limit: 200,
             encodings_per_track: 3,
             digest_interval: Duration::from_secs(1),
+            dynacast_delay: Duration::from_secs(5),
             publish_codecs: ["audio/opus", "audio/red", "video/VP8", "video/VP9", "video/AV1", "video/H264"]
                 .map(codec)
                 .to_vec(),

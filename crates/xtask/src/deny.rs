@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! `cargo xtask deny`: licences, bans and advisories by cargo-deny and `deny.toml`.
 //!
-//! With `PARVIS_ADVISORY_DB` naming a `.tar.zst` of the RustSec database, no network is needed.
+//! With `PARVIS_ADVISORY_DB` naming a `.tar.zst` of the RustSec database, only the crates themselves are fetched.
 
 use std::path::Path;
 
@@ -19,6 +19,8 @@ pub(crate) fn run() -> Result {
     let Ok(archive) = std::env::var("PARVIS_ADVISORY_DB") else {
         return process("cargo", ["deny", "--workspace", "check"]).run();
     };
+    // It looks at what other systems would link too, which no build here has fetched.
+    process("cargo", ["fetch", "--locked", "--quiet"]).run()?;
     let home = target().join("advisories");
     unpack(&root().join(archive), &home)?;
     // cargo-deny takes the database's place only from its configuration.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! How processes are started and what the developer reads.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -64,6 +64,16 @@ pub(crate) fn prefer(folder: &Path) {
     PREFERRED.get_or_init(|| folder.to_path_buf());
 }
 
+/// Where programs are looked for.
+pub(crate) fn path() -> OsString {
+    let own = std::env::var_os("PATH").unwrap_or_default();
+    let Some(preferred) = PREFERRED.get() else { return own };
+    let mut path = preferred.clone().into_os_string();
+    path.push(":");
+    path.push(own);
+    path
+}
+
 /// A process to be run from the top of the checkout.
 pub(crate) struct Process {
     command: Command,
@@ -75,12 +85,7 @@ pub(crate) fn process<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterat
     let mut command = Command::new(program);
     let mut shown = program.to_owned();
     command.current_dir(root());
-    if let Some(preferred) = PREFERRED.get() {
-        let mut path = preferred.clone().into_os_string();
-        path.push(":");
-        path.push(std::env::var_os("PATH").unwrap_or_default());
-        command.env("PATH", path);
-    }
+    command.env("PATH", path());
     for argument in arguments {
         shown.push(' ');
         shown.push_str(&argument.as_ref().to_string_lossy());

@@ -11,10 +11,30 @@ const note = (name, detail) => events.push({ at: performance.now(), name, detail
 // The peer connections, for getStats: the library keeps them to itself.
 const connections = [];
 const Original = window.RTCPeerConnection;
+let leftOut;
 window.RTCPeerConnection = class extends Original {
   constructor(...parameters) {
     super(...parameters);
     connections.push(this);
+  }
+
+  async createOffer(...parameters) {
+    this.leaveOut();
+    return super.createOffer(...parameters);
+  }
+
+  async createAnswer(...parameters) {
+    this.leaveOut();
+    return super.createAnswer(...parameters);
+  }
+
+  /** Leaves a codec out of what this page can receive. */
+  leaveOut() {
+    if (!leftOut) return;
+    const rest = RTCRtpReceiver.getCapabilities('video').codecs.filter((each) => each.mimeType !== leftOut);
+    for (const transceiver of this.getTransceivers()) {
+      if (transceiver.receiver.track.kind === 'video' && !transceiver.stopped) transceiver.setCodecPreferences(rest);
+    }
   }
 
   async setRemoteDescription(description) {
@@ -88,7 +108,8 @@ function element(track) {
 }
 
 const calls = {
-  async connect({ url, token, options = {}, connectOptions = {} }) {
+  async connect({ url, token, options = {}, connectOptions = {}, withoutCodec }) {
+    leftOut = withoutCodec;
     room = new Room({ adaptiveStream: false, dynacast: false, ...options });
     watch();
     const start = performance.now();
@@ -211,6 +232,10 @@ const calls = {
     publication(identity, Track.Source.Camera).setVideoQuality(quality);
   },
 
+  async setEnabled({ identity, enabled }) {
+    publication(identity, Track.Source.Camera).setEnabled(enabled);
+  },
+
   async setDimensions({ identity, width, height }) {
     publication(identity, Track.Source.Camera).setVideoDimensions({ width, height });
   },
@@ -282,7 +307,7 @@ const calls = {
         const codec = report.get(each.codecId)?.mimeType;
         if (each.type === 'transport') out.transports.push({ dtls: each.tlsVersion, cipher: each.dtlsCipher, srtp: each.srtpCipher, state: each.dtlsState });
         if (each.type === 'inbound-rtp') out.inbound.push({ kind: each.kind, codec, width: each.frameWidth, height: each.frameHeight, decoded: each.framesDecoded, received: each.packetsReceived, bytes: each.bytesReceived, lost: each.packetsLost });
-        if (each.type === 'outbound-rtp') out.outbound.push({ kind: each.kind, codec, rid: each.rid, width: each.frameWidth, sent: each.packetsSent, mode: each.scalabilityMode, retransmitted: each.retransmittedPacketsSent, target: each.targetBitrate });
+        if (each.type === 'outbound-rtp') out.outbound.push({ kind: each.kind, codec, rid: each.rid, width: each.frameWidth, sent: each.packetsSent, mode: each.scalabilityMode, active: each.active, retransmitted: each.retransmittedPacketsSent, target: each.targetBitrate });
         if (each.type === 'candidate-pair' && each.nominated && each.state === 'succeeded') out.pairs.push({ protocol: report.get(each.localCandidateId)?.protocol, remote: report.get(each.remoteCandidateId)?.address, tcp: report.get(each.localCandidateId)?.tcpType, rtt: each.currentRoundTripTime });
       }
     }

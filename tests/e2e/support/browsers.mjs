@@ -8,9 +8,9 @@ import puppeteer from 'puppeteer-core';
 
 const here = (path) => new URL(`../${path}`, import.meta.url).pathname;
 
-/** Serves the test page on loopback, where browsers allow cameras without TLS. */
-export async function servePage() {
-  const bundle = await build({ entryPoints: [here('page/call.js')], bundle: true, format: 'esm', write: false });
+/** Serves a page, the test page unless another is named, on loopback, where browsers allow cameras without TLS. */
+export async function servePage(script = 'page/call.js') {
+  const bundle = await build({ entryPoints: [here(script)], bundle: true, format: 'esm', write: false });
   const files = { '/': ['text/html', readFileSync(here('page/index.html'))], '/call.js': ['text/javascript', bundle.outputFiles[0].contents] };
   const server = createServer((request, response) => {
     const found = files[new URL(request.url, 'http://page').pathname];

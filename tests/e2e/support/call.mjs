@@ -12,9 +12,14 @@ export const HERTZ = 440;
 
 export class Stage {
   static async open(...flags) {
+    return Stage.over(await Server.start(...flags));
+  }
+
+  /** A stage for a server that runs already. */
+  static async over(server) {
     const stage = new Stage();
     stage.callers = [];
-    stage.server = await Server.start(...flags);
+    stage.server = server;
     stage.page = await servePage();
     return stage;
   }
@@ -48,7 +53,7 @@ export class Stage {
 
   async connect(caller, room, identity, options = {}, grants = {}) {
     caller.identity = identity;
-    caller.joined = await caller.ask('connect', { url: this.server.ws, token: token(room, identity, grants), ...options });
+    caller.joined = await caller.ask('connect', { url: this.server.ws, token: token(room, identity, grants, identity, this.server.key), ...options });
   }
 
   /** Ends the callers of one test. */

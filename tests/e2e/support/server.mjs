@@ -2,7 +2,7 @@
 // A server of our own for each suite, on ports that the system chooses, and tokens for it.
 import { spawn } from 'node:child_process';
 import { createHmac } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -15,11 +15,27 @@ const SECRET = 'secret';
 export class Server {
   /** Starts `parvis serve --dev` and waits until it serves. */
   static async start(...flags) {
-    if (!BINARY) throw new Error('PARVIS_SERVER is not set: run these tests by `cargo xtask e2e`');
     const server = new Server();
     server.data = mkdtempSync(join(tmpdir(), 'parvis-e2e-'));
+    return server.run('--dev', ...flags);
+  }
+
+  /** The same with a configuration of its own: what `toml` says, and the key that tokens are signed with. */
+  static async configured(toml) {
+    const server = new Server();
+    server.data = mkdtempSync(join(tmpdir(), 'parvis-e2e-'));
+    server.key = { name: 'main', secret: '0123456789abcdef0123456789abcdef' };
+    const file = join(server.data, 'parvis.toml');
+    writeFileSync(join(server.data, 'main.secret'), server.key.secret);
+    writeFileSync(file, `${toml}\n[[keys]]\nname = "main"\nsecret_file = "main.secret"\n`);
+    return server.run('--config', file, '--metrics', '127.0.0.1:0');
+  }
+
+  async run(...flags) {
+    if (!BINARY) throw new Error('PARVIS_SERVER is not set: run these tests by `cargo xtask e2e`');
+    const server = this;
     const ports = ['--http', '127.0.0.1:0', '--media-ports', '0', '--tcp-port', '0', '--data', server.data];
-    server.process = spawn(BINARY, ['serve', '--dev', ...ports, ...flags], {
+    server.process = spawn(BINARY, ['serve', ...flags, ...ports], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, RUST_LOG: process.env.RUST_LOG ?? 'info' },
     });
@@ -55,10 +71,10 @@ export class Server {
 }
 
 /** A token as an application would make it. */
-export function token(room, identity, grants = {}, name = identity) {
+export function token(room, identity, grants = {}, name = identity, key = { name: KEY, secret: SECRET }) {
   const now = Math.floor(Date.now() / 1000);
   const claims = {
-    iss: KEY,
+    iss: key.name,
     sub: identity,
     name,
     nbf: now - 5,
@@ -67,5 +83,5 @@ export function token(room, identity, grants = {}, name = identity) {
   };
   const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
   const signed = `${part({ alg: 'HS256', typ: 'JWT' })}.${part(claims)}`;
-  return `${signed}.${createHmac('sha256', SECRET).update(signed).digest('base64url')}`;
+  return `${signed}.${createHmac('sha256', key.secret).update(signed).digest('base64url')}`;
 }

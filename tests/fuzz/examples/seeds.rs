@@ -8,7 +8,7 @@ use livekit_protocol as proto;
 use parvis_dtls::{Certificate, Config, Context, Factory, Role};
 use parvis_rtp::rtcp::{Dlrr, FirEntry, ReportBlock, SenderInfo, Writer};
 use parvis_rtp::{
-    AudioLevel, Extension, ExtensionMap, Extensions, HeaderFields, Mid, Rid, red, write_packet,
+    AudioLevel, Extension, ExtensionMap, Extensions, HeaderFields, Mid, Rid, flexfec, red, write_packet,
 };
 use prost::Message;
 use std::io::Write;
@@ -107,6 +107,24 @@ fn media() {
     let block = red::Block { payload_type: 111, timestamp_offset: 960, payload: b"before" };
     let len = red::write(&mut buffer, &[block, block], 111, b"now").expect("there is room");
     seed("red", "two", &buffer[..len]);
+
+    // Three packets of one stream, and what makes the first again from the others.
+    let protected: Vec<Vec<u8>> = (7..10u16)
+        .map(|sequence| {
+            let fields = HeaderFields { payload_type: 96, sequence, ssrc: 9, ..HeaderFields::default() };
+            let mut buffer = [0; 100];
+            let (map, extensions) = (ExtensionMap::default(), Extensions::default());
+            let len = write_packet(&mut buffer, &fields, &map, &extensions, b"payload").expect("there is room");
+            buffer[..len].to_vec()
+        })
+        .collect();
+    let mut builder = flexfec::Builder::new();
+    assert!(protected.iter().all(|packet| builder.add(packet)));
+    let len = builder.write(&mut buffer).expect("there is room");
+    let wide = [&[0, 0x60, 0, 7, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 9, 0, 7, 0x40, 1, 0x40, 0, 0, 0, 0x80][..], &[1; 14]];
+    let all = [&[buffer[..len].to_vec()][..], &protected[1..]].concat();
+    seed("flexfec", "one-of-three", pieces(&all));
+    seed("flexfec", "wide-mask", pieces(&[wide.concat()]));
 }
 
 fn rtcp() {

@@ -4,7 +4,7 @@
 use parvis_rtp::dependency::{Descriptor, Structure};
 use parvis_rtp::rtcp::{self, Rtcp};
 use parvis_rtp::srtp::{Limits, MasterKey, Profile, SrtpContext};
-use parvis_rtp::{Extension, ExtensionMap, Packet, av1, h264, red, rtx, vp8, vp9, write_packet};
+use parvis_rtp::{Extension, ExtensionMap, Packet, av1, flexfec, h264, red, rtx, vp8, vp9, write_packet};
 use std::hint::black_box;
 
 const EXTENSIONS: [Extension; 10] = [
@@ -101,6 +101,25 @@ pub fn red(data: &[u8]) {
     let Ok(red) = red::Red::parse(data) else { return };
     let blocks: usize = red.redundant().map(|block| black_box(block.payload).len()).sum();
     assert!(blocks <= data.len());
+}
+
+/// A repair packet, then packets that it may protect: what it makes of them has room.
+pub fn flexfec(data: &[u8]) {
+    let mut pieces = crate::pieces(data);
+    let Some(repair) = pieces.next().and_then(|piece| flexfec::Repair::parse(piece).ok()) else { return };
+    assert!((1..=usize::from(flexfec::MAX_SPAN)).contains(&repair.sequences().count()));
+    let others: Vec<&[u8]> = pieces.collect();
+    let mut buffer = [0; flexfec::MAX_PACKET_BYTES];
+    if let Some(len) = repair.recover(repair.base, others.iter().copied(), &mut buffer) {
+        assert!(Packet::parse(&buffer[..len]).is_ok_and(|packet| packet.ssrc == repair.ssrc) || len >= 12);
+    }
+    let mut builder = flexfec::Builder::new();
+    for other in &others {
+        builder.add(other);
+    }
+    if let Ok(len) = builder.write(&mut buffer) {
+        flexfec::Repair::parse(&buffer[..len]).expect("what we write can be read");
+    }
 }
 
 /// Reads a compound to its end, everything in it included.

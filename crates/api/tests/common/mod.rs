@@ -11,7 +11,7 @@ use futures_util::{SinkExt, StreamExt};
 use livekit_protocol as proto;
 use livekit_protocol::signal_response::Message as Response;
 use parvis_api::{Api, ApiConfig, Forwarders, Keys, Metrics};
-use parvis_sfu::{Command, RoomId};
+use parvis_sfu::{Command, ForwarderId, RoomId};
 use parvis_signal::Grants;
 use prost::Message as _;
 use tokio::net::{TcpListener, TcpStream};
@@ -22,6 +22,9 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 /// Longer than anything here takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is told to the second part of a room is written down under the room's number and this.
+pub const FAR: u64 = 1_000_000;
 
 /// Writes commands down; refuses the first few if told so.
 #[derive(Default)]
@@ -43,7 +46,17 @@ impl Forwarders for Notebook {
         self.ended.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn command(&self, room: RoomId, command: Command) -> Result<(), Box<Command>> {
+    /// A forwarder for each room: what it is told is written down under the room's name.
+    fn home(&self, room: RoomId) -> ForwarderId {
+        ForwarderId(room.0)
+    }
+
+    fn open_part(&self, room: RoomId) -> Option<ForwarderId> {
+        Some(ForwarderId(room.0 + FAR))
+    }
+
+    fn command(&self, to: ForwarderId, command: Command) -> Result<(), Box<Command>> {
+        let room = RoomId(to.0);
         let fault = self.panic_in.compare_exchange(room.0, 0, Ordering::Relaxed, Ordering::Relaxed);
         assert!(room.0 == 0 || fault.is_err(), "a fault in this room");
         let take = |left: usize| left.checked_sub(1);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use parvis_api::{ApiConfig, ConnectionLimits, Keys};
 use parvis_meeting::Limits;
+use parvis_sfu::SpreadConfig;
 use parvis_sfu::media::MediaConfig;
 use parvis_shard::{ShardConfig, TcpConfig};
 use parvis_signal::RoomConfig;
@@ -126,6 +127,7 @@ impl Config {
                 idle: media.tcp_idle_timeout.0,
                 write_queue_bytes: media.tcp_write_queue_bytes.size(),
             },
+            ..ShardConfig::default()
         }
     }
 
@@ -140,6 +142,9 @@ impl Config {
             ingress_packets_per_second: media.max_track_packets_per_second.to_u32(),
             start_bitrate: bits(media.start_bitrate.get()),
             max_bitrate: bits(media.max_subscriber_bitrate.get()),
+            loudest_tracks: media.loudest_tracks.size(),
+            red_loss: [media.red_loss_percent, media.red_twice_loss_percent]
+                .map(|percent| percent.get() as f32 / 100.0),
             ..MediaConfig::default()
         }
     }
@@ -149,6 +154,7 @@ impl Config {
         let http = &self.http;
         ApiConfig {
             room: Arc::new(self.room_config()),
+            spread: SpreadConfig { peers_per_part: self.media.max_room_peers_per_shard.size() },
             max_rooms: self.rooms.max.size(),
             guests: self.rooms.guests,
             guest_room_chars: self.rooms.guest_room_chars.size(),
@@ -194,6 +200,7 @@ impl Config {
             lossy_data: rate(sessions.lossy_data),
             replay_messages: sessions.replay_messages.size(),
             replay_bytes: sessions.replay_bytes.size(),
+            roster_limit: rooms.max_roster.size(),
             ..RoomConfig::default()
         }
     }

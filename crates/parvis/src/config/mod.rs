@@ -92,6 +92,7 @@ pub(crate) struct Media {
     pub(crate) tcp_idle_timeout: Time,
     pub(crate) tcp_write_queue_bytes: Bytes,
     pub(crate) max_peers_per_shard: Count,
+    pub(crate) max_room_peers_per_shard: Count,
     pub(crate) max_tracks_per_peer: Bounded<1, 1_000>,
     pub(crate) max_subscriptions_per_peer: Count,
     pub(crate) failed_checks_per_address: Rate,
@@ -99,6 +100,9 @@ pub(crate) struct Media {
     pub(crate) max_track_packets_per_second: Count,
     pub(crate) start_bitrate: Bounded<30_000, 1_000_000_000>,
     pub(crate) max_subscriber_bitrate: Bounded<100_000, 10_000_000_000>,
+    pub(crate) loudest_tracks: Bounded<0, 1_000>,
+    pub(crate) red_loss_percent: Bounded<1, 100>,
+    pub(crate) red_twice_loss_percent: Bounded<1, 100>,
 }
 
 /// Which rooms there may be, and what they may grow to.
@@ -109,6 +113,7 @@ pub(crate) struct Rooms {
     pub(crate) guest_room_chars: Bounded<0, 128>,
     pub(crate) max: Count,
     pub(crate) max_participants: Count,
+    pub(crate) max_roster: Count,
     pub(crate) max_tracks_per_participant: Bounded<1, 1_000>,
     pub(crate) max_name_chars: Bounded<1, 4_096>,
     pub(crate) max_metadata_bytes: Bytes,
@@ -246,6 +251,7 @@ impl Default for Media {
             tcp_idle_timeout: Time(shard.tcp.idle),
             tcp_write_queue_bytes: bytes(shard.tcp.write_queue_bytes),
             max_peers_per_shard: count(4_096),
+            max_room_peers_per_shard: count(parvis_sfu::SpreadConfig::default().peers_per_part),
             max_tracks_per_peer: Bounded::of(32),
             max_subscriptions_per_peer: count(250),
             failed_checks_per_address: Rate {
@@ -256,6 +262,9 @@ impl Default for Media {
             max_track_packets_per_second: Bounded::of(media.ingress_packets_per_second.into()),
             start_bitrate: Bounded::of(i64::try_from(media.start_bitrate).unwrap_or(i64::MAX)),
             max_subscriber_bitrate: Bounded::of(i64::try_from(media.max_bitrate).unwrap_or(i64::MAX)),
+            loudest_tracks: Bounded::of(i64::try_from(media.loudest_tracks).unwrap_or(i64::MAX)),
+            red_loss_percent: Bounded::of((media.red_loss[0] * 100.0).round() as i64),
+            red_twice_loss_percent: Bounded::of((media.red_loss[1] * 100.0).round() as i64),
         }
     }
 }
@@ -269,6 +278,7 @@ impl Default for Rooms {
             guest_room_chars: Bounded::of(i64::try_from(api.guest_room_chars).unwrap_or(i64::MAX)),
             max: count(api.max_rooms),
             max_participants: count(limits.participants),
+            max_roster: count(parvis_signal::RoomConfig::default().roster_limit),
             max_tracks_per_participant: Bounded::of(limits.tracks_per_participant as i64),
             max_name_chars: Bounded::of(limits.name_chars as i64),
             max_metadata_bytes: bytes(limits.metadata_bytes),

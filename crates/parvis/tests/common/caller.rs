@@ -101,7 +101,7 @@ impl Caller {
             }
         };
         peer.accept_answer(now, &answer).unwrap();
-        let path = Path { protocol: Protocol::Udp, local, remote: candidate(&answer) };
+        let path = Path { protocol: Protocol::Udp, local, remote: candidate(&answer, "udp") };
         Caller {
             socket,
             peer,
@@ -223,19 +223,19 @@ impl Caller {
 }
 
 /// The first ufrag and password of a description.
-fn credentials(sdp: &str) -> (String, String) {
+pub fn credentials(sdp: &str) -> (String, String) {
     let line =
         |name: &str| sdp.lines().find_map(|line| line.trim_end().strip_prefix(name)).unwrap().to_owned();
     (line("a=ice-ufrag:"), line("a=ice-pwd:"))
 }
 
-/// The UDP candidate on loopback.
-fn candidate(sdp: &str) -> SocketAddr {
+/// The candidate on loopback.
+pub fn candidate(sdp: &str, protocol: &str) -> SocketAddr {
     let candidates = sdp.lines().filter_map(|line| line.trim_end().strip_prefix("a=candidate:"));
     let mut addresses = candidates.filter_map(|candidate| {
         let words: Vec<&str> = candidate.split(' ').collect();
-        let udp = words.get(2)?.eq_ignore_ascii_case("udp") && *words.get(4)? == "127.0.0.1";
-        udp.then(|| format!("127.0.0.1:{}", words[5]).parse().unwrap())
+        let fits = words.get(2)?.eq_ignore_ascii_case(protocol) && *words.get(4)? == "127.0.0.1";
+        fits.then(|| format!("127.0.0.1:{}", words[5]).parse().unwrap())
     });
     addresses.next().expect("a candidate on loopback")
 }

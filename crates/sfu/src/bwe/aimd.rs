@@ -18,6 +18,8 @@ const MAX_OF_ACKNOWLEDGED: f64 = 1.5;
 const ABOVE_ACKNOWLEDGED: f64 = 10_000.0;
 /// When less than this share of the estimate is sent, the sender has nothing to say: its silence tells nothing.
 const LIMITED_SHARE: f64 = 0.65;
+/// When more than this share of what is sent arrives, the path bears it.
+const WHOLE_SHARE: f64 = 0.75;
 /// The deepest single decrease while the application sends less than it may.
 const LIMITED_DECREASE: f64 = 0.7;
 /// How much of a new sample the capacity takes on.
@@ -67,12 +69,13 @@ impl Aimd {
         self.rate = self.rate.clamp(floor, cap);
     }
 
-    /// Acts upon what the delays say. `acknowledged` in bits per second, `round_trip_micros` as far as known.
+    /// Acts upon what the delays say. `acknowledged` and `sent` in bits per second, `round_trip_micros` as far as known.
     pub(super) fn update(
         &mut self,
         now: i64,
         usage: Usage,
         acknowledged: Option<f64>,
+        sent: Option<f64>,
         round_trip_micros: i64,
     ) {
         let elapsed = self.last_update_micros.map_or(0.0, |last| ((now - last) as f64 / 1e6).clamp(0.0, 1.0));
@@ -82,7 +85,7 @@ impl Aimd {
                 // One decrease must have had time to show.
                 let pause = round_trip_micros.clamp(50_000, 200_000) + 100_000;
                 if self.last_decrease_micros.is_none_or(|last| now - last >= pause) {
-                    self.decrease(now, acknowledged);
+                    self.decrease(now, acknowledged, sent);
                 }
                 self.state = State::Hold;
             }
@@ -107,10 +110,12 @@ impl Aimd {
         self.rate = (self.rate + step).min(limit.max(self.rate));
     }
 
-    fn decrease(&mut self, now: i64, acknowledged: Option<f64>) {
+    fn decrease(&mut self, now: i64, acknowledged: Option<f64>, sent: Option<f64>) {
         self.last_decrease_micros = Some(now);
         let acknowledged = acknowledged.unwrap_or(self.rate);
-        let limited = acknowledged < LIMITED_SHARE * self.rate;
+        // A trickle that arrives whole says nothing; one that doesn't is more than the path bears.
+        let whole = sent.is_none_or(|sent| acknowledged > WHOLE_SHARE * sent);
+        let limited = acknowledged < LIMITED_SHARE * self.rate && whole;
         let lower = BETA * acknowledged;
         if limited {
             self.rate = lower.max(LIMITED_DECREASE * self.rate);
@@ -160,7 +165,7 @@ mod tests {
     /// One overuse on a path with a round trip of 50 ms.
     fn overused(rate: f64, acknowledged: f64) -> f64 {
         let mut aimd = Aimd::new(rate);
-        aimd.update(0, Usage::Over, Some(acknowledged), 50_000);
+        aimd.update(0, Usage::Over, Some(acknowledged), Some(acknowledged), 50_000);
         aimd.rate()
     }
 
@@ -169,13 +174,16 @@ mod tests {
         assert_eq!(overused(1e6, 9e5), 765_000.0);
         assert_eq!(overused(1e6, 2e6), 1e6, "a decrease never raises");
         assert_eq!(overused(2e6, 4e4), 1.4e6, "the application had little to send");
+        let mut aimd = Aimd::new(2e6);
+        aimd.update(0, Usage::Over, Some(4e4), Some(1e5), 50_000);
+        assert_eq!(aimd.rate(), 3.4e4, "little was sent, and not even that arrived");
     }
 
     #[test]
     fn one_overuse_is_answered_once_until_the_answer_can_show() {
         let mut aimd = Aimd::new(1e6);
         for at in [0, 50_000, 100_000, 160_000] {
-            aimd.update(at, Usage::Over, Some(1e6), 50_000);
+            aimd.update(at, Usage::Over, Some(1e6), None, 50_000);
         }
         assert_eq!(aimd.rate(), 850_000.0, "the second would go no lower: as much still arrives");
         assert_eq!(aimd.last_decrease_micros(), Some(160_000));

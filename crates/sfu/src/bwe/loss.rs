@@ -92,7 +92,9 @@ impl LossLimit {
         if self.smoothed > high && loss > high {
             let rate = rate.min(self.limit);
             let (began_at, began_with) = *self.series.get_or_insert((rate, self.smoothed));
-            if rate <= TRIED * began_at && self.smoothed >= UNIMPRESSED * began_with {
+            let stays = rate <= TRIED * began_at && self.smoothed >= UNIMPRESSED * began_with;
+            // More than that is no path to live with, whatever it comes from.
+            if stays && self.smoothed <= MAX_OWN + MARGIN {
                 self.own = self.smoothed.min(MAX_OWN);
                 self.limit = began_at;
                 self.series = None;
@@ -136,5 +138,13 @@ mod tests {
             rate = limit.limit().min(1e6);
         }
         assert!(limit.limit() < 6.5e5 && limit.limit() > 3e5, "{limit:?}");
+        // Most of it lost: that is not lived with, though sending less changes nothing.
+        let mut limit = LossLimit::new();
+        let mut highest: f64 = 0.0;
+        for window in 0..100 {
+            limit.on_window(0.6, 1e6);
+            highest = if window < 10 { 0.0 } else { highest.max(limit.limit()) };
+        }
+        assert!(highest < 2e5, "{highest}");
     }
 }

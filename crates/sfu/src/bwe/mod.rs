@@ -5,7 +5,7 @@
 //! estimates what can be sent to it. The estimate follows draft-ietf-rmcat-gcc-02: one controller watches how delays
 //! grow (`trend`, steered by `aimd`), one watches losses (`loss`), and the lower of the two counts. What was
 //! acknowledged (`rate`) bounds it from above, so that nobody is believed to take more than was ever tried; `probe`
-//! tries more. All of it belongs to one transport and knows nothing of streams.
+//! tries more, most of all while the application sends less than it may (`limited`). All of it belongs to one transport and knows nothing of streams.
 //!
 //! ```
 //! use std::time::{Duration, Instant};
@@ -19,6 +19,7 @@
 
 mod aimd;
 mod history;
+mod limited;
 mod loss;
 mod probe;
 mod rate;

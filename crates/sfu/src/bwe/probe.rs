@@ -22,6 +22,10 @@ const PATIENCE_MICROS: i64 = 1_000_000;
 /// longest.
 const PAUSE_MICROS: i64 = 2_000_000;
 const MAX_PAUSE_MICROS: i64 = 32_000_000;
+/// As long as the application sends what it may, the estimate grows by itself, and clusters are so many times rarer.
+const UNLIMITED_PAUSE: i64 = 3;
+/// The pause when more is wanted than a moment ago, and nothing has failed.
+const HURRIED_PAUSE_MICROS: i64 = 250_000;
 /// A receiver that gets a cluster more slowly than this share of its sending is the bottleneck's measure.
 const SATURATED: f64 = 0.9;
 /// Then so much of the received rate is believed.
@@ -63,6 +67,7 @@ pub(super) struct Prober {
     cluster: Option<Cluster>,
     last_end_micros: Option<i64>,
     failures: u32,
+    hurried: bool,
 }
 
 impl Prober {
@@ -70,8 +75,21 @@ impl Prober {
         Prober { start, ..Prober::default() }
     }
 
-    /// Whether to try more now. `wanted` is what the application could use.
-    pub(super) fn poll(&mut self, now: i64, estimate: f64, wanted: f64, calm: bool) -> Option<Probe> {
+    /// More is wanted than was a moment ago.
+    pub(super) fn hurry(&mut self) {
+        self.hurried = true;
+    }
+
+    /// Whether to try more now. `wanted` is what the application could use; `limited` says that it sends less than it
+    /// may.
+    pub(super) fn poll(
+        &mut self,
+        now: i64,
+        estimate: f64,
+        wanted: f64,
+        calm: bool,
+        limited: bool,
+    ) -> Option<Probe> {
         if let Some(cluster) = &self.cluster {
             if now - cluster.started_micros < PATIENCE_MICROS {
                 return None;
@@ -87,7 +105,13 @@ impl Prober {
             self.step += 1;
             step * self.start
         } else {
-            let pause = (PAUSE_MICROS << self.failures.min(8)).min(MAX_PAUSE_MICROS);
+            let pause = match (self.hurried && self.failures == 0, limited) {
+                (true, _) => HURRIED_PAUSE_MICROS,
+                (false, true) => (PAUSE_MICROS << self.failures.min(8)).min(MAX_PAUSE_MICROS),
+                (false, false) => {
+                    ((UNLIMITED_PAUSE * PAUSE_MICROS) << self.failures.min(8)).min(MAX_PAUSE_MICROS)
+                }
+            };
             if self.last_end_micros.is_some_and(|last| now - last < pause) {
                 return None;
             }
@@ -98,6 +122,7 @@ impl Prober {
         if target <= estimate {
             return None;
         }
+        self.hurried = false;
         self.cluster = Some(Cluster {
             target,
             started_micros: now,
@@ -154,7 +179,12 @@ impl Prober {
         // The last packet's bytes left after the interval ended, the first's arrived before it began.
         let sent_rate = (cluster.bytes - cluster.last_bytes) as f64 * 8e6 / sent_for as f64;
         let received_rate = (cluster.bytes - cluster.first_bytes) as f64 * 8e6 / received_for as f64;
-        let proven = if received_rate < SATURATED * sent_rate { BELIEVED * received_rate } else { sent_rate };
+        // Only what arrived counts: a link that bunches packets up can't make more of them than were sent.
+        let proven = if received_rate < SATURATED * sent_rate {
+            BELIEVED * received_rate
+        } else {
+            sent_rate.min(received_rate)
+        };
         self.finish(now, Some((proven, cluster.target)));
         Some(proven)
     }

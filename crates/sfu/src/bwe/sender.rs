@@ -7,6 +7,7 @@ use parvis_rtp::rtcp::{TICK_MICROS, TransportFeedback};
 
 use super::aimd::Aimd;
 use super::history::{Fate, History, SentPacket};
+use super::limited::Limited;
 use super::loss::LossLimit;
 use super::probe::{Probe, Prober};
 use super::rate::RateWindow;
@@ -90,6 +91,7 @@ pub struct Sender {
     prober: Prober,
     acknowledged: RateWindow,
     sent: RateWindow,
+    limited: Limited,
     /// What the application could use, in bits per second.
     wanted: f64,
     round_trip_micros: Option<f64>,
@@ -120,6 +122,7 @@ impl Sender {
             prober: Prober::new(start),
             acknowledged: RateWindow::default(),
             sent: RateWindow::default(),
+            limited: Limited::new(),
             wanted: config.cap as f64,
             round_trip_micros: None,
             round_trip_reported: false,
@@ -197,7 +200,13 @@ impl Sender {
 
     /// What the application could use at most: more is never tried. The cap at first.
     pub fn set_wanted(&mut self, bits_per_second: u64) {
+        let before = self.wanted;
         self.wanted = bits_per_second.min(self.config.cap) as f64;
+        let estimate = self.estimate() as f64;
+        if before <= estimate && self.wanted > estimate {
+            // Somebody looks closer: that is no time to wait for the next turn.
+            self.prober.hurry();
+        }
     }
 
     /// Whether to try more than is sent. Asked after feedback and now and then. The padding goes out evenly, its first
@@ -208,7 +217,11 @@ impl Sender {
         self.last_feedback_micros?;
         let decreased = self.aimd.last_decrease_micros().is_some_and(|last| now_micros - last < CALM_MICROS);
         let calm = self.trend.usage() != Usage::Over && !decreased && self.loss.limit() > self.aimd.rate();
-        let probe = self.prober.poll(now_micros, self.estimate() as f64, self.wanted, calm)?;
+        let estimate = self.estimate() as f64;
+        // A pause shows, too.
+        self.sent.add(now_micros, 0);
+        let limited = self.limited.update(self.sent.bits_per_second(), estimate);
+        let probe = self.prober.poll(now_micros, estimate, self.wanted, calm, limited)?;
         self.stats.probes += 1;
         Some(probe)
     }
@@ -281,7 +294,8 @@ impl Sender {
     fn update(&mut self, now_micros: i64) {
         let round_trip = self.round_trip_micros.map_or(DEFAULT_ROUND_TRIP_MICROS, |micros| micros as i64);
         let decreased = self.aimd.last_decrease_micros();
-        self.aimd.update(now_micros, self.trend.usage(), self.believable_rate(), round_trip);
+        let sent = self.sent.bits_per_second();
+        self.aimd.update(now_micros, self.trend.usage(), self.believable_rate(), sent, round_trip);
         self.stats.overuses += u64::from(self.aimd.last_decrease_micros() != decreased);
         self.loss.update(now_micros, self.aimd.rate());
         if let Some(proven) = self.prober.result(now_micros) {

@@ -4,7 +4,7 @@
 //! Commands and datagrams go in; datagrams ([`Outbox`]), events and the next deadline come out. How its files
 //! work together: `demux` finds the peer of a datagram, `doorkeeper` limits what strangers may cost, `room` holds what one room has, `negotiate` turns
 //! descriptions into sections, senders and bound tracks, `data` keeps the data channels, `wire` encrypts what
-//! the media engine writes, `timers` knows whose deadline is next.
+//! the media engine writes, `trunk` speaks with other forwarders, `timers` knows whose deadline is next.
 
 mod data;
 mod demux;
@@ -12,6 +12,7 @@ mod doorkeeper;
 mod negotiate;
 mod room;
 mod timers;
+mod trunk;
 mod wire;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -23,7 +24,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 use rustc_hash::FxHashMap;
 
-use crate::media::{MediaConfig, RoomMedia};
+use crate::media::{MediaConfig, MediaStats, RoomMedia};
+use crate::trunk::{TrunkLimits, Trunks};
 use crate::{Command, Event, Outbox, PeerId, PeerRole, RoomId, SubscriptionId, TrackId};
 use demux::{Demux, Found};
 use doorkeeper::Doorkeeper;
@@ -46,6 +48,8 @@ pub struct ForwarderConfig {
     pub max_subscriptions_per_peer: usize,
     /// STUN checks from unknown 5-tuples that may fail.
     pub failed_checks: CheckRate,
+    /// What may wait for another forwarder.
+    pub trunk: TrunkLimits,
 }
 
 /// How many STUN checks of one address (one /64 with IPv6) for one peer may fail before its next ones are dropped
@@ -75,6 +79,7 @@ impl ForwarderConfig {
             max_tracks_per_peer: 32,
             max_subscriptions_per_peer: 250,
             failed_checks: CheckRate::default(),
+            trunk: TrunkLimits::default(),
         }
     }
 }
@@ -104,10 +109,22 @@ pub struct ForwarderStats {
     pub refused_commands: u64,
     /// Data messages dropped for a full or missing channel.
     pub data_dropped: u64,
+    /// Packets given to trunks.
+    pub trunk_packets_out: u64,
+    /// Packets that came by trunks.
+    pub trunk_packets_in: u64,
+    /// Packets, and other messages, that found a trunk full.
+    pub trunk_overflow: u64,
+    /// Messages by trunk about nothing that is shared with their sender: it is just over, or not yet begun.
+    pub trunk_strays: u64,
+    /// Tracks of other forwarders that are there now.
+    pub imports: u64,
     /// Peers that are there now, and rooms.
     pub peers: u64,
     /// Rooms that are there now.
     pub rooms: u64,
+    /// What the media of all rooms has counted, of those that are gone too.
+    pub media: MediaStats,
 }
 
 /// See the module's page.
@@ -122,6 +139,7 @@ pub struct Forwarder {
     doorkeeper: Doorkeeper,
     timers: Timers,
     events: VecDeque<(RoomId, Event)>,
+    trunks: Trunks,
     stats: ForwarderStats,
 }
 
@@ -131,6 +149,7 @@ impl Forwarder {
         let mut random = ChaCha20Rng::from_seed(seed);
         Forwarder {
             doorkeeper: Doorkeeper::new(config.failed_checks, random.random()),
+            trunks: Trunks::new(config.trunk),
             config,
             random,
             rooms: FxHashMap::default(),
@@ -172,14 +191,25 @@ impl Forwarder {
                 published
             }
             Command::Unpublish { track } => self.unpublish(now, track),
-            Command::SetMuted { track, muted } => self.with_room_of_track(track, |room| {
+            Command::SetMuted { track, muted } => self.with_room_of_track(now, track, |room| {
                 room.media.set_muted(now, track, muted);
+                true
             }),
+            Command::Export { track, to } => self.export(now, track, to),
+            Command::Unexport { track, to } => self.unexport(now, track, to),
+            Command::Import { room, track, from } => self.import(room, track, from),
+            Command::Unimport { track } => self.unimport(now, track),
             Command::Subscribe { subscription, peer, track, stream_id, track_label } => {
                 let wish = room::Wish { track, stream_id, track_label };
                 self.subscribe(now, subscription, peer, wish, outbox)
             }
             Command::Unsubscribe { subscription } => self.unsubscribe(now, subscription, outbox),
+            Command::SwitchTrack { subscription, track } => {
+                let peer = self.subscriptions.get(&subscription).map(|(_, peer)| *peer);
+                peer.is_some_and(|peer| {
+                    self.with_peer(now, peer, outbox, |context| context.switch_track(subscription, track))
+                })
+            }
             Command::ConfigureSubscription { subscription, settings } => {
                 let peer = self.subscriptions.get(&subscription).map(|(_, peer)| *peer);
                 peer.is_some_and(|peer| {
@@ -213,15 +243,27 @@ impl Forwarder {
         match received {
             Received::Rtp { len } => {
                 self.stats.rtp_in += 1;
-                let mut wire = Wire { entries: &mut room.entries, outbox, stats: &mut self.stats };
+                let mut wire = Wire {
+                    entries: &mut room.entries,
+                    outbox,
+                    stats: &mut self.stats,
+                    room: room_id,
+                    trunks: &mut self.trunks,
+                };
                 room.media.handle_rtp(now, id, &datagram[..len], &mut wire);
-                self.settle_media(room_id);
+                self.settle_media(now, room_id);
             }
             Received::Rtcp { len } => {
                 self.stats.rtcp_in += 1;
-                let mut wire = Wire { entries: &mut room.entries, outbox, stats: &mut self.stats };
+                let mut wire = Wire {
+                    entries: &mut room.entries,
+                    outbox,
+                    stats: &mut self.stats,
+                    room: room_id,
+                    trunks: &mut self.trunks,
+                };
                 room.media.handle_rtcp(now, id, &datagram[..len], &mut wire);
-                self.settle_media(room_id);
+                self.settle_media(now, room_id);
             }
             Received::Handled => self.settle_peer(now, id, outbox),
             Received::Dropped(reason) => {
@@ -264,9 +306,15 @@ impl Forwarder {
                 }
                 Owner::Room(id) => {
                     if let Some(room) = self.rooms.get_mut(&id) {
-                        let mut wire = Wire { entries: &mut room.entries, outbox, stats: &mut self.stats };
+                        let mut wire = Wire {
+                            entries: &mut room.entries,
+                            outbox,
+                            stats: &mut self.stats,
+                            room: id,
+                            trunks: &mut self.trunks,
+                        };
                         room.media.handle_timeout(now, &mut wire);
-                        self.settle_media(id);
+                        self.settle_media(now, id);
                     }
                 }
             }
@@ -283,9 +331,18 @@ impl Forwarder {
         self.events.pop_front()
     }
 
-    /// What was counted so far.
+    /// What was counted so far; of media, only in rooms that are gone.
     pub fn stats(&self) -> &ForwarderStats {
         &self.stats
+    }
+
+    /// What was counted so far, in all rooms together. It looks at each of them: not for every packet.
+    pub fn counted(&self) -> ForwarderStats {
+        let mut stats = self.stats.clone();
+        for room in self.rooms.values() {
+            stats.media.add(&room.media.stats());
+        }
+        stats
     }
 
     fn entry(&mut self, id: PeerId) -> Option<&mut Entry> {
@@ -335,6 +392,9 @@ impl Forwarder {
         let Some(room_id) = self.peers.remove(&id) else { return false };
         self.timers.remove(Owner::Peer(id));
         if let Some(room) = self.rooms.get_mut(&room_id) {
+            for track in room.entries.get(&id).into_iter().flat_map(|entry| entry.tracks.keys()) {
+                trunk::tell_end(&mut self.trunks, (room_id, *track), &room.media);
+            }
             room.media.remove_peer(now, id);
             if let Some(mut entry) = room.entries.remove(&id) {
                 entry.leave(id, &mut self.demux);
@@ -349,10 +409,13 @@ impl Forwarder {
                 }
             }
             if room.entries.is_empty() {
-                self.rooms.remove(&room_id);
+                self.forget_imports(room_id);
+                if let Some(gone) = self.rooms.remove(&room_id) {
+                    self.stats.media.add(&gone.media.stats());
+                }
                 self.timers.remove(Owner::Room(room_id));
             } else {
-                self.settle_media(room_id);
+                self.settle_media(now, room_id);
             }
         }
         self.stats.peers = self.peers.len() as u64;
@@ -361,8 +424,11 @@ impl Forwarder {
     }
 
     fn unpublish(&mut self, now: Instant, track: TrackId) -> bool {
-        let Some(room_id) = self.tracks.remove(&track) else { return false };
-        let Some(room) = self.rooms.get_mut(&room_id) else { return false };
+        let Some(room_id) = self.tracks.get(&track).copied() else { return false };
+        let here = |room: &&mut Room| !room.imports.contains_key(&track);
+        let Some(room) = self.rooms.get_mut(&room_id).filter(here) else { return false };
+        self.tracks.remove(&track);
+        trunk::tell_end(&mut self.trunks, (room_id, track), &room.media);
         for entry in room.entries.values_mut() {
             entry.tracks.remove(&track);
         }
@@ -370,7 +436,7 @@ impl Forwarder {
         for subscription in room.drop_senders(now, track, &mut self.timers) {
             self.subscriptions.remove(&subscription);
         }
-        self.settle_media(room_id);
+        self.settle_media(now, room_id);
         true
     }
 
@@ -404,9 +470,16 @@ impl Forwarder {
         self.with_peer(now, peer, outbox, |context| context.unsubscribe(id))
     }
 
-    fn with_room_of_track(&mut self, track: TrackId, act: impl FnOnce(&mut Room)) -> bool {
-        let room = self.tracks.get(&track).and_then(|room| self.rooms.get_mut(room));
-        room.map(act).is_some()
+    fn with_room_of_track(
+        &mut self,
+        now: Instant,
+        track: TrackId,
+        act: impl FnOnce(&mut Room) -> bool,
+    ) -> bool {
+        let Some(room_id) = self.tracks.get(&track).copied() else { return false };
+        let known = self.rooms.get_mut(&room_id).is_some_and(act);
+        self.settle_media(now, room_id);
+        known
     }
 
     /// Lets `act` work on one peer in its room, then passes on what came of it.
@@ -429,7 +502,7 @@ impl Forwarder {
             stats: &mut self.stats,
         });
         self.settle_peer(now, id, outbox);
-        self.settle_media(room_id);
+        self.settle_media(now, room_id);
         known
     }
 
@@ -450,13 +523,20 @@ impl Forwarder {
         if failed {
             self.close_peer(now, id);
         } else {
-            self.settle_media(room_id);
+            self.settle_media(now, room_id);
         }
     }
 
     /// Passes on what a room's media has to say, and renews its deadline.
-    fn settle_media(&mut self, id: RoomId) {
+    fn settle_media(&mut self, now: Instant, id: RoomId) {
         let Some(room) = self.rooms.get_mut(&id) else { return };
+        if room.media.has_trunk_work() {
+            room.media.settle_trunks(now, |to, track, word| {
+                let taken = self.trunks.push(to, (id, track), word, &[], &[]);
+                self.stats.trunk_overflow += u64::from(!taken);
+                taken
+            });
+        }
         room.drain_media(id, &mut self.events);
         self.timers.set(Owner::Room(id), room.media.poll_timeout());
     }

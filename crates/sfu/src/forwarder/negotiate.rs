@@ -10,6 +10,9 @@ use crate::{
     Description, DescriptionKind, Event, PeerRole, SubscriptionId, SubscriptionSettings, TrackId, TrackSpec,
 };
 
+/// What a video section may carry besides the codecs that its track is bound with, best known first.
+const VIDEO_CODECS: [CodecKind; 4] = [CodecKind::Vp8, CodecKind::H264, CodecKind::Vp9, CodecKind::Av1];
+
 impl Context<'_> {
     pub(super) fn remote_description(&mut self, description: Description) -> bool {
         let now = self.now;
@@ -109,6 +112,21 @@ impl Context<'_> {
         if subscribed.sender {
             self.room.media.configure(now, subscription, settings);
         }
+        true
+    }
+
+    /// Sends another track under a subscription.
+    pub(super) fn switch_track(&mut self, subscription: SubscriptionId, track: TrackId) -> bool {
+        let now = self.now;
+        let Some(entry) = self.room.entries.get_mut(&self.id) else { return false };
+        let Some(subscribed) = entry.subscriptions.get_mut(&subscription) else { return false };
+        // One that comes by a trunk may not have come yet: then it takes over when it does.
+        let known = self.room.codecs.contains_key(&track);
+        if subscribed.sender && known && !self.room.media.switch_track(now, subscription, track) {
+            return false;
+        }
+        subscribed.wish.track = track;
+        self.add_senders();
         true
     }
 
@@ -237,6 +255,10 @@ impl Context<'_> {
                                 codecs.push(codec.kind);
                             }
                         }
+                        // Redundancy can be made for those who need it, whether or not it comes with it.
+                        if codecs.contains(&CodecKind::Opus) && !codecs.contains(&CodecKind::Red) {
+                            codecs.push(CodecKind::Red);
+                        }
                         bound.push((**track, section.mid, codecs, !section.rids.is_empty()));
                     }
                 }
@@ -246,6 +268,7 @@ impl Context<'_> {
             self.room.media.bind(self.now, track, mid);
             let first = codecs.iter().copied().find(|kind| *kind != CodecKind::Red);
             let codec = codecs.first().copied().or(first);
+            self.room.media.set_codecs(track, &codecs);
             self.room.codecs.insert(track, codecs);
             if let Some(codec) = codec {
                 self.tell(Event::TrackBound { track, mid, codec, simulcast });
@@ -255,7 +278,7 @@ impl Context<'_> {
     }
 
     /// Gives each peer that waits for `track` its sender.
-    fn add_senders_of(&mut self, track: TrackId) {
+    pub(super) fn add_senders_of(&mut self, track: TrackId) {
         let mut peers: Vec<_> = self
             .room
             .entries
@@ -269,9 +292,21 @@ impl Context<'_> {
         let own = self.id;
         for peer in peers {
             self.id = peer;
+            self.take_up_switches(track);
             self.add_senders();
         }
         self.id = own;
+    }
+
+    /// Sends a track under the subscriptions that were switched to it before it was known.
+    fn take_up_switches(&mut self, track: TrackId) {
+        let now = self.now;
+        let Some(entry) = self.room.entries.get(&self.id) else { return };
+        for (subscription, subscribed) in &entry.subscriptions {
+            if subscribed.sender && subscribed.wish.track == track {
+                self.room.media.switch_track(now, *subscription, track);
+            }
+        }
     }
 
     /// Gives this peer a sender for each subscription whose track is bound.
@@ -285,6 +320,10 @@ impl Context<'_> {
                 continue;
             };
             let audio = codecs.iter().any(|codec| matches!(codec, CodecKind::Opus | CodecKind::Red));
+            // Every other codec of the kind goes along behind: a backup codec is then only a switch away.
+            let mut codecs = codecs.clone();
+            let all = if audio { &[][..] } else { &VIDEO_CODECS[..] };
+            codecs.extend(all.iter().filter(|codec| !codecs.contains(codec)).collect::<Vec<_>>());
             let (ssrc, rtx) = subscribed.streams;
             let rtx = (!audio).then_some(rtx);
             subscribed.sender = true;
@@ -292,7 +331,7 @@ impl Context<'_> {
             entry.peer.add_sender(SenderSpec {
                 id: SenderId(subscription.0),
                 kind: if audio { MediaKind::Audio } else { MediaKind::Video },
-                codecs: codecs.clone(),
+                codecs,
                 msid: Msid {
                     stream: subscribed.wish.stream_id.clone(),
                     track: subscribed.wish.track_label.clone(),

@@ -14,7 +14,8 @@ use super::demux::Demux;
 use super::timers::{Owner, Timers};
 use crate::media::{MediaEvent, RoomMedia};
 use crate::{
-    DataChannel, Event, Outbox, PeerId, PeerRole, RoomId, SubscriptionId, SubscriptionSettings, TrackId,
+    DataChannel, Event, ForwarderId, Outbox, PeerId, PeerRole, RoomId, SubscriptionId, SubscriptionSettings,
+    TrackId,
 };
 
 /// A peer that keeps hitting its limits is reported so often.
@@ -25,6 +26,8 @@ pub(super) struct Room {
     pub(super) entries: FxHashMap<PeerId, Entry>,
     /// What each bound track is sent in, best first.
     pub(super) codecs: BTreeMap<TrackId, Vec<CodecKind>>,
+    /// Tracks that come from other forwarders, and from which.
+    pub(super) imports: BTreeMap<TrackId, ForwarderId>,
 }
 
 /// One peer with what the control side knows of it.
@@ -80,7 +83,7 @@ pub(super) struct Subscribed {
 
 impl Room {
     pub(super) fn new(media: RoomMedia) -> Room {
-        Room { media, entries: FxHashMap::default(), codecs: BTreeMap::new() }
+        Room { media, entries: FxHashMap::default(), codecs: BTreeMap::new(), imports: BTreeMap::new() }
     }
 
     /// Takes a track from all that receive it; gives their subscriptions.
@@ -115,10 +118,17 @@ impl Room {
                 MediaEvent::SubscriptionStarted { subscription } => {
                     Event::SubscriptionStarted { subscription }
                 }
+                MediaEvent::CodecUnsupported { subscription, codec } => {
+                    Event::CodecUnsupported { subscription, codec }
+                }
                 MediaEvent::StreamState { subscription, paused } => {
                     Event::StreamState { subscription, paused }
                 }
-                MediaEvent::Speakers(speakers) => Event::Speakers { room: id, speakers },
+                MediaEvent::Speakers(mut speakers) => {
+                    // Each forwarder tells of its own.
+                    speakers.retain(|(track, _)| !self.imports.contains_key(track));
+                    Event::Speakers { room: id, speakers }
+                }
                 MediaEvent::Quality(peer, report) => Event::Quality { peer, report },
                 MediaEvent::LimitHit { peer, reason } => Event::LimitHit { peer, reason },
             };

@@ -6,7 +6,8 @@ use rustc_hash::FxHashMap;
 use super::ForwarderStats;
 use super::room::Entry;
 use crate::media::Egress;
-use crate::{Outbox, PeerId};
+use crate::trunk::Trunks;
+use crate::{ForwarderId, Outbox, PeerId, RoomId, TrackId, TrunkWord};
 
 /// The most that SRTP adds to an RTP packet: the 16-byte tag of AES-GCM (RFC 7714 section 8).
 const RTP_OVERHEAD_BYTES: usize = 16;
@@ -17,6 +18,8 @@ pub(super) struct Wire<'a> {
     pub(super) entries: &'a mut FxHashMap<PeerId, Entry>,
     pub(super) outbox: &'a mut Outbox,
     pub(super) stats: &'a mut ForwarderStats,
+    pub(super) room: RoomId,
+    pub(super) trunks: &'a mut Trunks,
 }
 
 impl Egress for Wire<'_> {
@@ -45,5 +48,20 @@ impl Egress for Wire<'_> {
             entry.peer.protect_rtcp(buffer, compound.len())
         });
         self.stats.rtcp_out += u64::from(sent);
+    }
+
+    fn trunk(
+        &mut self,
+        to: ForwarderId,
+        track: TrackId,
+        word: TrunkWord,
+        descriptor: &[u8],
+        payload: &[u8],
+    ) -> bool {
+        let packet = matches!(word, TrunkWord::Packet(_));
+        let taken = self.trunks.push(to, (self.room, track), word, descriptor, payload);
+        self.stats.trunk_packets_out += u64::from(taken && packet);
+        self.stats.trunk_overflow += u64::from(!taken);
+        taken
     }
 }

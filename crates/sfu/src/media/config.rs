@@ -8,11 +8,12 @@ use std::time::Duration;
 pub struct MediaConfig {
     /// How long a received packet is kept for retransmission. A second covers two round trips of 500 ms.
     pub ring_duration: Duration,
-    /// Packets kept per video layer at most: 1,024 are a second at 9.8 Mbit/s of 1,200-byte packets.
+    /// Packets kept per video layer at most: a second at 10 Mbit/s has 1,042 packets of 1,200 bytes, and the ring's sizes are
+    /// powers of two. A slower layer's ring stays as small as its second.
     pub ring_packets_video: usize,
     /// Packets kept per audio track at most: 64 are 1.28 s of 20 ms packets.
     pub ring_packets_audio: usize,
-    /// Sent packets that a subscription can send again: as [`MediaConfig::ring_packets_video`], 1 s at 4.9 Mbit/s.
+    /// Sent packets that a subscription can send again: as [`MediaConfig::ring_packets_video`].
     pub sent_log_video: usize,
     /// The same for audio.
     pub sent_log_audio: usize,
@@ -26,6 +27,11 @@ pub struct MediaConfig {
     pub ingress_bitrate: u64,
     /// At most one key frame is asked for per layer in this time, whoever asks.
     pub key_frame_interval: Duration,
+    /// Key frames that one of several subscribers may ask for at once, and how long each takes to be earned again: more
+    /// would cost the others bandwidth.
+    pub key_frame_burst: u32,
+    /// See [`MediaConfig::key_frame_burst`].
+    pub key_frame_refill: Duration,
     /// A gap must be this old before it is reported: links reorder within a few milliseconds.
     pub nack_delay: Duration,
     /// How often a missing packet is asked for.
@@ -58,8 +64,21 @@ pub struct MediaConfig {
     pub speech_level: u8,
     /// How long a speaker stays one after the last loud moment.
     pub speech_hangover: Duration,
+    /// How many tracks of sound are forwarded in a room: the loudest, beside screens' sound and what a subscriber pinned. 0: all.
+    pub loudest_tracks: usize,
+    /// Tracks beyond those that are heard while they just begin to speak. More at once are laughter or applause.
+    pub loudest_tracks_extra: usize,
+    /// For so long, one who began to speak keeps the place even if it is the quietest.
+    pub stage_hold: Duration,
+    /// Reported losses (shares) at which sound is sent with one earlier packet, and with two. Half of it ends it again.
+    pub red_loss: [f32; 2],
+    /// For so long losses must have been low before there is less redundancy.
+    pub red_hold: Duration,
     /// How often a peer's quality is told.
     pub quality_interval: Duration,
+    /// A layer that is wanted anew is waited for so long, with bandwidth looked for meanwhile. Publishers that stopped it
+    /// have it back in a second or two.
+    pub layer_return: Duration,
     /// A layer without packets for so long is taken for dead while another of its track lives.
     pub layer_timeout: Duration,
 }
@@ -68,15 +87,17 @@ impl Default for MediaConfig {
     fn default() -> Self {
         MediaConfig {
             ring_duration: Duration::from_secs(1),
-            ring_packets_video: 1024,
+            ring_packets_video: 2048,
             ring_packets_audio: 64,
-            sent_log_video: 512,
+            sent_log_video: 2048,
             sent_log_audio: 64,
             max_tracks_per_peer: 48,
             max_subscriptions_per_peer: 2000,
             ingress_packets_per_second: 3125,
             ingress_bitrate: 30_000_000,
             key_frame_interval: Duration::from_millis(500),
+            key_frame_burst: 8,
+            key_frame_refill: Duration::from_secs(2),
             nack_delay: Duration::from_millis(10),
             nack_tries: 10,
             nack_missing: 256,
@@ -93,7 +114,13 @@ impl Default for MediaConfig {
             speakers_interval: Duration::from_millis(300),
             speech_level: 35,
             speech_hangover: Duration::from_millis(900),
+            loudest_tracks: 0,
+            loudest_tracks_extra: 4,
+            stage_hold: Duration::from_secs(2),
+            red_loss: [0.03, 0.1],
+            red_hold: Duration::from_secs(10),
             quality_interval: Duration::from_secs(5),
+            layer_return: Duration::from_secs(5),
             layer_timeout: Duration::from_secs(1),
         }
     }

@@ -2,7 +2,7 @@
 //! The dependency descriptor as forwarding uses it: which decode targets a stream has, what a frame is to each, and the
 //! descriptor that a subscriber of some of them gets.
 
-use parvis_rtp::dependency::{Descriptor, Indication, MAX_DECODE_TARGETS, Structure};
+use parvis_rtp::dependency::{Descriptor, Indication, MAX_DECODE_TARGETS, Structure, Template};
 
 use super::facts::Facts;
 use super::select::LayerChoice;
@@ -35,6 +35,8 @@ pub(crate) struct Targets {
     count: u8,
     layers: [(u8, u8); MAX_DECODE_TARGETS],
     chains: [Option<u8>; MAX_DECODE_TARGETS],
+    /// For each target, a bit for each that has no frame beyond its own.
+    covers: [u32; MAX_DECODE_TARGETS],
     active: u32,
 }
 
@@ -43,6 +45,7 @@ impl Targets {
         count: 0,
         layers: [(0, 0); MAX_DECODE_TARGETS],
         chains: [None; MAX_DECODE_TARGETS],
+        covers: [0; MAX_DECODE_TARGETS],
         active: 0,
     };
 
@@ -51,6 +54,14 @@ impl Targets {
         for target in 0..targets.count {
             targets.layers[usize::from(target)] = structure.decode_target_layer(target);
             targets.chains[usize::from(target)] = structure.protected_by(target);
+            let has =
+                |template: &Template, target| template.indications.get(target) != Indication::NotPresent;
+            let covers = |other: &u8| {
+                let mut templates = structure.templates().iter();
+                templates.all(|template| has(template, target) || !has(template, *other))
+            };
+            targets.covers[usize::from(target)] =
+                (0..targets.count).filter(covers).fold(0, |mask, other| mask | 1 << other);
         }
         targets.active = structure.all_decode_targets();
         targets
@@ -87,15 +98,10 @@ impl Targets {
         best.or_else(|| active().min()).or_else(|| all().min()).map_or(0, |(_, target)| target)
     }
 
-    /// The active targets that need no more than `layer`.
-    pub(crate) fn mask_within(&self, layer: LayerChoice) -> u32 {
-        (0..self.count)
-            .filter(|target| {
-                let (spatial, temporal) = self.layers[usize::from(*target)];
-                spatial <= layer.spatial && temporal <= layer.temporal
-            })
-            .fold(0, |mask, target| mask | 1 << target)
-            & self.active
+    /// The active targets that can be decoded from the frames of `target`. Where layers build upon each other that is
+    /// every lower one; where they stand alone but for key pictures, it is none of another size.
+    pub(crate) fn covered_by(&self, target: u8) -> u32 {
+        self.covers[usize::from(target) % MAX_DECODE_TARGETS] & self.active
     }
 }
 

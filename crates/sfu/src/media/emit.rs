@@ -6,8 +6,9 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use parvis_peer::sdp::CodecKind;
-use parvis_rtp::{Extension, Extensions, HeaderFields, rtx, vp8, vp9, write_header, write_padding};
+use parvis_rtp::{Extension, Extensions, HeaderFields, red, rtx, vp8, vp9, write_header, write_padding};
 
+use super::audio::{OPUS_SILENCE, RedPlan};
 use super::dependency::MAX_DESCRIPTOR_BYTES;
 use super::estimate::SentKind;
 use super::facts::CodecFacts;
@@ -48,6 +49,7 @@ impl Sender<'_> {
         let sent = *sent;
         let bytes = match sent.content {
             Content::Padding => self.emit_padding(&sent, egress),
+            Content::Silence => self.emit_silence(&sent, egress),
             Content::Stored { layer, number } => {
                 let publication = self.publication;
                 let layer = publication.layers.get(usize::from(layer));
@@ -112,6 +114,99 @@ impl Sender<'_> {
         self.write_padding(&fields, 1, egress)
     }
 
+    fn emit_silence(&mut self, sent: &Sent, egress: &mut impl Egress) -> usize {
+        let Some(opus) = self.subscription.outgoing_type(CodecKind::Opus) else { return 0 };
+        let fields = HeaderFields {
+            payload_type: opus.payload_type,
+            ssrc: self.subscription.ssrc,
+            sequence: sent.out as u16,
+            timestamp: sent.timestamp,
+            ..HeaderFields::default()
+        };
+        let extensions = self.transport_extensions(HEADER_ROOM_BYTES, SentKind::Media);
+        let map = &self.peer.extensions;
+        let mut len = 0;
+        let left = egress.rtp(self.peer.id, HEADER_ROOM_BYTES + OPUS_SILENCE.len(), |buf| {
+            len = write_header(buf, &fields, map, &extensions).ok()?;
+            buf.get_mut(len..len + OPUS_SILENCE.len())?.copy_from_slice(&OPUS_SILENCE);
+            len += OPUS_SILENCE.len();
+            Some(len)
+        });
+        if !left {
+            return 0;
+        }
+        self.stats.silence_packets += 1;
+        self.count(len, OPUS_SILENCE.len());
+        len
+    }
+
+    /// Counts a packet for the sender report.
+    fn count(&mut self, len: usize, payload: usize) {
+        self.peer.sent_bytes += len as u64;
+        self.subscription.packets = self.subscription.packets.wrapping_add(1);
+        self.subscription.octets = self.subscription.octets.wrapping_add(payload as u32);
+    }
+
+    /// Sends a packet of sound together with earlier ones (RFC 2198), straight from the ring.
+    fn emit_redundant(
+        &mut self,
+        sent: &Sent,
+        layer: &Layer,
+        stored: &Stored,
+        resend: bool,
+        egress: &mut impl Egress,
+    ) -> usize {
+        let types = [CodecKind::Red, CodecKind::Opus].map(|kind| self.subscription.outgoing_type(kind));
+        let [Some(outgoing), Some(opus)] = types else { return 0 };
+        // Without all that went with it at first, it would be another packet.
+        let Some((earlier, count)) = RedPlan::blocks(&layer.ring, stored.number, sent.munge.redundancy)
+        else {
+            self.stats.dropped_expired += 1;
+            return 0;
+        };
+        let nothing = red::Block { payload_type: opus.payload_type, timestamp_offset: 0, payload: &[] };
+        let blocks = earlier.map(|earlier| {
+            earlier.map_or(nothing, |(stored, timestamp_offset)| red::Block {
+                timestamp_offset,
+                payload: stored.payload(),
+                ..nothing
+            })
+        });
+        let blocks = &blocks[..count];
+        let payload_len = red::len(blocks, stored.payload().len());
+        let fields = HeaderFields {
+            marker: sent.marker,
+            payload_type: outgoing.payload_type,
+            sequence: sent.out as u16,
+            timestamp: sent.timestamp,
+            ssrc: self.subscription.ssrc,
+            ..HeaderFields::default()
+        };
+        self.subscription.last_type = Some(outgoing);
+        let extensions = Extensions {
+            audio_level: stored.audio_level,
+            abs_capture_time: stored.abs_capture_time,
+            ..self.transport_extensions(payload_len + 24, SentKind::Media)
+        };
+        let map = &self.peer.extensions;
+        let mut len = 0;
+        let left = egress.rtp(self.peer.id, HEADER_ROOM_BYTES + payload_len, |buf| {
+            len = write_header(buf, &fields, map, &extensions).ok()?;
+            len += red::write(buf.get_mut(len..)?, blocks, opus.payload_type, stored.payload()).ok()?;
+            Some(len)
+        });
+        if !left {
+            return 0;
+        }
+        self.stats.red_made += 1;
+        if resend {
+            self.peer.sent_bytes += len as u64;
+        } else {
+            self.count(len, payload_len);
+        }
+        len
+    }
+
     fn write_padding(&mut self, fields: &HeaderFields<'_>, padding: u8, egress: &mut impl Egress) -> usize {
         let room = HEADER_ROOM_BYTES + usize::from(padding);
         let extensions = self.transport_extensions(room, SentKind::Padding);
@@ -137,6 +232,9 @@ impl Sender<'_> {
         resend: bool,
         egress: &mut impl Egress,
     ) -> usize {
+        if sent.munge.redundancy != 0 {
+            return self.emit_redundant(sent, layer, stored, resend, egress);
+        }
         let Some(outgoing) = self.subscription.outgoing_type(stored.codec) else { return 0 };
         self.subscription.last_type = Some(outgoing);
         let payload = &stored.payload()[self.subscription.payload_start(stored)..];
@@ -194,10 +292,10 @@ impl Sender<'_> {
         if !left {
             return 0;
         }
-        self.peer.sent_bytes += len as u64;
-        if !resend {
-            self.subscription.packets = self.subscription.packets.wrapping_add(1);
-            self.subscription.octets = self.subscription.octets.wrapping_add(payload.len() as u32);
+        if resend {
+            self.peer.sent_bytes += len as u64;
+        } else {
+            self.count(len, payload.len());
         }
         len
     }

@@ -4,7 +4,7 @@
 use parvis_peer::DropReason;
 use parvis_peer::sdp::CodecKind;
 
-use crate::{PeerId, QualityReport, SubscriptionId, TrackId};
+use crate::{ForwarderId, PeerId, QualityReport, SubscriptionId, TrackId, TrunkWord};
 
 /// Where plaintext packets go: the forwarder encrypts them and puts them into its outbox.
 pub trait Egress {
@@ -13,6 +13,19 @@ pub trait Egress {
     fn rtp(&mut self, peer: PeerId, room: usize, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> bool;
     /// Sends a compound (or reduced-size) RTCP packet.
     fn rtcp(&mut self, peer: PeerId, compound: &[u8]);
+    /// Takes what another forwarder is to know of a track, a packet with its dependency descriptor and payload.
+    /// `false` when there is no room.
+    fn trunk(
+        &mut self,
+        to: ForwarderId,
+        track: TrackId,
+        word: TrunkWord,
+        descriptor: &[u8],
+        payload: &[u8],
+    ) -> bool {
+        let _ = (to, track, word, descriptor, payload);
+        false
+    }
 }
 
 /// One thing that happened in a room's media.
@@ -29,6 +42,13 @@ pub enum MediaEvent {
     SubscriptionStarted {
         /// Which.
         subscription: SubscriptionId,
+    },
+    /// The subscriber didn't negotiate the codec in which the track is sent.
+    CodecUnsupported {
+        /// Which.
+        subscription: SubscriptionId,
+        /// What it can't take.
+        codec: CodecKind,
     },
     /// A subscription was paused for lack of bandwidth, or taken up again.
     StreamState {

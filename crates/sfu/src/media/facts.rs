@@ -27,6 +27,8 @@ pub(crate) struct Facts {
     pub(crate) temporal_sync: bool,
     /// Where the newest block of a RED payload begins; its end when the payload is malformed.
     pub(crate) red_primary: u16,
+    /// It didn't come by itself but in a later packet's redundancy.
+    pub(crate) recovered: bool,
     pub(crate) codec: CodecFacts,
     pub(crate) dependency: Option<DependencyFacts>,
 }

@@ -7,6 +7,7 @@ use parvis_peer::sdp::MediaKind;
 use parvis_rtp::rtcp::{self, ReportBlocks, Rtcp, SenderInfo, Writer, XrBlock};
 
 use super::Egress;
+use super::keyframe;
 use super::layer::SenderClock;
 use super::ntp;
 use super::pacer::Paced;
@@ -42,11 +43,12 @@ impl RoomMedia {
                     }
                 }
                 Rtcp::TransportFeedback(feedback) => {
-                    let peer = &mut self.peers[peer];
+                    let place = peer;
+                    let peer = &mut self.peers[place];
                     peer.downlink.on_feedback(now, &feedback);
                     peer.pace(&self.config, now);
                     let due = peer.pacer.poll_timeout();
-                    self.wake_by(due);
+                    self.due_peers.no_later_than(place, due);
                 }
                 Rtcp::Xr(report) => {
                     for block in report.blocks() {
@@ -84,9 +86,20 @@ impl RoomMedia {
         egress: &mut impl Egress,
     ) {
         let publisher = &self.peers[publisher];
-        let layer = &mut self.publications[publication].layers[at];
+        let source = &mut self.publications[publication];
+        let layer = &mut source.layers[at];
+        if let Some(import) = &mut source.import {
+            if layer.key_frames.take_due(now, self.config.key_frame_interval) {
+                import.key_frames_due |= 1 << at;
+                self.trunk_work = true;
+                self.stats.key_frame_requests_sent += 1;
+            }
+            let due = layer.key_frames.poll_timeout(now, self.config.key_frame_interval);
+            return self.due_publications.no_later_than(publication, due);
+        }
         let Some(ssrc) = layer.ssrc.filter(|_| publisher.is_connected()) else { return };
-        if layer.key_frames.take_due(now, self.config.key_frame_interval) {
+        let spacing = keyframe::spacing(self.config.key_frame_interval, publisher.round_trip());
+        if layer.key_frames.take_due(now, spacing) {
             let mut buf = [0; 32];
             let mut writer = Writer::new(&mut buf);
             if writer.pli(publisher.ssrc, ssrc).is_ok() {
@@ -96,8 +109,8 @@ impl RoomMedia {
             }
         }
         let layer = &self.publications[publication].layers[at];
-        let due = layer.key_frames.poll_timeout(now, self.config.key_frame_interval);
-        self.wake_by(due);
+        let due = layer.key_frames.poll_timeout(now, spacing);
+        self.due_publications.no_later_than(publication, due);
     }
 
     fn on_sender_info(&mut self, now: Instant, peer: usize, ssrc: u32, info: &SenderInfo) {
@@ -107,6 +120,7 @@ impl RoomMedia {
         let layer = &mut self.publications[stream.publication].layers[usize::from(stream.layer)];
         layer.clock = Some(SenderClock { ntp: info.ntp, rtp: info.rtp_timestamp, arrival: now });
         peer.on_sender_clock(our_ntp, info.ntp);
+        self.clock_changed(stream.publication, usize::from(stream.layer));
     }
 
     fn on_report_blocks(&mut self, now: Instant, peer: usize, blocks: ReportBlocks<'_>) {
@@ -138,23 +152,33 @@ impl RoomMedia {
         if expected > 0 || round_trip.is_some() {
             let fraction = if expected == 0 { 0.0 } else { lost.max(0) as f32 / expected as f32 };
             peer.downlink.on_report(now, fraction.min(1.0), round_trip);
+            peer.redundancy.on_report(now, expected, lost.max(0) as u64, &self.config);
         }
     }
 
-    fn on_nack(&mut self, now: Instant, peer: usize, nack: &rtcp::Nack<'_>, egress: &mut impl Egress) {
-        let peer = &mut self.peers[peer];
+    fn on_nack(&mut self, now: Instant, place: usize, nack: &rtcp::Nack<'_>, egress: &mut impl Egress) {
+        let peer = &mut self.peers[place];
         let Some(&slot) = peer.outgoing.get(&nack.media_ssrc) else { return };
         let subscription = &mut self.subscriptions[slot];
-        let publication = &self.publications[subscription.publication];
+        let missing_at = subscription.publication;
+        let publication = &mut self.publications[missing_at];
         let negotiated = subscription.outlet.as_ref().is_some_and(|outlet| outlet.nack);
         if subscription.ssrc != nack.media_ssrc || publication.muted || !negotiated || !peer.is_connected() {
             return;
         }
         let spacing = peer.round_trip().max(MIN_RESEND_SPACING);
+        let mut hurried = false;
         for sequence in nack.sequences() {
             self.stats.nacks_received += 1;
             let Some(sent) = subscription.requested(now, sequence) else {
-                self.stats.resend_unknown += 1;
+                // Lost on its way to us: it goes on to all when it comes, so it is asked for now.
+                let awaited = subscription.awaited(sequence).is_some_and(|(at, number)| {
+                    let layer = publication.layers.get_mut(at);
+                    layer.and_then(|layer| layer.nack.as_mut()).is_some_and(|nack| nack.hurry(now, number))
+                });
+                hurried |= awaited;
+                self.stats.resend_awaited += u64::from(awaited);
+                self.stats.resend_unknown += u64::from(!awaited);
                 continue;
             };
             let fresh = sent.resends == 0 && sent.is_padding();
@@ -197,13 +221,14 @@ impl RoomMedia {
             }
         }
         let due = peer.pacer.poll_timeout();
-        self.wake_by(due);
+        self.due_peers.no_later_than(place, due);
+        self.due_publications.no_later_than(missing_at, hurried.then_some(now));
     }
 
     fn on_key_frame_request(&mut self, now: Instant, peer: usize, ssrc: u32, egress: &mut impl Egress) {
         let Some(&slot) = self.peers[peer].outgoing.get(&ssrc) else { return };
         self.stats.key_frame_requests_received += 1;
-        let subscription = &self.subscriptions[slot];
+        let subscription = &mut self.subscriptions[slot];
         let place = subscription.publication;
         let granted = subscription.grant.map(|grant| usize::from(grant.stream));
         let publication = &mut self.publications[place];
@@ -211,6 +236,12 @@ impl RoomMedia {
             return;
         };
         if publication.kind == MediaKind::Video && !publication.muted {
+            // Whoever is alone pays for it alone, and where others wait for one already it costs nothing more.
+            let free = publication.subscribers.len() < 2 || publication.layers[at].key_frames.is_wanted();
+            if !free && !subscription.key_frame_budget.take(now) {
+                self.stats.key_frame_requests_over_budget += 1;
+                return;
+            }
             publication.layers[at].key_frames.want();
             let publisher = publication.peer;
             self.request_key_frame(now, publisher, place, at, egress);

@@ -6,7 +6,7 @@ use std::time::Instant;
 use parvis_peer::sdp::CodecKind;
 use parvis_rtp::{Extensions, Packet, Rid};
 
-use super::facts::FrameReader;
+use super::facts::{Facts, FrameReader};
 use super::keyframe::KeyFrameRequests;
 use super::nack::NackGenerator;
 use super::rates::Rates;
@@ -118,6 +118,15 @@ impl Layer {
         }
     }
 
+    /// A packet that comes by a trunk belongs to this run of the layer there.
+    pub(crate) fn begin_run(&mut self, run: u32) {
+        if self.epoch != run {
+            self.begin_epoch();
+            self.epoch = run;
+            self.fresh = true;
+        }
+    }
+
     /// Keeps a packet. Its number, or `None` when it is to be dropped.
     pub(crate) fn receive(
         &mut self,
@@ -142,6 +151,10 @@ impl Layer {
         };
         let descriptor = arrival.extensions.dependency_descriptor.unwrap_or_default();
         if !self.ring.insert(&meta, descriptor, arrival.payload) {
+            // What was found in a later packet's redundancy came after all: to the link it isn't lost.
+            if self.ring.get(number).is_some_and(|stored| stored.facts.recovered) && !arrival.retransmitted {
+                self.reception.on_packet(now, number, arrival.timestamp, arrival.rtp_clock);
+            }
             stats.dropped_duplicate += 1;
             return None;
         }
@@ -174,6 +187,33 @@ impl Layer {
         stats.received_packets += 1;
         stats.received_bytes += arrival.payload.len() as u64;
         Some(number)
+    }
+
+    /// Keeps a packet of Opus that was lost and found in a later one. `false` when it is there after all.
+    pub(crate) fn recover(&mut self, now: Instant, number: u64, timestamp: u32, payload: &[u8]) -> bool {
+        let meta = Meta {
+            number,
+            arrival: now,
+            timestamp,
+            marker: false,
+            codec: CodecKind::Opus,
+            facts: Facts {
+                frame_start: true,
+                frame_end: true,
+                key: true,
+                recovered: true,
+                ..Facts::default()
+            },
+            audio_level: None,
+            video_orientation: None,
+            playout_delay: None,
+            abs_capture_time: None,
+        };
+        let kept = self.ring.insert(&meta, &[], payload);
+        if let Some(nack) = self.nack.as_mut().filter(|_| kept) {
+            nack.on_late(number);
+        }
+        kept
     }
 
     /// The number that `sequence` stands for; `None` while a jump is in doubt.

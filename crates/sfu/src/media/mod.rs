@@ -9,7 +9,8 @@
 //! A packet's way: `receive` finds its stream (`demux`), reads what forwarding must know of it (`facts`, `dependency`),
 //! keeps it once (`layer`, `ring`) and offers it to each `subscription`, which chooses (`select`), numbers (`munge`) and
 //! notes it (`sent`). Then it leaves by `emit`, at once or when the `pacer` lets it. `feedback` and `report` are RTCP in
-//! and out; `allocate` shares a peer's bandwidth out; `timers` does what is due.
+//! and out; `audio` is what is done with sound alone; `export` and `import` are the two ends of a trunk to another
+//! forwarder; `allocate` shares a peer's bandwidth out; `timers` does what is due.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -40,14 +41,19 @@
 //! ```
 
 mod allocate;
+mod audio;
 mod config;
+mod counted;
+mod deadlines;
 mod demux;
 mod dependency;
 mod emit;
 mod estimate;
 mod event;
+mod export;
 mod facts;
 mod feedback;
+mod import;
 mod keyframe;
 mod layer;
 mod munge;
@@ -65,7 +71,6 @@ mod room;
 mod select;
 mod sent;
 mod sequence;
-mod speakers;
 mod stats;
 mod subscription;
 mod timers;

@@ -49,6 +49,17 @@ impl NackGenerator {
         }
     }
 
+    /// Somebody noticed that `number` is missing: it is asked for at once, if it wasn't yet. Whether it will be sent on when
+    /// it comes.
+    pub(crate) fn hurry(&mut self, now: Instant, number: u64) -> bool {
+        let found = self.missing.binary_search_by_key(&number, |missing| missing.number);
+        let Some(missing) = found.ok().and_then(|at| self.missing.get_mut(at)) else { return false };
+        if missing.tries == 0 {
+            missing.due = missing.due.min(now);
+        }
+        true
+    }
+
     /// A key frame begins at `number`: what came before it is no longer worth asking for.
     pub(crate) fn on_key_frame(&mut self, number: u64) {
         while self.missing.front().is_some_and(|missing| missing.number < number) {

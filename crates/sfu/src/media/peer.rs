@@ -8,6 +8,7 @@ use parvis_rtp::{Extension, ExtensionMap};
 use rustc_hash::FxHashMap;
 
 use super::MediaConfig;
+use super::audio::Redundancy;
 use super::demux::Demux;
 use super::estimate::{Downlink, Uplink};
 use super::pacer::{Pacer, ResendBudget};
@@ -44,6 +45,7 @@ pub(crate) struct MediaPeer {
     pub(crate) remb: Option<u64>,
     pub(crate) pacer: Pacer,
     pub(crate) resends: ResendBudget,
+    pub(crate) redundancy: Redundancy,
     pub(crate) probe: Option<ActiveProbe>,
     /// All bytes sent to it.
     pub(crate) sent_bytes: u64,
@@ -97,6 +99,7 @@ impl MediaPeer {
             downlink: Downlink::new(config, now),
             remb: None,
             pacer: Pacer::new(now, config.pacer_packets, rate, config.max_bitrate, config.pacing_burst),
+            redundancy: Redundancy::default(),
             resends: ResendBudget::new(now, config.resend_share, config.resend_floor_bytes_per_second),
             probe: None,
             sent_bytes: 0,

@@ -7,10 +7,12 @@ use parvis_peer::sdp::{CodecKind, MediaKind};
 use parvis_rtp::{Mid, Rid};
 
 use super::MediaConfig;
+use super::audio::{Loudness, RedPlan};
 use super::demux::{IncomingType, LearnedLayer, ReceivingSection};
+use super::export::Export;
+use super::import::Import;
 use super::layer::Layer;
 use super::nack::NackGenerator;
-use super::speakers::Loudness;
 use crate::{LayerSpec, TrackId, TrackSpec};
 
 /// Simulcast layers of one track: three are in use, the fourth is room.
@@ -34,8 +36,25 @@ pub(crate) struct Publication {
     pub(crate) layers: Vec<Layer>,
     /// Places of its subscriptions, in the order of subscribing.
     pub(crate) subscribers: Vec<usize>,
+    /// How many of them pinned it.
+    pub(crate) pinned: usize,
     pub(crate) loudness: Loudness,
+    /// When a subscriber last changed what it shows of it: a layer may come that nobody wanted before.
+    pub(crate) raised_at: Option<Instant>,
+    /// Others are heard in its stead: it goes only to those who pinned it.
+    pub(crate) withheld: bool,
+    /// Packets before this one came while it was muted: they are for nobody.
+    pub(crate) heard_from: u64,
+    /// Its publisher wants it left as it is: no redundancy and no frames of ours. End-to-end encryption asks for that.
+    pub(crate) plain: bool,
+    pub(crate) red: RedPlan,
     pub(crate) ingress: IngressLimit,
+    /// What it may be sent in, best first, once it is bound.
+    pub(crate) codecs: Vec<CodecKind>,
+    /// Other forwarders that have it from here.
+    pub(crate) exports: Vec<Export>,
+    /// Set when it is published at another forwarder.
+    pub(crate) import: Option<Import>,
     nack: bool,
 }
 
@@ -67,8 +86,17 @@ impl Publication {
             codec: None,
             layers: Vec::new(),
             subscribers: Vec::new(),
+            pinned: 0,
             loudness: Loudness::default(),
+            raised_at: None,
+            withheld: false,
+            heard_from: 0,
+            plain: spec.encoder.codec == Some(CodecKind::Opus),
+            red: RedPlan::default(),
             ingress: IngressLimit::new(config, now),
+            codecs: Vec::new(),
+            exports: Vec::new(),
+            import: None,
             nack: false,
         };
         publication.specs.sort_by_key(|spec| spec.quality);
@@ -92,6 +120,15 @@ impl Publication {
             if layer.nack.is_some() != self.nack {
                 layer.nack = new_nack(config, self.nack);
             }
+        }
+    }
+
+    /// Takes the streams that the track has where it is published, unless packets came already.
+    pub(crate) fn set_streams(&mut self, config: &MediaConfig, now: Instant, rids: &[Option<Rid>]) {
+        let same = self.layers.iter().map(|layer| layer.rid).eq(rids.iter().copied());
+        if !same && self.layers.iter().all(|layer| layer.last_packet.is_none()) {
+            let rids: Vec<Rid> = rids.iter().flatten().copied().collect();
+            self.set_layers(config, now, &rids);
         }
     }
 

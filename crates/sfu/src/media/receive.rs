@@ -27,7 +27,7 @@ impl RoomMedia {
             let uplink = &mut self.peers[peer].uplink;
             uplink.on_packet(now, sequence);
             let due = uplink.poll_timeout();
-            self.wake_by(due);
+            self.due_peers.no_later_than(peer, due);
         }
         let known = self.peers[peer].demux.stream(packet.ssrc);
         let stream = known.or_else(|| {
@@ -70,12 +70,16 @@ impl RoomMedia {
             for &subscriber in &publication.subscribers {
                 self.subscriptions[subscriber].resolve_types(&incoming.fmtp);
             }
+            self.state_changed(stream.publication);
+            for at in 0..self.publications[stream.publication].subscribers.len() {
+                self.check_codec(self.publications[stream.publication].subscribers[at]);
+            }
         }
         self.take(now, peer, stream, &arrival, egress);
     }
 
     /// Keeps a packet and forwards it.
-    fn take(
+    pub(super) fn take(
         &mut self,
         now: Instant,
         peer: usize,
@@ -89,7 +93,9 @@ impl RoomMedia {
         let first = publication.codec.is_some() && layer.last_packet.is_none();
         let was_live = layer.is_live(&self.config, now);
         let Some(number) = layer.receive(now, arrival, &mut self.stats) else { return };
-        if first && publication.layers.iter().filter(|layer| layer.last_packet.is_some()).count() == 1 {
+        let here = publication.import.is_none();
+        if first && here && publication.layers.iter().filter(|layer| layer.last_packet.is_some()).count() == 1
+        {
             let started = MediaEvent::TrackStarted { track: publication.track, codec: arrival.codec };
             self.events.push_back(started);
         }
@@ -101,24 +107,39 @@ impl RoomMedia {
         }
         if !was_live {
             for &subscriber in &publication.subscribers {
-                self.peers[self.subscriptions[subscriber].peer].reallocate = true;
+                let peer = self.subscriptions[subscriber].peer;
+                self.peers[peer].reallocate = true;
+                self.due_peers.no_later_than(peer, Some(now));
             }
-            self.wake = Some(self.wake.map_or(now, |wake| wake.min(now)));
         }
         if !publication.muted {
-            self.forward(now, stream.publication, at, number, egress);
+            match publication.kind {
+                MediaKind::Audio => self.forward_audio(now, stream.publication, number, arrival, egress),
+                MediaKind::Video => self.forward(now, stream.publication, at, number, egress),
+            }
+            self.export_packet(stream.publication, at, arrival, egress);
         }
         let layer = &mut self.publications[stream.publication].layers[at];
         let nack_due = layer.nack.as_ref().and_then(super::nack::NackGenerator::poll_timeout);
-        self.wake_by(nack_due);
+        self.due_publications.no_later_than(stream.publication, nack_due);
         self.request_key_frame(now, peer, stream.publication, at, egress);
     }
 
     /// Shows a kept packet to every subscription.
-    fn forward(&mut self, now: Instant, place: usize, at: usize, number: u64, egress: &mut impl Egress) {
+    pub(super) fn forward(
+        &mut self,
+        now: Instant,
+        place: usize,
+        at: usize,
+        number: u64,
+        egress: &mut impl Egress,
+    ) {
         let mut needs_key_frame = false;
         for index in 0..self.publications[place].subscribers.len() {
             let slot = self.publications[place].subscribers[index];
+            if self.publications[place].withheld && !self.subscriptions[slot].is_pinned() {
+                continue;
+            }
             let before = self.subscriptions[slot].followed();
             needs_key_frame |= self.offer(now, slot, at, number, egress);
             if before != Some(at) && self.subscriptions[slot].followed() == Some(at) {
@@ -134,10 +155,18 @@ impl RoomMedia {
     }
 
     /// Shows a kept packet to one subscription, and sends it or lets it wait. Whether a key frame is needed.
-    fn offer(&mut self, now: Instant, slot: usize, at: usize, number: u64, egress: &mut impl Egress) -> bool {
+    pub(super) fn offer(
+        &mut self,
+        now: Instant,
+        slot: usize,
+        at: usize,
+        number: u64,
+        egress: &mut impl Egress,
+    ) -> bool {
         let subscription = &mut self.subscriptions[slot];
-        let peer = &mut self.peers[subscription.peer];
-        let publication = &self.publications[subscription.publication];
+        let place = subscription.peer;
+        let peer = &mut self.peers[place];
+        let publication = &mut self.publications[subscription.publication];
         let Some(stored) = publication.layers[at].ring.get(number).filter(|_| peer.is_connected()) else {
             return false;
         };
@@ -157,14 +186,22 @@ impl RoomMedia {
                 return waits;
             }
         };
+        let redundancy = peer.redundancy.level();
+        if redundancy > 0 && stored.codec == CodecKind::Opus && subscription.takes_red() && !publication.plain
+        {
+            let ring = &publication.layers[at].ring;
+            let mask = publication.red.mask(ring, number, publication.heard_from, redundancy);
+            if let Some(sent) = subscription.sent(out) {
+                sent.munge.redundancy = mask;
+            }
+        }
         let video = publication.kind == MediaKind::Video;
         if video && !peer.pacer.is_free(now) {
             let (bytes, subscription) = (stored.payload().len() as u32, subscription.id);
             if !peer.pacer.push(Paced { slot, subscription, out, bytes, resend: false }) {
                 self.stats.dropped_pacer_full += 1;
             }
-            let due = peer.pacer.poll_timeout();
-            self.wake_by(due);
+            self.due_peers.no_later_than(place, peer.pacer.poll_timeout());
             return waits;
         }
         let mut sender = super::emit::Sender {

@@ -72,6 +72,11 @@ impl ReceptionCounter {
         })
     }
 
+    /// The lowest number that came.
+    pub(crate) fn first(&self) -> Option<u64> {
+        self.first
+    }
+
     /// Packets expected and received so far.
     pub(crate) fn totals(&self) -> (u64, u64) {
         self.first.map_or((0, 0), |first| (self.highest - first + 1, self.received))

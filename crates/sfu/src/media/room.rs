@@ -14,10 +14,13 @@ use rand_chacha::ChaCha20Rng;
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
-use super::allocate::Candidate;
+use super::allocate::Demand;
+use super::audio::{Hush, Stage};
+use super::deadlines::Deadlines;
 use super::peer::MediaPeer;
 use super::publication::Publication;
 use super::subscription::{Outlet, Subscription};
+use super::timers::earliest;
 use super::{Egress, MediaConfig, MediaEvent, MediaStats};
 use crate::{PeerId, SubscriptionId, SubscriptionSettings, TrackId, TrackSpec};
 
@@ -36,20 +39,35 @@ pub struct RoomMedia {
     pub(super) subscription_places: FxHashMap<SubscriptionId, usize>,
     pub(super) events: VecDeque<MediaEvent>,
     pub(super) stats: MediaStats,
-    /// Not later than the first thing due.
-    pub(super) wake: Option<Instant>,
+    /// When each peer is next looked at, at the latest; all of them are at a tick.
+    pub(super) due_peers: Deadlines,
+    /// The same for the layers of each publication.
+    pub(super) due_publications: Deadlines,
     pub(super) next_tick: Instant,
     pub(super) next_speakers: Instant,
     pub(super) speakers: Vec<(TrackId, f32)>,
+    pub(super) stage: Stage,
+    pub(super) hushes: Vec<Hush>,
     pub(super) scratch: Scratch,
+    /// Publishers of imported tracks: they are peers of other forwarders.
+    pub(super) absent: FxHashMap<PeerId, usize>,
+    /// How many publications are imported.
+    pub(super) imports: usize,
+    /// Something is to be told by a trunk.
+    pub(super) trunk_work: bool,
 }
 
 /// Buffers that are used again and again.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
-    pub(super) candidates: Vec<Candidate>,
+    pub(super) demands: Vec<Demand>,
+    /// Places of peers who speak.
+    pub(super) speaking: Vec<usize>,
     pub(super) numbers: Vec<u16>,
+    /// Places of those who are due.
+    pub(super) due: Vec<usize>,
     pub(super) speakers: Vec<(TrackId, f32)>,
+    pub(super) recovered: Vec<u8>,
 }
 
 /// How often rates are measured and bandwidth is shared out anew.
@@ -69,11 +87,17 @@ impl RoomMedia {
             subscription_places: FxHashMap::default(),
             events: VecDeque::new(),
             stats: MediaStats::default(),
-            wake: None,
+            due_peers: Deadlines::default(),
+            due_publications: Deadlines::default(),
             next_tick: now + TICK,
             next_speakers: now + config.speakers_interval,
             speakers: Vec::new(),
+            stage: Stage::new(&config),
+            hushes: Vec::new(),
             scratch: Scratch::default(),
+            absent: FxHashMap::default(),
+            imports: 0,
+            trunk_work: false,
             config,
         }
     }
@@ -81,10 +105,13 @@ impl RoomMedia {
     /// Makes a peer known.
     pub fn add_peer(&mut self, now: Instant, peer: PeerId) {
         if !self.peer_places.contains_key(&peer) {
+            if self.peers.is_empty() {
+                // Nothing was looked at while nobody was there.
+                self.next_tick = self.next_tick.max(now + TICK);
+            }
             let ssrc = self.random.next_u32();
             let place = self.peers.insert(MediaPeer::new(&self.config, now, peer, ssrc));
             self.peer_places.insert(peer, place);
-            self.wake_by(Some(now + TICK));
         }
     }
 
@@ -100,6 +127,7 @@ impl RoomMedia {
             self.unsubscribe(now, id);
         }
         self.peers.remove(place);
+        self.due_peers.set(place, None);
     }
 
     /// Says what the peer's negotiation came to: both directions, every section. A subscription's section is the
@@ -163,7 +191,9 @@ impl RoomMedia {
             let id = self.subscriptions[subscription].id;
             self.unsubscribe(now, id);
         }
+        self.leave_stage(place);
         let publication = self.publications.remove(place);
+        self.due_publications.set(place, None);
         let peer = &mut self.peers[publication.peer];
         peer.demux.unbind(place);
         peer.publications.retain(|other| *other != place);
@@ -177,11 +207,17 @@ impl RoomMedia {
             return;
         }
         publication.loudness.silence();
+        publication.heard_from = publication.layers[0].highest().map_or(0, |highest| highest + 1);
+        self.leave_stage(place);
+        self.state_changed(place);
         for at in 0..self.publications[place].subscribers.len() {
             let subscription = &mut self.subscriptions[self.publications[place].subscribers[at]];
             subscription.unfollow();
             let peer = subscription.peer;
             self.reallocate(now, peer);
+        }
+        if muted && self.publications[place].kind == MediaKind::Audio {
+            self.hush(now, place);
         }
     }
 
@@ -209,8 +245,16 @@ impl RoomMedia {
         }
         let kind = self.publications[publication].kind;
         let random = self.random.next_u64();
-        let new =
-            Subscription::new(&self.config, subscription, peer, publication, kind, (ssrc, rtx_ssrc), random);
+        let new = Subscription::new(
+            &self.config,
+            now,
+            subscription,
+            peer,
+            publication,
+            kind,
+            (ssrc, rtx_ssrc),
+            random,
+        );
         let place = self.subscriptions.insert(new);
         self.subscription_places.insert(subscription, place);
         self.publications[publication].subscribers.push(place);
@@ -226,6 +270,7 @@ impl RoomMedia {
     pub fn unsubscribe(&mut self, now: Instant, subscription: SubscriptionId) {
         let Some(place) = self.subscription_places.remove(&subscription) else { return };
         let old = self.subscriptions.remove(place);
+        self.publications[old.publication].pinned -= usize::from(old.is_pinned());
         self.publications[old.publication].subscribers.retain(|other| *other != place);
         let peer = &mut self.peers[old.peer];
         peer.subscriptions.retain(|other| *other != place);
@@ -233,25 +278,73 @@ impl RoomMedia {
         self.reallocate(now, old.peer);
     }
 
+    /// Sends another track under a subscription, from its next key frame on. Whether both are there and of one kind.
+    pub fn switch_track(&mut self, now: Instant, subscription: SubscriptionId, track: TrackId) -> bool {
+        let (Some(&place), Some(&publication)) =
+            (self.subscription_places.get(&subscription), self.publication_places.get(&track))
+        else {
+            return false;
+        };
+        let former = self.subscriptions[place].publication;
+        if self.publications[publication].kind != self.subscriptions[place].kind {
+            return false;
+        }
+        if former != publication {
+            self.publications[former].subscribers.retain(|other| *other != place);
+            self.publications[publication].subscribers.push(place);
+            let subscription = &mut self.subscriptions[place];
+            subscription.change_source(publication, &self.publications[former].layers);
+            subscription.resolve_types(self.publications[publication].fmtp());
+            let peer = subscription.peer;
+            self.check_codec(place);
+            self.reallocate(now, peer);
+        }
+        true
+    }
+
+    /// Tells, once, when the peer of a subscription can't take what the track is sent in.
+    pub(super) fn check_codec(&mut self, place: usize) {
+        let subscription = &mut self.subscriptions[place];
+        let Some(format) = &self.publications[subscription.publication].codec else { return };
+        let codec = format.kind;
+        let missing = subscription.outlet.is_some() && subscription.outgoing_type(codec).is_none();
+        if missing && subscription.unsupported != Some(codec) {
+            let subscription = subscription.id;
+            self.events.push_back(MediaEvent::CodecUnsupported { subscription, codec });
+        }
+        self.subscriptions[place].unsupported = missing.then_some(codec);
+    }
+
     /// Says what the subscriber shows.
     pub fn configure(&mut self, now: Instant, subscription: SubscriptionId, settings: SubscriptionSettings) {
         let Some(&place) = self.subscription_places.get(&subscription) else { return };
         let subscription = &mut self.subscriptions[place];
+        let more = settings.enabled && (settings != subscription.settings);
+        let was_pinned = subscription.is_pinned();
         subscription.settings = settings;
-        let peer = subscription.peer;
+        let (peer, pinned) = (subscription.peer, subscription.is_pinned());
+        let publication = &mut self.publications[subscription.publication];
+        publication.pinned = publication.pinned + usize::from(pinned) - usize::from(was_pinned);
+        if more {
+            publication.raised_at = Some(now);
+        }
+        if publication.withheld && !pinned {
+            subscription.unfollow();
+        }
         self.reallocate(now, peer);
     }
 
     /// Does what is due: paced packets, feedback, reports, NACKs, allocation, speakers.
     pub fn handle_timeout(&mut self, now: Instant, egress: &mut impl Egress) {
-        if self.wake.is_some_and(|wake| wake <= now) {
+        if self.poll_timeout().is_some_and(|wake| wake <= now) {
             self.run_timers(now, egress);
         }
     }
 
-    /// When [`RoomMedia::handle_timeout`] is next due.
+    /// When [`RoomMedia::handle_timeout`] is next due. It may be early, never late.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.wake
+        let everyone = (!self.peers.is_empty()).then(|| self.next_tick.min(self.next_speakers));
+        earliest(everyone, earliest(self.due_peers.next(), self.due_publications.next()))
     }
 
     /// What happened, oldest first.
@@ -265,17 +358,10 @@ impl RoomMedia {
         MediaStats { known_ssrcs, ..self.stats }
     }
 
-    /// Sees to it that timers run at `due` at the latest.
-    pub(super) fn wake_by(&mut self, due: Option<Instant>) {
-        if let Some(due) = due {
-            self.wake = Some(self.wake.map_or(due, |wake| wake.min(due)));
-        }
-    }
-
     /// Bandwidth is to be shared out anew among a peer's subscriptions.
     pub(super) fn reallocate(&mut self, now: Instant, peer: usize) {
         self.peers[peer].reallocate = true;
-        self.wake_by(Some(now));
+        self.due_peers.no_later_than(peer, Some(now));
     }
 
     /// Counts a refusal and tells it.
@@ -287,11 +373,12 @@ impl RoomMedia {
         }
     }
 
-    fn apply_section(&mut self, now: Instant, publication: usize) {
-        let publication = &mut self.publications[publication];
+    fn apply_section(&mut self, now: Instant, place: usize) {
+        let publication = &mut self.publications[place];
         let demux = &self.peers[publication.peer].demux;
         if let Some(section) = publication.mid.and_then(|mid| demux.section(mid)) {
             publication.set_section(&self.config, now, section);
+            self.state_changed(place);
         }
     }
 
@@ -304,5 +391,6 @@ impl RoomMedia {
             subscription.unfollow();
         }
         subscription.set_outlet(outlet, self.publications[subscription.publication].fmtp());
+        self.check_codec(place);
     }
 }

@@ -44,6 +44,8 @@ pub(crate) struct LayerFilter {
     keep_frame: bool,
     /// Bit `n % 256` says that frame `n` was kept.
     kept_frames: [u64; (FRAME_MEMORY / 64) as usize],
+    /// A bit for each chain of which a frame is missing here; until it begins anew.
+    broken: u32,
     /// The mask last announced.
     announced: u32,
 }
@@ -59,6 +61,7 @@ impl LayerFilter {
             frame: None,
             keep_frame: true,
             kept_frames: [0; (FRAME_MEMORY / 64) as usize],
+            broken: 0,
             announced: 0,
         }
     }
@@ -95,8 +98,12 @@ impl LayerFilter {
 
     /// Whether more is wanted than can be had before the next key picture.
     pub(crate) fn waits_for_key_picture(&self, wanted: LayerChoice, targets: &Targets) -> bool {
-        let wanted = if targets.count() > 0 { targets.layer(targets.best_within(wanted)) } else { wanted };
-        wanted.spatial > self.current.spatial
+        let Some(target) = self.target.filter(|_| targets.count() > 0) else {
+            return wanted.spatial > self.current.spatial;
+        };
+        let best = targets.best_within(wanted);
+        let resizes = targets.layer(best).spatial != targets.layer(target).spatial;
+        resizes && targets.covered_by(target) >> best & 1 == 0
     }
 
     fn decide_by_layer(&mut self, wanted: LayerChoice, timestamp: u32, facts: &Facts) -> Verdict {
@@ -126,8 +133,9 @@ impl LayerFilter {
     ) -> Verdict {
         let mut announce = 0;
         if self.frame != Some(dependency.frame) {
-            self.choose_target(wanted, facts, dependency, targets);
             self.forget_frames(dependency.frame);
+            self.follow_chains(dependency);
+            self.choose_target(wanted, facts, dependency, targets);
             self.frame = Some(dependency.frame);
             let target = self.target.unwrap_or(0);
             self.keep_frame = dependency.present >> target & 1 != 0;
@@ -135,7 +143,7 @@ impl LayerFilter {
                 self.kept_frames[(dependency.frame % FRAME_MEMORY / 64) as usize] |=
                     1 << (dependency.frame % 64);
             }
-            let mask = targets.mask_within(self.current);
+            let mask = targets.covered_by(target);
             if self.keep_frame && facts.frame_start {
                 let whole = mask == targets.all();
                 if mask != self.announced || (dependency.structure && !whole) {
@@ -162,30 +170,41 @@ impl LayerFilter {
     ) {
         let best = targets.best_within(wanted);
         let may_follow = (facts.key && facts.spatial == 0)
-            || (dependency.switch >> best & 1 != 0 && self.chain_is_whole(dependency, targets.chain(best)));
+            || (dependency.switch >> best & 1 != 0 && self.chain_is_whole(targets.chain(best)));
         if self.target == Some(best) || self.target.is_none() || may_follow {
             self.target = Some(best);
         } else {
-            // Going down needs no point to do it; what is wanted more of waits.
-            let spatial = self.current.spatial.min(wanted.spatial);
+            // Going down needs no point to do it where the lower target's frames were sent all along; where sizes stand
+            // alone between key pictures it waits for one, as what is wanted more of does.
             let temporal = self.current.temporal.min(wanted.temporal);
-            self.target = Some(targets.best_within(LayerChoice { spatial, temporal }));
+            let lower = LayerChoice { spatial: self.current.spatial.min(wanted.spatial), temporal };
+            let same_size = LayerChoice { temporal, ..self.current };
+            let covered = self.target.map_or(0, |target| targets.covered_by(target));
+            let possible = [lower, same_size].map(|layer| targets.best_within(layer));
+            let next = possible.into_iter().find(|target| covered >> target & 1 != 0);
+            self.target = next.or(self.target);
         }
         if let Some(target) = self.target {
             self.current = targets.layer(target);
         }
     }
 
-    /// Whether the frame before in the chain that protects a target was sent to this subscriber.
-    fn chain_is_whole(&self, dependency: &DependencyFacts, chain: Option<u8>) -> bool {
-        let Some(difference) = chain.and_then(|chain| dependency.chains.get(usize::from(chain))) else {
-            return true;
-        };
-        if *difference == 0 {
-            return true;
+    /// Whether all frames of the chain that protects a target were sent to this subscriber, from its beginning on.
+    fn chain_is_whole(&self, chain: Option<u8>) -> bool {
+        chain.is_none_or(|chain| self.broken.checked_shr(chain.into()).unwrap_or(0) & 1 == 0)
+    }
+
+    /// Every frame says of every chain how far back its last frame is: one that was not sent breaks it.
+    fn follow_chains(&mut self, dependency: &DependencyFacts) {
+        for (chain, difference) in dependency.chains.iter().enumerate() {
+            let frame = dependency.frame.saturating_sub(u64::from(*difference));
+            let kept = self.kept_frames[(frame % FRAME_MEMORY / 64) as usize] >> (frame % 64) & 1 != 0;
+            if *difference == 0 {
+                self.broken &= !(1 << chain);
+            } else if !kept {
+                self.broken |= 1 << chain;
+            }
         }
-        let frame = dependency.frame - u64::from(*difference);
-        self.kept_frames[(frame % FRAME_MEMORY / 64) as usize] >> (frame % 64) & 1 != 0
     }
 
     /// Clears what stands in the memory from 256 frames ago, up to and including `frame`.

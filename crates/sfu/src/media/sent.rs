@@ -21,6 +21,8 @@ pub(crate) struct Munge {
     pub(crate) frame_number: u16,
     /// Active decode targets to be written into the dependency descriptor; 0 leaves them as they are.
     pub(crate) active_targets: u32,
+    /// Which earlier packets go with it as redundancy: bits of a `RedPlan`.
+    pub(crate) redundancy: u8,
 }
 
 /// Where a sent packet's content is.
@@ -30,6 +32,8 @@ pub(crate) enum Content {
     Stored { layer: u8, number: u64 },
     /// Nowhere: a packet of padding that closes a sequence number.
     Padding,
+    /// Nowhere: 20 ms of silence at the end of a sound.
+    Silence,
 }
 
 /// One sent packet.
@@ -90,6 +94,11 @@ impl SentLog {
         }
         self.entries[index] = Some(sent);
         true
+    }
+
+    /// Forgets all.
+    pub(crate) fn clear(&mut self) {
+        self.entries.fill(None);
     }
 
     /// The packet sent as `out`.

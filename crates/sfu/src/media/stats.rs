@@ -26,6 +26,8 @@ pub struct MediaStats {
     pub key_frame_requests_sent: u64,
     /// Key frames that subscribers asked for.
     pub key_frame_requests_received: u64,
+    /// Those beyond what one subscriber may ask for by itself.
+    pub key_frame_requests_over_budget: u64,
     /// Malformed RTP packets.
     pub dropped_malformed: u64,
     /// RTP whose SSRC belongs to no bound track.
@@ -48,12 +50,36 @@ pub struct MediaStats {
     pub resend_over_budget: u64,
     /// Retransmissions refused because the packet went out less than a round trip ago or too often.
     pub resend_suppressed: u64,
+    /// Retransmissions asked for packets that never came to us and go on when they do.
+    pub resend_awaited: u64,
     /// Retransmissions asked for packets that are no longer kept.
     pub resend_unknown: u64,
+    /// Packets of sound not forwarded because louder tracks are heard.
+    pub stage_withheld: u64,
+    /// Tracks let among those that are heard.
+    pub stage_entered: u64,
+    /// Tracks that lost that place to others.
+    pub stage_left: u64,
+    /// Times that somebody began to speak and found no place.
+    pub stage_refused: u64,
+    /// Frames of silence sent where a track stopped.
+    pub silence_packets: u64,
+    /// Packets sent with redundancy of our making.
+    pub red_made: u64,
+    /// Packets lost on their way to us and found in a later one's redundancy.
+    pub red_recovered: u64,
     /// Gaps larger than the NACK list.
     pub nack_overflow: u64,
     /// Tracks, subscriptions or layers refused for their number.
     pub refused_limit: u64,
+    /// Packets carried to other forwarders.
+    pub trunk_packets_out: u64,
+    /// Packets that came from other forwarders.
+    pub trunk_packets_in: u64,
+    /// Packets for another forwarder that found its trunk full.
+    pub trunk_overflow: u64,
+    /// Peers and publications looked at because time had come: all of them at a tick, else who is due.
+    pub timer_visits: u64,
     /// SSRCs known at this moment.
     pub known_ssrcs: usize,
 }

@@ -7,7 +7,9 @@ use parvis_peer::sdp::{Codec, CodecKind, MediaKind, MediaSection};
 use parvis_rtp::Mid;
 
 use super::MediaConfig;
-use super::layer::Layer;
+use super::audio::{SILENCE_FRAMES, SILENCE_PER_SECOND};
+use super::keyframe::KeyFrameBudget;
+use super::layer::{Layer, SenderClock};
 use super::munge::{CodecNumbers, Munger};
 use super::publication::Publication;
 use super::ring::Stored;
@@ -35,8 +37,8 @@ pub(crate) struct Grant {
 
 impl Grant {
     /// Grants in order of quality.
-    pub(crate) fn order(self) -> (u8, u8) {
-        (self.stream, self.choice.spatial)
+    pub(crate) fn order(self) -> (u8, u8, u8) {
+        (self.stream, self.choice.spatial, self.choice.temporal)
     }
 }
 
@@ -66,8 +68,12 @@ pub(crate) struct Subscription {
     pub(crate) settings: SubscriptionSettings,
     /// What may be sent; `None` pauses it.
     pub(crate) grant: Option<Grant>,
+    /// Not yet allocated to: its grant is the first packets' benefit of the doubt.
+    pub(crate) fresh: bool,
     /// Whether the pause was told.
     pub(crate) paused: bool,
+    /// The codec that was told to be none of the peer's.
+    pub(crate) unsupported: Option<CodecKind>,
     /// Whether something was sent at all.
     pub(crate) started: bool,
     pub(crate) packets: u32,
@@ -77,9 +83,14 @@ pub(crate) struct Subscription {
     /// [`Subscription::packets`] at the last sender report.
     pub(crate) reported_packets: u32,
     rtx_sequence: u16,
+    pub(crate) key_frame_budget: KeyFrameBudget,
+    /// Frames of silence sent since the last sound.
+    silences: u8,
     followed: Option<Followed>,
     /// The layer followed last, to align the next one's timestamps.
     before: Option<Followed>,
+    /// The same when it was another publication's.
+    departed: Option<SenderClock>,
     filter: LayerFilter,
     munger: Munger,
     numbers: CodecNumbers,
@@ -157,6 +168,7 @@ impl Subscription {
     #[allow(clippy::too_many_arguments)]
     pub(crate) fn new(
         config: &MediaConfig,
+        now: Instant,
         id: SubscriptionId,
         peer: usize,
         publication: usize,
@@ -177,15 +189,20 @@ impl Subscription {
             last_type: None,
             settings: SubscriptionSettings::default(),
             grant: Some(Grant { stream: 0, choice: LayerChoice::ALL }),
+            fresh: true,
             paused: false,
+            unsupported: None,
             started: false,
             packets: 0,
             octets: 0,
             remote: RemoteReport::default(),
             reported_packets: 0,
             rtx_sequence: (random >> 48) as u16,
+            key_frame_budget: KeyFrameBudget::new(now, config.key_frame_burst, config.key_frame_refill),
+            silences: 0,
             followed: None,
             before: None,
+            departed: None,
             filter: LayerFilter::new(LayerChoice::ALL),
             // RFC 3711 section 3.3.1: a first number in the lower half can't be mistaken for one after a wrap.
             munger: Munger::new(random as u16 >> 1, (random >> 16) as u32),
@@ -257,12 +274,36 @@ impl Subscription {
         if strip { stored.facts.red_primary.into() } else { 0 }
     }
 
+    /// Whether the peer takes redundant audio.
+    pub(crate) fn takes_red(&self) -> bool {
+        self.types[CodecKind::Red as usize].is_some()
+    }
+
     /// Whether more of the followed stream is granted than can be sent before its next key picture.
     pub(crate) fn waits_for_key_picture(&self, layers: &[Layer]) -> bool {
         let (Some(grant), Some(at)) = (self.grant, self.followed()) else { return false };
         let targets = layers.get(at).map(|layer| layer.reader.targets());
         usize::from(grant.stream) == at
             && targets.is_some_and(|targets| self.filter.waits_for_key_picture(grant.choice, targets))
+    }
+
+    /// Whether the subscriber itself gave the track a place before others: it is then heard among however many.
+    pub(crate) fn is_pinned(&self) -> bool {
+        self.settings.priority > 0
+    }
+
+    /// The number of a frame of silence, when the track has stopped and hasn't yet ended.
+    pub(crate) fn silence(&mut self, now: Instant, rtp_clock: u32) -> Option<u64> {
+        let listens = self.followed.is_none() && self.grant.is_some() && self.outlet.is_some();
+        if !listens || self.silences >= SILENCE_FRAMES || self.types[CodecKind::Opus as usize].is_none() {
+            return None;
+        }
+        let (out, timestamp) = self.munger.append(now, rtp_clock / SILENCE_PER_SECOND)?;
+        self.silences += 1;
+        let content = Content::Silence;
+        let munge = Munge::default();
+        let sent = Sent { out, content, timestamp, marker: false, munge, resends: 0, sent_at: now };
+        self.log.insert(sent).then_some(out)
     }
 
     /// Stops following: what comes next begins with a key frame.
@@ -291,6 +332,21 @@ impl Subscription {
         if grant.is_none() {
             self.unfollow();
         }
+    }
+
+    /// What comes next is another publication's: nothing sent so far can be sent again. `former` are the layers of the
+    /// one before.
+    pub(crate) fn change_source(&mut self, publication: usize, former: &[Layer]) {
+        self.unfollow();
+        self.departed = self
+            .before
+            .take()
+            .and_then(|old| former.get(usize::from(old.layer)).filter(|layer| layer.epoch == old.epoch))
+            .and_then(|layer| layer.clock);
+        self.log.clear();
+        self.publication = publication;
+        self.grant = None;
+        self.fresh = true;
     }
 
     /// Whether padding can be sent on its retransmission stream.
@@ -338,6 +394,13 @@ impl Subscription {
         self.log.get_mut(out)
     }
 
+    /// Where the packet belongs that the peer calls `sequence` and that never came: its layer, and its number there.
+    pub(crate) fn awaited(&self, sequence: u16) -> Option<(usize, u64)> {
+        let highest = self.munger.highest_out()?;
+        let out = highest.checked_sub(u64::from((highest as u16).wrapping_sub(sequence)))?;
+        Some((self.followed()?, self.munger.source(out)?))
+    }
+
     /// Gives a number to a packet of padding.
     fn close(&mut self, now: Instant, out: u64) -> bool {
         self.log.insert(Sent {
@@ -361,12 +424,18 @@ impl Subscription {
         stored: &Stored,
     ) {
         let before = self.followed.or(self.before);
-        let shift = if before == Some(here) {
+        let shift = if before == Some(here)
+            && (self.kind == MediaKind::Video || self.munger.goes_on(stored.timestamp))
+        {
             self.munger.shift()
+        } else if before == Some(here) {
+            // The sender's clock stood still while it was muted, and we had sent silence.
+            self.munger.shift_for(now, stored.timestamp, rtp_clock, None, None)
         } else {
             let old = before
                 .and_then(|old| layers.get(usize::from(old.layer)).filter(|layer| layer.epoch == old.epoch))
-                .and_then(|layer| layer.clock.as_ref());
+                .and_then(|layer| layer.clock.as_ref())
+                .or(self.departed.as_ref().filter(|_| before.is_none()));
             let new = layers[usize::from(here.layer)].clock.as_ref();
             self.munger.shift_for(now, stored.timestamp, rtp_clock, old, new)
         };
@@ -429,6 +498,7 @@ impl Subscription {
         ends_picture: bool,
         munge: Munge,
     ) -> Offer {
+        self.silences = 0;
         let noted = self.log.insert(Sent {
             out,
             content: Content::Stored { layer: here.layer, number: stored.number },

@@ -21,32 +21,46 @@ const PROBE_STEP: Duration = Duration::from_millis(5);
 const PROBE_PADDING_BYTES: u8 = 255;
 
 impl RoomMedia {
-    /// Does all that is due and finds out what comes next.
+    /// Does all that is due and finds out what comes next. A tick visits everyone; between ticks, only those whose own
+    /// deadline has come are visited. Always in the order of places.
     pub(super) fn run_timers(&mut self, now: Instant, egress: &mut impl Egress) {
-        self.wake = None;
         let tick = self.next_tick <= now;
         if tick {
             self.next_tick = now + TICK;
             self.roll_rates(now);
+            self.run_stage(now);
+            self.renew_demands();
+            self.trunk_work |=
+                self.publications.iter().any(|(_, publication)| !publication.exports.is_empty());
         }
-        for place in 0..self.peers.capacity() {
-            if !self.peers.contains(place) {
-                continue;
-            }
+        let mut due = std::mem::take(&mut self.scratch.due);
+        self.due_peers.take_due(now, &mut due);
+        if tick {
+            due.clear();
+            due.extend(self.peers.iter().map(|(place, _)| place));
+        }
+        for &place in &due {
             self.run_peer(now, place, tick, egress);
         }
-        self.run_layers(now, egress);
+        // Peers that were just given a layer may want a key frame of it.
+        self.due_publications.take_due(now, &mut due);
+        if tick {
+            due.clear();
+            due.extend(self.publications.iter().map(|(place, _)| place));
+        }
+        for &place in &due {
+            self.run_layers(now, place, egress);
+        }
+        self.scratch.due = due;
+        self.run_hushes(now, egress);
         if self.next_speakers <= now {
             self.next_speakers = now + self.config.speakers_interval;
             self.run_speakers(now);
         }
-        if !self.peers.is_empty() {
-            self.wake_by(Some(self.next_tick));
-            self.wake_by(Some(self.next_speakers));
-        }
     }
 
     fn run_peer(&mut self, now: Instant, place: usize, tick: bool, egress: &mut impl Egress) {
+        self.stats.timer_visits += 1;
         let peer = &mut self.peers[place];
         peer.downlink.handle_timeout(now);
         if peer.uplink.poll_timeout().is_some_and(|due| due <= now) {
@@ -57,6 +71,7 @@ impl RoomMedia {
             peer.reallocate = false;
             peer.pace(&self.config, now);
             self.allocate(now, place);
+            self.wake_key_frames(now, place);
         }
         self.release_paced(now, place, egress);
         self.run_probe(now, place, egress);
@@ -72,7 +87,19 @@ impl RoomMedia {
         let probe = peer.probe.map(|probe| probe.last + PROBE_STEP);
         let mut due = earliest(peer.pacer.poll_timeout(), peer.uplink.poll_timeout());
         due = earliest(due, peer.downlink.poll_timeout());
-        self.wake_by(earliest(due, probe));
+        self.due_peers.set(place, earliest(due, probe));
+    }
+
+    /// What was just granted to a peer may want a key frame, which is asked for in this same wake.
+    fn wake_key_frames(&mut self, now: Instant, place: usize) {
+        for &slot in &self.peers[place].subscriptions {
+            let place = self.subscriptions[slot].publication;
+            let layers = &self.publications[place].layers;
+            let interval = self.config.key_frame_interval;
+            if layers.iter().any(|layer| layer.key_frames.poll_timeout(now, interval).is_some()) {
+                self.due_publications.no_later_than(place, Some(now));
+            }
+        }
     }
 
     /// Sends what the pacer lets go.
@@ -168,34 +195,34 @@ impl RoomMedia {
         }
     }
 
-    /// NACKs and key frame requests of every layer.
-    fn run_layers(&mut self, now: Instant, egress: &mut impl Egress) {
+    /// NACKs and key frame requests of a publication's layers.
+    fn run_layers(&mut self, now: Instant, place: usize, egress: &mut impl Egress) {
+        self.stats.timer_visits += 1;
+        self.due_publications.set(place, None);
         let mut numbers = std::mem::take(&mut self.scratch.numbers);
-        for place in 0..self.publications.capacity() {
-            let Some(publication) = self.publications.get_mut(place) else { continue };
-            let publisher_place = publication.peer;
-            let publisher = &self.peers[publisher_place];
-            for layer in &mut publication.layers {
-                numbers.clear();
-                let Some(nack) = layer.nack.as_mut() else { continue };
-                nack.collect(now, publisher.round_trip(), &mut numbers);
-                let due = nack.poll_timeout();
-                if let Some(ssrc) = layer.ssrc.filter(|_| !numbers.is_empty() && publisher.is_connected()) {
-                    let mut buf = [0; RTCP_BYTES];
-                    let mut writer = Writer::new(&mut buf);
-                    if writer.nack(publisher.ssrc, ssrc, numbers.iter().copied()).is_ok() {
-                        let len = writer.len();
-                        egress.rtcp(publisher.id, &buf[..len]);
-                        self.stats.nacks_sent += numbers.len() as u64;
-                    }
+        let publication = &mut self.publications[place];
+        let publisher_place = publication.peer;
+        let publisher = &self.peers[publisher_place];
+        for layer in &mut publication.layers {
+            numbers.clear();
+            let Some(nack) = layer.nack.as_mut() else { continue };
+            nack.collect(now, publisher.round_trip(), &mut numbers);
+            let due = nack.poll_timeout();
+            if let Some(ssrc) = layer.ssrc.filter(|_| !numbers.is_empty() && publisher.is_connected()) {
+                let mut buf = [0; RTCP_BYTES];
+                let mut writer = Writer::new(&mut buf);
+                if writer.nack(publisher.ssrc, ssrc, numbers.iter().copied()).is_ok() {
+                    let len = writer.len();
+                    egress.rtcp(publisher.id, &buf[..len]);
+                    self.stats.nacks_sent += numbers.len() as u64;
                 }
-                self.wake = earliest(self.wake, due);
             }
-            for at in 0..self.publications[place].layers.len() {
-                self.request_key_frame(now, publisher_place, place, at, egress);
-            }
+            self.due_publications.no_later_than(place, due);
         }
         self.scratch.numbers = numbers;
+        for at in 0..self.publications[place].layers.len() {
+            self.request_key_frame(now, publisher_place, place, at, egress);
+        }
     }
 
     fn roll_rates(&mut self, now: Instant) {

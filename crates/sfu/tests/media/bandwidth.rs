@@ -8,7 +8,7 @@ use parvis_peer::sdp::MediaKind;
 use parvis_rtp::Packet;
 use parvis_sfu::bwe::Receiver;
 use parvis_sfu::media::{MediaConfig, MediaEvent};
-use parvis_sfu::{PeerId, SubscriptionId, SubscriptionSettings};
+use parvis_sfu::{PeerId, Quality, SubscriptionId, SubscriptionSettings};
 
 use crate::world::*;
 
@@ -79,6 +79,8 @@ impl Link {
 /// Three layers of some 150, 500 and 1,700 kbit/s, from a publisher that answers key frame requests.
 struct Camera {
     sources: [Vp8Source; 3],
+    /// So many are sent.
+    layers: usize,
     frames: u32,
     key: bool,
 }
@@ -96,14 +98,16 @@ fn start(config: MediaConfig) -> (World, Camera) {
         at += 1;
         Vp8Source::new(at * 1000, rid_ext("v", rid))
     });
-    (world, Camera { sources, frames: 0, key: true })
+    (world, Camera { sources, layers: 3, frames: 0, key: true })
 }
 
 impl Camera {
     fn play(&mut self, world: &mut World, link: &mut Link, seconds: u32) {
         for _ in 0..seconds * 30 {
             self.key |= world.take_plis(1) > 0;
-            for (layer, (source, size)) in self.sources.iter_mut().zip([600, 1000, 1180]).enumerate() {
+            for (layer, (source, size)) in
+                self.sources.iter_mut().zip([600, 1000, 1180]).take(self.layers).enumerate()
+            {
                 let mut content = vec![0; size];
                 content[0] = layer as u8;
                 for packet in source.frame(self.key, [1, 2, 6][layer], &content) {
@@ -217,4 +221,25 @@ fn row_21_a_track_larger_than_the_configured_rate_is_held_to_it_by_the_pacer() {
     }
     assert!(sent > 200_000);
     assert!(world.room.stats().dropped_pacer_full + world.room.stats().dropped_expired > 0);
+}
+
+#[test]
+fn a_layer_that_was_not_wanted_for_long_is_reached_soon_after_it_is() {
+    let (mut world, mut camera) = start(plain());
+    let mut link = Link::new(world.now, 1_000_000_000);
+    let want = |world: &mut World, quality| {
+        let settings = SubscriptionSettings { quality: Some(quality), ..SubscriptionSettings::default() };
+        world.room.configure(world.now, SubscriptionId(1), settings);
+    };
+    // The publisher sends what is wanted, as it is told.
+    want(&mut world, Quality::Low);
+    camera.layers = 1;
+    camera.play(&mut world, &mut link, 10);
+    let padding = world.room.stats().padding_packets;
+    camera.play(&mut world, &mut link, 10);
+    assert_eq!(world.room.stats().padding_packets, padding, "nothing more is wanted: nothing is tried");
+    want(&mut world, Quality::High);
+    camera.layers = 3;
+    camera.play(&mut world, &mut link, 2);
+    assert_eq!(link.layers.last(), Some(&2), "within two seconds");
 }

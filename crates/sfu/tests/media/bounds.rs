@@ -241,3 +241,131 @@ fn garbage_changes_nothing() {
     let left = world.take_rtp(2);
     assert_eq!(read_vp8(&left.last().unwrap().payload).4, b"still here\0");
 }
+
+/// Ten seconds of a publisher's video and sound, seen by peer 3, while peer 2, who sees the same, does `attack` each
+/// millisecond. The publisher answers each request for a key frame if `obliging`. What peer 3 got, when and byte for byte,
+/// and how many key frames were asked for.
+fn seen_beside(
+    obliging: bool,
+    mut attack: impl FnMut(&mut World, u64),
+) -> (Vec<(std::time::Duration, Vec<u8>)>, usize, World) {
+    let mut world = World::new();
+    world.peer(1, &[inbound("v", MediaKind::Video, &[]), inbound("a", MediaKind::Audio, &[])]);
+    world.publish(1, 1, "v", &video_spec(&[]));
+    world.publish(1, 2, "a", &audio_spec());
+    // Whoever watches is there before whoever attacks, so that its numbers don't depend on the attack.
+    for peer in [3, 2] {
+        let (video, audio) = (peer * 10, peer * 10 + 5);
+        world.peer(peer, &[outbound("0", MediaKind::Video, video), outbound("1", MediaKind::Audio, audio)]);
+        world.subscribe(video, peer, 1);
+        world.subscribe(audio, peer, 2);
+    }
+    world.run_ms(0);
+    let start = world.now;
+    let mut source = Vp8Source::new(1000, mid_ext("v"));
+    let (mut seen, mut asked) = (Vec::new(), 0);
+    for ms in 0..10_000u64 {
+        let asks = world.take_plis(1);
+        asked += asks;
+        if ms % 33 == 0 || (obliging && asks > 0) {
+            let key = ms == 0 || (obliging && asks > 0);
+            for packet in source.frame(key, if key { 20 } else { 4 }, &[ms as u8; 1000]) {
+                world.rtp(1, &packet);
+            }
+        }
+        if ms % 20 == 0 {
+            let sequence = (ms / 20) as u16;
+            let voice = In {
+                payload_type: OPUS,
+                ssrc: 9,
+                sequence,
+                timestamp: u32::from(sequence) * 960,
+                extensions: mid_ext("a"),
+                ..In::default()
+            };
+            world.rtp(1, &voice.with(&[3; 120]));
+        }
+        attack(&mut world, ms);
+        world.run_ms(1);
+        seen.extend(world.take_rtp(3).into_iter().map(|left| (left.at - start, left.bytes)));
+    }
+    (seen, asked, world)
+}
+
+#[test]
+fn row_19_and_20_a_thousand_requests_a_second_change_nothing_of_what_others_get() {
+    let (undisturbed, _, _) = seen_beside(false, |_, _| {});
+    assert!(undisturbed.len() > 1500);
+    let (beside_plis, asked, world) = seen_beside(false, |world, _| {
+        world.rtcp(2, |writer| writer.pli(1, 200).unwrap());
+    });
+    assert!(beside_plis == undisturbed, "not a byte, and not a moment");
+    assert!(asked <= 20, "{asked} requests in 10 s, from one who doesn't listen to them");
+    assert_eq!(world.room.stats().key_frame_requests_received, 10_000);
+
+    let mut recent = Vec::new();
+    let (beside_nacks, asked, world) = seen_beside(false, |world, _| {
+        recent.extend(world.out.rtp.iter().filter(|left| left.ssrc == 200).map(|left| left.sequence));
+        world.out.rtp.retain(|left| left.peer != PeerId(2));
+        let all = recent[recent.len().saturating_sub(200)..].to_vec();
+        world.rtcp(2, |writer| writer.nack(1, 200, all).unwrap());
+    });
+    assert!(beside_nacks == undisturbed, "not a byte, and not a moment");
+    assert_eq!(asked, 0);
+    let stats = world.room.stats();
+    assert!(stats.nacks_received > 1_000_000);
+    assert!(
+        stats.resend_suppressed + stats.resend_over_budget > 1_000_000,
+        "the rest was refused, and counted"
+    );
+    assert!(stats.resent_bytes < stats.sent_bytes / 4);
+}
+
+#[test]
+fn row_19_a_subscriber_that_wants_key_frames_all_the_time_soon_gets_few() {
+    let (undisturbed, _, _) = seen_beside(true, |_, _| {});
+    let (beside, asked, world) = seen_beside(true, |world, _| {
+        world.rtcp(2, |writer| writer.pli(1, 200).unwrap());
+    });
+    let most = config().key_frame_burst as usize + 5;
+    assert!((2..=most).contains(&asked), "{asked} key frames");
+    assert!(world.room.stats().key_frame_requests_over_budget > 2_000);
+    let bytes =
+        |seen: &[(std::time::Duration, Vec<u8>)]| seen.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
+    let more = bytes(&beside) - bytes(&undisturbed);
+    assert!(more <= most * 20 * 1100, "{more} bytes more: {most} key frames");
+    // Others are heard as before, packet by packet.
+    let sound = |seen: &[(std::time::Duration, Vec<u8>)]| {
+        seen.iter().filter(|(_, bytes)| bytes.len() < 200).map(|(at, _)| *at).collect::<Vec<_>>()
+    };
+    assert!(sound(&beside) == sound(&undisturbed), "sound leaves at the same moments");
+}
+
+#[test]
+fn row_19_one_that_asked_too_often_is_still_helped_by_what_others_ask_for() {
+    let (mut world, mut source) = vp8_pair(config());
+    world.peer(3, &[outbound("0", MediaKind::Video, 3)]);
+    world.subscribe(3, 3, 1);
+    world.run_ms(0);
+    for packet in source.frame(true, 1, b"key") {
+        world.rtp(1, &packet);
+    }
+    for _ in 0..8_000 {
+        world.rtcp(2, |writer| writer.pli(1, 10).unwrap());
+        world.run_ms(1);
+        if world.take_plis(1) > 0 {
+            for packet in source.frame(true, 1, b"key") {
+                world.rtp(1, &packet);
+            }
+        }
+    }
+    world.take_rtp(2);
+    world.rtcp(3, |writer| writer.pli(1, 30).unwrap());
+    world.run_ms(600);
+    assert!(world.take_plis(1) >= 1, "who asked for little is heard at once");
+    for packet in source.frame(true, 1, b"key") {
+        world.rtp(1, &packet);
+    }
+    world.run_ms(10);
+    assert_eq!(world.take_rtp(2).len(), 1, "and all get the key frame");
+}

@@ -227,7 +227,7 @@ fn a_lower_frame_rate_drops_temporal_layers_and_leaves_no_gap_in_any_number() {
 }
 
 /// One packet of a VP9 layer frame (flexible mode off): picture, spatial layer, its place in the picture.
-fn vp9(picture: u16, spatial: u8, key: bool, start: bool, end: bool, content: u8) -> Vec<u8> {
+pub(crate) fn vp9(picture: u16, spatial: u8, key: bool, start: bool, end: bool, content: u8) -> Vec<u8> {
     let picture_id = (picture & 0x7fff | 0x8000).to_be_bytes();
     let first = 0x80 | u8::from(!key) << 6 | 0x20 | u8::from(start) << 3 | u8::from(end) << 2;
     vec![
@@ -307,15 +307,22 @@ fn vp9_spatial_layers_are_cut_at_once_marked_anew_and_raised_at_a_key_picture() 
 
 /// Writes bits, highest first.
 #[derive(Default)]
-struct Bits(Vec<bool>);
+pub(crate) struct Bits(Vec<bool>);
 
 impl Bits {
-    fn put(&mut self, value: u32, width: u32) -> &mut Bits {
+    pub(crate) fn put(&mut self, value: u32, width: u32) -> &mut Bits {
         self.0.extend((0..width).rev().map(|bit| value >> bit & 1 != 0));
         self
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    /// `ns(limit)`: the lower values have a bit less.
+    pub(crate) fn put_below(&mut self, value: u32, limit: u32) -> &mut Bits {
+        let width = limit.ilog2() + 1;
+        let short = (1 << width) - limit;
+        if value < short { self.put(value, width - 1) } else { self.put(value + short, width) }
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         self.0
             .chunks(8)
             .map(|bits| bits.iter().enumerate().fold(0, |byte, (at, bit)| byte | u8::from(*bit) << (7 - at)))

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Losses on both sides of us.
 
+use std::collections::VecDeque;
+
 use parvis_peer::sdp::MediaKind;
-use parvis_rtp::rtcp::{Rtcp, packets};
+use parvis_rtp::rtcp::{Dlrr, Rtcp, XrBlock, packets};
 use parvis_rtp::{Extensions, Rid};
 use parvis_sfu::PeerId;
+use parvis_sfu::media::MediaConfig;
 
 use crate::world::*;
 
@@ -178,4 +181,177 @@ fn a_place_that_turns_out_to_hold_nothing_is_closed_by_padding() {
     assert_eq!(left[1].sequence, left[0].sequence.wrapping_add(2));
     assert_eq!(left[2].sequence, left[0].sequence.wrapping_add(1));
     assert!(left[2].payload.is_empty() && left[2].padding == 1);
+}
+
+#[test]
+fn what_a_subscriber_misses_before_we_have_it_is_asked_for_at_once_and_sent_when_it_comes() {
+    let (mut world, mut source) = vp8_pair(config());
+    for packet in source.frame(true, 1, b"key") {
+        world.rtp(1, &packet);
+    }
+    world.run_ms(50);
+    let frame = source.frame(false, 3, b"delta");
+    world.rtp(1, &frame[0]);
+    world.rtp(1, &frame[2]);
+    let sent = world.take_rtp(2);
+    let missing = sent[1].sequence.wrapping_add(1);
+    world.run_ms(2);
+    assert_eq!(asked_for(&mut world, 1), [], "we wait for reordering");
+    world.rtcp(2, |writer| writer.nack(1, 10, [missing]).unwrap());
+    world.run_ms(0);
+    assert_eq!(asked_for(&mut world, 1), [source.sequence.wrapping_sub(2)], "somebody waits for it");
+    assert_eq!((world.room.stats().resend_awaited, world.room.stats().resend_unknown), (1, 0));
+    // An impatient subscriber doesn't make us ask more often.
+    for _ in 0..10 {
+        world.rtcp(2, |writer| writer.nack(1, 10, [missing]).unwrap());
+        world.run_ms(1);
+    }
+    assert_eq!(asked_for(&mut world, 1), []);
+    world.rtp(1, &frame[1]);
+    world.run_ms(20);
+    let answer = world.take_rtp(2);
+    assert_eq!(answer.len(), 1, "once, however often it was asked for");
+    assert_eq!((answer[0].ssrc, answer[0].sequence), (10, missing));
+    assert_eq!(read_vp8(&answer[0].payload).4, b"delta\x01");
+    assert_eq!(world.room.stats().resent_packets, 0, "it costs no budget: it is sent for the first time");
+    // What never was is unknown.
+    world.rtcp(2, |writer| writer.nack(1, 10, [missing.wrapping_add(1000)]).unwrap());
+    assert_eq!(world.room.stats().resend_unknown, 1);
+}
+
+#[test]
+fn a_second_at_ten_megabits_can_be_sent_again_and_so_can_one_of_sound() {
+    let (mut world, mut source) =
+        vp8_pair(MediaConfig { resend_floor_bytes_per_second: 10_000_000, ..config() });
+    // 10 Mbit/s of 1,200-byte packets: 1,042 a second.
+    let mut sent = Vec::new();
+    for frame in 0..60u32 {
+        for packet in source.frame(frame == 0, 35, &[7; 1150]) {
+            world.rtp(1, &packet);
+        }
+        world.run_ms(33);
+        sent.extend(world.take_rtp(2).into_iter().filter(|left| left.ssrc == 10));
+    }
+    assert_eq!(sent.len(), 60 * 35);
+    let old = &sent[sent.len() - 1000];
+    assert!((world.now - old.at).as_millis() > 900);
+    world.rtcp(2, |writer| writer.nack(1, 10, [old.sequence]).unwrap());
+    world.run_ms(100);
+    let again = world.take_rtp(2);
+    let again = again.iter().find(|left| left.ssrc == 11 && left.padding == 0).unwrap();
+    assert_eq!(again.payload[2..], old.payload[..]);
+}
+
+#[test]
+fn a_subscriber_that_loses_much_is_repaired_within_its_budget_and_takes_none_of_anothers() {
+    let mut world = World::new();
+    world.peer(1, &[inbound("v", MediaKind::Video, &[])]);
+    world.publish(1, 1, "v", &video_spec(&[]));
+    for peer in [2, 3] {
+        world.peer(peer, &[outbound("0", MediaKind::Video, peer)]);
+        world.subscribe(peer, peer, 1);
+    }
+    world.run_ms(0);
+    let mut source = Vp8Source::new(1000, mid_ext("v"));
+    let mut repaired = [0, 0];
+    // Who misses a packet says so 132 ms later: a round trip in which nobody would have believed it.
+    let mut missed = [const { VecDeque::new() }; 2];
+    for frame in 0..300u32 {
+        for packet in source.frame(frame == 0, 4, &[7; 1000]) {
+            world.rtp(1, &packet);
+        }
+        world.run_ms(33);
+        for (place, peer) in [2, 3].into_iter().enumerate() {
+            let left = world.take_rtp(peer);
+            repaired[place] += left.iter().filter(|left| left.ssrc % 10 == 1 && left.padding == 0).count();
+            // Peer 2 loses everything; peer 3 every tenth packet.
+            let ssrc = peer as u32 * 10;
+            let lost = left.iter().filter(|left| left.ssrc == ssrc && (peer == 2 || left.sequence % 10 == 0));
+            missed[place].push_back(lost.map(|left| left.sequence).collect::<Vec<u16>>());
+            if missed[place].len() > 4 {
+                let lost = missed[place].pop_front().unwrap();
+                world.rtcp(peer, |writer| writer.nack(1, ssrc, lost).unwrap());
+            }
+        }
+    }
+    let share = config().resend_share;
+    assert!(repaired[0] as f64 >= 1200.0 * share * 0.9, "{} of 1,200", repaired[0]);
+    assert!(repaired[0] as f64 <= 1200.0 * share + 150.0, "{} of 1,200: a third and the floor", repaired[0]);
+    assert!((115..=120).contains(&repaired[1]), "{} of 120", repaired[1]);
+    assert!(world.room.stats().resend_over_budget > 500);
+}
+
+#[test]
+fn a_hundred_who_ask_for_a_key_frame_bring_one_request_repeated_until_it_comes() {
+    let mut world = World::new();
+    world.peer(1, &[inbound("v", MediaKind::Video, &[])]);
+    world.publish(1, 1, "v", &video_spec(&[]));
+    for peer in 2..102 {
+        world.peer(peer, &[outbound("0", MediaKind::Video, peer)]);
+        world.subscribe(peer, peer, 1);
+    }
+    world.run_ms(0);
+    let mut source = Vp8Source::new(1000, mid_ext("v"));
+    for packet in source.frame(true, 1, b"key") {
+        world.rtp(1, &packet);
+    }
+    world.run_ms(1000);
+    world.take_plis(1);
+    let mut asked = Vec::new();
+    for ms in 0..3000u32 {
+        for peer in (2..102).filter(|peer| (ms + *peer as u32).is_multiple_of(20)) {
+            world.rtcp(peer, |writer| writer.pli(1, peer as u32 * 10).unwrap());
+        }
+        world.run_ms(1);
+        asked.extend(std::iter::repeat_n(ms, world.take_plis(1)));
+    }
+    let apart: Vec<u32> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(
+        apart,
+        [499, 500, 500, 500, 500, 500],
+        "the first within the millisecond, the others when due"
+    );
+    for packet in source.frame(true, 1, b"key") {
+        world.rtp(1, &packet);
+    }
+    world.run_ms(2000);
+    assert_eq!(world.take_plis(1), 0, "it came");
+}
+
+#[test]
+fn a_far_sender_is_asked_for_a_key_frame_every_two_round_trips() {
+    let (mut world, mut source) = vp8_pair(config());
+    for packet in source.frame(true, 1, b"key") {
+        world.rtp(1, &packet);
+    }
+    world.run_ms(1100);
+    // The publisher answers our reference time 400 ms later.
+    let ntp = world.out.rtcp.iter().filter(|(peer, _)| *peer == PeerId(1)).find_map(|(_, compound)| {
+        packets(compound).find_map(|packet| match packet {
+            Ok(Rtcp::Xr(xr)) => xr.blocks().find_map(|block| match block {
+                XrBlock::ReceiverReferenceTime(ntp) => Some((xr.ssrc, ntp)),
+                _ => None,
+            }),
+            _ => None,
+        })
+    });
+    let (ssrc, ntp) = ntp.expect("a reference time");
+    let asked_at = world.now;
+    world.run_ms(300);
+    let waited = world.now - asked_at;
+    let delay = 0;
+    world.rtcp(1, |writer| {
+        let dlrr = Dlrr { ssrc, last_rr: (ntp >> 16) as u32, delay_since_last_rr: delay };
+        writer.dlrr(99, &[dlrr]).unwrap();
+    });
+    world.take_plis(1);
+    let mut asked = Vec::new();
+    for ms in 0..4000u32 {
+        world.rtcp(2, |writer| writer.pli(1, 10).unwrap());
+        world.run_ms(1);
+        asked.extend(std::iter::repeat_n(ms, world.take_plis(1)));
+    }
+    let apart: Vec<u32> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(apart.iter().all(|apart| (600..=1000).contains(apart)), "{asked:?}, {waited:?} and more away");
+    assert!(asked.len() >= 4);
 }

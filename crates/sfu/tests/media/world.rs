@@ -153,6 +153,14 @@ impl World {
         taken
     }
 
+    /// Key frame requests that left to a peer, taken out alone.
+    pub(crate) fn take_plis_only(&mut self, peer: u64) -> usize {
+        let others: Vec<_> = self.out.rtcp.iter().filter(|(to, _)| *to != PeerId(peer)).cloned().collect();
+        let plis = self.take_plis(peer);
+        self.out.rtcp = others;
+        plis
+    }
+
     /// Key frame requests that left to a peer, taken out with all other RTCP.
     pub(crate) fn take_plis(&mut self, peer: u64) -> usize {
         let all = std::mem::take(&mut self.out.rtcp);

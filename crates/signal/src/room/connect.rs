@@ -162,14 +162,15 @@ impl Room {
         if !missed.is_empty() {
             self.send(id, Response::Update(proto::ParticipantUpdate { participants: missed }));
         }
-        let mut participants = self.visible_infos();
-        if self.meeting.participant(id).is_some_and(|p| p.permissions.hidden) {
+        let mut participants = self.known_infos();
+        if !self.is_known(id) {
             participants.extend(self.info(id));
         }
         self.send(id, Response::Update(proto::ParticipantUpdate { participants }));
         let room = self.room_info();
         self.send(id, Response::RoomUpdate(proto::RoomUpdate { room: Some(room) }));
         self.send_speakers(id);
+        self.repeat_wanted(id);
         self.qualities_wanted(now);
         if let Some(peer) = subscriber {
             self.forward(Command::RestartIce { peer });
@@ -188,10 +189,8 @@ impl Room {
     #[allow(deprecated)]
     fn join_response(&mut self, id: parvis_meeting::ParticipantId, now: Instant) -> proto::JoinResponse {
         let own = self.info(id);
-        let others = self
-            .visible_infos()
-            .into_iter()
-            .filter(|info| own.as_ref().is_none_or(|own| own.sid != info.sid));
+        let others =
+            self.roster_infos().into_iter().filter(|info| own.as_ref().is_none_or(|own| own.sid != info.sid));
         let can_publish = self.meeting.participant(id).is_some_and(|p| p.permissions.can_publish);
         let links = self.sessions.get(&id).map(|session| &session.links);
         let seconds = |duration: std::time::Duration| i32::try_from(duration.as_secs()).unwrap_or(i32::MAX);

@@ -66,6 +66,7 @@ impl Room {
         let Some(session) = self.sessions.remove(&participant.id) else { return };
         for subscription in session.subscriptions.values() {
             self.by_subscription.remove(subscription);
+            self.forget_choice(*subscription);
         }
         for link in session.links.iter() {
             self.by_peer.remove(&link.peer);
@@ -73,7 +74,7 @@ impl Room {
         }
         self.by_sid.remove(&session.sid);
         self.speaking.remove(&participant.id);
-        if !participant.permissions.hidden {
+        if self.roster.forget(participant.id) {
             let mut info = wire::participant_info(
                 participant,
                 None,

@@ -51,6 +51,10 @@ impl Room {
             Event::TrackBound { track, mid, codec, simulcast } => self.bound(track, mid, codec, simulcast),
             Event::TrackStarted { track, codec } => self.started(track, codec),
             Event::TrackEnded { track } => self.stream_ended(track),
+            Event::CodecUnsupported { subscription, codec } => {
+                tracing::debug!(room = %self.sid, ?subscription, ?codec, "a subscriber can't take this codec");
+                self.codec_unsupported(subscription);
+            }
             Event::SubscriptionStarted { subscription } => self.subscription_started(subscription),
             Event::StreamState { subscription, paused } => self.stream_state(subscription, paused),
             Event::Speakers { room, speakers } if room == self.id => self.speakers(&speakers),

@@ -2,10 +2,12 @@
 //! One meeting with its sessions. This file holds the state and the doors; what happens behind them:
 //! [`connect`] joins and resumes, [`request`] and [`publish`] and [`subscribe`] are what clients ask, [`media`] is
 //! what the forwarder tells, [`data`] are messages between clients, [`roster`] tells everyone what changed, [`leave`]
-//! ends sessions.
+//! ends sessions. [`codecs`] chooses what codec each subscriber gets, [`dynacast`] tells publishers what is wanted.
 
+mod codecs;
 mod connect;
 mod data;
+mod dynacast;
 mod leave;
 mod media;
 mod publish;
@@ -59,9 +61,13 @@ pub struct Room {
     by_track_sid: BTreeMap<String, TrackId>,
     by_forwarded: BTreeMap<parvis_sfu::TrackId, TrackId>,
     by_subscription: BTreeMap<SubscriptionId, (ParticipantId, TrackId)>,
+    /// Which of a track's codecs each subscription gets.
+    choices: BTreeMap<SubscriptionId, codecs::Choice>,
+    dynacast: dynacast::Dynacast,
     /// Who speaks, and how loud.
     speaking: BTreeMap<ParticipantId, f32>,
     news: roster::News,
+    roster: roster::Roster,
     draining: bool,
     end: Option<EndReason>,
     end_told: bool,
@@ -101,8 +107,11 @@ impl Room {
             by_track_sid: BTreeMap::new(),
             by_forwarded: BTreeMap::new(),
             by_subscription: BTreeMap::new(),
+            choices: BTreeMap::new(),
+            dynacast: dynacast::Dynacast::default(),
             speaking: BTreeMap::new(),
             news: roster::News::default(),
+            roster: roster::Roster::default(),
             draining: false,
             end: None,
             end_told: false,
@@ -167,7 +176,10 @@ impl Room {
     /// When [`Room::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let sessions = self.sessions.values().map(|session| session.deadline(&self.config)).min();
-        [sessions, self.meeting.poll_timeout(), self.news.digest_at()].into_iter().flatten().min()
+        [sessions, self.meeting.poll_timeout(), self.news.digest_at(), self.dynacast_due()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// What to do, in order; `None` when all is done until the next call.

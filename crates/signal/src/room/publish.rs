@@ -26,6 +26,8 @@ pub(super) struct Publication {
     pub(super) info: proto::TrackInfo,
     /// The first codec's stream, and those of its backups.
     pub(super) encodings: Vec<Encoding>,
+    /// Someone can't take the first codec, and by the track's policy everyone gets a backup from now on.
+    pub(super) regressed: bool,
     /// Whether the publisher was told that someone receives it.
     pub(super) subscribed_told: bool,
 }
@@ -35,7 +37,9 @@ pub(super) struct Encoding {
     pub(super) cid: String,
     pub(super) track: parvis_sfu::TrackId,
     /// Its place in `info.codecs`.
-    codec: usize,
+    pub(super) codec: usize,
+    /// Whether its first packet came.
+    pub(super) started: bool,
 }
 
 impl Room {
@@ -91,7 +95,7 @@ impl Room {
         let spec = TrackSpec {
             cid: request.cid.clone(),
             kind,
-            screen_share: source == TrackSource::ScreenShare,
+            screen_share: matches!(source, TrackSource::ScreenShare | TrackSource::ScreenShareAudio),
             muted: request.muted,
             encoder: encoder_preference(&request, kind, codec.map(|codec| codec.mime_type.as_str())),
             layers,
@@ -99,7 +103,10 @@ impl Room {
         self.by_track_sid.insert(info.sid.clone(), track);
         info.muted = request.muted;
         let response = published(&request.cid, &info);
-        self.publications.insert(track, Publication { info, encodings: Vec::new(), subscribed_told: false });
+        self.publications.insert(
+            track,
+            Publication { info, encodings: Vec::new(), regressed: false, subscribed_told: false },
+        );
         self.add_encoding(id, track, 0, spec);
         self.send(id, response);
         Ok(())
@@ -145,10 +152,12 @@ impl Room {
                 codecs.len() - 1
             }
         };
+        let count = codecs.len();
         let screen_share = publication.info.source() == proto::TrackSource::ScreenShare;
         let response = published(&cid, &publication.info);
         let muted = self.meeting.track(track).is_some_and(|track| track.muted);
         let spec = TrackSpec { cid, kind: MediaKind::Video, screen_share, muted, encoder, layers };
+        self.dynacast.grow(track, count);
         self.add_encoding(id, track, place, spec);
         self.send(id, response);
         Ok(())
@@ -158,7 +167,12 @@ impl Room {
         let forwarded = parvis_sfu::TrackId(self.next_id());
         let Some(peer) = self.sessions.get(&id).map(|session| session.links.publisher.peer) else { return };
         let Some(publication) = self.publications.get_mut(&track) else { return };
-        publication.encodings.push(Encoding { cid: spec.cid.clone(), track: forwarded, codec });
+        publication.encodings.push(Encoding {
+            cid: spec.cid.clone(),
+            track: forwarded,
+            codec,
+            started: false,
+        });
         self.by_forwarded.insert(forwarded, track);
         self.forward(Command::Publish { peer, track: forwarded, spec });
     }
@@ -191,6 +205,7 @@ impl Room {
                 info.simulcast = simulcast;
             }
             self.meeting.announce(track);
+            self.watch_wishes(track);
         } else {
             self.meeting.touch_track(track);
         }
@@ -205,6 +220,7 @@ impl Room {
         else {
             return;
         };
+        let began = !std::mem::replace(&mut publication.encodings[place].started, true);
         let info = &mut publication.info;
         let description = info.codecs.get_mut(publication.encodings[place].codec);
         let changed = description.is_some_and(|description| {
@@ -218,6 +234,9 @@ impl Room {
         if changed {
             self.meeting.touch_track(track);
         }
+        if began && place > 0 {
+            self.review_choices(track);
+        }
     }
 
     /// The client's last offer no longer sends this stream: the track is gone when its first codec is.
@@ -228,7 +247,15 @@ impl Room {
             self.meeting.unpublish(track);
             return;
         }
-        publication.encodings.retain(|encoding| encoding.track != forwarded);
+        let ended = publication.encodings.iter().position(|encoding| encoding.track == forwarded);
+        if let Some(ended) = ended.map(|place| publication.encodings.remove(place))
+            && let Some(codec) = publication.info.codecs.get_mut(ended.codec)
+        {
+            // It may be asked for again.
+            codec.cid.clear();
+            codec.mid.clear();
+        }
+        self.review_choices(track);
         self.by_forwarded.remove(&forwarded);
         self.forward(Command::Unpublish { track: forwarded });
     }
@@ -237,6 +264,7 @@ impl Room {
     pub(super) fn unpublished(&mut self, track: TrackId, publisher: ParticipantId) {
         let Some(publication) = self.publications.remove(&track) else { return };
         self.by_track_sid.remove(&publication.info.sid);
+        self.dynacast.close(track);
         for encoding in &publication.encodings {
             self.by_forwarded.remove(&encoding.track);
             self.forward(Command::Unpublish { track: encoding.track });
@@ -453,7 +481,8 @@ fn encoder_preference(
 ) -> EncoderPreference {
     // Redundant audio survives single losses, and whoever can't take it gets the Opus within.
     let codec = match kind {
-        MediaKind::Audio if request.disable_red => Some(CodecKind::Opus),
+        // What is encrypted end to end can't be taken apart or put together by us.
+        MediaKind::Audio if request.disable_red || request.encryption != 0 => Some(CodecKind::Opus),
         MediaKind::Audio => Some(CodecKind::Red),
         MediaKind::Video => mime.and_then(wire::codec_of_mime),
     };

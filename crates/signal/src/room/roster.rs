@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What changed, told to everyone: within one call all changes of all participants make one message; numbers and
 //! qualities make one a second.
+//!
+//! In a room beyond [`crate::RoomConfig::roster_limit`] clients hear of those on stage only, who publish something, and of
+//! themselves; the others are a number. Who steps on the stage is told of then. Whoever was told of once is known: its
+//! changes and its leaving are told as well. When the room has shrunk, all are told of again.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -21,6 +25,27 @@ pub(super) struct News {
     room_changed: bool,
     qualities: BTreeSet<ParticipantId>,
     digest_at: Option<Instant>,
+}
+
+/// Whom clients were told of.
+#[derive(Debug)]
+pub(super) struct Roster {
+    /// Everyone: the room is small.
+    whole: bool,
+    known: BTreeSet<ParticipantId>,
+}
+
+impl Default for Roster {
+    fn default() -> Self {
+        Roster { whole: true, known: BTreeSet::new() }
+    }
+}
+
+impl Roster {
+    /// Someone left; whether clients were told of it.
+    pub(super) fn forget(&mut self, id: ParticipantId) -> bool {
+        self.known.remove(&id)
+    }
 }
 
 impl News {
@@ -54,6 +79,7 @@ impl Room {
                 Event::RoomChanged => {
                     self.news.room_changed = true;
                     self.digest_in_time(now);
+                    self.renew_roster();
                 }
                 Event::Ended(reason) => {
                     self.end = Some(reason);
@@ -65,6 +91,7 @@ impl Room {
             }
         }
         self.tell_changes();
+        self.settle_dynacast(now);
         if self.end.is_some() && self.sessions.is_empty() && !std::mem::replace(&mut self.end_told, true) {
             self.outputs.push_back(Output::Ended);
         }
@@ -91,8 +118,12 @@ impl Room {
             if self.meeting.participant(id).is_some_and(|p| p.permissions.hidden) {
                 let alone = proto::ParticipantUpdate { participants: vec![info] };
                 self.send(id, Response::Update(alone));
-            } else {
+            } else if self.roster.whole || self.roster.known.contains(&id) || self.is_on_stage(id) {
+                self.roster.known.insert(id);
                 participants.push(info);
+            } else {
+                let alone = proto::ParticipantUpdate { participants: vec![info] };
+                self.send(id, Response::Update(alone));
             }
         }
         if !participants.is_empty() {
@@ -100,10 +131,42 @@ impl Room {
         }
     }
 
-    /// Everyone whom others see.
-    pub(super) fn visible_infos(&self) -> Vec<proto::ParticipantInfo> {
+    /// Sees whether the room has become too large for everyone to be told of everyone, or small enough again. In
+    /// between it stays as it was, so that one who comes and goes does not make a list for everyone each time.
+    fn renew_roster(&mut self) {
+        let limit = self.config.roster_limit;
+        let visible = || self.meeting.participants().filter(|participant| !participant.permissions.hidden);
+        if self.roster.whole {
+            self.roster.whole = visible().count() <= limit;
+        } else if visible().count() <= limit - limit / 4 {
+            self.roster.whole = true;
+            // Who came late does not even know those who are known.
+            let everyone: Vec<ParticipantId> = visible().map(|participant| participant.id).collect();
+            self.news.changed.extend(everyone);
+        }
+    }
+
+    /// Whether someone publishes.
+    fn is_on_stage(&self, id: ParticipantId) -> bool {
+        !self.announced(id).is_empty()
+    }
+
+    /// Those whom one who joins is told of.
+    pub(super) fn roster_infos(&self) -> Vec<proto::ParticipantInfo> {
         let visible = self.meeting.participants().filter(|participant| !participant.permissions.hidden);
-        visible.filter_map(|participant| self.info(participant.id)).collect()
+        let told = visible.filter(|participant| self.roster.whole || self.is_on_stage(participant.id));
+        told.filter_map(|participant| self.info(participant.id)).collect()
+    }
+
+    /// Whether others were told of someone.
+    pub(super) fn is_known(&self, id: ParticipantId) -> bool {
+        self.roster.known.contains(&id)
+    }
+
+    /// Those whom others were told of: what one who comes back may have missed.
+    pub(super) fn known_infos(&self) -> Vec<proto::ParticipantInfo> {
+        let known = self.roster.known.iter();
+        known.filter_map(|id| self.info(*id)).collect()
     }
 
     pub(super) fn info(&self, id: ParticipantId) -> Option<proto::ParticipantInfo> {
@@ -177,8 +240,16 @@ impl Room {
             self.broadcast(Response::RoomUpdate(proto::RoomUpdate { room: Some(room) }));
         }
         let changed = std::mem::take(&mut self.news.qualities);
-        let mut some = self.qualities(|id| changed.contains(&id));
-        let mut all = self.qualities(|_| true);
+        let known = &self.roster.known;
+        let mut some = self.qualities(|id| changed.contains(&id) && known.contains(&id));
+        let mut all = self.qualities(|id| known.contains(&id));
+        let strangers: Vec<ParticipantId> = changed.difference(known).copied().collect();
+        for id in strangers {
+            // Others would not know of whom this is.
+            if let Some(mut own) = self.qualities(|other| other == id) {
+                self.send_encoded(id, &mut own);
+            }
+        }
         let due: Vec<(ParticipantId, bool)> = self
             .sessions
             .values_mut()

@@ -90,21 +90,17 @@ impl Room {
         let Some(publication) = self.publications.get(&track) else { return };
         let publisher = self.meeting.track(track).and_then(|track| self.sessions.get(&track.publisher));
         let Some(publisher_sid) = publisher.map(|publisher| publisher.sid.clone()) else { return };
-        let Some(session) = self.sessions.get_mut(&subscriber) else { return };
+        let Some(session) = self.sessions.get(&subscriber) else { return };
         let Some(peer) = session.links.receiving() else { return };
-        let Some(encoding) = publication.encodings.first() else { return };
         let stream = if self.config.sync_streams && session.can_sync_streams() {
             publication.info.stream.as_str()
         } else {
             publication.info.sid.as_str()
         };
-        let command = Command::Subscribe {
-            subscription,
-            peer,
-            track: encoding.track,
-            stream_id: format!("{publisher_sid}|{stream}"),
-            track_label: publication.info.sid.clone(),
-        };
+        let (stream_id, track_label) = (format!("{publisher_sid}|{stream}"), publication.info.sid.clone());
+        let Some(forwarded) = self.first_choice(subscription, track) else { return };
+        let command = Command::Subscribe { subscription, peer, track: forwarded, stream_id, track_label };
+        let Some(session) = self.sessions.get_mut(&subscriber) else { return };
         session.subscriptions.insert(track, subscription);
         let settings = session.settings.get(&track).copied();
         self.by_subscription.insert(subscription, (subscriber, track));
@@ -112,6 +108,7 @@ impl Room {
         if let Some(settings) = settings {
             self.forward(Command::ConfigureSubscription { subscription, settings });
         }
+        self.review_choice(subscription);
     }
 
     /// The meeting says that it is no longer.
@@ -119,6 +116,7 @@ impl Room {
         let session = self.sessions.get_mut(&subscriber);
         if let Some(subscription) = session.and_then(|session| session.subscriptions.remove(&track)) {
             self.by_subscription.remove(&subscription);
+            self.forget_choice(subscription);
             self.forward(Command::Unsubscribe { subscription });
         }
     }
@@ -145,6 +143,7 @@ impl Room {
         session.settings.insert(track, settings);
         if let Some(subscription) = session.subscriptions.get(&track).copied() {
             self.forward(Command::ConfigureSubscription { subscription, settings });
+            self.review_choice(subscription);
         }
     }
 }

@@ -203,6 +203,11 @@ impl Lab {
         self.clients[&connection].own.as_ref().expect("joined").sid.clone()
     }
 
+    /// The socket of whoever has this identity.
+    pub fn connection_of(&self, identity: &str) -> ConnectionId {
+        *self.clients.iter().rfind(|(_, client)| client.identity == identity).expect("it joined").0
+    }
+
     pub fn client(&self, connection: ConnectionId) -> &Client {
         &self.clients[&connection]
     }
@@ -393,6 +398,11 @@ impl Forwarder {
             }
             Command::Unsubscribe { subscription } => {
                 assert!(self.subscriptions.remove(&subscription).is_some(), "unsubscribed twice");
+                vec![]
+            }
+            Command::SwitchTrack { subscription, track } => {
+                assert!(self.tracks.contains_key(&track), "a switch to what is not there");
+                self.subscriptions.get_mut(&subscription).expect("a subscription").1 = track;
                 vec![]
             }
             Command::SendData { peer, channel, payload } => {

@@ -3,6 +3,8 @@
 #![allow(deprecated, unreachable_pub)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod adaptation;
+mod crowd;
 mod data;
 mod join;
 mod lab;

@@ -2,9 +2,10 @@
 //! `cargo xtask bench NAME`: measurements, printed as a table and, when asked, as JSON. Each file here is one of them;
 //! `figures` is how they all speak.
 
-#[allow(dead_code, reason = "the measurements that come next speak by it")]
 mod figures;
+mod forward;
 mod join;
+mod loss;
 
 use std::path::PathBuf;
 
@@ -34,13 +35,19 @@ impl Options {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Name {
+    /// What forwarding one packet costs a shard's thread, against a bare loop in the same run.
+    Forward,
     /// From joining to the first decoded remote video frame, for both signalling forms.
     Join,
+    /// What a receiver behind a lossy link sees and hears, from Parvis and from LiveKit.
+    Loss,
 }
 
 /// Runs one benchmark against a release build.
 pub(crate) fn run(options: &Options) -> Result {
     match options.name {
+        Name::Forward => forward::run(options),
         Name::Join => join::run(options),
+        Name::Loss => loss::run(options),
     }
 }

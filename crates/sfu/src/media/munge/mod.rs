@@ -86,6 +86,11 @@ impl Munger {
         self.shift
     }
 
+    /// Which number of the followed stream leaves as `out`.
+    pub(crate) fn source(&self, out: u64) -> Option<u64> {
+        self.sequences.source(out).filter(|_| out >= self.stream_start)
+    }
+
     /// Whether `number` is beyond all that was decided on.
     pub(crate) fn is_new(&self, number: u64) -> bool {
         self.sequences.is_new(number)
@@ -96,6 +101,21 @@ impl Munger {
         let timestamp = timestamp.wrapping_add(self.shift);
         self.last = Some((timestamp, now));
         (self.sequences.take(number), timestamp)
+    }
+
+    /// A packet of our own after what was sent last, `ticks` later: its number and timestamp. What was late is given up.
+    pub(crate) fn append(&mut self, now: Instant, ticks: u32) -> Option<(u64, u32)> {
+        let timestamp = self.last?.0.wrapping_add(ticks);
+        self.last = Some((timestamp, now));
+        let out = self.sequences.append();
+        self.stream_start = out + 1;
+        Some((out, timestamp))
+    }
+
+    /// Whether a packet with this timestamp would leave later than all that was sent.
+    pub(crate) fn goes_on(&self, timestamp: u32) -> bool {
+        let out = timestamp.wrapping_add(self.shift);
+        self.last.is_none_or(|(last, _)| out.wrapping_sub(last) as i32 > 0)
     }
 
     /// Drops a new packet.

@@ -63,6 +63,13 @@ impl Ranges {
         }
     }
 
+    /// Puts something of ours after all that was decided, and returns what it leaves as. Late numbers lose their places.
+    pub(crate) fn append(&mut self) -> u64 {
+        let out = self.next_out();
+        self.restart(self.next, out + 1);
+        out
+    }
+
     /// What a late number leaves as: `None` when its place was closed or is forgotten.
     pub(crate) fn late(&self, number: u64) -> Option<u64> {
         if self.is_new(number) {
@@ -77,6 +84,13 @@ impl Ranges {
             }
         }
         Some(number.wrapping_sub(range.offset))
+    }
+
+    /// Which number leaves, or would leave, as `out`, if its place was kept.
+    pub(crate) fn source(&self, out: u64) -> Option<u64> {
+        let at = self.ranges.iter().rposition(|range| range.start.wrapping_sub(range.offset) <= out)?;
+        let number = out.wrapping_add(self.ranges[at].offset);
+        (self.late(number) == Some(out)).then_some(number)
     }
 
     /// What the next number would leave as, were it taken.
@@ -108,6 +122,12 @@ mod tests {
         assert_eq!(ranges.late(103), None);
         assert_eq!(ranges.late(99), None);
         assert_eq!(ranges.next_out(), 4);
+        assert_eq!(
+            [0, 1, 2, 3, 4].map(|out| ranges.source(out)),
+            [None, Some(100), Some(101), Some(104), None]
+        );
+        assert_eq!(ranges.append(), 4);
+        assert_eq!((ranges.take(105), ranges.late(101)), (5, None));
     }
 
     proptest! {

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Shares one peer's bandwidth among its subscriptions: audio always, then the lowest level of each video track in order
+//! of importance, then more of each. What doesn't fit at all is paused, and the subscriber is told.
+//!
+//! [`ladder`] says which levels a track has for a subscriber and what they cost, [`share`] gives them.
+
+mod ladder;
+mod share;
+#[cfg(test)]
+mod tests;
+
+use std::time::{Duration, Instant};
+
+use parvis_peer::sdp::MediaKind;
+
+use super::MediaEvent;
+use super::room::RoomMedia;
+use super::select::LayerChoice;
+use super::subscription::Grant;
+pub(super) use ladder::highest_wanted;
+pub(super) use share::Demand;
+use share::{Class, Importance, Terms, share_out};
+
+/// After going down, nothing goes up for so long: the path must first show that it recovered.
+const HOLD: Duration = Duration::from_secs(1);
+/// More is looked for than all wanted levels cost, so that they can be given with something to spare.
+const WANTED_PERCENT: u64 = 120;
+/// What an audio track is reckoned with before it was measured, in bits per second.
+const AUDIO_BITRATE: u64 = 40_000;
+
+impl RoomMedia {
+    /// Grants layers to all subscriptions of one peer.
+    pub(super) fn allocate(&mut self, now: Instant, place: usize) {
+        let mut demands = std::mem::take(&mut self.scratch.demands);
+        demands.clear();
+        let audio = self.gather(now, place, &mut demands);
+        // Stable: equal importance stays in the order of subscribing.
+        demands.sort_by_key(|demand| std::cmp::Reverse(demand.importance));
+        let peer = &mut self.peers[place];
+        let since = |at: Instant| now.saturating_duration_since(at);
+        let terms = Terms {
+            budget: peer.estimate(&self.config).saturating_sub(audio),
+            young: peer.connected_at.is_none_or(|at| since(at) < self.config.warm_up),
+            held: peer.lowered_at.is_some_and(|at| since(at) < HOLD),
+        };
+        if share_out(&mut demands, terms) {
+            peer.lowered_at = Some(now);
+        }
+        let wanted: u64 = demands.iter().map(|demand| demand.ladder.hoped * WANTED_PERCENT / 100).sum();
+        peer.downlink.set_wanted(audio + wanted);
+        peer.limited =
+            demands.iter().any(|demand| demand.given.map_or(0, |given| given + 1) < demand.ladder.len());
+        let connected = peer.is_connected();
+        for demand in &demands {
+            self.grant(demand, connected);
+        }
+        self.scratch.demands = demands;
+        self.raise_demand(place);
+    }
+
+    /// Collects what video asks for; grants audio all it wants. What audio takes, in bits per second.
+    fn gather(&mut self, now: Instant, place: usize, demands: &mut Vec<Demand>) -> u64 {
+        let mut speakers = std::mem::take(&mut self.scratch.speaking);
+        speakers.clear();
+        let places = self.speakers.iter().filter_map(|(track, _)| self.publication_places.get(track));
+        speakers.extend(places.map(|place| self.publications[*place].peer));
+        let mut audio = 0;
+        for &slot in &self.peers[place].subscriptions {
+            let subscription = &mut self.subscriptions[slot];
+            let publication = &self.publications[subscription.publication];
+            if publication.kind == MediaKind::Audio {
+                let grant = Grant { stream: 0, choice: LayerChoice::ALL };
+                subscription.set_grant(subscription.settings.enabled.then_some(grant));
+                if !publication.muted && publication.layers[0].is_live(&self.config, now) {
+                    let bitrate = publication.layers[0].rates.bitrate(0, 0).unwrap_or(AUDIO_BITRATE);
+                    let copies = 1 + u64::from(self.peers[place].redundancy.level());
+                    audio += bitrate * copies;
+                }
+            } else if publication.muted || subscription.outlet.is_none() {
+                // Nothing is sent: it keeps what it had.
+            } else if subscription.settings.enabled {
+                let ladder = ladder::ladder(&self.config, now, publication, &subscription.settings);
+                let class = if publication.screen_share {
+                    Class::Screen
+                } else if speakers.contains(&publication.peer) {
+                    Class::Speaker
+                } else {
+                    Class::Other
+                };
+                let in_use = subscription.grant.filter(|_| !subscription.fresh);
+                demands.push(Demand {
+                    slot,
+                    importance: Importance { own: subscription.settings.priority, class },
+                    current: in_use.and_then(|grant| ladder.level_of(grant)),
+                    ladder,
+                    paused: subscription.paused,
+                    given: None,
+                });
+            } else {
+                subscription.set_grant(None);
+            }
+        }
+        self.scratch.speaking = speakers;
+        audio
+    }
+
+    /// Puts a decision into effect, and tells of it where it pauses or takes up.
+    fn grant(&mut self, demand: &Demand, connected: bool) {
+        let subscription = &mut self.subscriptions[demand.slot];
+        let grant = demand.given.map(|given| demand.ladder.grant(given));
+        subscription.set_grant(grant);
+        subscription.fresh = false;
+        if let Some(grant) = grant
+            && connected
+            && subscription.followed() != Some(usize::from(grant.stream))
+        {
+            // A still picture may not send the packet that would ask for it.
+            let publication = &mut self.publications[subscription.publication];
+            let codec = publication.codec.as_ref().and_then(|codec| subscription.outgoing_type(codec.kind));
+            if codec.is_some()
+                && let Some(layer) = publication.layers.get_mut(usize::from(grant.stream))
+            {
+                layer.key_frames.want();
+            }
+        }
+        let paused = grant.is_none();
+        if subscription.paused != paused {
+            subscription.paused = paused;
+            self.events.push_back(MediaEvent::StreamState { subscription: subscription.id, paused });
+        }
+    }
+}

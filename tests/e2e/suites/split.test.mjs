@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: EUPL-1.2
+// One room over two shards: with one peer connection on each before the next one is used, people see and hear each other
+// by trunks.
+import { after, afterEach, before, it } from 'node:test';
+import assert from 'node:assert/strict';
+import { assertBars, assertTone, eventually } from '../support/check.mjs';
+import { HERTZ, SMALL, Stage } from '../support/call.mjs';
+import { Server } from '../support/server.mjs';
+
+/** A line of the log without its colours. */
+const plain = (line) => line.replaceAll(/\x1b\[[0-9;]*m/g, '');
+
+let stage;
+before(async () => (stage = await Stage.over(await Server.configured('[media]\nshards = 2\nmax_room_peers_per_shard = 1\n'))));
+after(() => stage?.close());
+afterEach(() => stage.clear());
+
+it('Chromiums on two shards see and hear each other', async () => {
+  const room = stage.room();
+  const names = ['ada', 'bo', 'cleo'];
+  const callers = [];
+  for (const name of names) callers.push(await stage.join('chromium', room, name));
+  for (const caller of callers) {
+    await caller.ask('publishBars', { ...SMALL, videoCodec: 'vp8', simulcast: false });
+    await caller.ask('publishTone', { hertz: HERTZ });
+  }
+  for (const to of callers) {
+    for (const from of names.filter((name) => name !== to.identity)) {
+      assertBars(await to.ask('seen', { identity: from }), `${to.identity} of ${from}`);
+      assertTone(await to.ask('heard', { identity: from }), HERTZ, `${to.identity} of ${from}`);
+    }
+  }
+  const address = /metrics=([\d.:]+)/.exec(stage.server.log.map(plain).join('\n'))[1];
+  const page = await (await fetch(`http://${address}/metrics`)).text();
+  for (const shard of [0, 1]) {
+    const line = new RegExp(`parvis_forwarder_trunk_packets_in_total\\{shard="${shard}"\\} (\\d+)`).exec(page);
+    assert.ok(Number(line?.[1]) > 100, `packets came to shard ${shard} by trunk: ${line?.[0]}`);
+  }
+});
+
+for (const [name, how] of [
+  ['simulcast', { videoCodec: 'vp8', simulcast: true }],
+  ['SVC', { videoCodec: 'vp9', scalabilityMode: 'L3T3_KEY', backupCodec: false }],
+]) {
+  it(`${name}: the resolution follows what a receiver on the other shard asks for`, async () => {
+    const room = stage.room();
+    const [sender, receiver] = [await stage.join('chromium', room, 'sender'), await stage.join('chromium', room, 'receiver')];
+    await sender.ask('publishBars', { width: 1280, height: 720, fps: 10, ...how });
+    for (const [quality, width] of [[0, 320], [2, 1280], [1, 640], [0, 320]]) {
+      await receiver.ask('setQuality', { identity: 'sender', quality });
+      await eventually(`${width} pixels for quality ${quality}`, async () => (await receiver.ask('seen', { identity: 'sender' })).width === width, 30000);
+      assertBars(await receiver.ask('seen', { identity: 'sender' }), `quality ${quality}`);
+    }
+  });
+}

@@ -33,6 +33,8 @@ const KEY_FRAME_PATIENCE: Duration = Duration::from_secs(1);
 /// Report blocks in a packet: five bits.
 const BLOCKS: usize = 31;
 const RTCP_BYTES: usize = 1_300;
+/// The bit in a packet's first byte that says that padding ends it (RFC 3550 section 5.1).
+const PADDED: u8 = 0x20;
 /// Between 1 January 1900 and 1970, in seconds.
 const NTP_OFFSET: u64 = 2_208_988_800;
 
@@ -41,6 +43,13 @@ const NTP_OFFSET: u64 = 2_208_988_800;
 pub(crate) enum Side {
     Sending,
     Receiving,
+}
+
+/// Whether a packet was decrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Opened,
+    Sealed { padded: bool },
 }
 
 /// What runs once a client is on the line.
@@ -53,7 +62,6 @@ pub(crate) struct Line {
 
 /// One client.
 pub(crate) struct Client {
-    pub(crate) room: usize,
     pub(crate) guest: Guest,
     pub(crate) sends: bool,
     /// Whether it decrypts what it receives.
@@ -86,7 +94,6 @@ impl Client {
         let video = (sends && scenario.video_bitrate > 0)
             .then(|| Video::new(number as u32, scenario.video_bitrate, scenario.fps, &ssrcs));
         Client {
-            room,
             guest: Guest {
                 room: format!("load-{run}-{room}"),
                 identity: format!("client-{number}"),
@@ -283,12 +290,13 @@ impl Client {
             _ => true,
         };
         if !opened {
-            // Its end is still encrypted, and tells nothing of padding.
-            datagram[0] &= !0x20;
-            return self.on_rtp(now, datagram, false, tally);
+            // How much of it is padding stands at its end, still encrypted: what has any is taken for padding alone.
+            let padded = datagram[0] & PADDED != 0;
+            datagram[0] &= !PADDED;
+            return self.on_rtp(now, datagram, Form::Sealed { padded }, tally);
         }
         match connection.handle_datagram(now, from, datagram) {
-            Received::Rtp { len } => self.on_rtp(now, &datagram[..len], true, tally),
+            Received::Rtp { len } => self.on_rtp(now, &datagram[..len], Form::Opened, tally),
             Received::Rtcp { len } => self.on_rtcp(now, &datagram[..len]),
             Received::Dropped(reason) => {
                 tally.dropped += 1;
@@ -298,7 +306,7 @@ impl Client {
         }
     }
 
-    fn on_rtp(&mut self, now: Instant, bytes: &[u8], opened: bool, tally: &mut Tally) {
+    fn on_rtp(&mut self, now: Instant, bytes: &[u8], form: Form, tally: &mut Tally) {
         let (Some(line), Ok(packet)) = (&mut self.line, Packet::parse(bytes)) else { return };
         let connection = &mut line.receiving;
         let formats = &connection.formats;
@@ -314,7 +322,11 @@ impl Client {
         let video = formats.video[payload_type];
         let track = self.tracks.entry(packet.ssrc).or_insert_with(|| Track::new(video));
         track.on_packet(packet.sequence);
-        if opened && packet.payload.is_empty() {
+        let padding = match form {
+            Form::Opened => packet.payload.is_empty(),
+            Form::Sealed { padded } => padded,
+        };
+        if padding {
             tally.padding += 1;
             return;
         }
@@ -322,7 +334,7 @@ impl Client {
             self.first_media = Some(now.duration_since(line.begun));
         }
         tally.on_media(bytes.len(), video);
-        if !opened {
+        if form != Form::Opened {
             track.key_seen = true;
             return;
         }
@@ -433,8 +445,8 @@ impl Client {
             return;
         }
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let ntp = (since_1970.as_secs() + NTP_OFFSET) << 32
-            | u64::from(since_1970.subsec_nanos()) * (1 << 32) / 1_000_000_000;
+        let ntp = ((since_1970.as_secs() + NTP_OFFSET) << 32)
+            | (u64::from(since_1970.subsec_nanos()) * (1 << 32) / 1_000_000_000);
         let mut buf = [0; RTCP_BYTES];
         let mut writer = Writer::new(&mut buf);
         if let Some((audio, _)) = &self.audio {

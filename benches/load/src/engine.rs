@@ -13,7 +13,8 @@ use crate::client::{Client, Line, Side};
 use crate::connection::Shared;
 use crate::histogram::median_and_p95;
 use crate::process::{self, Usage, own_time};
-use crate::report::{Joining, Report, Window};
+use crate::ramp::{self, Next};
+use crate::report::{Joining, Report, Totals, Window};
 use crate::signalling::{self, Opened};
 use crate::source::{AUDIO_INTERVAL, PACKET_BYTES};
 use crate::tally::Tally;
@@ -27,6 +28,8 @@ const LATE: Duration = Duration::from_millis(10);
 /// Batches that are read from a socket before others have their turn.
 const BATCHES: usize = 4;
 const EVENTS: usize = 256;
+/// Who sends nothing for so long has nothing more under way.
+const SILENCE: Duration = Duration::from_millis(250);
 /// What a step needs to come to rest before it is measured.
 const STEP_SETTLE: Duration = Duration::from_secs(1);
 
@@ -60,10 +63,13 @@ struct Engine<'a> {
     /// When which client sends a sound (false) or a frame (true).
     media: BinaryHeap<Reverse<(Instant, usize, bool)>>,
     tally: Tally,
+    /// What earlier windows counted.
+    totals: Totals,
     start: Instant,
     next_chores: Instant,
     joined: usize,
-    awake_rooms: usize,
+    /// Bits per second of the pictures, as of this step.
+    bits: u32,
 }
 
 /// Where a run stands.
@@ -99,10 +105,11 @@ impl<'a> Engine<'a> {
             pieces: Vec::new(),
             media: BinaryHeap::new(),
             tally: Tally::new(start),
+            totals: Totals::default(),
             start,
             next_chores: start,
             joined: 0,
-            awake_rooms: if scenario.steps { 0 } else { scenario.rooms },
+            bits: scenario.video_bitrate,
         })
     }
 
@@ -116,7 +123,7 @@ impl<'a> Engine<'a> {
             let now = Instant::now();
             if next_line <= now {
                 next_line += Duration::from_secs(1);
-                self.check_clients(&phase)?;
+                self.check_clients()?;
                 progress(&self.line(now, &phase, &mut line)?);
             }
             match &phase {
@@ -130,34 +137,48 @@ impl<'a> Engine<'a> {
                     }
                 }
                 Phase::Settling { until } if *until <= now => {
-                    if self.scenario.steps && self.awake_rooms == 0 {
-                        self.awake_rooms = 1;
-                        phase = Phase::Settling { until: now + STEP_SETTLE };
-                    } else {
-                        phase = Phase::Measuring(self.begin_window()?);
-                        line.received = 0;
-                    }
+                    phase = Phase::Measuring(self.begin_window()?);
+                    line.received = 0;
                 }
                 Phase::Settling { .. } => {}
                 Phase::Measuring(mark) if now.duration_since(mark.at) >= self.scenario.measured() => {
-                    let window = self.end_window(mark)?;
-                    let done = !self.scenario.steps
-                        || window.trouble.is_some()
-                        || self.awake_rooms == self.scenario.rooms;
-                    if self.scenario.steps {
-                        steps.push(window.clone());
+                    steps.push(self.end_window(mark)?);
+                    match ramp::next(self.scenario, &steps) {
+                        Next::Step(bits) => {
+                            self.set_bits(bits);
+                            phase = Phase::Settling { until: now + STEP_SETTLE };
+                        }
+                        Next::End(why) => {
+                            self.check_clients()?;
+                            self.hear_out()?;
+                            return Ok(self.report(idle, steps, why));
+                        }
                     }
-                    if done {
-                        self.check_clients(&phase)?;
-                        let best = steps.iter().rev().find(|step| step.trouble.is_none());
-                        let window = best.or(steps.first()).cloned().unwrap_or(window);
-                        return Ok(self.report(idle, window, steps));
-                    }
-                    self.awake_rooms += 1;
-                    phase = Phase::Settling { until: now + STEP_SETTLE };
                 }
                 Phase::Measuring(_) => {}
             }
+        }
+    }
+
+    /// Sends no more, and listens until all that is under way has come.
+    fn hear_out(&mut self) -> Result<(), LoadError> {
+        self.media.clear();
+        let begun = Instant::now();
+        let (mut last, mut since) = (self.tally.arrived(), begun);
+        while since.elapsed() < SILENCE && begun.elapsed() < SILENCE * 8 {
+            self.turn()?;
+            if self.tally.arrived() != last {
+                (last, since) = (self.tally.arrived(), Instant::now());
+            }
+        }
+        self.totals.add(&self.tally);
+        Ok(())
+    }
+
+    fn set_bits(&mut self, bits: u32) {
+        self.bits = bits;
+        for (video, _) in self.clients.iter_mut().filter_map(|client| client.video.as_mut()) {
+            video.set_bitrate(bits, self.scenario.fps);
         }
     }
 
@@ -239,7 +260,6 @@ impl<'a> Engine<'a> {
 
     fn send(&mut self, now: Instant, number: usize, video: bool) {
         let client = &mut self.clients[number];
-        let awake = client.room < self.awake_rooms;
         let Some(Line { sending: Some(connection), .. }) = &mut client.line else { return };
         let (peer, numbers) = (&mut connection.peer, &mut connection.transport_sequence);
         let pieces = &mut self.pieces;
@@ -252,10 +272,10 @@ impl<'a> Engine<'a> {
         let since_start = now.duration_since(self.start);
         match (video, &mut client.audio, &mut client.video) {
             (false, Some((audio, Some(section))), _) => {
-                audio.packet(since_start, awake, section, numbers, &mut emit);
+                audio.packet(since_start, section, numbers, &mut emit);
             }
             (true, _, Some((video, Some(section)))) => {
-                video.frame(now, since_start, awake, section, numbers, &mut emit);
+                video.frame(now, since_start, section, numbers, &mut emit);
             }
             _ => return,
         }
@@ -312,6 +332,7 @@ impl<'a> Engine<'a> {
     }
 
     fn begin_window(&mut self) -> Result<Mark, LoadError> {
+        self.totals.add(&self.tally);
         self.tally = Tally::new(self.start);
         let server = watched(self.scenario)?;
         let at = Instant::now();
@@ -323,10 +344,10 @@ impl<'a> Engine<'a> {
 
     fn end_window(&self, mark: &Mark) -> Result<Window, LoadError> {
         let server = watched(self.scenario)?;
-        Ok(window::sum_up(self.scenario, self.awake_rooms, mark, server, &self.tally, &self.clients))
+        Ok(window::sum_up(self.scenario, self.bits, mark, server, &self.tally, &self.clients))
     }
 
-    fn report(&self, idle: Option<Usage>, window: Window, steps: Vec<Window>) -> Report {
+    fn report(&self, idle: Option<Usage>, mut steps: Vec<Window>, end: Option<String>) -> Report {
         let seconds = |of: fn(&Client) -> Option<Duration>| {
             let mut values: Vec<f64> =
                 self.clients.iter().filter_map(of).map(|time| time.as_secs_f64()).collect();
@@ -340,14 +361,21 @@ impl<'a> Engine<'a> {
                 *encryption.entry(connection.profile.clone()).or_default() += 1;
             }
         }
+        let window = ramp::best(&steps);
+        if self.scenario.ramp_to.is_none() {
+            steps.clear();
+        }
         Report {
             scenario: self.scenario.clone(),
             clients: self.joined,
             encryption,
             joining: Joining { ready_median, ready_p95, media_median, media_p95 },
             idle_resident_bytes: idle.map(|usage| usage.resident_bytes),
+            bounds: window::BOUNDS,
             window,
             steps,
+            end,
+            totals: self.totals,
         }
     }
 
@@ -359,29 +387,29 @@ impl<'a> Engine<'a> {
     }
 
     /// A client that was lost while all should be there ends the run: its figures would mean nothing.
-    fn check_clients(&self, phase: &Phase) -> Result<(), LoadError> {
-        let lost = |client: &&Client| client.trouble.is_some();
-        let clients = self.clients.iter().filter(lost).count();
-        let first = self.clients.iter().enumerate().find(|(_, client)| client.trouble.is_some());
-        match (first, phase) {
-            (Some((number, client)), _) => Err(LoadError::Lost {
-                clients,
-                client: number,
-                what: client.trouble.clone().unwrap_or_default(),
-            }),
-            (None, _) => Ok(()),
-        }
+    fn check_clients(&self) -> Result<(), LoadError> {
+        let mut lost = self
+            .clients
+            .iter()
+            .enumerate()
+            .filter_map(|(number, client)| Some((number, client.trouble.clone()?)));
+        let Some((client, what)) = lost.next() else { return Ok(()) };
+        Err(LoadError::Lost { clients: 1 + lost.count(), client, what })
     }
 
     fn line(&self, now: Instant, phase: &Phase, last: &mut Progress) -> Result<String, LoadError> {
         let server = watched(self.scenario)?;
         let time = now.duration_since(last.at).as_secs_f64().max(1e-3);
         let share = |from: Duration, to: Duration| to.saturating_sub(from).as_secs_f64() / time * 100.0;
-        let phase = match phase {
+        let mut phase = match phase {
             Phase::Joining => "joining",
             Phase::Settling { .. } => "settling",
             Phase::Measuring(_) => "measuring",
-        };
+        }
+        .to_owned();
+        if self.scenario.ramp_to.is_some() {
+            phase = format!("{phase} {} kbit/s", self.bits / 1_000);
+        }
         let received = self.tally.received();
         let rate = received.saturating_sub(last.received) as f64 / time;
         let own = own_time();

@@ -34,6 +34,7 @@ mod engine;
 mod error;
 mod histogram;
 mod process;
+mod ramp;
 mod report;
 mod scenario;
 mod signalling;
@@ -45,5 +46,5 @@ mod window;
 
 pub use engine::run;
 pub use error::LoadError;
-pub use report::{Delay, Joining, Own, Packets, Pictures, Report, Server, Window};
+pub use report::{Bounds, Delay, Joining, Own, Packets, Pictures, Report, Server, Totals, Window};
 pub use scenario::Scenario;

@@ -18,10 +18,34 @@ pub struct Report {
     pub joining: Joining,
     /// The server's resident memory before anyone joined, in bytes.
     pub idle_resident_bytes: Option<u64>,
+    /// Beyond what packets count as late or missing.
+    pub bounds: Bounds,
     /// The measurement; with steps, the last one that was good, or else the first.
     pub window: Window,
     /// All steps.
     pub steps: Vec<Window>,
+    /// Why the steps ended before the last one that was asked for.
+    pub end: Option<String>,
+    /// From the beginning until nothing more was under way, to be held against a server's own counters.
+    pub totals: Totals,
+}
+
+/// Packets of RTP from the beginning to the end.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Totals {
+    /// That left publishers.
+    pub published: u64,
+    /// That came to subscribers: media, padding, retransmissions.
+    pub arrived: u64,
+}
+
+/// Beyond what packets count as late or missing.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Bounds {
+    /// The 99th percentile of the delay, in milliseconds.
+    pub late_p99_ms: f64,
+    /// The share of packets that never came.
+    pub lost_share: f64,
 }
 
 /// Seconds from opening the connection for signalling.
@@ -38,12 +62,12 @@ pub struct Joining {
 }
 
 /// One window of time.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Window {
     /// Its length.
     pub seconds: f64,
-    /// Rooms that were awake.
-    pub rooms: usize,
+    /// Bits per second of a picture's highest layer.
+    pub video_bitrate: u32,
     /// Streams that subscribers received in it.
     pub subscriber_tracks: usize,
     /// What came.
@@ -231,20 +255,25 @@ impl Report {
                 own.limit.as_deref().unwrap_or("not the limit")
             ),
         );
+        row("in all", format!("{} published, {} arrived", self.totals.published, self.totals.arrived));
         if let Some(trouble) = &window.trouble {
             row("trouble", trouble.clone());
         }
         for step in &self.steps {
             row(
-                &format!("step of {} rooms", step.rooms),
+                &format!("{} kbit/s", step.video_bitrate / 1_000),
                 format!(
-                    "{:.0} packets a second, p99 {:.3} ms, {}, load at {:.0} %",
+                    "{:.0} packets a second, p99 {:.3} ms, server at {:.0} %, load at {:.0} %: {}",
                     step.packets.received_per_second,
                     step.delay.p99_ms,
-                    step.trouble.as_deref().unwrap_or("all well"),
-                    step.own.cpu_share * 100.0
+                    step.server.map_or(0.0, |server| server.cpu_share * 100.0),
+                    step.own.cpu_share * 100.0,
+                    step.trouble.as_deref().or(step.own.limit.as_deref()).unwrap_or("all well"),
                 ),
             );
+        }
+        if let Some(end) = &self.end {
+            row("end", end.clone());
         }
         let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
         rows.iter().map(|(name, value)| format!("{name:<width$}  {value}\n")).collect()

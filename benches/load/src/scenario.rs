@@ -63,12 +63,15 @@ pub struct Scenario {
     /// Seconds between the last one's joining and the measurement.
     #[arg(long, default_value_t = 3.0, value_name = "SECONDS")]
     pub settle: f64,
-    /// Seconds of measurement; with --steps, of each step.
+    /// Seconds of measurement; with --ramp-to, of each step.
     #[arg(long, default_value_t = 8.0)]
     pub seconds: f64,
-    /// At first all rooms rest; each step wakes one more, until packets are late or missing, or all are awake.
-    #[arg(long)]
-    pub steps: bool,
+    /// Raises the pictures' bits step by step from --video-bitrate to this, until packets are late or missing.
+    #[arg(long, value_name = "BITS")]
+    pub ramp_to: Option<u32>,
+    /// What each step multiplies the bits by.
+    #[arg(long, default_value_t = 1.25, value_name = "FACTOR")]
+    pub ramp_factor: f64,
     /// One of so many receivers decrypts what it gets and reads the stamps in it; the others read headers only.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub open_every: usize,
@@ -123,8 +126,14 @@ impl Scenario {
                 "--audio-bitrate is 12000 to 400000: a stamp must fit into a packet, and a packet into 1,200 bytes",
             );
         }
-        if self.video_bitrate > 200_000_000 {
-            return wrong("--video-bitrate is at most 200000000");
+        if self.video_bitrate.max(self.ramp_to.unwrap_or(0)) > 200_000_000 {
+            return wrong("--video-bitrate and --ramp-to are at most 200000000");
+        }
+        if self.ramp_to.is_some_and(|to| self.video_bitrate == 0 || to < self.video_bitrate) {
+            return wrong("--ramp-to is --video-bitrate or more, and that is not 0");
+        }
+        if !(1.05..=4.0).contains(&self.ramp_factor) {
+            return wrong("--ramp-factor is 1.05 to 4");
         }
         if !(self.seconds > 0.0 && self.seconds <= 86_400.0 && (0.0..=3_600.0).contains(&self.settle)) {
             return wrong("--seconds is above 0 and at most a day, --settle at most an hour");
@@ -133,6 +142,12 @@ impl Scenario {
             return wrong("--server begins with ws://");
         }
         Ok(())
+    }
+
+    /// The pictures' bits in the step after that of `bits`; `None` when it was the last.
+    pub(crate) fn step_after(&self, bits: u32) -> Option<u32> {
+        let to = self.ramp_to.filter(|to| bits < *to)?;
+        Some(((f64::from(bits) * self.ramp_factor) as u32).min(to))
     }
 
     pub(crate) fn measured(&self) -> Duration {
@@ -171,6 +186,8 @@ mod tests {
             ("--talkers 2 --seconds 0", "--seconds"),
             ("--talkers 2 --audio-bitrate 1000", "--audio-bitrate"),
             ("--talkers 2 --server http://x", "ws://"),
+            ("--talkers 2 --video-bitrate 500000 --ramp-to 400000", "--ramp-to"),
+            ("--talkers 2 --ramp-to 2000000 --ramp-factor 1", "--ramp-factor"),
         ] {
             let error = of(arguments).check().unwrap_err().to_string();
             assert!(error.contains(part), "{arguments}: {error}");
@@ -178,5 +195,15 @@ mod tests {
         let good = of("--rooms 10 --talkers 6 --publishers 1 --subscribers 2");
         good.check().unwrap();
         assert_eq!((good.clients(), good.receivers(true), good.receivers(false)), (90, 7, 8));
+    }
+
+    #[test]
+    fn steps_end_at_the_bits_that_were_named() {
+        let ramp = of("--talkers 2 --video-bitrate 100000 --ramp-to 350000 --ramp-factor 2");
+        ramp.check().unwrap();
+        let steps: Vec<u32> =
+            std::iter::successors(Some(ramp.video_bitrate), |bits| ramp.step_after(*bits)).collect();
+        assert_eq!(steps, [100_000, 200_000, 350_000]);
+        assert_eq!(of("--talkers 2").step_after(100_000), None);
     }
 }

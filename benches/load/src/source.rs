@@ -16,8 +16,6 @@ const DESCRIPTOR_BYTES: usize = 6;
 const KEY_FRAME_FACTOR: usize = 3;
 /// Requests for key frames within this time are one.
 const KEY_FRAME_EVERY: Duration = Duration::from_millis(500);
-/// What a sleeping room's cameras send of each 30 frames, each one packet.
-const RESTING_FRAMES: u32 = 5;
 /// The smallest frame: one packet with its stamp.
 const MIN_FRAME_BYTES: usize = DESCRIPTOR_BYTES + VIDEO_OFFSET + STAMP_BYTES;
 /// Room for a packet with its header and SRTP's tag.
@@ -96,7 +94,6 @@ impl Stream {
 pub(crate) struct Video {
     publisher: u32,
     pub(crate) layers: Vec<Layer>,
-    ticks: u32,
     timestamp_step: u32,
 }
 
@@ -128,13 +125,22 @@ impl Video {
                 name,
                 size: (1280 / divisor, 720 / divisor),
                 bitrate,
-                bytes_per_frame: ((bitrate / 8 / fps) as usize).max(MIN_FRAME_BYTES),
+                bytes_per_frame: frame_bytes(bitrate, fps),
                 frame: 0,
                 key_wanted: true,
                 last_key: None,
             }
         });
-        Video { publisher, layers: layers.collect(), ticks: 0, timestamp_step: 90_000 / fps }
+        Video { publisher, layers: layers.collect(), timestamp_step: 90_000 / fps }
+    }
+
+    /// Sends so many bits per second from now on in the highest layer, and a third of it in each lower one.
+    pub(crate) fn set_bitrate(&mut self, bitrate: u32, fps: u32) {
+        let layers = self.layers.iter_mut().rev();
+        for (layer, bitrate) in layers.zip(std::iter::successors(Some(bitrate), |bits| Some(bits / 3))) {
+            layer.bitrate = bitrate;
+            layer.bytes_per_frame = frame_bytes(bitrate, fps);
+        }
     }
 
     /// Someone needs a key frame of the layer with this SSRC.
@@ -149,30 +155,23 @@ impl Video {
         &mut self,
         now: Instant,
         since_start: Duration,
-        awake: bool,
         section: &Section,
         transport_sequence: &mut u16,
         emit: Emit<'_>,
     ) {
-        self.ticks += 1;
         let (publisher, step) = (self.publisher, self.timestamp_step);
-        let rests = !awake && !self.ticks.is_multiple_of(30 / RESTING_FRAMES);
         for layer in &mut self.layers {
             layer.stream.timestamp = layer.stream.timestamp.wrapping_add(step);
-            if !rests {
-                layer.frame(now, since_start, awake, publisher, section, transport_sequence, emit);
-            }
+            layer.frame(now, since_start, publisher, section, transport_sequence, emit);
         }
     }
 }
 
 impl Layer {
-    #[allow(clippy::too_many_arguments, reason = "what a frame is made of")]
     fn frame(
         &mut self,
         now: Instant,
         since_start: Duration,
-        awake: bool,
         publisher: u32,
         section: &Section,
         transport_sequence: &mut u16,
@@ -184,11 +183,7 @@ impl Layer {
             self.key_wanted = false;
             self.last_key = Some(now);
         }
-        let bytes = match (awake, key) {
-            (false, _) => MIN_FRAME_BYTES,
-            (true, false) => self.bytes_per_frame,
-            (true, true) => self.bytes_per_frame * KEY_FRAME_FACTOR,
-        };
+        let bytes = self.bytes_per_frame * if key { KEY_FRAME_FACTOR } else { 1 };
         let count = bytes.div_ceil(MAX_PAYLOAD_BYTES).max(1);
         let each = bytes.div_ceil(count).max(MIN_FRAME_BYTES);
         for index in 0..count {
@@ -238,6 +233,10 @@ impl Layer {
     }
 }
 
+fn frame_bytes(bitrate: u32, fps: u32) -> usize {
+    ((bitrate / 8 / fps) as usize).max(MIN_FRAME_BYTES)
+}
+
 /// A microphone.
 #[derive(Debug)]
 pub(crate) struct Audio {
@@ -263,14 +262,13 @@ impl Audio {
     pub(crate) fn packet(
         &mut self,
         since_start: Duration,
-        awake: bool,
         section: &Section,
         transport_sequence: &mut u16,
         emit: Emit<'_>,
     ) {
         self.ticks += 1;
         self.stream.timestamp = self.stream.timestamp.wrapping_add(960);
-        let speaks = self.speaks && awake;
+        let speaks = self.speaks;
         if !speaks && !self.ticks.is_multiple_of(SILENT_TICKS) {
             return;
         }
@@ -325,7 +323,7 @@ mod tests {
         let (now, section, mut transport) = (Instant::now(), section(), 0);
         let mut video = Video::new(7, 1_800_000, 30, &[1, 2, 3]);
         let mut next = |now, video: &mut Video| {
-            packets(|emit| video.frame(now, Duration::from_micros(5), true, &section, &mut transport, emit))
+            packets(|emit| video.frame(now, Duration::from_micros(5), &section, &mut transport, emit))
         };
         let first = next(now, &mut video);
         assert!(first.iter().all(|packet| packet.len() < 1_200));
@@ -364,7 +362,11 @@ mod tests {
         assert!(!of(&soon, 2)[0].3, "two key frames within half a second are one");
         let later = next(now + Duration::from_millis(600), &mut video);
         assert!(of(&later, 2)[0].3 && !of(&later, 3)[0].3);
-        let last = Packet::parse(later.last().unwrap()).unwrap();
+        video.set_bitrate(900_000, 30);
+        let halved = next(now + Duration::from_millis(700), &mut video);
+        let parts = [of(&halved, 1).len(), of(&halved, 2).len(), of(&halved, 3).len()];
+        assert_eq!(parts, [1, 2, 4], "416, 1,250 and 3,750 bytes");
+        let last = Packet::parse(halved.last().unwrap()).unwrap();
         let number = last.extensions(&section.extensions).transport_sequence;
         assert_eq!(number, Some(transport - 1), "numbered over all layers");
     }
@@ -373,20 +375,19 @@ mod tests {
     fn someone_silent_sends_a_packet_each_400_ms() {
         let (section, mut transport) = (section(), 0);
         let (mut speaks, mut silent) = (Audio::new(1, 32_000, 9, true), Audio::new(2, 32_000, 8, false));
-        let mut second = |audio: &mut Audio, awake| {
+        let mut second = |audio: &mut Audio| {
             packets(|emit| {
                 for _ in 0..100 {
-                    audio.packet(Duration::ZERO, awake, &section, &mut transport, emit);
+                    audio.packet(Duration::ZERO, &section, &mut transport, emit);
                 }
             })
         };
-        let spoken = second(&mut speaks, true);
+        let spoken = second(&mut speaks);
         assert_eq!(spoken.len(), 100);
         let packet = Packet::parse(&spoken[99]).unwrap();
         assert_eq!(packet.payload.len(), 80);
         assert_eq!(packet.extensions(&section.extensions).audio_level.unwrap().level, 25);
         assert!(Stamp::read(&packet.payload[AUDIO_OFFSET..]).is_some());
-        assert_eq!(second(&mut silent, true).len(), 5);
-        assert_eq!(second(&mut speaks, false).len(), 5);
+        assert_eq!(second(&mut silent).len(), 5);
     }
 }

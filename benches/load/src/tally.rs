@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::histogram::Histogram;
+use crate::report::Totals;
 use crate::stamp::Stamp;
 
 /// Counted since the window began.
@@ -61,6 +62,11 @@ impl Tally {
         self.audio + self.video
     }
 
+    /// All packets of RTP that came.
+    pub(crate) fn arrived(&self) -> u64 {
+        self.received() + self.padding + self.retransmissions
+    }
+
     pub(crate) fn on_media(&mut self, bytes: usize, video: bool) {
         *(if video { &mut self.video } else { &mut self.audio }) += 1;
         self.bytes += bytes as u64;
@@ -72,5 +78,12 @@ impl Tally {
         if let Some(count) = self.by_layer.get_mut(usize::from(stamp.layer)).filter(|_| video) {
             *count += 1;
         }
+    }
+}
+
+impl Totals {
+    pub(crate) fn add(&mut self, tally: &Tally) {
+        self.published += tally.published - tally.unsent;
+        self.arrived += tally.arrived();
     }
 }

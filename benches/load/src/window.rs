@@ -7,23 +7,21 @@ use crate::Scenario;
 use crate::client::Client;
 use crate::engine::Mark;
 use crate::process::{Usage, own_time};
-use crate::report::{Delay, Own, Packets, Pictures, Server, Window};
+use crate::report::{Bounds, Delay, Own, Packets, Pictures, Server, Window};
 use crate::tally::Tally;
 
 /// More of its core than this, and the load's own thread may be what is slow.
 const OWN_CPU_SHARE: f64 = 0.9;
 /// More than this of what it sends leaves late.
 const OWN_LATE_SHARE: f64 = 0.01;
-/// More than this share of packets gone is loss.
-const LOSS_SHARE: f64 = 0.002;
+/// More packets gone than this is loss; a 99th percentile above this is delay: a frame at 50 a second.
+pub(crate) const BOUNDS: Bounds = Bounds { late_p99_ms: 20.0, lost_share: 0.002 };
 /// Packets under way at both ends of a window make its count uncertain by so much.
 const UNCERTAIN_SHARE: f64 = 0.02;
-/// A 99th percentile above this is delay: a frame at 50 a second.
-const LATE_P99: Duration = Duration::from_millis(20);
 
 pub(crate) fn sum_up(
     scenario: &Scenario,
-    rooms: usize,
+    video_bitrate: u32,
     mark: &Mark,
     server: Option<Usage>,
     tally: &Tally,
@@ -88,7 +86,7 @@ pub(crate) fn sum_up(
     };
     own.limit = limit(&own);
     let trouble = trouble(&packets, tally.delay.percentile(0.99));
-    Window { seconds, rooms, subscriber_tracks, packets, delay, pictures, server, own, trouble }
+    Window { seconds, video_bitrate, subscriber_tracks, packets, delay, pictures, server, own, trouble }
 }
 
 /// Why the figures are the load's own.
@@ -116,7 +114,7 @@ fn trouble(packets: &Packets, p99: Duration) -> Option<String> {
         return Some("nothing arrived".to_owned());
     }
     let share = gone as f64 / all as f64;
-    if share > LOSS_SHARE {
+    if share > BOUNDS.lost_share {
         return Some(format!("{:.2} % of the packets are gone", share * 100.0));
     }
     if let Some(expected) = packets.expected
@@ -125,7 +123,8 @@ fn trouble(packets: &Packets, p99: Duration) -> Option<String> {
         let share = 1.0 - packets.received as f64 / expected as f64;
         return Some(format!("{:.1} % of what was expected did not come", share * 100.0));
     }
-    (p99 > LATE_P99).then(|| format!("the 99th percentile of the delay is {:.1} ms", p99.as_secs_f64() * 1e3))
+    let p99 = p99.as_secs_f64() * 1e3;
+    (p99 > BOUNDS.late_p99_ms).then(|| format!("the 99th percentile of the delay is {p99:.1} ms"))
 }
 
 #[cfg(test)]
@@ -160,6 +159,6 @@ mod tests {
         assert!(trouble(&of(1_000, 3, 0, None), soon).unwrap().contains("gone"));
         assert!(trouble(&of(1_000, 0, 3, None), soon).unwrap().contains("gone"));
         assert!(trouble(&of(1_000, 0, 0, Some(1_100)), soon).unwrap().contains("expected"));
-        assert!(trouble(&of(1_000, 0, 0, None), LATE_P99 * 2).unwrap().contains("delay"));
+        assert!(trouble(&of(1_000, 0, 0, None), Duration::from_millis(21)).unwrap().contains("delay"));
     }
 }

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! `cargo xtask bench NAME`: measurements, printed as a table and, when asked, as JSON. Each file here is one of them;
-//! `figures` is how they all speak.
+//! `figures` is how they all speak,
+//! `svg` how they draw, `livekit` whom they are compared with.
 
 mod figures;
 mod forward;
 mod join;
+mod livekit;
 mod loss;
+mod peers;
+mod svg;
 
 use std::path::PathBuf;
 
@@ -41,6 +45,8 @@ enum Name {
     Join,
     /// What a receiver behind a lossy link sees and hears, from Parvis and from LiveKit.
     Loss,
+    /// What forwarding costs, how late packets are, what memory and joining take, from Parvis and from LiveKit.
+    Peers,
 }
 
 /// Runs one benchmark against a release build.
@@ -49,5 +55,6 @@ pub(crate) fn run(options: &Options) -> Result {
         Name::Forward => forward::run(options),
         Name::Join => join::run(options),
         Name::Loss => loss::run(options),
+        Name::Peers => peers::run(options),
     }
 }

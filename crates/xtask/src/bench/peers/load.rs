@@ -140,6 +140,8 @@ pub(super) struct Step {
     pub(super) p99_ms: f64,
     /// The share of what should have come that did not.
     pub(super) lost: f64,
+    /// The share of what the publishers sent that had not come, be it lost or late.
+    pub(super) overdue: f64,
     pub(super) freezes: f64,
     /// Packets were late or missing, and why that is thought.
     pub(super) trouble: Option<String>,
@@ -191,6 +193,10 @@ impl Step {
             p50_ms: number(&window["delay"], "p50_ms")?,
             p99_ms: number(&window["delay"], "p99_ms")?,
             lost: gone / (received + gone).max(1.0),
+            // With simulcast nobody knows what will be sent on.
+            overdue: packets["expected"]
+                .as_f64()
+                .map_or(0.0, |expected| (1.0 - received / expected.max(1.0)).max(0.0)),
             freezes: number(&window["pictures"], "freezes")?,
             trouble: text(&window["trouble"]),
             limit: text(&window["own"]["limit"]),
@@ -236,7 +242,7 @@ mod tests {
 
     fn window(rate: f64, trouble: Option<&str>) -> Value {
         json!({
-            "packets": { "received": 900, "received_per_second": rate, "bits_per_second": 8e6, "lost": 100, "missing": 7 },
+            "packets": { "received": 900, "received_per_second": rate, "bits_per_second": 8e6, "lost": 100, "missing": 7, "expected": 1_800 },
             "server": { "ns_per_packet": 2_000.0, "cpu_share": 0.4, "resident_bytes": 3_000_000 },
             "delay": { "p50_ms": 0.5, "p99_ms": 1.5 },
             "pictures": { "freezes": 2 },
@@ -260,6 +266,7 @@ mod tests {
         let run = Run::of(&report).unwrap();
         assert_eq!((run.bytes_per_participant, run.bytes_per_track), (10_000.0, 5_000.0));
         assert_eq!((run.window.lost, run.window.nanos), (0.1, 2_000.0), "the larger count of losses");
+        assert_eq!(run.window.overdue, 0.5);
         assert_eq!(run.half().map(|step| step.packets_per_second), Some(190.0));
         assert_eq!((run.end.as_deref(), run.limited()), (Some("late"), false));
         let error = Run::of(&json!({ "window": {} })).unwrap_err().to_string();

@@ -26,13 +26,14 @@ const NANOS: Read = |run| Some(run.window.nanos);
 const TRACK: Read = |run| Some(run.bytes_per_track / 1024.0);
 
 /// What every load tells.
-pub(super) const MEASURES: [Measure; 10] = [
+pub(super) const MEASURES: [Measure; 11] = [
     ("processor time for a packet", "µs", |run| Some(run.window.nanos / 1e3)),
     ("of its core", "%", |run| Some(100.0 * run.window.busy)),
     ("packets that arrived", "1/s", |run| Some(run.window.packets_per_second)),
     ("delay p50", "ms", |run| Some(run.window.p50_ms)),
     ("delay p99", "ms", |run| Some(run.window.p99_ms)),
     ("lost", "%", |run| Some(100.0 * run.window.lost)),
+    ("lost or late", "%", |run| Some(100.0 * run.window.overdue)),
     ("freezes", "", |run| Some(run.window.freezes)),
     ("memory for a participant", "KiB", |run| Some(run.bytes_per_participant / 1024.0)),
     ("memory for a stream received", "KiB", TRACK),

@@ -29,6 +29,9 @@ with the least and the most of them.
   contains the load's own turn, which is well below a millisecond unless the page says that the load was the limit.
 - **Memory** is what the resident memory grew by, from before the first joined until the end of the measurement, divided
   by those who joined, or by the streams that they received. It is one figure divided in two ways, not two shares.
+- **Lost** are packets that never came, although later ones did. **Lost or late** is what had not come of all that the
+  publishers sent in the time (which is not known where a server chooses among layers): a server that can't keep up is
+  late with ever more.
 - **Joined** is from opening the connection for signalling until media can flow both ways.
 - **Trouble** is a 99th percentile of the delay above 20 ms, or more than 0.2 % of the packets gone, in two tries of one
   step. **Half load** is the step with the rate nearest to half of the highest that was free of it: half of each server's

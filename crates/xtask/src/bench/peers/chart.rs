@@ -16,6 +16,8 @@ const GAP_Y: f64 = 56.0;
 const LEFT: f64 = 64.0;
 const TOP: f64 = 64.0;
 const BAR: f64 = 24.0;
+/// An axis ends so much above its highest bar.
+const HEADROOM: f64 = 1.25;
 /// Of the measures, those that are drawn.
 const DRAWN: [&str; 5] = [
     "processor time for a packet",
@@ -54,12 +56,13 @@ fn bars(svg: &mut String, plot: Plot, (name, unit, read): &Measure, measured: &M
     let loads: Vec<_> = measured.loads.iter().filter(|(load, _)| load.title != RAMP.title).collect();
     let of = |seen: &[[Seen; 2]], which| Figure::of("", unit, &outcome::values(seen, which, *read), None);
     let most = loads.iter().flat_map(|(_, seen)| BOTH.map(|which| of(seen, which))).flatten();
-    let top = most.map(|figure| figure.max).fold(f64::MIN_POSITIVE, f64::max);
+    // A number stands above the highest.
+    let top = most.map(|figure| figure.max).fold(f64::MIN_POSITIVE, f64::max) * HEADROOM;
     plot.axes(svg, &format!("{name}, {unit}"), &rounded(top));
     let slot = WIDTH / loads.len().max(1) as f64;
     for (number, (load, seen)) in loads.iter().enumerate() {
         let middle = plot.x + (number as f64 + 0.5) * slot;
-        plot.below(svg, middle, load.title);
+        plot.below(svg, middle, load.short);
         for (place, which) in BOTH.into_iter().enumerate() {
             let Some(figure) = of(seen, which) else { continue };
             let x = middle + (place as f64 - 1.0) * (BAR + 2.0);
@@ -121,9 +124,9 @@ mod tests {
         let loads = vec![(&LOADS[0], seen.clone()), (&RAMP, seen)];
         let svg = chart(&Measured { rounds: 3, loads, versions: [].into() });
         assert_eq!(svg.matches("<polyline").count(), 6);
-        // 2 and 20 µs on an axis that ends with the largest of all, 30.
+        // 2 and 20 µs on an axis that ends a quarter above the largest of all, 30.
         let bar = |micros: f64| {
-            let height = HEIGHT * micros / 30.0;
+            let height = HEIGHT * micros / 37.5;
             format!("y=\"{:.1}\" width=\"{BAR}\" height=\"{height:.1}\"", TOP + HEIGHT - height)
         };
         assert!(svg.contains(&bar(2.0)) && svg.contains(&bar(20.0)), "{svg}");

@@ -15,6 +15,8 @@ use crate::sh::{Error, Result, print, root, target};
 #[derive(Debug)]
 pub(super) struct Load {
     pub(super) title: &'static str,
+    /// For the chart.
+    pub(super) short: &'static str,
     /// For the page.
     pub(super) what: &'static str,
     /// The load generator's arguments.
@@ -32,6 +34,7 @@ const QUICK: &str = "--settle 2 --seconds 2";
 pub(super) const LOADS: [Load; 4] = [
     Load {
         title: "one speaker to 200",
+        short: "1 → 200",
         what: "One publishes pictures of 500 kbit/s and sound to 200 who listen.",
         arguments: "--publishers 1 --subscribers 200 --video-bitrate 500000 --open-every 10",
         times: TIMES,
@@ -39,6 +42,7 @@ pub(super) const LOADS: [Load; 4] = [
     },
     Load {
         title: "20 with cameras",
+        short: "20 ↔ 20",
         what: "20 in one room, each with a camera in three simulcast layers of 500, 166 and 55 kbit/s and a microphone; \
                two speak. Everyone takes the highest layer of everyone.",
         arguments: "--talkers 20 --layers 3 --video-bitrate 500000 --speaking 2 --open-every 5",
@@ -47,6 +51,7 @@ pub(super) const LOADS: [Load; 4] = [
     },
     Load {
         title: "100 with microphones",
+        short: "100 ↔ 100",
         what: "100 in one room, each with a microphone and no camera; one speaks, the others send a packet of silence \
                each 400 ms. That is 9,900 streams.",
         arguments: "--talkers 100 --video-bitrate 0 --speaking 1 --open-every 10 --join-rate 5 --join-timeout 90",
@@ -55,6 +60,7 @@ pub(super) const LOADS: [Load; 4] = [
     },
     Load {
         title: "10 rooms of six",
+        short: "10 rooms of 6",
         what: "Six in each of ten rooms, each with a camera of 300 kbit/s and a microphone; two in each room speak.",
         arguments: "--rooms 10 --talkers 6 --video-bitrate 300000 --speaking 2 --open-every 2",
         times: TIMES,
@@ -65,6 +71,7 @@ pub(super) const LOADS: [Load; 4] = [
 /// Rises until one can't.
 pub(super) const RAMP: Load = Load {
     title: "rising",
+    short: "rising",
     what: "One publishes pictures and sound to 20 in each of ten rooms. The pictures begin with 250 kbit/s and get 1.3 \
            times as many bits in each step of two seconds, after a second to come to rest, up to 25 Mbit/s.",
     arguments: "--rooms 10 --publishers 1 --subscribers 20 --video-bitrate 250000 --ramp-to 25000000 --open-every 5",

@@ -20,7 +20,7 @@ Written by `cargo xtask bench peers`. {}; {}; {}.
 
 Each server runs alone on core {SERVER_CORE} (LiveKit with `GOMAXPROCS=1`, Parvis with one shard) while `parvis-load` joins it
 from core {LOAD_CORE} by the LiveKit signalling protocol, sends to it and receives from it over the loopback device. Each run has a
-server of its own, {} rounds in turn, the order of the two changing with each. A figure is the median of the rounds,
+server of its own; {} rounds in turn, the order of the two changing with each. A figure is the median of the rounds,
 with the least and the most of them.
 
 - **Processor time for a packet** is the server's, user and system, divided by the packets of media that arrived. What the

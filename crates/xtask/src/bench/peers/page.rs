@@ -38,7 +38,7 @@ with the least and the most of them.
   own, so that the slower one is measured under less.
 
 Both have their own defaults, but for addresses, ports and keys. Parvis is told besides that one address may join at any
-rate, and that 20 Mbit/s are a good rate to begin with (`media.start_bitrate`): LiveKit begins without a bound. All packets
+rate, and that 50 Mbit/s are a good rate to begin with (`media.start_bitrate`): LiveKit begins without a bound. All packets
 are encrypted with AES-128-GCM. One in a few receivers decrypts what it gets and reads the stamps in it; the others count
 by the headers.
 

@@ -123,7 +123,7 @@ udp_ports = \"{}\"
 tcp_port = {}
 shards = 1
 pin = false
-start_bitrate = 20000000
+start_bitrate = 50000000
 [log]
 level = \"warn\"
 [data]

@@ -99,6 +99,16 @@ pub(crate) fn table(figures: &[Figure]) -> String {
     rows.iter().map(|row| format!("| {} |\n", row.join(" | "))).collect()
 }
 
+/// The version of ours that is measured.
+pub(crate) fn version() -> String {
+    process("git", ["describe", "--always", "--dirty"]).output().unwrap_or_default()
+}
+
+/// Today, for a page.
+pub(crate) fn date() -> String {
+    process("date", ["-u", "+%-d %B %Y"]).output().unwrap_or_default()
+}
+
 /// The machine in one line, for a page.
 pub(crate) fn machine_line() -> String {
     let of = |key: &str| machine()[key].as_str().map(str::to_owned).unwrap_or_default();
@@ -131,7 +141,7 @@ fn machine() -> Value {
 }
 
 /// Three significant digits, and no more than are there.
-fn rounded(value: f64) -> String {
+pub(crate) fn rounded(value: f64) -> String {
     let places = match value.abs() {
         large if large >= 100.0 => 0,
         middle if middle >= 10.0 => 1,

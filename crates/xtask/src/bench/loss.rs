@@ -11,19 +11,14 @@ mod point;
 mod stage;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use self::point::{Halving, Link, Quality, Sample};
 use self::stage::{Server, Stage};
 use super::Options;
 use super::figures::{self, Figure, Target};
-use crate::sh::{Error, Result, process, root, say, target};
+use super::livekit;
+use crate::sh::{Error, Result, process, root, say};
 use crate::{e2e, setup};
-
-/// The version to compare with, where one has to be named.
-const LIVEKIT: &str = "github.com/livekit/livekit-server/cmd/server@v1.13.5";
-/// Names the binary to compare with.
-const LIVEKIT_VARIABLE: &str = "PARVIS_LIVEKIT_SERVER";
 
 /// The grid: loss, each way; round trip; bits per second, each way.
 const LOSS: [f64; 6] = [0.0, 0.01, 0.05, 0.10, 0.20, 0.30];
@@ -72,7 +67,7 @@ pub(super) fn run(options: &Options) -> Result {
     setup::networks()?;
     setup::npm(e2e::FOLDER)?;
     let python = setup::python()?;
-    let livekit = livekit()?;
+    let livekit = livekit::server()?;
     let build = ["build", "--release", "--package", "parvis", "--package", "parvis-router"];
     process("cargo", build).run()?;
     let file = options.json_file()?;
@@ -222,33 +217,14 @@ fn figures_of(measured: &Measured) -> Vec<Figure> {
     figures.into_iter().flatten().collect()
 }
 
-/// The server to compare with: where the variable says, or where it was built.
-fn livekit() -> Result<PathBuf> {
-    let built = target().join("peers/livekit-server");
-    let path = std::env::var_os(LIVEKIT_VARIABLE).map_or(built, PathBuf::from);
-    if path.is_file() {
-        return Ok(path);
-    }
-    let folder = target().join("peers");
-    Err(Error::new(format!(
-        "{} is not there. Build it with Go: `GOBIN={folder} go install {LIVEKIT} && mv {folder}/server {folder}/livekit-server`, \
-         or name one in {LIVEKIT_VARIABLE}",
-        path.display(),
-        folder = folder.display()
-    )))
-}
-
 fn versions(python: &std::path::Path, livekit: &std::path::Path) -> BTreeMap<String, String> {
     let of = |program: &std::path::Path, arguments: &[&str]| {
         process(&program.to_string_lossy(), arguments).output().unwrap_or_else(|| "unknown".to_owned())
     };
     let sdk = "import importlib.metadata as m; print(m.version('livekit'))";
     BTreeMap::from([
-        (
-            "parvis".to_owned(),
-            process("git", ["describe", "--always", "--dirty"]).output().unwrap_or_default(),
-        ),
-        ("livekit-server".to_owned(), of(livekit, &["--version"]).replace("livekit-server version ", "")),
+        ("parvis".to_owned(), figures::version()),
+        ("livekit-server".to_owned(), livekit::version(livekit)),
         (
             "chromium".to_owned(),
             of(std::path::Path::new("chromium"), &["--version"]).replace("Chromium ", ""),

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! `cargo xtask bench NAME`: measurements, printed as a table and, when asked, as JSON. Each file here is one of them;
-//! `figures` is how they all speak.
+//! `figures` is how they all
+//! speak, `svg` how they draw, `livekit` whom they are compared with.
 
 mod figures;
 mod forward;
 pub(crate) mod instructions;
 mod join;
+mod livekit;
 mod loss;
+mod peers;
 mod sim;
+mod svg;
 
 use std::path::PathBuf;
 
@@ -50,6 +54,8 @@ enum Name {
     Loss,
     /// How much faster than the clock one long simulated meeting of 50 runs on one core.
     Sim,
+    /// What forwarding costs, how late packets are, what memory and joining take, from Parvis and from LiveKit.
+    Peers,
 }
 
 /// Runs one benchmark against a release build.
@@ -60,5 +66,6 @@ pub(crate) fn run(options: &Options) -> Result {
         Name::Join => join::run(options),
         Name::Loss => loss::run(options),
         Name::Sim => sim::run(options),
+        Name::Peers => peers::run(options),
     }
 }

@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use super::super::svg::{self, Plot, SERVERS};
 use super::point::Quality;
 use super::{LOSS, Pair, RATE_KBPS, ROUND_TRIP_MS};
 
@@ -23,28 +24,14 @@ const MEASURES: [Measure; 4] = [
     ("lines of picture", 720.0, |quality| quality.height),
 ];
 
-/// Two lines that stay apart without colour as well: one is dashed.
-const SERVERS: [(&str, &str, &str); 2] = [("Parvis", "#0b5fa5", ""), ("LiveKit", "#c4501b", "5 3")];
-
 /// The picture as SVG.
 pub(super) fn chart(pairs: &[Pair]) -> String {
     let links: Vec<(u32, u32)> =
         RATE_KBPS.iter().flat_map(|rate| ROUND_TRIP_MS.map(|round_trip| (*rate, round_trip))).collect();
     let width = LEFT + MEASURES.len() as f64 * (WIDTH + GAP_X);
     let height = TOP + links.len() as f64 * (HEIGHT + GAP_Y);
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" font-size=\"11\" role=\"img\">\n\
-         <title>Quality under loss: Parvis and LiveKit on each link</title>\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
-    );
-    for (number, (name, colour, dash)) in SERVERS.iter().enumerate() {
-        let x = LEFT + number as f64 * 110.0;
-        let _ = writeln!(
-            svg,
-            "<path d=\"M{x} 20h30\" stroke=\"{colour}\" stroke-width=\"2\" stroke-dasharray=\"{dash}\"/><text x=\"{}\" y=\"24\">{name}</text>",
-            x + 36.0
-        );
-    }
+    let title = "Quality under loss: Parvis and LiveKit on each link";
+    let mut svg = svg::begin(width, height, title, LEFT);
     for (row, (rate, round_trip)) in links.iter().enumerate() {
         let of = |pair: &&Pair| pair.link.rate_kbps == *rate && pair.link.round_trip_ms == *round_trip;
         let points: Vec<&Pair> = pairs.iter().filter(of).collect();
@@ -64,31 +51,14 @@ pub(super) fn chart(pairs: &[Pair]) -> String {
 
 fn plot(svg: &mut String, x: f64, y: f64, (name, top, of): &Measure, points: &[&Pair]) {
     let worst = LOSS[LOSS.len() - 1];
-    let place = |loss: f64, value: f64| {
-        (x + loss / worst * WIDTH, y + HEIGHT * (1.0 - (value / top).clamp(0.0, 1.0)))
-    };
-    let _ = writeln!(
-        svg,
-        "<text x=\"{x}\" y=\"{}\" fill=\"#444\">{name}</text><path d=\"M{x} {y}v{HEIGHT}h{WIDTH}\" fill=\"none\" stroke=\"#999\"/>",
-        y - 6.0
-    );
-    for (value, at) in [(*top, y + 4.0), (0.0, y + HEIGHT)] {
-        let _ = writeln!(
-            svg,
-            "<text x=\"{}\" y=\"{at}\" text-anchor=\"end\" fill=\"#444\">{value}</text>",
-            x - 4.0
-        );
-    }
+    let frame = Plot { x, y, width: WIDTH, height: HEIGHT };
+    let place = |loss: f64, value: f64| (x + loss / worst * WIDTH, frame.at(value / top));
+    frame.axes(svg, name, &top.to_string());
     for loss in LOSS {
         let (at, _) = place(loss, 0.0);
         // Zero and one in a hundred stand too close for two numbers.
         if loss != 0.01 {
-            let _ = writeln!(
-                svg,
-                "<text x=\"{at:.1}\" y=\"{}\" text-anchor=\"middle\" fill=\"#444\">{:.0} %</text>",
-                y + HEIGHT + 13.0,
-                100.0 * loss
-            );
+            frame.below(svg, at, &format!("{:.0} %", 100.0 * loss));
         }
     }
     for (server, (_, colour, dash)) in SERVERS.iter().enumerate() {

@@ -6,11 +6,10 @@ use std::fmt::Write;
 use super::super::figures::{self, Figure};
 use super::point::{Halving, Quality};
 use super::{HALVES_AT, HALVING_KBPS, Measured, Pair, RATE_KBPS, RECOVERS_AT, ROUND_TRIP_MS};
-use crate::sh::process;
 
 /// The whole page. Written by the command: what it says about itself belongs here and not there.
 pub(super) fn page(measured: &Measured, figures: &[Figure]) -> String {
-    let date = process("date", ["-u", "+%-d %B %Y"]).output().unwrap_or_default();
+    let date = figures::date();
     let versions: Vec<String> =
         measured.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
     let targets: Vec<Figure> = figures.iter().filter(|figure| figure.target.is_some()).cloned().collect();

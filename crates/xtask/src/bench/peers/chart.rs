@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! The chart beside the page: a pair of bars for each load and figure, and how delay rises with the load.
+
+use std::fmt::Write;
+
+use super::outcome::{self, BOTH, Measure};
+use super::{Measured, RAMP, Seen};
+use crate::bench::figures::{Figure, rounded};
+use crate::bench::svg::{self, Plot, SERVERS};
+
+/// One plot, and the room around it.
+const WIDTH: f64 = 330.0;
+const HEIGHT: f64 = 130.0;
+const GAP_X: f64 = 80.0;
+const GAP_Y: f64 = 56.0;
+const LEFT: f64 = 64.0;
+const TOP: f64 = 64.0;
+const BAR: f64 = 24.0;
+/// An axis ends so much above its highest bar.
+const HEADROOM: f64 = 1.25;
+/// Of the measures, those that are drawn.
+const DRAWN: [&str; 5] = [
+    "processor time for a packet",
+    "memory for a stream received",
+    "memory for a participant",
+    "delay p99",
+    "joined, median",
+];
+/// The top of the delay's axis: where trouble begins.
+const LATE_MS: f64 = 20.0;
+
+/// The picture as SVG.
+pub(super) fn chart(measured: &Measured) -> String {
+    let size = |count: usize, length: f64, gap: f64| count as f64 * (length + gap);
+    let (width, height) = (LEFT + size(2, WIDTH, GAP_X), TOP + size(DRAWN.len() / 2 + 1, HEIGHT, GAP_Y));
+    let mut svg = svg::begin(width, height, "What forwarding costs: Parvis and LiveKit", LEFT);
+    let plot = |number: usize| Plot {
+        x: LEFT + size(number % 2, WIDTH, GAP_X),
+        y: TOP + size(number / 2, HEIGHT, GAP_Y),
+        width: WIDTH,
+        height: HEIGHT,
+    };
+    let drawn = outcome::MEASURES.iter().filter(|(name, ..)| DRAWN.contains(name));
+    for (number, measure) in drawn.enumerate() {
+        bars(&mut svg, plot(number), measure, measured);
+    }
+    if let Some((_, seen)) = measured.loads.iter().find(|(load, _)| load.title == RAMP.title) {
+        rise(&mut svg, plot(DRAWN.len()), seen);
+    }
+    svg.push_str("</svg>\n");
+    svg
+}
+
+/// For each load, a bar for each server as high as its median, and a line from the least to the most.
+fn bars(svg: &mut String, plot: Plot, (name, unit, read): &Measure, measured: &Measured) {
+    let loads: Vec<_> = measured.loads.iter().filter(|(load, _)| load.title != RAMP.title).collect();
+    let of = |seen: &[[Seen; 2]], which| Figure::of("", unit, &outcome::values(seen, which, *read), None);
+    let most = loads.iter().flat_map(|(_, seen)| BOTH.map(|which| of(seen, which))).flatten();
+    // A number stands above the highest.
+    let top = most.map(|figure| figure.max).fold(f64::MIN_POSITIVE, f64::max) * HEADROOM;
+    plot.axes(svg, &format!("{name}, {unit}"), &rounded(top));
+    let slot = WIDTH / loads.len().max(1) as f64;
+    for (number, (load, seen)) in loads.iter().enumerate() {
+        let middle = plot.x + (number as f64 + 0.5) * slot;
+        plot.below(svg, middle, load.short);
+        for (place, which) in BOTH.into_iter().enumerate() {
+            let Some(figure) = of(seen, which) else { continue };
+            let x = middle + (place as f64 - 1.0) * (BAR + 2.0);
+            let [median, least, most] =
+                [figure.median, figure.min, figure.max].map(|value| plot.at(value / top));
+            let centre = x + BAR / 2.0;
+            let _ = writeln!(
+                svg,
+                "<rect x=\"{x:.1}\" y=\"{median:.1}\" width=\"{BAR}\" height=\"{:.1}\" fill=\"{}\"/>\
+                 <path d=\"M{centre:.1} {least:.1}V{most:.1}\" stroke=\"#222\"/>\
+                 <text x=\"{centre:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
+                plot.y + plot.height - median,
+                SERVERS[place].1,
+                most - 3.0,
+                rounded(figure.median)
+            );
+        }
+    }
+}
+
+/// For each round a line: packets a second to the right, the 99th percentile of the delay upwards.
+fn rise(svg: &mut String, plot: Plot, seen: &[[Seen; 2]]) {
+    plot.axes(svg, "delay p99 by packets a second, ms", &rounded(LATE_MS));
+    let rates = BOTH.into_iter().flat_map(|which| outcome::runs(seen, which)).flat_map(|run| &run.steps);
+    let most = rates.map(|step| step.packets_per_second).fold(1.0, f64::max);
+    for part in [0.0, 0.5, 1.0] {
+        let thousands = format!("{:.0} thousand", part * most / 1e3);
+        plot.below(svg, plot.x + part * plot.width, &thousands);
+    }
+    for (place, which) in BOTH.into_iter().enumerate() {
+        let (_, colour, dash) = SERVERS[place];
+        for run in outcome::runs(seen, which) {
+            let points: Vec<String> = run
+                .steps
+                .iter()
+                .map(|step| {
+                    let x = plot.x + step.packets_per_second / most * plot.width;
+                    format!("{x:.1},{:.1}", plot.at(step.p99_ms / LATE_MS))
+                })
+                .collect();
+            let _ = writeln!(
+                svg,
+                "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\" stroke-dasharray=\"{dash}\"/>",
+                points.join(" ")
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::LOADS;
+    use super::super::outcome::tests::round;
+    use super::*;
+
+    #[test]
+    fn bars_are_as_high_as_their_medians_and_each_round_of_the_rise_has_a_line() {
+        let seen = vec![round(1_000.0), round(3_000.0), round(2_000.0)];
+        let loads = vec![(&LOADS[0], seen.clone()), (&RAMP, seen)];
+        let svg = chart(&Measured { rounds: 3, loads, versions: [].into() });
+        assert_eq!(svg.matches("<polyline").count(), 6);
+        // 2 and 20 µs on an axis that ends a quarter above the largest of all, 30.
+        let bar = |micros: f64| {
+            let height = HEIGHT * micros / 37.5;
+            format!("y=\"{:.1}\" width=\"{BAR}\" height=\"{height:.1}\"", TOP + HEIGHT - height)
+        };
+        assert!(svg.contains(&bar(2.0)) && svg.contains(&bar(20.0)), "{svg}");
+        let x = |rate: f64| LEFT + WIDTH + GAP_X + rate / 60_000.0 * WIDTH;
+        let y = TOP + 2.0 * (HEIGHT + GAP_Y) + HEIGHT * 0.9;
+        assert!(svg.contains(&format!(" {:.1},{y:.1}\"", x(60_000.0))), "2 of 20 ms at the right end: {svg}");
+    }
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Both servers, each alone on its core.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::SERVER_CORE;
+use crate::sh::{Error, Result, root, target};
+
+/// Longer than either takes to listen.
+const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const KEY: &str = "bench";
+pub(super) const SECRET: &str = "a-secret-of-this-measurement-alone";
+
+/// Which server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    Parvis,
+    LiveKit,
+}
+
+impl Which {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Which::Parvis => "Parvis",
+            Which::LiveKit => "LiveKit",
+        }
+    }
+
+    /// The port for signalling; media and others follow.
+    fn port(self) -> u16 {
+        match self {
+            Which::Parvis => 17_880,
+            Which::LiveKit => 18_880,
+        }
+    }
+}
+
+/// A server that runs, and ends when this is dropped.
+pub(super) struct Server {
+    which: Which,
+    child: Child,
+}
+
+impl Server {
+    /// Starts it and waits until it listens.
+    pub(super) fn start(which: Which, livekit: &Path) -> Result<Server> {
+        let folder = target().join("peers");
+        // Whatever ends us ends it too, and it runs on its core alone.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "taskset", "--cpu-list", &SERVER_CORE.to_string()]);
+        match which {
+            Which::Parvis => {
+                let config = folder.join("parvis.toml");
+                std::fs::write(&config, parvis_config(which.port(), &folder))?;
+                command.arg(target().join("release/parvis")).args(["serve", "--config"]).arg(config);
+            }
+            Which::LiveKit => {
+                command.arg(livekit).args(["--config-body", &livekit_config(which.port())]);
+                command.env("GOMAXPROCS", "1");
+            }
+        }
+        let name = which.name().to_lowercase();
+        let log = std::fs::File::create(folder.join(format!("{name}.log")))?;
+        command.current_dir(root()).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let child =
+            command.spawn().map_err(|error| Error::new(format!("{name} can't be started: {error}")))?;
+        let mut server = Server { which, child };
+        let (address, end) =
+            (SocketAddr::from((Ipv4Addr::LOCALHOST, which.port())), Instant::now() + PATIENCE);
+        while TcpStream::connect(address).is_err() {
+            let ended = server.child.try_wait()?.is_some();
+            if ended || Instant::now() > end {
+                return Err(Error::new(format!(
+                    "{name} does not listen on {address}; its log is {name}.log in {}",
+                    folder.display()
+                )));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(server)
+    }
+
+    pub(super) fn which(&self) -> Which {
+        self.which
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("ws://127.0.0.1:{}", self.which.port())
+    }
+
+    /// The process: what starts it becomes it.
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Limits that a crowd from one address does not meet, one shard, and the rate to begin with of a network that is known
+/// to be fast; all else as it comes.
+fn parvis_config(port: u16, folder: &Path) -> String {
+    let crowd = "{ burst = 100000, per_second = 100000 }";
+    format!(
+        "[http]
+listen = \"127.0.0.1:{port}\"
+max_connections_per_address = 10000
+joins_per_address = {crowd}
+[metrics]
+listen = \"127.0.0.1:{}\"
+[media]
+addresses = [\"127.0.0.1\"]
+udp_ports = \"{}\"
+tcp_port = {}
+shards = 1
+pin = false
+start_bitrate = 50000000
+[log]
+level = \"warn\"
+[data]
+directory = \"{}\"
+[[keys]]
+name = \"{KEY}\"
+secret = \"{SECRET}\"
+",
+        port + 11,
+        port + 2,
+        port + 1,
+        folder.join("parvis-data").display()
+    )
+}
+
+/// Its own defaults, but for addresses, ports and the key.
+fn livekit_config(port: u16) -> String {
+    json!({
+        "port": port,
+        "bind_addresses": ["127.0.0.1"],
+        "rtc": {
+            "udp_port": port + 2,
+            "tcp_port": port + 1,
+            "node_ip": "127.0.0.1",
+            "use_external_ip": false,
+            "enable_loopback_candidate": true,
+        },
+        "keys": { KEY: SECRET },
+        "logging": { "level": "warn" },
+    })
+    .to_string()
+}

@@ -58,6 +58,11 @@ impl LossLimit {
         self.smoothed
     }
 
+    /// Whether so little is lost that it may be the path's own, whatever is sent.
+    pub(super) fn may_be_own(&self) -> bool {
+        self.smoothed <= MAX_OWN + MARGIN
+    }
+
     pub(super) fn on_arrived(&mut self, was_lost: bool) {
         if was_lost {
             // Late, not lost: it was counted before.
@@ -94,7 +99,7 @@ impl LossLimit {
             let (began_at, began_with) = *self.series.get_or_insert((rate, self.smoothed));
             let stays = rate <= TRIED * began_at && self.smoothed >= UNIMPRESSED * began_with;
             // More than that is no path to live with, whatever it comes from.
-            if stays && self.smoothed <= MAX_OWN + MARGIN {
+            if stays && self.may_be_own() {
                 self.own = self.smoothed.min(MAX_OWN);
                 self.limit = began_at;
                 self.series = None;

@@ -232,8 +232,12 @@ impl Sender {
         (self.aimd.rate().min(self.loss.limit()) as u64).clamp(floor, self.config.cap)
     }
 
-    /// What can be sent without queues growing, whatever is lost, in bits per second.
+    /// What can be sent without queues growing, whatever is lost, in bits per second. Where more is lost than can be the
+    /// path's own, that is [`Sender::estimate`]: a queue that is full grows no more.
     pub fn estimate_by_delay(&self) -> u64 {
+        if !self.loss.may_be_own() {
+            return self.estimate();
+        }
         let floor = self.config.floor.min(self.config.cap);
         (self.aimd.rate() as u64).clamp(floor, self.config.cap)
     }

@@ -117,12 +117,12 @@ impl Pacer {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let last = self.media.back().or(self.resends.back())?;
         let rate = self.bytes_per_second();
+        let release = rate * self.burst.as_secs_f64() * RELEASE_SHARE;
         // The last packet may leave while anything is left.
         let others = self.queued_bytes.saturating_sub(u64::from(last.bytes)) as f64;
-        let wanted = match self.resends.is_empty() {
-            true => others.min(rate * self.burst.as_secs_f64() * RELEASE_SHARE),
-            false => 0.0,
-        };
+        // Where a burst is less than two packets there are no trains to wait for.
+        let trains = self.resends.is_empty() && release >= f64::from(2 * last.bytes);
+        let wanted = if trains { others.min(release) } else { 0.0 };
         let missing = (wanted - self.budget).max(0.0) / rate;
         // Rounded up: a nanosecond early would find nothing to do.
         Some(self.refilled + (Duration::from_secs_f64(missing) + Duration::from_nanos(100)).max(MIN_WAIT))

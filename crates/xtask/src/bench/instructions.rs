@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn three_percent_more_is_too_much_and_another_compiler_is_given_more_room() {
         let kept = counted(1000.0, "a");
-        assert!(verdict(&kept, &counted(1030.0, "a")).is_ok());
+        assert!(verdict(&kept, &counted(1029.0, "a")).is_ok());
         assert!(verdict(&kept, &counted(900.0, "a")).is_ok());
         let error = verdict(&kept, &counted(1031.0, "a")).unwrap_err().to_string();
         assert!(error.contains("+3.1 %") && error.contains("--record"), "{error}");

@@ -20,6 +20,8 @@ const PACKETS: u32 = 150;
 const SLACK: Duration = Duration::from_millis(40);
 
 struct Scene {
+    /// How `parvis` is told the server's keys.
+    keys: Vec<String>,
     server: Server,
     _directory: Directory,
     metrics: SocketAddr,
@@ -53,10 +55,10 @@ impl Scene {
     fn with_media(name: &str, media: &str) -> Scene {
         let directory = Directory::new(name);
         let (file, data) = (directory.path("parvis.toml"), directory.path("data"));
-        let (key, secret) = parvis_api::DEV_KEY;
-        let keys = format!("[[keys]]\nname = \"{key}\"\nsecret = \"{secret}\"\n");
-        std::fs::write(&file, format!("[media]\npin = false\n{media}\n{keys}")).unwrap();
-        let arguments = ["--dev", "--config", &file, "--metrics", "127.0.0.1:0", "--data", &data];
+        let keys = "[[keys]]\nname = \"row\"\nsecret = \"not to be told to anyone at all, ever\"\n";
+        std::fs::write(&file, format!("[media]\naddresses = [\"127.0.0.1\"]\npin = false\n{media}\n{keys}"))
+            .unwrap();
+        let arguments = ["--config", &file, "--metrics", "127.0.0.1:0", "--data", &data];
         Scene::of(directory, &arguments, [5, 6])
     }
 
@@ -64,9 +66,13 @@ impl Scene {
         let server = Server::start("", "info", &[arguments, &ANY_PORTS].concat());
         let line = server.wait_for_log("metrics=");
         let metrics = line.split("metrics=").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
-        let join = |identity: &str, name, ssrcs| join(&server, identity, name, ssrcs);
+        let keys: Vec<String> = arguments[..if arguments[0] == "--dev" { 1 } else { 2 }]
+            .iter()
+            .map(|&word| word.to_owned())
+            .collect();
+        let join = |identity: &str, name, ssrcs| join(&server, &keys, identity, name, ssrcs);
         let (ada, bo, eve) = (join("ada", b'a', [1, 2]), join("bo", b'b', [3, 4]), join("eve", b'e', eves));
-        let mut scene = Scene { server, _directory: directory, metrics, ada, bo, eve };
+        let mut scene = Scene { server, _directory: directory, keys, metrics, ada, bo, eve };
         scene.settle();
         scene
     }
@@ -136,12 +142,15 @@ impl Scene {
     }
 }
 
-fn join(server: &Server, identity: &str, name: u8, ssrcs: [u32; 2]) -> Member {
-    Member::join(server.address, &token(identity), name, ssrcs)
+fn join(server: &Server, keys: &[String], identity: &str, name: u8, ssrcs: [u32; 2]) -> Member {
+    Member::join(server.address, &token(keys, identity), name, ssrcs)
 }
 
-fn token(identity: &str) -> String {
-    text(&parvis(&["token", "create", "--dev", "--room", "atelier", "--identity", identity]).stdout)
+/// A token signed by the key that `keys` names to `parvis`.
+fn token(keys: &[String], identity: &str) -> String {
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let what = ["--room", "atelier", "--identity", identity];
+    text(&parvis(&[&["token", "create"], keys.as_slice(), &what].concat()).stdout)
 }
 
 /// Ada's sound to Bo, each packet with its time; all of it must come.
@@ -406,7 +415,7 @@ fn row_25_a_member_that_stops_reading_disturbs_nobody() {
 #[test]
 fn row_25_a_flood_of_data_to_one_who_does_not_read_leaves_the_memory_flat_and_disturbs_nobody() {
     let mut scene = Scene::new("row-25-data");
-    let mut frank = join(&scene.server, "frank", b'f', [7, 8]);
+    let mut frank = join(&scene.server, &scene.keys, "frank", b'f', [7, 8]);
     until("Frank's channel is open", || {
         scene.eve.send_data("frank", 10);
         for member in [&mut scene.eve, &mut frank] {
@@ -440,7 +449,7 @@ fn row_25_a_subscriber_over_tcp_that_stops_reading_loses_its_own_share_and_distu
     // Sound goes past all pacers, so that it fills a line soonest; as much of it as this is not let in by default.
     let mut scene =
         Scene::with_media("row-25-tcp", "max_sound_bitrate = 30000000\nmax_sound_packets_per_second = 3125");
-    let mut frank = Member::join_by(scene.server.address, &token("frank"), b'f', [7, 8], true);
+    let mut frank = Member::join_by(scene.server.address, &token(&scene.keys, "frank"), b'f', [7, 8], true);
     let mut count = 0;
     until("Frank hears Ada over TCP", || {
         count += 1;

@@ -110,12 +110,6 @@ fn bounds(publisher: [LinkModel; 2], receiver: [LinkModel; 2]) -> Option<Bounds>
     })
 }
 
-/// How much longer pictures may stay away right after somebody in the room began to send many times of what is usual. The
-/// server knows a layer's rate by the middle one of three windows of half a second: after two, and a tick of 100 ms, it grants it
-/// no more. Until then the surge fills the one queue in which a receiver's pictures all wait, 1.5 s at most. It is more than
-/// it should be: with a queue for each track it would be nothing.
-const SURGE: Duration = Duration::from_millis(1000 + 100 + 1500);
-
 impl Conference {
     /// Looks at everyone.
     pub(crate) fn check(&mut self) {
@@ -193,14 +187,9 @@ impl Conference {
             .iter()
             .any(|client| client.frozen_until.is_some() || client.closed_by_server);
         let lines = self.models(publisher.id).zip(self.models(receiver.id));
-        let Some(mut bounds) = lines.filter(|_| expected && !away).and_then(|(from, to)| bounds(from, to))
-        else {
+        let Some(bounds) = lines.filter(|_| expected && !away).and_then(|(from, to)| bounds(from, to)) else {
             return;
         };
-        let surge = self.surges.get(&receiver.room);
-        if surge.is_some_and(|began| self.now.duration_since(*began) < SURGE * 2) {
-            bounds.picture += SURGE;
-        }
         let paused = receiver
             .roster
             .get(&publisher.identity())

@@ -141,7 +141,6 @@ impl Conference {
         if let Some(client) = self.clients.get_mut(&id) {
             client.publishing.greed = greed;
             client.honest = false;
-            self.surges.insert(client.room, self.now);
         }
     }
 

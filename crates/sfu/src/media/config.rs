@@ -59,7 +59,8 @@ pub struct MediaConfig {
     pub pacing_factor: f64,
     /// The longest burst of video, in time at the pacing rate.
     pub pacing_burst: Duration,
-    /// Packets that wait in one peer's pacer at most: 1,024 of 1,200 bytes are 3.9 s at 2.5 Mbit/s.
+    /// Packets that wait in one peer's pacer at most: 1,024 of 1,200 bytes are 3.9 s at 2.5 Mbit/s. When it is full, the
+    /// track of which most wait gives way.
     pub pacer_packets: usize,
     /// For so long after connecting, no track is paused for lack of bandwidth: the estimate is still young.
     pub warm_up: Duration,

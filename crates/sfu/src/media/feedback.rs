@@ -217,14 +217,10 @@ impl RoomMedia {
                 };
                 let bytes = sender.emit(out, true, egress);
                 peer.pacer.spend(bytes);
-            } else if !peer.pacer.push(Paced {
-                slot,
-                subscription: subscription.id,
-                out,
-                bytes: bytes as u32,
-                resend: true,
-            }) {
-                self.stats.dropped_pacer_full += 1;
+            } else {
+                let (subscription, bytes) = (subscription.id, bytes as u32);
+                let paced = Paced { slot, subscription, out, bytes, resend: true };
+                self.stats.dropped_pacer_full += peer.pacer.push(paced);
             }
         }
         let due = peer.pacer.poll_timeout();

@@ -3,6 +3,9 @@
 //!
 //! What waits leaves a burst at a time rather than a packet at a time: each release costs a wake and a system call, and
 //! packets that leave together leave as one train.
+//!
+//! Each subscription waits in a lane of its own, and lanes take turns: one whose publisher sends many times what was
+//! granted waits behind itself, not before everyone else's pictures.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -16,6 +19,9 @@ const MIN_WAIT: Duration = Duration::from_millis(1);
 /// A release is due when this share of a whole burst is saved up: of 5 ms it leaves one for a clock that wakes late, so
 /// that lateness costs no rate.
 const RELEASE_SHARE: f64 = 0.8;
+
+/// Packets that a lane may send before the next one's turn: a frame of a camera, so that it leaves in one train.
+const TURN_PACKETS: u32 = 8;
 
 /// A packet that waits: which subscription's, under which outgoing number. Its bytes stay in the ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,8 +38,14 @@ pub(crate) struct Paced {
 pub(crate) struct Pacer {
     /// Retransmissions go first: somebody waits for them.
     resends: VecDeque<Paced>,
-    media: VecDeque<Paced>,
+    /// Lanes that are empty keep their memory and wait for another subscription.
+    lanes: Vec<Lane>,
+    /// Whose turn it is, and how many packets of it are left.
+    turn: (usize, u32),
+    queued: usize,
     queued_bytes: u64,
+    /// Of the packet that came last.
+    last_bytes: u32,
     limit: usize,
     /// In bytes; below zero after a packet larger than what was left.
     budget: f64,
@@ -44,12 +56,27 @@ pub(crate) struct Pacer {
     burst: Duration,
 }
 
+/// One subscription's packets, oldest first.
+#[derive(Debug, Default)]
+struct Lane {
+    packets: VecDeque<Paced>,
+}
+
+impl Lane {
+    fn is_of(&self, subscription: SubscriptionId) -> bool {
+        self.packets.front().is_some_and(|first| first.subscription == subscription)
+    }
+}
+
 impl Pacer {
     pub(crate) fn new(now: Instant, limit: usize, rate_bps: u64, max_bps: u64, burst: Duration) -> Pacer {
         Pacer {
             resends: VecDeque::new(),
-            media: VecDeque::new(),
+            lanes: Vec::new(),
+            turn: (0, TURN_PACKETS),
+            queued: 0,
             queued_bytes: 0,
+            last_bytes: 0,
             limit,
             budget: 0.0,
             refilled: now,
@@ -67,7 +94,7 @@ impl Pacer {
     /// Whether a packet may leave now without waiting behind others.
     pub(crate) fn is_free(&mut self, now: Instant) -> bool {
         self.refill(now);
-        self.budget >= 0.0 && self.resends.is_empty() && self.media.is_empty()
+        self.budget >= 0.0 && self.queued == 0
     }
 
     /// A packet left.
@@ -75,36 +102,75 @@ impl Pacer {
         self.budget -= bytes as f64;
     }
 
-    /// Lets a packet wait. `false` when the queue is full.
-    pub(crate) fn push(&mut self, paced: Paced) -> bool {
-        if self.resends.len() + self.media.len() >= self.limit {
+    /// Lets a packet wait. When the queue is full, the newest packet of the longest lane goes. How many were dropped: 0 or 1.
+    pub(crate) fn push(&mut self, paced: Paced) -> u64 {
+        let full = self.queued >= self.limit;
+        if full && !self.make_room(&paced) {
+            return 1;
+        }
+        self.queued += 1;
+        self.queued_bytes += u64::from(paced.bytes);
+        self.last_bytes = paced.bytes;
+        if paced.resend {
+            self.resends.push_back(paced);
+        } else {
+            let own = self.lanes.iter().position(|lane| lane.is_of(paced.subscription));
+            let free = || self.lanes.iter().position(|lane| lane.packets.is_empty());
+            let at = own.or_else(free).unwrap_or_else(|| {
+                self.lanes.push(Lane::default());
+                self.lanes.len() - 1
+            });
+            self.lanes[at].packets.push_back(paced);
+        }
+        u64::from(full)
+    }
+
+    /// Drops a packet of the longest lane, unless `paced` would only make that one longer.
+    fn make_room(&mut self, paced: &Paced) -> bool {
+        let Some(longest) = self.lanes.iter_mut().max_by_key(|lane| lane.packets.len()) else { return false };
+        if longest.is_of(paced.subscription) {
             return false;
         }
-        self.queued_bytes += u64::from(paced.bytes);
-        if paced.resend {
-            self.resends.push_back(paced)
-        } else {
-            self.media.push_back(paced)
-        }
+        let Some(dropped) = longest.packets.pop_back() else { return false };
+        self.queued -= 1;
+        self.queued_bytes -= u64::from(dropped.bytes);
         true
     }
 
     /// The next packet that may leave now. The caller calls [`Pacer::spend`].
     pub(crate) fn pop(&mut self, now: Instant) -> Option<Paced> {
         self.refill(now);
-        if self.budget < 0.0 {
+        if self.budget < 0.0 || self.queued == 0 {
             return None;
         }
-        let paced = self.resends.pop_front().or_else(|| self.media.pop_front())?;
+        let paced = self.resends.pop_front().or_else(|| self.pop_lane())?;
+        self.queued -= 1;
         self.queued_bytes -= u64::from(paced.bytes);
         Some(paced)
+    }
+
+    /// The next packet of the lane whose turn it is.
+    fn pop_lane(&mut self) -> Option<Paced> {
+        for _ in 0..=self.lanes.len() {
+            let (at, left) = self.turn;
+            if left > 0
+                && let Some(paced) = self.lanes.get_mut(at).and_then(|lane| lane.packets.pop_front())
+            {
+                self.turn.1 -= 1;
+                return Some(paced);
+            }
+            self.turn = ((at + 1) % self.lanes.len().max(1), TURN_PACKETS);
+        }
+        None
     }
 
     /// Forgets all that waits.
     pub(crate) fn clear(&mut self) {
         self.resends.clear();
-        self.media.clear();
-        self.queued_bytes = 0;
+        for lane in &mut self.lanes {
+            lane.packets.clear();
+        }
+        (self.queued, self.queued_bytes) = (0, 0);
     }
 
     /// Bytes that wait.
@@ -115,13 +181,15 @@ impl Pacer {
 
     /// When the next packets may leave: all that wait, or a burst of them. A retransmission doesn't wait for company.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let last = self.media.back().or(self.resends.back())?;
+        if self.queued == 0 {
+            return None;
+        }
         let rate = self.bytes_per_second();
         let release = rate * self.burst.as_secs_f64() * RELEASE_SHARE;
         // The last packet may leave while anything is left.
-        let others = self.queued_bytes.saturating_sub(u64::from(last.bytes)) as f64;
+        let others = self.queued_bytes.saturating_sub(u64::from(self.last_bytes)) as f64;
         // Where a burst is less than two packets there are no trains to wait for.
-        let trains = self.resends.is_empty() && release >= f64::from(2 * last.bytes);
+        let trains = self.resends.is_empty() && release >= f64::from(2 * self.last_bytes);
         let wanted = if trains { others.min(release) } else { 0.0 };
         let missing = (wanted - self.budget).max(0.0) / rate;
         // Rounded up: a nanosecond early would find nothing to do.
@@ -189,7 +257,7 @@ mod tests {
         let packet =
             |out| Paced { slot: 0, subscription: SubscriptionId(1), out, bytes: 1200, resend: false };
         for out in 0..100 {
-            assert!(pacer.push(packet(out)));
+            assert_eq!(pacer.push(packet(out)), 0);
         }
         let (mut now, mut out) = (start, 0);
         while let Some(due) = pacer.poll_timeout() {
@@ -218,7 +286,7 @@ mod tests {
         let packet =
             |out| Paced { slot: 0, subscription: SubscriptionId(1), out, bytes: 1200, resend: false };
         for out in 0..8 {
-            assert!(pacer.push(packet(out)));
+            assert_eq!(pacer.push(packet(out)), 0);
         }
         let (mut now, mut trains) = (start, Vec::new());
         while let Some(due) = pacer.poll_timeout() {
@@ -235,9 +303,9 @@ mod tests {
         let all_but_one = Duration::from_micros(7 * 1667);
         assert!(took <= all_but_one, "the last left after {took:?}, seven packets take {all_but_one:?}");
         // Somebody waits for a retransmission: it doesn't wait for others.
-        assert!(pacer.push(packet(8)) && pacer.push(packet(9)));
+        assert_eq!(pacer.push(packet(8)) + pacer.push(packet(9)), 0);
         let whole = pacer.poll_timeout().unwrap();
-        assert!(pacer.push(Paced { resend: true, ..packet(10) }));
+        assert_eq!(pacer.push(Paced { resend: true, ..packet(10) }), 0);
         let due = pacer.poll_timeout().unwrap();
         assert!(due < whole, "{due:?} {whole:?}");
         now = due;
@@ -250,7 +318,7 @@ mod tests {
         let mut pacer = Pacer::new(start, 100, 100_000, 50_000_000, Duration::from_millis(5));
         let packet =
             |out| Paced { slot: 0, subscription: SubscriptionId(1), out, bytes: 1200, resend: false };
-        assert_eq!((0..200).filter(|out| pacer.push(packet(*out))).count(), 100);
+        assert_eq!((0..200).map(|out| pacer.push(packet(out))).sum::<u64>(), 100);
         let mut now = start;
         while let Some(due) = pacer.poll_timeout() {
             now = due.max(now);
@@ -259,6 +327,39 @@ mod tests {
             }
         }
         assert!(now - start < Duration::from_secs(8), "120,000 bytes at 100 kbit/s alone would take 9.6 s");
+    }
+
+    #[test]
+    fn one_who_floods_waits_behind_itself_and_fills_only_its_own_lane() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new(start, 100, 9_600_000, 9_600_000, Duration::from_millis(5));
+        let packet = |subscription, out| Paced {
+            slot: 0,
+            subscription: SubscriptionId(subscription),
+            out,
+            bytes: 1200,
+            resend: false,
+        };
+        let dropped: u64 = (0..150).map(|out| pacer.push(packet(1, out))).sum();
+        assert_eq!(dropped, 50);
+        let dropped: u64 = (0..16).map(|out| pacer.push(packet(2, out))).sum();
+        assert_eq!(dropped, 16, "the longest lane makes room");
+        let (mut now, mut order) = (start, Vec::new());
+        while let Some(due) = pacer.poll_timeout() {
+            now = due.max(now);
+            while let Some(paced) = pacer.pop(now) {
+                pacer.spend(1200);
+                order.push((paced.subscription.0, paced.out));
+            }
+        }
+        assert_eq!(order.len(), 100);
+        let last = order.iter().position(|sent| *sent == (2, 15)).unwrap();
+        assert!(last < 4 * TURN_PACKETS as usize, "two frames leave after two turns of the flood: {last}");
+        for lane in [1, 2] {
+            let outs: Vec<u64> = order.iter().filter(|sent| sent.0 == lane).map(|sent| sent.1).collect();
+            assert!(outs.is_sorted(), "{lane}: {outs:?}");
+            assert_eq!(outs.len(), if lane == 1 { 84 } else { 16 });
+        }
     }
 
     #[test]

@@ -208,9 +208,8 @@ impl RoomMedia {
         let video = publication.kind == MediaKind::Video;
         if video && !peer.pacer.is_free(now) {
             let (bytes, subscription) = (stored.payload().len() as u32, subscription.id);
-            if !peer.pacer.push(Paced { slot, subscription, out, bytes, resend: false }) {
-                self.stats.dropped_pacer_full += 1;
-            }
+            let paced = Paced { slot, subscription, out, bytes, resend: false };
+            self.stats.dropped_pacer_full += peer.pacer.push(paced);
             self.due_peers.no_later_than(place, peer.pacer.poll_timeout());
             return waits;
         }

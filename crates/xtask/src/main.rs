@@ -9,6 +9,7 @@ mod deny;
 mod e2e;
 mod fuzz;
 mod habits;
+mod optimised;
 mod run;
 mod setup;
 mod sh;

@@ -5,8 +5,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
+use crate::optimised;
 use crate::sh::{Error, Result, process, say, target};
 
+const PACKAGE: &str = "parvis-sim";
 /// The step of `cargo xtask test`: these seeds, the same each time, and no longer than so many seconds.
 const FIXED: (u64, u64) = (48, 60);
 /// And so many that nobody has run before.
@@ -38,48 +40,56 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result {
     let jobs = options.jobs.unwrap_or_else(cores).to_string();
     let text = |number: u64| number.to_string();
+    if (options.seeds, options.seed, options.new, options.hours) == (None, None, None, None) {
+        return Err(Error::new("say --seeds N, --new N, --hours H or --seed S"));
+    }
+    let program = build()?;
     if let Some(seed) = options.seed {
-        return start(&["--seed", &text(seed)], |_| ());
+        return start(&program, &["--seed", &text(seed)], |_| ());
     }
     if let Some(hours) = options.hours {
-        return start(&["--hours", &hours.to_string(), "--base", &text(unseen()), "--jobs", &jobs], |_| ());
-    }
-    if options.seeds.is_none() && options.new.is_none() {
-        return Err(Error::new("say --seeds N, --new N, --hours H or --seed S"));
+        return start(
+            &program,
+            &["--hours", &hours.to_string(), "--base", &text(unseen()), "--jobs", &jobs],
+            |_| (),
+        );
     }
     let mut sets = Vec::new();
     sets.extend(options.seeds.map(|seeds| (seeds, options.base)));
     sets.extend(options.new.map(|seeds| (seeds, unseen())));
     let mut result = Ok(());
     for (seeds, base) in sets {
-        result =
-            result.and(start(&["--seeds", &text(seeds), "--base", &text(base), "--jobs", &jobs], |_| ()));
+        result = result.and(start(
+            &program,
+            &["--seeds", &text(seeds), "--base", &text(base), "--jobs", &jobs],
+            |_| (),
+        ));
     }
     result
 }
 
-/// What `cargo xtask test` runs; each line goes to `line`, too.
+/// What `cargo xtask test` runs, in a build that takes less time than the one for release; each line goes to `line`, too.
 pub(crate) fn check(mut line: impl FnMut(&str)) -> Result {
+    let program = optimised::build(PACKAGE)?.to_string_lossy().into_owned();
     let jobs = cores().to_string();
     let mut result = Ok(());
     for ((seeds, seconds), base) in [(FIXED, 1), (NEW, unseen())] {
         let [seeds, base, seconds] = [seeds, base, seconds].map(|number| number.to_string());
         let arguments = ["--seeds", &seeds, "--base", &base, "--seconds", &seconds, "--jobs", &jobs];
-        result = result.and(start(&arguments, &mut line));
+        result = result.and(start(&program, &arguments, &mut line));
     }
     result
 }
 
 /// The release build of the simulation.
 pub(crate) fn build() -> Result<String> {
-    process("cargo", ["build", "--release", "--package", "parvis-sim", "--locked"]).run()?;
-    Ok(target().join("release/parvis-sim").to_string_lossy().into_owned())
+    process("cargo", ["build", "--release", "--package", PACKAGE, "--locked"]).run()?;
+    Ok(target().join("release").join(PACKAGE).to_string_lossy().into_owned())
 }
 
-fn start(arguments: &[&str], line: impl FnMut(&str)) -> Result {
-    let program = build()?;
+fn start(program: &str, arguments: &[&str], line: impl FnMut(&str)) -> Result {
     say(&format!("parvis-sim {}", arguments.join(" ")));
-    process(&program, arguments).watch(line)
+    process(program, arguments).watch(line)
 }
 
 /// A seed behind which nobody has been: the time, with room for a thousand seeds in each second.

@@ -7,13 +7,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::setup;
 use crate::sh::{Error, Result, print, process, root, say, target};
+use crate::{optimised, setup};
 
 const PACKAGE: &str = "parvis-bench-forward";
-/// What the packet runs through is built as it is for release; everything below it as for all tests, so that nothing
-/// is built twice.
-const OWN: &[&str] = &["rtp", "dtls", "peer", "sfu", "shard", "bench-forward"];
 /// The load: subscribers, and seconds of 30 frames of eight packets that are counted.
 const SUBSCRIBERS: &str = "20";
 const SECONDS: &str = "5";
@@ -76,18 +73,7 @@ fn verdict(kept: &Kept, here: &Kept) -> Result<String> {
 
 /// Instructions for each media packet that leaves.
 fn count() -> Result<f64> {
-    let mut arguments = vec!["build".to_owned(), "--locked".to_owned(), format!("--package={PACKAGE}")];
-    for own in OWN {
-        for (key, value) in [
-            ("opt-level", "3"),
-            ("debug-assertions", "false"),
-            ("overflow-checks", "false"),
-            ("codegen-units", "1"),
-        ] {
-            arguments.push(format!("--config=profile.dev.package.parvis-{own}.{key}={value}"));
-        }
-    }
-    process("cargo", arguments).run()?;
+    let program = optimised::build(PACKAGE)?;
     let out: PathBuf = target().join("callgrind.out");
     let mut line = String::new();
     process(
@@ -98,7 +84,7 @@ fn count() -> Result<f64> {
             "--collect-atstart=no".to_owned(),
             "--toggle-collect=*steady_input*".to_owned(),
             format!("--callgrind-out-file={}", out.display()),
-            target().join("debug").join(PACKAGE).display().to_string(),
+            program.display().to_string(),
             "--path=memory".to_owned(),
             format!("--subscribers={SUBSCRIBERS}"),
             format!("--seconds={SECONDS}"),

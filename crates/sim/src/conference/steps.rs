@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Time that goes on: what is due, whom it reaches, and what that sets off.
+
+use std::hash::Hash;
+use std::time::Instant;
+
+use bytes::Bytes;
+use livekit_protocol as proto;
+use parvis_meeting::Permissions;
+use parvis_peer::Path;
+use parvis_signal::{Frame, Grants, Join, Output, Room};
+use prost::Message;
+use rand::RngExt;
+
+use super::{CHECK_EVERY, Conference, HEADER_BYTES, Happening, SOCKET_BUFFER, STILL_HAPPENINGS};
+use crate::client::{Client, ClientId};
+use crate::deeds::Attack;
+
+impl Conference {
+    /// Who wants to be woken at once.
+    pub(super) fn who_waits(&self) -> String {
+        let mut waits = Vec::new();
+        if self.forwarder.poll_timeout().is_some_and(|at| at <= self.now) {
+            waits.push("the forwarder".to_owned());
+        }
+        let rooms = self.rooms.iter();
+        let rooms = rooms.filter(|(_, room)| room.poll_timeout().is_some_and(|at| at <= self.now));
+        waits.extend(rooms.map(|(id, _)| format!("{id:?}")));
+        waits.extend(self.due_clients().iter().map(|id| format!("c{}", id.0)));
+        if let Some(((at, _), _)) = self.under_way.first_key_value().filter(|((at, _), _)| *at <= self.now) {
+            waits.push(format!("a datagram or message of {:?} ago", self.now - *at));
+        }
+        waits.join(", ")
+    }
+
+    pub(super) fn next(&self) -> Option<Instant> {
+        let under_way = self.under_way.keys().next().map(|(at, _)| *at);
+        let clients = self.clients.values();
+        let clients = clients.map(|client| if client.wake { self.now } else { client.wakes_at() }).min();
+        let rooms = self.rooms.values().filter_map(Room::poll_timeout).min();
+        let server = [self.forwarder.poll_timeout(), rooms].into_iter().flatten().min();
+        let server = server.map(|at| self.server_frozen_until.map_or(at, |frozen| at.max(frozen)));
+        [under_way, clients, server, Some(self.next_check)].into_iter().flatten().min()
+    }
+
+    /// Everything that is due now.
+    pub(super) fn step(&mut self) {
+        if self.server_frozen_until.is_some_and(|until| until <= self.now) {
+            self.server_frozen_until = None;
+        }
+        let mut held = 0;
+        let mut happened = 0;
+        while let Some(((at, number), what)) = self.under_way.pop_first() {
+            let stands = happened == STILL_HAPPENINGS;
+            if at > self.now || stands {
+                self.under_way.insert((at, number), what);
+                if stands {
+                    self.fail(format!("time stands still: {STILL_HAPPENINGS} arrivals at once and more"));
+                }
+                break;
+            }
+            happened += 1;
+            self.happen(what, &mut held);
+        }
+        if self.server_frozen_until.is_none() {
+            if self.forwarder.poll_timeout().is_some_and(|at| at <= self.now) {
+                self.forwarder.handle_timeout(self.now, &mut self.outbox);
+            }
+            for room in self.rooms.values_mut() {
+                if room.poll_timeout().is_some_and(|at| at <= self.now) {
+                    room.handle_timeout(self.now);
+                }
+            }
+            self.settle();
+        }
+        let due: Vec<ClientId> = self.due_clients();
+        for id in due {
+            self.act(id);
+        }
+        if self.next_check <= self.now {
+            self.next_check = self.now + CHECK_EVERY;
+            self.check();
+        }
+    }
+
+    pub(super) fn due_clients(&self) -> Vec<ClientId> {
+        let due = |client: &Client| client.wake || client.wakes_at() <= self.now;
+        self.clients.iter().filter(|(_, client)| due(client)).map(|(id, _)| *id).collect()
+    }
+
+    pub(super) fn act(&mut self, id: ClientId) {
+        let now = self.now;
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        client.frozen_until = client.frozen_until.filter(|until| *until > now);
+        if client.resumes_at.is_some_and(|at| at <= now) {
+            let resume = !client.sid.is_empty();
+            self.open_socket(id, resume);
+        }
+        let mut out = Vec::new();
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.act(now, &mut out);
+        }
+        for (path, bytes) in out {
+            self.launch(path, &bytes, true);
+        }
+        self.send_requests(id);
+    }
+
+    pub(super) fn happen(&mut self, what: Happening, held: &mut usize) {
+        let now = self.now;
+        if let Some(until) = self.server_frozen_until.filter(|_| what.is_for_server()) {
+            *held += usize::from(matches!(what, Happening::ToServer(..)));
+            if *held <= SOCKET_BUFFER {
+                let number = self.fresh();
+                self.under_way.insert((until, number), what);
+            }
+            return;
+        }
+        match what {
+            Happening::ToServer(path, mut bytes) => {
+                self.forwarder.handle_datagram(now, path, &mut bytes, &mut self.outbox);
+                self.settle();
+            }
+            Happening::ToClient(path, mut bytes) => {
+                let Some(client) = self.paths.get(&path).and_then(|(id, _)| self.clients.get_mut(id)) else {
+                    return;
+                };
+                if client.frozen_until.is_none_or(|until| until <= now) {
+                    client.datagram(now, path, &mut bytes);
+                    client.wake = true;
+                }
+            }
+            Happening::Connect(id, connection, params) => {
+                let Some((room, profile)) = self.people.get(&id).copied() else { return };
+                let permissions = Permissions {
+                    can_publish: profile.may_publish,
+                    can_subscribe: profile.may_subscribe,
+                    can_publish_data: profile.may_send_data,
+                    hidden: profile.hidden,
+                    ..Permissions::default()
+                };
+                let grants = Grants { permissions, ..Grants::of(&format!("c{}", id.0)) };
+                let join = Join { grants, params: *params, address: String::new() };
+                let result = self.rooms.get_mut(&room).map(|room| room.connect(now, connection, join));
+                match result {
+                    Some(Ok(())) => self.settle(),
+                    Some(Err(error)) => self.fail(format!("c{} was refused: {error}", id.0)),
+                    None => self.fail(format!("c{} comes to a room that has ended", id.0)),
+                }
+            }
+            Happening::Request(connection, room, bytes) => {
+                if let Some(room) = self.rooms.get_mut(&room) {
+                    room.message(now, connection, &bytes);
+                }
+                self.settle();
+            }
+            Happening::Dropped(connection, room) => {
+                if let Some(room) = self.rooms.get_mut(&room) {
+                    room.disconnected(now, connection);
+                }
+                self.settle();
+            }
+            Happening::Response(connection, bytes) => {
+                let Some(client) = self.sockets.get(&connection).and_then(|id| self.clients.get_mut(id))
+                else {
+                    return;
+                };
+                if client.attack == Some(Attack::StopsReading) {
+                    return;
+                }
+                if let Some(until) = client.frozen_until.filter(|until| *until > now) {
+                    let number = self.fresh();
+                    self.under_way.insert((until, number), Happening::Response(connection, bytes));
+                    return;
+                }
+                let response =
+                    proto::SignalResponse::decode(bytes).ok().and_then(|response| response.message);
+                if let Some(response) = response {
+                    client.message(now, response);
+                    client.wake = true;
+                }
+            }
+            Happening::Closed(connection) => {
+                if let Some(client) =
+                    self.sockets.remove(&connection).and_then(|id| self.clients.get_mut(&id))
+                {
+                    client.socket_lost();
+                    client.closed_by_server = true;
+                }
+            }
+        }
+    }
+
+    pub(crate) fn send_requests(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        client.wake = false;
+        let (Some(connection), room) = (client.socket, client.room) else { return };
+        for request in std::mem::take(&mut client.requests) {
+            let bytes = proto::SignalRequest { message: Some(request) }.encode_to_vec();
+            self.by_socket(id, 0, Happening::Request(connection, room, bytes));
+        }
+    }
+
+    pub(super) fn launch(&mut self, path: Path, bytes: &[u8], to_server: bool) {
+        let Some((id, _)) = self.paths.get(&path) else { return };
+        let mutates = self.clients.get(id).is_some_and(|client| client.attack == Some(Attack::Mutates));
+        let mutated = mutates && to_server && !bytes.is_empty();
+        let Some(wire) = self.links.get_mut(id) else { return };
+        let link = &mut wire.links[usize::from(!to_server)];
+        for at in link.send(self.now, bytes.len() + HEADER_BYTES).into_iter().flatten() {
+            self.last_id += 1;
+            let mut bytes = bytes.to_vec();
+            if mutated && self.random.random_range(0..3) == 0 {
+                for _ in 0..self.random.random_range(1..8) {
+                    let bit = self.random.random_range(0..bytes.len() * 8);
+                    bytes[bit / 8] ^= 1 << (bit % 8);
+                }
+            }
+            let what =
+                if to_server { Happening::ToServer(path, bytes) } else { Happening::ToClient(path, bytes) };
+            self.under_way.insert((at, self.last_id), what);
+        }
+    }
+
+    /// Passes on what the server has to send and to say, until nothing moves.
+    pub(super) fn settle(&mut self) {
+        loop {
+            self.send_outbox();
+            if let Some((room, event)) = self.forwarder.poll_event() {
+                if let Some(room) = self.rooms.get_mut(&room) {
+                    room.event(self.now, event);
+                }
+                continue;
+            }
+            let output = self.rooms.iter_mut().find_map(|(id, room)| Some((*id, room.poll_output()?)));
+            let Some((room, output)) = output else { return };
+            match output {
+                Output::Forward(command) => {
+                    self.forwarder.handle_command(self.now, command, &mut self.outbox);
+                }
+                Output::Send { connection, frame } => {
+                    let bytes = match frame {
+                        Frame::Binary(bytes) => bytes,
+                        Frame::Text(text) => Bytes::from(text),
+                    };
+                    self.note(bytes.len(), &bytes.iter().map(|byte| u64::from(*byte)).sum::<u64>());
+                    if let Some(id) = self.sockets.get(&connection).copied() {
+                        self.by_socket(id, 1, Happening::Response(connection, bytes));
+                    }
+                }
+                Output::Close { connection, code, .. } => {
+                    self.note(usize::from(code), &connection.0);
+                    if let Some(id) = self.sockets.get(&connection).copied() {
+                        self.by_socket(id, 1, Happening::Closed(connection));
+                    }
+                }
+                Output::RefreshToken { connection, .. } => {
+                    if let Some(room) = self.rooms.get_mut(&room) {
+                        room.refreshed(connection, "token".to_owned());
+                    }
+                }
+                Output::Ended => {
+                    self.rooms.remove(&room);
+                }
+            }
+        }
+    }
+
+    pub(super) fn send_outbox(&mut self) {
+        if self.outbox.is_empty() {
+            return;
+        }
+        let mut outbox = std::mem::take(&mut self.outbox);
+        for (path, bytes) in outbox.iter() {
+            path.hash(&mut self.trace);
+            self.note(bytes.len(), bytes);
+            self.packets += 1;
+            let owner = self.paths.get(&path);
+            self.checks.nonces += u64::from(owner.is_some());
+            let reuse = owner.and_then(|(_, key)| self.nonces.on(*key, bytes));
+            if let Some(reuse) = reuse {
+                self.fail(reuse);
+            }
+            self.launch(path, bytes, false);
+        }
+        outbox.clear();
+        self.outbox = outbox;
+    }
+
+    pub(super) fn note(&mut self, what: usize, content: &(impl Hash + ?Sized)) {
+        (self.now - self.start).hash(&mut self.trace);
+        what.hash(&mut self.trace);
+        content.hash(&mut self.trace);
+    }
+}

@@ -36,14 +36,11 @@ impl RoomMedia {
         let audio = self.gather(now, place, &mut demands);
         // Stable: equal importance stays in the order of subscribing.
         demands.sort_by_key(|demand| std::cmp::Reverse(demand.importance));
-        let protected = demands.iter().any(|demand| self.subscriptions[demand.slot].takes_fec());
         let peer = &mut self.peers[place];
         // Repair packets come out of the same estimate.
-        let with_repair = match peer.protection.level() {
-            0 => 1.0,
-            _ if protected => 1.0 + self.config.fec_share,
-            _ => 1.0,
-        };
+        let repaired = peer.protection.level() > 0
+            && demands.iter().any(|demand| self.subscriptions[demand.slot].takes_fec());
+        let with_repair = if repaired { 1.0 + self.config.fec_share } else { 1.0 };
         let budget = |estimate: u64| (estimate.saturating_sub(audio) as f64 / with_repair) as u64;
         let since = |at: Instant| now.saturating_duration_since(at);
         let terms = Terms {

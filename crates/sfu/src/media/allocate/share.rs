@@ -109,7 +109,7 @@ pub(super) fn share_out(demands: &mut [Demand], terms: Terms) -> bool {
             }
         }
     }
-    keep_last(demands, terms.budget_by_delay);
+    spent += keep_last(demands, terms.budget_by_delay);
     let lowered = demands.iter().any(|demand| demand.given < demand.current);
     if !lowered && !terms.held {
         raise(demands, spent, terms.budget);
@@ -118,16 +118,17 @@ pub(super) fn share_out(demands: &mut [Demand], terms: Terms) -> bool {
 }
 
 /// Losses alone never take the last picture: a lowest level with holes is repaired and shows something, and a link that
-/// loses what little is sent on it loses no less when that is nothing.
-fn keep_last(demands: &mut [Demand], budget_by_delay: u64) {
+/// loses what little is sent on it loses no less when that is nothing. What it costs.
+fn keep_last(demands: &mut [Demand], budget_by_delay: u64) -> u64 {
     if demands.iter().any(|demand| demand.given.is_some()) {
-        return;
+        return 0;
     }
-    let Some(first) = demands.iter_mut().find(|demand| !demand.ladder.is_empty()) else { return };
+    let Some(first) = demands.iter_mut().find(|demand| !demand.ladder.is_empty()) else { return 0 };
     let percent = if first.current.is_some() { STAY_PERCENT } else { RAISE_PERCENT };
     if first.cost(Some(0)) * percent / 100 <= budget_by_delay {
         first.given = Some(0);
     }
+    first.cost(first.given)
 }
 
 /// Gives a demand its lowest level, at the cost of others' higher ones and of less important ones if need be. What is

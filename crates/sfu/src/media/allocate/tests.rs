@@ -88,6 +88,15 @@ fn losses_alone_leave_the_most_important_its_lowest_level() {
 }
 
 #[test]
+fn what_losses_leave_is_not_raised_beyond_the_budget() {
+    // A step that costs less than the budget, over a level that costs more.
+    let mut demands = vec![demand(&[150, 200], Importance::default())];
+    let terms = Terms { budget: 60_000, budget_by_delay: 250_000, young: false, held: false };
+    share_out(&mut demands, terms);
+    assert_eq!(picture(&demands), "0");
+}
+
+#[test]
 fn budgets_buy_the_lowest_of_all_first_and_then_more_in_turn() {
     let four = || vec![demand(CAMERA, Importance::default()); 4];
     let table = [

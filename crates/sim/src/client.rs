@@ -352,6 +352,15 @@ impl Client {
         }
     }
 
+    /// Offers anew, with the section of its pictures sending nothing.
+    pub(crate) fn stop_pictures(&mut self, now: Instant) {
+        self.profile.camera = false;
+        for section in self.sections.iter_mut().filter(|section| section.kind == Kind::Video) {
+            section.sends = None;
+        }
+        self.want_offer(now);
+    }
+
     /// Asks for all pictures in one size.
     pub(crate) fn watch(&mut self, quality: proto::VideoQuality) {
         let track_sids: Vec<String> = self.roster.values().flatten().cloned().collect();

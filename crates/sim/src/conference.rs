@@ -221,6 +221,13 @@ impl Conference {
         got.map_or((0, 0, 0), |Got { sounds, pictures, messages, .. }| (*sounds, *pictures, *messages))
     }
 
+    /// How many tracks of `from` the server tells `to` of.
+    pub fn tracks(&self, to: ClientId, from: ClientId) -> usize {
+        let (to, from) = (self.clients.get(&to), self.clients.get(&from));
+        let tracks = to.zip(from).and_then(|(to, from)| to.roster.get(&from.identity()));
+        tracks.map_or(0, |tracks| tracks.len())
+    }
+
     /// How often each of a client's connections went through a handshake.
     pub fn handshakes(&self, id: ClientId) -> Vec<u32> {
         let client = self.clients.get(&id).into_iter();

@@ -104,6 +104,15 @@ impl Conference {
         }
     }
 
+    /// Has a client offer anew without its pictures.
+    pub fn stop_pictures(&mut self, id: ClientId) {
+        self.tell(id, "offers without its pictures");
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.stop_pictures(self.now);
+            self.send_requests(id);
+        }
+    }
+
     /// Has a client do nothing for a while. Its socket buffers fill, and overflow.
     pub fn freeze(&mut self, id: ClientId, time: Duration) {
         self.tell(id, &format!("freezes for {time:?}"));

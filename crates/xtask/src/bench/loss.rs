@@ -62,14 +62,12 @@ struct Measured {
 
 /// Measures the grid and writes the page and its chart; with `--quick`, two points only and no page.
 pub(super) fn run(options: &Options) -> Result {
-    setup::build_tools()?;
     setup::browsers()?;
     setup::networks()?;
     setup::npm(e2e::FOLDER)?;
     let python = setup::python()?;
     let livekit = livekit::server()?;
-    let build = ["build", "--release", "--package", "parvis", "--package", "parvis-router"];
-    process("cargo", build).run()?;
+    super::build_server()?;
     let file = options.json_file()?;
     let times = if options.quick { QUICK } else { WHOLE };
     let mut stage = Stage::open(&python, &livekit)?;

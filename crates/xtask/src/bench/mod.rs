@@ -17,7 +17,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::sh::Result;
+use crate::setup;
+use crate::sh::{Result, process};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -60,6 +61,7 @@ enum Name {
 
 /// Runs one benchmark against a release build.
 pub(crate) fn run(options: &Options) -> Result {
+    setup::build_tools()?;
     match options.name {
         Name::Forward => forward::run(options),
         Name::Instructions => instructions::run(options.record),
@@ -68,4 +70,12 @@ pub(crate) fn run(options: &Options) -> Result {
         Name::Sim => sim::run(options),
         Name::Peers => peers::run(options),
     }
+}
+
+/// The server and what measures it from outside, built in one go: so all of them are made from the same dependencies,
+/// and none is built anew for the next measurement.
+fn build_server() -> Result {
+    const PACKAGES: [&str; 3] = ["parvis", "parvis-load", "parvis-router"];
+    let packages = PACKAGES.iter().flat_map(|package| ["--package", *package]);
+    process("cargo", ["build", "--release", "--locked"].into_iter().chain(packages)).run()
 }

@@ -19,7 +19,7 @@ use self::server::{Server, Which};
 use super::Options;
 use super::figures;
 use super::livekit;
-use crate::sh::{Error, Result, process, root, say, target};
+use crate::sh::{Error, Result, root, say, target};
 
 const ROUNDS: usize = 5;
 /// The servers' core, and the load's.
@@ -43,8 +43,7 @@ pub(super) fn run(options: &Options) -> Result {
         return Err(Error::new("a server needs one core and the load another: this machine has one"));
     }
     let livekit = livekit::server()?;
-    let build = ["build", "--release", "--package", "parvis", "--package", "parvis-load"];
-    process("cargo", build).run()?;
+    super::build_server()?;
     let folder = target().join("peers");
     std::fs::create_dir_all(&folder)?;
     let rounds = if options.quick { 1 } else { ROUNDS };

@@ -35,6 +35,8 @@ pub(crate) struct RoomTask {
     participants: Arc<AtomicUsize>,
     counted_participants: usize,
     counted: RoomStats,
+    /// Its media is gone: it ends when its clients have been told.
+    lost: bool,
 }
 
 impl RoomTask {
@@ -61,6 +63,7 @@ impl RoomTask {
             participants,
             counted_participants: 0,
             counted: RoomStats::default(),
+            lost: false,
         }
     }
 
@@ -82,7 +85,7 @@ impl RoomTask {
             }
             let ended = self.carry_out().await.is_break();
             self.count();
-            if ended {
+            if ended || self.lost {
                 break;
             }
         }
@@ -116,6 +119,10 @@ impl RoomTask {
             }
             Input::CloseDoors => self.room.close_doors(),
             Input::Drain => self.room.drain(now),
+            Input::MediaLost => {
+                self.room.media_lost(now);
+                self.lost = true;
+            }
         }
     }
 

@@ -37,6 +37,8 @@ pub(crate) enum Input {
     Event(ForwarderId, Event),
     CloseDoors,
     Drain,
+    /// The room's media is gone.
+    MediaLost,
 }
 
 /// Everything that rooms share.
@@ -192,17 +194,20 @@ impl Rooms {
         }
     }
 
-    /// Ends rooms whose media is gone. Their sockets close, and clients come back into new rooms by themselves.
+    /// Ends rooms whose media is gone. Their clients are told to start over, and come back into new rooms by themselves.
     pub(crate) fn lose(&self, cause: &str, which: impl Fn(RoomId) -> bool) {
-        let lost: Vec<(RoomId, Option<AbortHandle>)> = {
+        let lost: Vec<(RoomId, mpsc::Sender<Input>, Option<AbortHandle>)> = {
             let register = self.register();
             let lost = register.by_id.iter().filter(|(id, _)| which(**id));
-            lost.map(|(id, entry)| (*id, entry.abort.clone())).collect()
+            lost.map(|(id, entry)| (*id, entry.inbox.clone(), entry.abort.clone())).collect()
         };
-        for (id, abort) in lost {
+        for (id, inbox, abort) in lost {
             self.metrics.rooms_lost.with_label_values(&[cause]).inc();
+            // Who comes back makes a new room, even while this one still says farewell.
             self.forget(id);
-            if let Some(abort) = abort {
+            let told = inbox.try_send(Input::MediaLost).is_ok();
+            // One that is too busy to be told ends as it stands: its sockets close.
+            if let Some(abort) = abort.filter(|_| !told) {
                 abort.abort();
             }
         }

@@ -304,9 +304,16 @@ async fn with_doors_closed_nobody_new_comes_in_and_who_is_in_goes_on() {
 async fn a_room_whose_media_is_lost_lets_go_and_the_next_one_is_new() {
     let server = start(ApiConfig::default()).await;
     let (mut ada, first) = server.join("atelier", "ada").await;
-    server.api.lose_rooms("panic", |_| true);
-    let frame = closed(&mut ada).await.expect("a close frame");
-    assert_eq!(u16::from(frame.code), 1001);
+    let (mut bob, _) = server.join("elsewhere", "bob").await;
+    server.api.lose_rooms("panic", |room| room.0 == 1);
+    let mut told = None;
+    while let Some(message) = next(&mut ada).await {
+        if let Response::Leave(leave) = message {
+            told = Some((leave.action(), leave.reason()));
+        }
+    }
+    assert_eq!(told.map(|told| told.0), Some(proto::leave_request::Action::Reconnect), "{told:?}");
+    assert!(is_alive(&mut bob).await, "the other room goes on");
     let (_ada, second) = server.join("atelier", "ada").await;
     assert_ne!(first.room.unwrap().sid, second.room.unwrap().sid);
     let count = |which: fn(&Command) -> bool| {

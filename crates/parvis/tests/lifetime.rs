@@ -5,12 +5,14 @@
 
 mod common;
 
+use std::fs::File;
 use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::{ANY_PORTS, Directory, Server, parvis, text, until};
+use common::{ANY_PORTS, Directory, Server, get, parvis, text, until};
 use futures_util::StreamExt;
+use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::Signal;
 use tokio_tungstenite::MaybeTlsStream;
 use tokio_tungstenite::WebSocketStream;
@@ -167,4 +169,37 @@ async fn row_39_without_a_single_file_left_accepting_rests_and_recovers() {
     let page = common::get(metrics, "/metrics").unwrap().1;
     let pauses = page.lines().find_map(|line| line.strip_prefix("parvis_http_accept_pauses_total ")).unwrap();
     assert!(pauses.parse::<u64>().unwrap() >= 1, "the pauses are counted");
+}
+
+/// Makes the server run in a network namespace of its own, set up by a shell command.
+fn alone(setup: &str) -> String {
+    format!("exec unshare --net sh -c 'ip link set lo up && {setup} && exec \"$@\"' sh \"$@\"; ")
+}
+
+/// Asks a server that has a network namespace of its own.
+fn get_inside(server: &Server, path: &'static str) -> Option<(u16, String)> {
+    let namespace = File::open(format!("/proc/{}/ns/net", server.pid())).unwrap();
+    let address = server.address;
+    let asking = std::thread::spawn(move || {
+        setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
+        get(address, path)
+    });
+    asking.join().unwrap()
+}
+
+#[test]
+fn a_machine_without_one_of_the_address_families_is_served_by_the_other() {
+    let without_v6 = "echo 1 > /proc/sys/net/ipv6/conf/lo/disable_ipv6";
+    let without_v4 = "ip address del 127.0.0.1/8 dev lo";
+    for (setup, has, lacks) in [(without_v6, "127.0.0.1", "[::1]"), (without_v4, "[::1]", "127.0.0.1")] {
+        let directory = Directory::new("one-family");
+        let (data, any_port) = (directory.path("data"), format!("{has}:0"));
+        let addresses =
+            ["--http", &any_port, "--metrics", &any_port, "--media-ports", "0", "--tcp-port", "0"];
+        let arguments = [["--dev", "--data", &data].as_slice(), &addresses].concat();
+        let server = Server::start(&alone(setup), "info", &arguments);
+        let offered = server.wait_for_log("offered");
+        assert!(offered.contains(&format!("Udp {has}:")) && !offered.contains(lacks), "{offered}");
+        assert_eq!(get_inside(&server, "/readyz").map(|(status, _)| status), Some(200), "{setup}");
+    }
 }

@@ -7,7 +7,7 @@ mod common;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
-use common::{PATIENCE, candidate, config, failed, next_event, start, until};
+use common::{PATIENCE, candidate, config, failed, next_event, start, start_all, until};
 use parvis_peer::Protocol;
 use parvis_sfu::{Command, ForwarderId, PeerId, RoomId};
 use parvis_shard::{ShardConfig, ShardError, ShardEvent};
@@ -101,6 +101,32 @@ fn row_07_a_panic_ends_the_engine_and_not_the_shard() {
     assert_eq!(next_event(&mut events), failed);
     fetch(&socket, server, 3);
     assert_eq!(shards.handle().alive(), 1);
+}
+
+#[test]
+fn row_07_a_panic_on_one_shard_is_told_of_its_rooms_and_disturbs_no_other() {
+    let (shards, mut events) = start_all(&ShardConfig { shards: 2, ..config() });
+    let handle = shards.handle();
+    let rooms: Vec<RoomId> = (0..4).map(|_| handle.new_room().unwrap()).collect();
+    let udp = |shard: usize| {
+        let mut candidates = handle.candidates(shard).iter();
+        candidates.find(|candidate| candidate.protocol == Protocol::Udp).unwrap().address
+    };
+    let sockets = [client(udp(0)), client(udp(1))];
+    sockets[0].send_to(b"panic", udp(0)).unwrap();
+    let failed_first = ShardEvent::EngineFailed { shard: 0, reason: "told to".to_owned(), given_up: false };
+    assert_eq!(next_event(&mut events[0]), failed_first);
+    fetch(&sockets[1], udp(1), 30);
+    let (lost, kept): (Vec<&RoomId>, Vec<&RoomId>) = rooms.iter().partition(|room| handle.is_on(**room, 0));
+    assert_eq!((lost.len(), kept.len()), (2, 2), "rooms go where the fewest are");
+    for room in kept {
+        assert!(handle.is_on(*room, 1));
+        handle.command(handle.home(*room), Command::ClosePeer { peer: PeerId(1) }).unwrap();
+        assert_eq!(next_event(&mut events[1]), ShardEvent::Room(RoomId(1), failed(PeerId(1))));
+    }
+    // The shard that failed serves again.
+    fetch(&sockets[0], udp(0), 3);
+    assert_eq!((handle.alive(), events[1].try_recv().is_err()), (2, true));
 }
 
 #[test]

@@ -148,6 +148,7 @@ impl Config {
             loudest_tracks: media.loudest_tracks.size(),
             red_loss: [media.red_loss_percent, media.red_twice_loss_percent]
                 .map(|percent| percent.get() as f32 / 100.0),
+            red_min_bitrate: bits(media.red_min_bitrate.get()),
             fec_loss: [media.fec_loss_percent, media.fec_twice_loss_percent]
                 .map(|percent| percent.get() as f32 / 100.0),
             fec_round_trip: Duration::from_millis(bits(media.fec_round_trip_ms.get())),

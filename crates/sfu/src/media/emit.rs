@@ -159,7 +159,8 @@ impl Sender<'_> {
         resend: bool,
         egress: &mut impl Egress,
     ) -> usize {
-        let types = [CodecKind::Red, CodecKind::Opus].map(|kind| self.subscription.outgoing_type(kind));
+        // What went out with redundancy is sent again with it, whatever has been decided since.
+        let types = [CodecKind::Red, CodecKind::Opus].map(|kind| self.subscription.types[kind as usize]);
         let [Some(outgoing), Some(opus)] = types else { return 0 };
         // Without all that went with it at first, it would be another packet.
         let Some((earlier, count)) = RedPlan::blocks(&layer.ring, stored.number, sent.munge.redundancy)

@@ -19,6 +19,9 @@ const MIN_WAIT: Duration = Duration::from_millis(1);
 /// A release is due when this share of a whole burst is saved up: of 5 ms it leaves one for a clock that wakes late, so
 /// that lateness costs no rate.
 const RELEASE_SHARE: f64 = 0.8;
+/// Nor does a release wait for more packets than this: a longer train is hardly cheaper, and who waits for it waits for
+/// nothing.
+const TRAIN_PACKETS: u32 = 8;
 
 /// Packets that a lane may send before the next one's turn: a frame of a camera, so that it leaves in one train.
 const TURN_PACKETS: u32 = 8;
@@ -185,7 +188,8 @@ impl Pacer {
             return None;
         }
         let rate = self.bytes_per_second();
-        let release = rate * self.burst.as_secs_f64() * RELEASE_SHARE;
+        let train = f64::from(TRAIN_PACKETS) * f64::from(self.last_bytes);
+        let release = (rate * self.burst.as_secs_f64() * RELEASE_SHARE).min(train);
         // The last packet may leave while anything is left.
         let others = self.queued_bytes.saturating_sub(u64::from(self.last_bytes)) as f64;
         // Where a burst is less than two packets there are no trains to wait for.
@@ -310,6 +314,33 @@ mod tests {
         assert!(due < whole, "{due:?} {whole:?}");
         now = due;
         assert_eq!(pacer.pop(now).map(|paced| paced.out), Some(10));
+    }
+
+    #[test]
+    fn where_a_burst_is_long_a_train_of_eight_does_not_wait_for_the_rest_of_it() {
+        let start = Instant::now();
+        // A burst of 5 ms is 26 packets, a train of eight takes 1.54 ms.
+        let rate = 50_000_000;
+        let mut pacer = Pacer::new(start, 1024, rate, rate, Duration::from_millis(5));
+        pacer.refill(start + Duration::from_secs(1));
+        let packet =
+            |out| Paced { slot: 0, subscription: SubscriptionId(1), out, bytes: 1200, resend: false };
+        for out in 0..60 {
+            assert_eq!(pacer.push(packet(out)), 0);
+        }
+        let (mut now, mut trains) = (start + Duration::from_secs(1), Vec::new());
+        while let Some(due) = pacer.poll_timeout() {
+            assert!(due.saturating_duration_since(now) <= Duration::from_micros(1_600), "{trains:?}");
+            now = due.max(now);
+            let mut train = 0;
+            while pacer.pop(now).is_some() {
+                pacer.spend(1200);
+                train += 1;
+            }
+            trains.push(train);
+        }
+        assert_eq!((trains.first(), trains.iter().sum::<i32>()), (Some(&27), 60));
+        assert!(trains[1..trains.len() - 1].iter().all(|train| (8..=9).contains(train)), "{trains:?}");
     }
 
     #[test]

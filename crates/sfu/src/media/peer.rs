@@ -46,6 +46,8 @@ pub(crate) struct MediaPeer {
     pub(crate) remb: Option<u64>,
     pub(crate) pacer: Pacer,
     pub(crate) resends: ResendBudget,
+    /// Its estimate is too low for sound that is sent more than once.
+    pub(crate) narrow: bool,
     pub(crate) redundancy: Redundancy,
     pub(crate) protection: Protection,
     pub(crate) probe: Option<ActiveProbe>,
@@ -101,6 +103,7 @@ impl MediaPeer {
             downlink: Downlink::new(config, now),
             remb: None,
             pacer: Pacer::new(now, config.pacer_packets, rate, config.max_bitrate, config.pacing_burst),
+            narrow: false,
             redundancy: Redundancy::default(),
             protection: Protection::default(),
             resends: ResendBudget::new(now, config.resend_share, config.resend_floor_bytes_per_second),

@@ -64,6 +64,8 @@ pub(crate) struct Subscription {
     pub(crate) outlet: Option<Outlet>,
     /// The payload types to send in, by codec.
     pub(crate) types: [Option<OutgoingType>; CODECS],
+    /// Redundant audio is left out: the line is narrow, and loses next to nothing.
+    pub(crate) spares_red: bool,
     /// The payload type sent last, for packets of padding.
     pub(crate) last_type: Option<OutgoingType>,
     pub(crate) settings: SubscriptionSettings,
@@ -195,6 +197,7 @@ impl Subscription {
             rtx_ssrc: ssrcs.1,
             outlet: None,
             types: [None; CODECS],
+            spares_red: false,
             last_type: None,
             settings: SubscriptionSettings::default(),
             grant: Some(Grant { stream: 0, choice: LayerChoice::ALL }),
@@ -239,8 +242,8 @@ impl Subscription {
 
     /// The payload type in which this peer takes what comes as `kind`: RED falls back to the Opus within.
     pub(crate) fn outgoing_type(&self, kind: CodecKind) -> Option<OutgoingType> {
-        let opus = (kind == CodecKind::Red).then_some(self.types[CodecKind::Opus as usize]).flatten();
-        self.types[kind as usize].or(opus)
+        let unmade = kind == CodecKind::Red && !self.takes_red();
+        self.types[if unmade { CodecKind::Opus } else { kind } as usize]
     }
 
     /// Shows the subscription a packet that came on `layers[at]`.
@@ -282,13 +285,14 @@ impl Subscription {
 
     /// Where the payload begins that this peer gets: RED is stripped to its newest block for those who don't take it.
     pub(crate) fn payload_start(&self, stored: &Stored) -> usize {
-        let strip = stored.codec == CodecKind::Red && self.types[CodecKind::Red as usize].is_none();
+        let strip = stored.codec == CodecKind::Red && !self.takes_red();
         if strip { stored.facts.red_primary.into() } else { 0 }
     }
 
-    /// Whether the peer takes redundant audio.
+    /// Whether the peer takes redundant audio, and its line has room for it.
     pub(crate) fn takes_red(&self) -> bool {
-        self.types[CodecKind::Red as usize].is_some()
+        let spares = self.spares_red && self.types[CodecKind::Opus as usize].is_some();
+        self.types[CodecKind::Red as usize].is_some() && !spares
     }
 
     /// Whether more of the followed stream is granted than can be sent before its next key picture.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use parvis_peer::sdp::MediaKind;
 use parvis_rtp::Packet;
+use parvis_rtp::red::{self, Block};
 use parvis_sfu::bwe::Receiver;
 use parvis_sfu::media::{MediaConfig, MediaEvent};
 use parvis_sfu::{PeerId, Quality, SubscriptionId, SubscriptionSettings};
@@ -24,6 +25,8 @@ struct Link {
     delivered_bytes: u64,
     dropped: u64,
     layers: Vec<u8>,
+    /// Packets of sound, and their bytes.
+    sounds: (u32, usize),
 }
 
 const DELAY: Duration = Duration::from_millis(20);
@@ -40,6 +43,7 @@ impl Link {
             delivered_bytes: 0,
             dropped: 0,
             layers: Vec::new(),
+            sounds: (0, 0),
         }
     }
 
@@ -63,6 +67,9 @@ impl Link {
             self.delivered_bytes += bytes.len() as u64;
             if packet.ssrc == 10 && !packet.payload.is_empty() {
                 self.layers.push(read_vp8(packet.payload).4[0]);
+            }
+            if packet.ssrc == 20 {
+                self.sounds = (self.sounds.0 + 1, self.sounds.1 + packet.payload.len());
             }
             if let Some(sequence) = packet.extensions(&subscriber_map()).transport_sequence {
                 self.receiver.on_packet(world.now, sequence);
@@ -242,4 +249,62 @@ fn a_layer_that_was_not_wanted_for_long_is_reached_soon_after_it_is() {
     camera.layers = 3;
     camera.play(&mut world, &mut link, 2);
     assert_eq!(link.layers.last(), Some(&2), "within two seconds");
+}
+
+/// A camera whose smallest layer takes some 150 kbit/s in three temporal layers and a voice of 48, each packet of it with
+/// the one before, to someone behind a line of 250 kbit/s, a sixth of which are headers of IP and UDP.
+#[test]
+fn on_a_line_of_250_kbit_the_smallest_picture_moves_beside_sound_that_is_whole() {
+    let rids = ["q", "h", "f"];
+    let mut world = World::with(plain());
+    world.peer(1, &[inbound("v", MediaKind::Video, &rids), inbound("a", MediaKind::Audio, &[])]);
+    world.peer(2, &[outbound("0", MediaKind::Video, 1), outbound("1", MediaKind::Audio, 2)]);
+    world.publish(1, 1, "v", &video_spec(&rids));
+    world.publish(1, 2, "a", &audio_spec());
+    world.subscribe(1, 2, 1);
+    world.subscribe(2, 2, 2);
+    world.run_ms(0);
+    let mut sources = [1, 2, 3].map(|at: u32| Vp8Source::new(at * 1000, rid_ext("v", rids[at as usize - 1])));
+    let mut link = Link::new(world.now, 210_000);
+    let (mut key, mut sequence) = (true, 0);
+    let mut seconds = Vec::new();
+    for frame in 0..30 * 30usize {
+        key |= world.take_plis(1) > 0;
+        let temporal = [0, 2, 1, 2][frame % 4];
+        for (layer, (source, packets)) in sources.iter_mut().zip([1, 3, 7]).enumerate() {
+            let size = if layer > 0 { 600 } else { [960, 600, 420][usize::from(temporal)] };
+            let mut content = vec![0; size];
+            content[0] = layer as u8;
+            let temporal = if key { 0 } else { temporal };
+            for packet in source.layered_frame(key, packets, &content, temporal, temporal > 0) {
+                world.rtp(1, &packet);
+            }
+        }
+        key = false;
+        for step in 0..11 {
+            if (frame * 33 + step * 3) % 20 < 3 {
+                sequence += 1;
+                let timestamp = u32::from(sequence) * 960;
+                let extensions = mid_ext("a");
+                let packet =
+                    In { payload_type: RED, ssrc: 77, sequence, timestamp, extensions, ..In::default() };
+                let before = Block { payload_type: OPUS, timestamp_offset: 960, payload: &[1; 120] };
+                let mut payload = [0; 300];
+                let len = red::write(&mut payload, &[before], OPUS, &[1; 120]).unwrap();
+                world.rtp(1, &packet.with(&payload[..len]));
+            }
+            world.run_ms(3);
+            link.carry(&mut world);
+        }
+        if frame % 30 == 29 {
+            seconds.push((std::mem::take(&mut link.layers).len(), std::mem::take(&mut link.sounds)));
+        }
+    }
+    // The start is faster than the line, and its queue has to empty first.
+    for (pictures, (sounds, bytes)) in &seconds[8..] {
+        assert!(*pictures >= 7 && (40..=60).contains(sounds), "{seconds:?}");
+        assert!(*bytes < 8_000, "without its second copy: {seconds:?}");
+    }
+    let paused = MediaEvent::StreamState { subscription: SubscriptionId(1), paused: true };
+    assert!(!world.events.contains(&paused), "{:?}", world.events);
 }

@@ -75,9 +75,14 @@ pub fn config() -> ShardConfig {
 }
 
 pub fn start(config: &ShardConfig) -> (Shards<Echo>, Receiver<ShardEvent>) {
-    let make = |_: EngineSetup| Echo { events: VecDeque::new(), closed: Vec::new() };
-    let (shards, mut receivers) = Shards::start(config, make).unwrap();
+    let (shards, mut receivers) = start_all(config);
     (shards, receivers.remove(0))
+}
+
+/// The same with the events of every shard.
+pub fn start_all(config: &ShardConfig) -> (Shards<Echo>, Vec<Receiver<ShardEvent>>) {
+    let make = |_: EngineSetup| Echo { events: VecDeque::new(), closed: Vec::new() };
+    Shards::start(config, make).unwrap()
 }
 
 pub fn candidate(shards: &Shards<Echo>, protocol: Protocol) -> LocalCandidate {

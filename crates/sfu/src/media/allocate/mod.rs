@@ -11,12 +11,13 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
-use parvis_peer::sdp::MediaKind;
+use parvis_peer::sdp::{CodecKind, MediaKind};
 
 use super::MediaEvent;
+use super::publication::Publication;
 use super::room::RoomMedia;
 use super::select::LayerChoice;
-use super::subscription::Grant;
+use super::subscription::{Grant, Subscription};
 pub(super) use ladder::highest_wanted;
 pub(super) use share::Demand;
 use share::{Class, Importance, Terms, share_out};
@@ -27,12 +28,17 @@ const HOLD: Duration = Duration::from_secs(1);
 const WANTED_PERCENT: u64 = 120;
 /// What an audio track is reckoned with before it was measured, in bits per second.
 const AUDIO_BITRATE: u64 = 40_000;
+/// A line is narrow until its estimate is this much above what makes it so, in percent.
+const NARROW_LEFT_PERCENT: u64 = 125;
 
 impl RoomMedia {
     /// Grants layers to all subscriptions of one peer.
     pub(super) fn allocate(&mut self, now: Instant, place: usize) {
         let mut demands = std::mem::take(&mut self.scratch.demands);
         demands.clear();
+        let peer = &mut self.peers[place];
+        let wide = self.config.red_min_bitrate * if peer.narrow { NARROW_LEFT_PERCENT } else { 100 } / 100;
+        peer.narrow = peer.estimate(&self.config) < wide;
         let audio = self.gather(now, place, &mut demands);
         // Stable: equal importance stays in the order of subscribing.
         demands.sort_by_key(|demand| std::cmp::Reverse(demand.importance));
@@ -70,6 +76,8 @@ impl RoomMedia {
         speakers.clear();
         let places = self.speakers.iter().filter_map(|(track, _)| self.publication_places.get(track));
         speakers.extend(places.map(|place| self.publications[*place].peer));
+        let redundancy = self.peers[place].redundancy.level();
+        let spares_red = self.peers[place].narrow && redundancy == 0;
         let mut audio = 0;
         for &slot in &self.peers[place].subscriptions {
             let subscription = &mut self.subscriptions[slot];
@@ -77,10 +85,9 @@ impl RoomMedia {
             if publication.kind == MediaKind::Audio {
                 let grant = Grant { stream: 0, choice: LayerChoice::ALL };
                 subscription.set_grant(subscription.settings.enabled.then_some(grant));
+                subscription.spares_red = spares_red;
                 if !publication.muted && publication.layers[0].is_live(&self.config, now) {
-                    let bitrate = publication.layers[0].rates.bitrate(0, 0).unwrap_or(AUDIO_BITRATE);
-                    let copies = 1 + u64::from(self.peers[place].redundancy.level());
-                    audio += bitrate * copies;
+                    audio += sound_bitrate(publication, subscription, redundancy);
                 }
             } else if publication.muted || subscription.outlet.is_none() {
                 // Nothing is sent: it keeps what it had.
@@ -135,4 +142,17 @@ impl RoomMedia {
             self.events.push_back(MediaEvent::StreamState { subscription: subscription.id, paused });
         }
     }
+}
+
+/// What a track of sound costs a subscriber, in bits per second: less than comes when redundancy is taken off it, more when
+/// some is made.
+fn sound_bitrate(publication: &Publication, subscription: &Subscription, redundancy: u8) -> u64 {
+    let layer = &publication.layers[0];
+    let comes = layer.rates.bitrate(0, 0).unwrap_or(AUDIO_BITRATE);
+    let Some(newest) = layer.highest().and_then(|number| layer.ring.get(number)) else { return comes };
+    if newest.codec == CodecKind::Opus && subscription.takes_red() && !publication.plain {
+        return comes * (1 + u64::from(redundancy));
+    }
+    let whole = newest.payload().len().max(1) as u64;
+    comes * whole.saturating_sub(subscription.payload_start(newest) as u64) / whole
 }

@@ -343,12 +343,13 @@ fn token(identity: &str) -> Result<String> {
     made.ok_or_else(|| Error::new("parvis makes no token"))
 }
 
-/// Processor time since the machine started: idle, and in all.
+/// Processor time since the machine started: what was to be had, and in all. What nice processes took was to be had too:
+/// they give way.
 fn processor_time() -> (f64, f64) {
     let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
     let line = stat.lines().next().unwrap_or_default();
     let fields: Vec<f64> = line.split_whitespace().skip(1).filter_map(|field| field.parse().ok()).collect();
     // proc(5): user nice system idle iowait irq softirq steal, and guests that user holds already.
-    let idle = fields.get(3).copied().unwrap_or_default() + fields.get(4).copied().unwrap_or_default();
+    let idle = [1, 3, 4].iter().filter_map(|at| fields.get(*at)).sum();
     (idle, fields.iter().take(8).sum())
 }

@@ -2,7 +2,7 @@
 //! Which addresses lie inside a network, in whatever disguise they come: for everything that connects or relays where
 //! somebody else says.
 //!
-//! **The invariant:** an IPv6 address that carries an IPv4 address is judged by what it carries. So no translation
+//! **The invariant:** an IPv6 address that carries an IPv4 address is judged by what it carries too. So no translation
 //! (RFC 6052), tunnel (RFC 3056, RFC 4380, RFC 5214) or mapping (RFC 4291) opens what the plain address does not.
 //!
 //! ```
@@ -31,10 +31,7 @@ pub fn canonical(address: IpAddr) -> IpAddr {
 pub fn is_internal(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => is_internal_v4(v4),
-        IpAddr::V6(v6) => match carried(v6) {
-            Some(both) => both.into_iter().any(is_internal_v4),
-            None => is_internal_v6(v6),
-        },
+        IpAddr::V6(v6) => is_internal_v6(v6) || carried(v6).into_iter().flatten().any(is_internal_v4),
     }
 }
 

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
 use crate::accept::{Client, client_ip};
+use crate::agents;
 use crate::limit::Throttle;
 use crate::rooms::{JoinRefusal, Opening, Rooms};
 use crate::socket;
@@ -56,7 +57,8 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/rtc", get(dual))
         .route("/rtc/v1", get(single))
         .route("/rtc/validate", get(validate_dual))
-        .route("/rtc/v1/validate", get(validate_single));
+        .route("/rtc/v1/validate", get(validate_single))
+        .route("/agent", get(agents::connect));
     let server_api = twirp::router(shared.rooms.config.server_api_body_bytes);
     Router::new()
         .merge(signalling.merge(server_api).layer(cors))
@@ -72,7 +74,7 @@ pub(crate) fn router(shared: Shared) -> Router {
 /// Counts every answer by route. Query strings hold tokens: they are neither counted nor logged.
 async fn count(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     let route = match request.uri().path() {
-        path @ ("/rtc" | "/rtc/v1" | "/rtc/validate" | "/rtc/v1/validate" | "/livez" | "/readyz") => {
+        path @ ("/agent" | "/rtc" | "/rtc/v1" | "/rtc/validate" | "/rtc/v1/validate" | "/livez" | "/readyz") => {
             path.to_owned()
         }
         path if path.starts_with("/twirp/") => {
@@ -91,7 +93,7 @@ async fn count(State(shared): State<Shared>, request: Request, next: Next) -> Re
 
 /// A refusal in words for people and, by its code, for our own client.
 #[derive(Debug, Serialize)]
-struct Refusal {
+pub(crate) struct Refusal {
     #[serde(skip)]
     status: StatusCode,
     code: &'static str,
@@ -99,7 +101,7 @@ struct Refusal {
 }
 
 impl Refusal {
-    fn new(status: StatusCode, code: &'static str, message: impl ToString) -> Refusal {
+    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl ToString) -> Refusal {
         Refusal { status, code, message: message.to_string() }
     }
 }
@@ -146,7 +148,7 @@ impl From<JoinRefusal> for Refusal {
     }
 }
 
-type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
+pub(crate) type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 
 async fn dual(
     shared: State<Shared>,
@@ -184,9 +186,7 @@ async fn connect(
     let admitted = admit(&shared, form, &headers, &query, address);
     let (verified, params) = admitted.inspect_err(|refusal| outcome(refusal.code))?;
     let Verified { tenant, room, may_create, agents, grants } = verified;
-    let upgrade = upgrade.map_err(|rejection| {
-        Refusal::new(rejection.into_response().status(), "no_websocket", "a WebSocket is expected here")
-    })?;
+    let upgrade = upgrade.map_err(no_websocket)?;
 
     let limits = rooms.config.connections.clone();
     let mut outbound = None;
@@ -213,6 +213,11 @@ async fn connect(
         let _counted = client.permit;
         socket::serve(stream, attached, outbound, limits, metrics).await;
     }))
+}
+
+/// Whoever asked for something else than a WebSocket, where there is only one.
+pub(crate) fn no_websocket(rejection: WebSocketUpgradeRejection) -> Refusal {
+    Refusal::new(rejection.into_response().status(), "no_websocket", "a WebSocket is expected here")
 }
 
 async fn validate_dual(
@@ -297,7 +302,8 @@ pub(crate) fn token(headers: &HeaderMap, query: &str) -> Option<String> {
     })
 }
 
-fn address(shared: &Shared, client: &Client, headers: &HeaderMap) -> IpAddr {
+/// The address that a request counts for.
+pub(crate) fn address(shared: &Shared, client: &Client, headers: &HeaderMap) -> IpAddr {
     let forwarded_for = headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
     client_ip(client.peer.ip(), forwarded_for, &shared.rooms.config.trusted_proxies)
 }

@@ -20,6 +20,7 @@
 //! ```
 
 mod accept;
+mod agents;
 mod authority;
 mod config;
 mod forwarders;
@@ -37,13 +38,15 @@ use std::sync::Arc;
 
 use axum::http::{HeaderName, HeaderValue};
 use parvis_sfu::{Event, ForwarderId, RoomId};
+use parvis_store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+pub use agents::AgentLimits;
 pub use config::{ApiConfig, ConnectionLimits};
 pub use forwarders::Forwarders;
 pub use metrics::{Metrics, Sample, Source};
-pub use tenant::TenantId;
+pub use parvis_store::TenantId;
 pub use token::{DEV_KEY, KeyError, Keys, MIN_SECRET_BYTES, TokenError, Verified};
 pub use twirp::server_api;
 
@@ -60,10 +63,18 @@ pub struct Api {
 }
 
 impl Api {
-    /// Ready to serve; no room is open yet.
-    pub fn new(config: ApiConfig, keys: Keys, forwarders: Arc<dyn Forwarders>, metrics: Metrics) -> Api {
+    /// Ready to serve; no room is open yet. What needs a `store` is refused without one. It must be called on a Tokio
+    /// runtime.
+    pub fn new(
+        config: ApiConfig,
+        keys: Keys,
+        forwarders: Arc<dyn Forwarders>,
+        metrics: Metrics,
+        store: Option<Store>,
+    ) -> Api {
         let joins = Arc::new(Throttle::new(config.connections.joins));
-        Api { rooms: Rooms::new(config, keys, forwarders, metrics), joins, stop: watch::Sender::new(false) }
+        let rooms = Rooms::new(config, keys, forwarders, metrics, store);
+        Api { rooms, joins, stop: watch::Sender::new(false) }
     }
 
     /// Serves participants until [`Api::stop`].

@@ -67,6 +67,11 @@ impl RoomTask {
         }
     }
 
+    /// The room as it begins.
+    pub(crate) fn describe(&self) -> livekit_protocol::Room {
+        self.room.describe()
+    }
+
     /// Runs until the room has ended.
     pub(crate) async fn run(mut self) {
         loop {

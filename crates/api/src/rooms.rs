@@ -11,10 +11,12 @@ use livekit_protocol as proto;
 use parvis_signal::{
     Actor, ConnectError, ConnectionId, Control, ControlError, Frame, Join, Reply, RoomSettings,
 };
+use parvis_store::Store;
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
+use crate::agents::{self, Agents, News};
 use crate::config::ApiConfig;
 use crate::forwarders::Forwarders;
 use crate::metrics::Metrics;
@@ -54,6 +56,10 @@ pub(crate) struct Rooms {
     pub(crate) keys: Keys,
     pub(crate) forwarders: Arc<dyn Forwarders>,
     pub(crate) metrics: Metrics,
+    pub(crate) agents: Arc<Agents>,
+    pub(crate) store: Option<Store>,
+    /// Held while a trunk for calls is compared with the others and written.
+    pub(crate) trunk_writes: tokio::sync::Mutex<()>,
     register: Mutex<Register>,
     next_connection: AtomicU64,
     /// Rung when a room has gone.
@@ -129,8 +135,13 @@ impl Rooms {
         keys: Keys,
         forwarders: Arc<dyn Forwarders>,
         metrics: Metrics,
+        store: Option<Store>,
     ) -> Arc<Rooms> {
+        let agents = agents::spawn(config.agents.clone(), keys.clone(), metrics.clone());
         Arc::new(Rooms {
+            agents: Arc::new(agents),
+            store,
+            trunk_writes: tokio::sync::Mutex::default(),
             config,
             keys,
             forwarders,
@@ -266,6 +277,7 @@ impl Rooms {
         register.by_id.insert(id, entry);
         self.metrics.rooms.inc();
         let task = RoomTask::new(Arc::clone(self), id, key.clone(), participants, receiver);
+        self.agents.tell(key, News::Started(Box::new(task.describe()), opening.agents.clone()));
         let abort = tokio::spawn(task.run()).abort_handle();
         if let Some(entry) = register.by_id.get_mut(&id) {
             entry.abort = Some(abort);
@@ -282,6 +294,7 @@ impl Rooms {
             }
             drop(register);
             self.metrics.rooms.dec();
+            self.agents.tell(&entry.key, News::Ended);
             self.forwarders.room_ended(id);
             self.gone.notify_waiters();
         }

@@ -41,4 +41,5 @@ pub use room::{
 pub use stats::RoomStats;
 pub use wire::{
     DataPacket, SERVER_PROTOCOL, SERVER_VERSION, WireError, decode_data, decode_request, decode_request_json,
+    permissions as permissions_of,
 };

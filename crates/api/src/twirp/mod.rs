@@ -5,10 +5,16 @@
 //! and from nothing else, a row without a need does not compile, and [`serve`] holds the token against the need before a
 //! row's own code runs. [`body`] reads and writes bodies, [`error`] is how calls fail; each service has a file.
 
+mod agent_dispatch;
 mod body;
-mod error;
+mod egress;
 mod elsewhere;
+mod error;
+mod ingress;
 mod room_service;
+mod sip;
+mod sip_trunks;
+mod stored;
 mod table;
 
 use std::pin::Pin;

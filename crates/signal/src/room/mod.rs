@@ -230,6 +230,11 @@ impl Room {
         self.sessions.len()
     }
 
+    /// The room as its clients are told of it.
+    pub fn describe(&self) -> proto::Room {
+        self.room_info()
+    }
+
     /// The meeting: who is there, and what they may do.
     pub fn meeting(&self) -> &parvis_meeting::Room {
         &self.meeting

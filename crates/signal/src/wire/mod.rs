@@ -16,8 +16,9 @@ pub(crate) use data::{destinations, stamp};
 pub(crate) use describe::{participant_info, server_info, timed_version};
 pub(crate) use words::{
     codec_mime, codec_of_mime, disconnect_reason, encoding_layers, kind, layer_mode, layer_specs, permission,
-    permissions, source,
+    source,
 };
+pub use words::permissions;
 
 use crate::Frame;
 

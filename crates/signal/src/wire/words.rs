@@ -65,9 +65,10 @@ pub(crate) fn permission(permissions: &Permissions, kind: Kind) -> proto::Partic
     }
 }
 
-/// The other way round. A list of sources that names only unknown ones allows none, where an empty one allows all.
+/// What the protocol's words allow. A list of sources that names only unknown ones allows none, where an empty one would
+/// allow all.
 #[allow(deprecated)]
-pub(crate) fn permissions(permission: &proto::ParticipantPermission) -> Permissions {
+pub fn permissions(permission: &proto::ParticipantPermission) -> Permissions {
     let named = permission.can_publish_sources();
     let sources = named.map(source).filter(|source| *source != TrackSource::Unknown);
     let can_publish_sources: BTreeSet<TrackSource> = sources.collect();

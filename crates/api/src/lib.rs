@@ -63,18 +63,15 @@ pub struct Api {
 }
 
 impl Api {
-    /// Ready to serve; no room is open yet. What needs a `store` is refused without one. It must be called on a Tokio
-    /// runtime.
-    pub fn new(
-        config: ApiConfig,
-        keys: Keys,
-        forwarders: Arc<dyn Forwarders>,
-        metrics: Metrics,
-        store: Option<Store>,
-    ) -> Api {
+    /// Ready to serve; no room is open yet. It must be called on a Tokio runtime.
+    pub fn new(config: ApiConfig, keys: Keys, forwarders: Arc<dyn Forwarders>, metrics: Metrics) -> Api {
         let joins = Arc::new(Throttle::new(config.connections.joins));
-        let rooms = Rooms::new(config, keys, forwarders, metrics, store);
-        Api { rooms, joins, stop: watch::Sender::new(false) }
+        Api { rooms: Rooms::new(config, keys, forwarders, metrics), joins, stop: watch::Sender::new(false) }
+    }
+
+    /// Keeps applications' records in a store from now on. The first call counts; before it such calls are refused.
+    pub fn keep(&self, store: Store) {
+        let _ = self.rooms.store.set(store);
     }
 
     /// Serves participants until [`Api::stop`].

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use parvis_sfu::{Event, ForwarderId, RoomId};
@@ -57,7 +57,8 @@ pub(crate) struct Rooms {
     pub(crate) forwarders: Arc<dyn Forwarders>,
     pub(crate) metrics: Metrics,
     pub(crate) agents: Arc<Agents>,
-    pub(crate) store: Option<Store>,
+    /// Where applications' records are kept.
+    pub(crate) store: OnceLock<Store>,
     /// Held while a trunk for calls is compared with the others and written.
     pub(crate) trunk_writes: tokio::sync::Mutex<()>,
     register: Mutex<Register>,
@@ -135,12 +136,11 @@ impl Rooms {
         keys: Keys,
         forwarders: Arc<dyn Forwarders>,
         metrics: Metrics,
-        store: Option<Store>,
     ) -> Arc<Rooms> {
         let agents = agents::spawn(config.agents.clone(), keys.clone(), metrics.clone());
         Arc::new(Rooms {
             agents: Arc::new(agents),
-            store,
+            store: OnceLock::new(),
             trunk_writes: tokio::sync::Mutex::default(),
             config,
             keys,

@@ -11,7 +11,7 @@ impl Call {
     /// The store, if the server has one.
     pub(super) fn store(&self) -> Result<&Store, TwirpError> {
         let message = "this server keeps no records: it runs without a database";
-        self.rooms.store.as_ref().ok_or_else(|| TwirpError::new(Code::FailedPrecondition, message))
+        self.rooms.store.get().ok_or_else(|| TwirpError::new(Code::FailedPrecondition, message))
     }
 }
 

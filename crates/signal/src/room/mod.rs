@@ -2,12 +2,14 @@
 //! One meeting with its sessions. This file holds the state and the doors; what happens behind them:
 //! [`connect`] joins and resumes, [`request`] and [`publish`] and [`subscribe`] are what clients ask, [`media`] is
 //! what the forwarder tells, [`data`] are messages between clients, [`roster`] tells everyone what changed, [`leave`]
-//! ends sessions. [`codecs`] chooses what codec each subscriber gets, [`dynacast`] tells publishers what is wanted.
+//! ends sessions. [`codecs`] chooses what codec each subscriber gets, [`dynacast`] tells publishers what is wanted,
+//! [`happened`] is what the outer world is told.
 
 mod codecs;
 mod connect;
 mod data;
 mod dynacast;
+mod happened;
 mod leave;
 mod media;
 mod publish;
@@ -68,6 +70,7 @@ pub struct Room {
     speaking: BTreeMap<ParticipantId, f32>,
     news: roster::News,
     roster: roster::Roster,
+    chronicle: happened::Chronicle,
     draining: bool,
     end: Option<EndReason>,
     end_told: bool,
@@ -112,6 +115,7 @@ impl Room {
             speaking: BTreeMap::new(),
             news: roster::News::default(),
             roster: roster::Roster::default(),
+            chronicle: happened::Chronicle::default(),
             draining: false,
             end: None,
             end_told: false,

@@ -17,7 +17,7 @@ use parvis_sfu::{
     TrackId, TrackSpec,
 };
 use parvis_signal::{
-    ConnectError, ConnectionId, Form, Frame, Grants, Join, JoinParams, Output, Resume, Room, RoomConfig,
+    ConnectError, ConnectionId, Form, Frame, Grants, Join, JoinParams, Occurrence, Output, Resume, Room, RoomConfig,
 };
 use prost::Message;
 
@@ -29,6 +29,8 @@ pub struct Lab {
     pub clients: BTreeMap<ConnectionId, Client>,
     pub forwarder: Forwarder,
     pub refreshes: Vec<(ConnectionId, Grants)>,
+    /// What the outer world is told.
+    pub told: Vec<Occurrence>,
     pub ended: bool,
     /// The peer connections of each participant, by its sid.
     links: BTreeMap<String, Vec<PeerId>>,
@@ -70,6 +72,7 @@ impl Lab {
             clients: BTreeMap::new(),
             forwarder: Forwarder::default(),
             refreshes: Vec::new(),
+            told: Vec::new(),
             ended: false,
             links: BTreeMap::new(),
             next: 1,
@@ -262,6 +265,7 @@ impl Lab {
                     }
                     Output::Forward(command) => events.extend(self.forwarder.handle(command)),
                     Output::RefreshToken { connection, grants } => self.refreshes.push((connection, *grants)),
+                    Output::Happened(occurrence) => self.told.push(*occurrence),
                     Output::Ended => self.ended = true,
                 }
             }

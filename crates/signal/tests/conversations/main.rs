@@ -6,6 +6,7 @@
 mod adaptation;
 mod crowd;
 mod data;
+mod happened;
 mod join;
 mod lab;
 mod limits;

@@ -29,6 +29,7 @@ mod room_task;
 mod rooms;
 mod socket;
 mod token;
+mod webhook;
 
 use std::sync::Arc;
 
@@ -41,6 +42,7 @@ pub use config::{ApiConfig, ConnectionLimits};
 pub use forwarders::Forwarders;
 pub use metrics::{Metrics, Sample, Source};
 pub use token::{DEV_KEY, KeyError, Keys, MIN_SECRET_BYTES, TokenError, Verified};
+pub use webhook::{WebhookConfig, WebhookError, Webhooks};
 
 use http::Shared;
 use limit::{Connections, Throttle};
@@ -59,6 +61,11 @@ impl Api {
     pub fn new(config: ApiConfig, keys: Keys, forwarders: Arc<dyn Forwarders>, metrics: Metrics) -> Api {
         let joins = Arc::new(Throttle::new(config.connections.joins));
         Api { rooms: Rooms::new(config, keys, forwarders, metrics), joins, stop: watch::Sender::new(false) }
+    }
+
+    /// Tells of what happens in rooms from now on. The first call counts.
+    pub fn tell(&self, webhooks: Webhooks) {
+        let _ = self.rooms.webhooks.set(webhooks);
     }
 
     /// Serves participants until [`Api::stop`].

@@ -3,11 +3,12 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use parvis_sfu::{Event, ForwarderId, RoomId};
-use parvis_signal::{ConnectError, ConnectionId, Frame, Join};
+use parvis_signal::{ConnectError, ConnectionId, Frame, Join, Occurrence};
+use parvis_store::TenantId;
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::AbortHandle;
@@ -18,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::room_task::RoomTask;
 use crate::socket::Outgoing;
 use crate::token::Keys;
+use crate::webhook::{self, Webhooks};
 
 /// Inputs that may wait for a room. Sockets wait for a place, events don't: 4,096 are some seconds of a busy room.
 const INBOX: usize = 4_096;
@@ -45,6 +47,8 @@ pub(crate) struct Rooms {
     pub(crate) keys: Keys,
     pub(crate) forwarders: Arc<dyn Forwarders>,
     pub(crate) metrics: Metrics,
+    /// Who is told of what happens.
+    pub(crate) webhooks: OnceLock<Webhooks>,
     register: Mutex<Register>,
     next_connection: AtomicU64,
     /// Rung when a room has gone.
@@ -99,6 +103,7 @@ impl Rooms {
             keys,
             forwarders,
             metrics,
+            webhooks: OnceLock::new(),
             register: Mutex::default(),
             next_connection: AtomicU64::new(1),
             gone: Notify::new(),
@@ -175,6 +180,13 @@ impl Rooms {
             self.metrics.rooms.dec();
             self.forwarders.room_ended(id);
             self.gone.notify_waiters();
+        }
+    }
+
+    /// Tells those outside what happened in a room, without waiting.
+    pub(crate) fn happened(&self, occurrence: Occurrence) {
+        if let Some(webhooks) = self.webhooks.get() {
+            webhooks.raise(&TenantId::default(), webhook::of_occurrence(occurrence));
         }
     }
 

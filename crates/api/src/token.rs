@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use livekit_token::{AccessToken, Claims, TokenVerifier, VideoGrants};
 use parvis_meeting::{Kind, Permissions, TrackSource, text};
 use parvis_signal::Grants;
@@ -20,6 +21,8 @@ const ALGORITHM: &str = "HS256";
 pub const MIN_SECRET_BYTES: usize = 32;
 /// The development keys that every LiveKit example uses; the whole world knows them.
 pub const DEV_KEY: (&str, &str) = ("devkey", "secret");
+/// How long the signature of a body holds: what somebody else recorded is of no use after that (row 50).
+const BODY_AGE: Duration = Duration::from_secs(300);
 /// How far clocks may differ.
 const LEEWAY: Duration = Duration::from_secs(60);
 
@@ -152,6 +155,16 @@ impl Keys {
         let issuer = Claims::from_unverified(token).map_err(|_| TokenError::Malformed("its claims"))?.iss;
         let (key, secret) = self.keys.iter().find(|(key, _)| *key == issuer).ok_or(TokenError::Refused)?;
         TokenVerifier::with_api_key(key, secret).verify(token).map_err(|_| TokenError::Refused)
+    }
+
+    /// Signs a body that is sent to others, with the key of that name or the first: a token that carries the body's SHA-256
+    /// in the claim `sha256`, in base64, as the SDKs' webhook receivers check it.
+    pub(crate) fn sign_body(&self, key: Option<&str>, body: &[u8]) -> Result<String, TokenError> {
+        let found = self.keys.iter().find(|(name, _)| key.is_none_or(|key| key == name));
+        let (key, secret) = found.ok_or(TokenError::Refused)?;
+        let hash = STANDARD.encode(digest(&SHA256, body));
+        let token = AccessToken::with_api_key(key, secret).with_ttl(BODY_AGE).with_sha256(&hash);
+        token.to_jwt().map_err(|_| TokenError::Refused)
     }
 
     /// Signs a token with the first key.

@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::metrics::{Sample, Source};
-use crate::token::{Keys, TokenError};
+use crate::token::Keys;
 
 pub(crate) use event::of_occurrence;
 use client::Client;
@@ -72,17 +72,29 @@ impl Default for WebhookConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
     /// A target makes no sense.
-    #[error("webhooks.urls: {0}")]
+    #[error("{0}")]
     Url(String),
     /// An exception makes no sense.
-    #[error("webhooks.allow_internal: {0}")]
+    #[error("{0}")]
     Allowed(String),
     /// The key that is to sign is not there.
-    #[error("webhooks.api_key: {0}; name one of `keys`")]
-    Key(TokenError),
+    #[error("there is no API key \"{0}\" to sign with; name one of `keys`")]
+    Key(String),
     /// What waits can't be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl WebhookError {
+    /// The key of the configuration that is to be changed.
+    pub fn key(&self) -> &'static str {
+        match self {
+            WebhookError::Url(_) => "webhooks.urls",
+            WebhookError::Allowed(_) => "webhooks.allow_internal",
+            WebhookError::Key(_) => "webhooks.api_key",
+            WebhookError::Store(_) => "database.url",
+        }
+    }
 }
 
 /// Sends events. Cheap to clone; all clones are one.
@@ -123,7 +135,8 @@ impl WebhookConfig {
         self.targets()?;
         Allowed::parse(&self.allow_internal).map_err(WebhookError::Allowed)?;
         if !self.urls.is_empty() {
-            keys.sign_body(self.api_key.as_deref(), b"").map_err(WebhookError::Key)?;
+            let key = self.api_key.as_deref();
+            keys.sign_body(key, b"").map_err(|_| WebhookError::Key(key.unwrap_or_default().to_owned()))?;
         }
         Ok(())
     }

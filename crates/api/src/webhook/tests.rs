@@ -435,12 +435,15 @@ async fn a_target_that_is_gone_from_the_configuration_gets_nothing_more() {
 
 #[test]
 fn a_configuration_that_makes_no_sense_is_refused_with_a_remedy() {
-    let check = |config: WebhookConfig| config.check(&keys()).unwrap_err().to_string();
+    let check = |config: WebhookConfig| {
+        let error = config.check(&keys()).unwrap_err();
+        format!("{}: {error}", error.key())
+    };
     let urls = vec!["file:///etc/passwd".to_owned()];
     assert!(check(WebhookConfig { urls, ..Default::default() }).starts_with("webhooks.urls: \"file:///etc/passwd\" "));
     let allow_internal = vec!["backend".to_owned()];
     assert!(check(WebhookConfig { allow_internal, ..Default::default() }).starts_with("webhooks.allow_internal: \"backend\" "));
     let urls = vec!["https://example.org/".to_owned()];
     let config = WebhookConfig { urls, api_key: Some("other".to_owned()), ..Default::default() };
-    assert!(check(config).starts_with("webhooks.api_key: "));
+    assert!(check(config).starts_with("webhooks.api_key: there is no API key \"other\""));
 }

@@ -33,6 +33,7 @@ mod socket;
 mod tenant;
 mod token;
 mod twirp;
+mod webhook;
 
 use std::sync::Arc;
 
@@ -49,6 +50,7 @@ pub use metrics::{Metrics, Sample, Source};
 pub use parvis_store::TenantId;
 pub use token::{DEV_KEY, KeyError, Keys, MIN_SECRET_BYTES, TokenError, Verified};
 pub use twirp::server_api;
+pub use webhook::{WebhookConfig, WebhookError, Webhooks};
 
 use http::Shared;
 use limit::{Connections, Throttle};
@@ -72,6 +74,11 @@ impl Api {
     /// Keeps applications' records in a store from now on. The first call counts; before it such calls are refused.
     pub fn keep(&self, store: Store) {
         let _ = self.rooms.store.set(store);
+    }
+
+    /// Tells of what happens in rooms from now on. The first call counts.
+    pub fn tell(&self, webhooks: Webhooks) {
+        let _ = self.rooms.webhooks.set(webhooks);
     }
 
     /// Serves participants until [`Api::stop`].

@@ -151,6 +151,7 @@ impl RoomTask {
                         Err(error) => tracing::warn!(%error, "no fresh token"),
                     }
                 }
+                Output::Happened(occurrence) => self.rooms.happened(*occurrence),
                 Output::Ended => return ControlFlow::Break(()),
             }
         }
@@ -220,6 +221,9 @@ impl Drop for RoomTask {
     /// Also runs when the task was aborted, or panicked: nothing of the room stays behind.
     fn drop(&mut self) {
         self.rooms.forget(self.id);
+        for occurrence in self.room.abandoned() {
+            self.rooms.happened(occurrence);
+        }
         let peers: Vec<PeerId> = self.spread.peers().collect();
         for peer in peers {
             self.spread.command(Command::ClosePeer { peer }, || None);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use parvis_sfu::{Event, ForwarderId, RoomId};
 use livekit_protocol as proto;
 use parvis_signal::{
-    Actor, ConnectError, ConnectionId, Control, ControlError, Frame, Join, Reply, RoomSettings,
+    Actor, ConnectError, ConnectionId, Control, ControlError, Frame, Join, Occurrence, Reply, RoomSettings,
 };
 use parvis_store::Store;
 use rustc_hash::FxHashMap;
@@ -24,6 +24,7 @@ use crate::room_task::RoomTask;
 use crate::socket::Outgoing;
 use crate::tenant::{RoomKey, TenantId};
 use crate::token::Keys;
+use crate::webhook::{self, Webhooks};
 
 /// Inputs that may wait for a room. Sockets wait for a place, events don't: 4,096 are some seconds of a busy room.
 const INBOX: usize = 4_096;
@@ -61,6 +62,8 @@ pub(crate) struct Rooms {
     pub(crate) store: OnceLock<Store>,
     /// Held while a trunk for calls is compared with the others and written.
     pub(crate) trunk_writes: tokio::sync::Mutex<()>,
+    /// Who is told of what happens.
+    pub(crate) webhooks: OnceLock<Webhooks>,
     register: Mutex<Register>,
     next_connection: AtomicU64,
     /// Rung when a room has gone.
@@ -146,6 +149,7 @@ impl Rooms {
             keys,
             forwarders,
             metrics,
+            webhooks: OnceLock::new(),
             register: Mutex::default(),
             next_connection: AtomicU64::new(1),
             gone: Notify::new(),
@@ -297,6 +301,13 @@ impl Rooms {
             self.agents.tell(&entry.key, News::Ended);
             self.forwarders.room_ended(id);
             self.gone.notify_waiters();
+        }
+    }
+
+    /// Tells those outside what happened in a room, without waiting.
+    pub(crate) fn happened(&self, occurrence: Occurrence) {
+        if let Some(webhooks) = self.webhooks.get() {
+            webhooks.raise(&TenantId::default(), webhook::of_occurrence(occurrence));
         }
     }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use livekit_protocol::RoomAgentDispatch;
 use livekit_token::{AccessToken, Claims, TokenVerifier, VideoGrants};
 use parvis_meeting::{Kind, Permissions, TrackSource, text};
@@ -24,6 +25,8 @@ const ALGORITHM: &str = "HS256";
 pub const MIN_SECRET_BYTES: usize = 32;
 /// The development keys that every LiveKit example uses; the whole world knows them.
 pub const DEV_KEY: (&str, &str) = ("devkey", "secret");
+/// How long the signature of a body holds: what somebody else recorded is of no use after that (row 50).
+const BODY_AGE: Duration = Duration::from_secs(300);
 /// How far clocks may differ.
 const LEEWAY: Duration = Duration::from_secs(60);
 
@@ -202,6 +205,16 @@ impl Keys {
             return Err(TokenError::LastsTooLong(self.max_age.as_secs()));
         }
         Ok((claims, key.tenant.clone()))
+    }
+
+    /// Signs a body that is sent to others, with the key of that name or the first: a token that carries the body's SHA-256
+    /// in the claim `sha256`, in base64, as the SDKs' webhook receivers check it.
+    pub(crate) fn sign_body(&self, key: Option<&str>, body: &[u8]) -> Result<String, TokenError> {
+        let found = self.keys.iter().find(|each| key.is_none_or(|key| key == each.name));
+        let key = found.ok_or(TokenError::Refused)?;
+        let hash = STANDARD.encode(digest(&SHA256, body));
+        let token = AccessToken::with_api_key(&key.name, &key.secret).with_ttl(BODY_AGE).with_sha256(&hash);
+        token.to_jwt().map_err(|_| TokenError::Refused)
     }
 
     /// Signs a token for a room of the default tenant's.

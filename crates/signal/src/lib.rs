@@ -34,7 +34,7 @@ mod wire;
 pub use config::{Rate, RoomConfig};
 pub use grants::Grants;
 pub use join::{Form, JoinError, JoinParams, Resume};
-pub use output::{Frame, Output};
+pub use output::{Frame, Occurrence, OccurrenceKind, Output};
 pub use room::{
     Actor, ConnectError, ConnectionId, Control, ControlError, Join, Reply, Room, RoomSettings,
 };

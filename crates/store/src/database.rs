@@ -4,7 +4,7 @@
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -108,16 +108,18 @@ impl Database {
         let url = config.url.trim();
         let pool = if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             Pool::Postgres(open_postgres(url, config).await?)
-        } else if let Some(path) = url.strip_prefix("sqlite:") {
-            let path = path.strip_prefix("//").unwrap_or(path);
-            Pool::Sqlite(open_sqlite(Path::new(path), config).await?)
-        } else if url.is_empty() {
-            Pool::Sqlite(open_sqlite(&config.folder.join("parvis.db"), config).await?)
+        } else if let Some(path) = sqlite_file(config) {
+            Pool::Sqlite(open_sqlite(&path, config).await?)
         } else {
             let scheme = url.split(':').next().unwrap_or_default();
             return Err(StoreError::Url(format!("\"{scheme}\" is no database that is known here")));
         };
         Ok(Database { pool, timeout: config.timeout, writer: Mutex::new(()), counters: Counters::default() })
+    }
+
+    /// Whether there is a file to open, or a server to ask.
+    pub(crate) fn is_there(config: &StoreConfig) -> bool {
+        sqlite_file(config).is_none_or(|path| path.exists())
     }
 
     pub(crate) async fn close(&self) {
@@ -253,6 +255,14 @@ impl Transaction {
             Transaction::Postgres(open) => open.commit().await,
         }
         .map_err(StoreError::of)
+    }
+}
+
+/// SQLite's file, if that is the engine.
+fn sqlite_file(config: &StoreConfig) -> Option<PathBuf> {
+    match config.url.trim() {
+        "" => Some(config.folder.join("parvis.db")),
+        url => url.strip_prefix("sqlite:").map(|path| PathBuf::from(path.strip_prefix("//").unwrap_or(path))),
     }
 }
 

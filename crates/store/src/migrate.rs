@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::StoreError;
-use crate::database::Database;
+use crate::database::{Database, Row};
 
 /// All migrations, in their order. One that was released is never changed: what it did stands in databases out there.
 const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_first.sql")];
@@ -24,17 +24,9 @@ pub(crate) async fn migrate(database: &Database) -> Result<(), StoreError> {
         transaction.execute("SELECT pg_advisory_xact_lock(7884)", &[]).await?;
     }
     transaction.execute(table, &[]).await?;
-    let rows = transaction.rows("SELECT version, hash FROM schema_versions ORDER BY version", &[]).await?;
-    for row in &rows {
-        let version = row.int(0)?;
-        let Some(migration) = usize::try_from(version - 1).ok().and_then(|at| MIGRATIONS.get(at)) else {
-            return Err(StoreError::Newer { found: version, known: SCHEMA });
-        };
-        if row.text(1)? != hash(migration) {
-            return Err(StoreError::Corrupt(format!("its schema {version} is not the one of this server")));
-        }
-    }
-    for (at, migration) in MIGRATIONS.iter().enumerate().skip(rows.len()) {
+    let rows = transaction.rows(APPLIED, &[]).await?;
+    let applied = compare(&rows)?;
+    for (at, migration) in MIGRATIONS.iter().enumerate().skip(applied) {
         for statement in statements(migration) {
             transaction.execute(&statement, &[]).await?;
         }
@@ -44,6 +36,36 @@ pub(crate) async fn migrate(database: &Database) -> Result<(), StoreError> {
         tracing::info!(version, engine = database.engine(), "the database has a new schema");
     }
     transaction.commit().await
+}
+
+/// Sees whether a database is one that this server can bring to its schema, and changes nothing.
+pub(crate) async fn check(database: &Database) -> Result<(), StoreError> {
+    let tables = match database.engine() {
+        "postgres" => "SELECT count(*) FROM information_schema.tables WHERE table_name = 'schema_versions'",
+        _ => "SELECT count(*) FROM sqlite_master WHERE name = 'schema_versions'",
+    };
+    let rows = database.rows(tables, &[]).await?;
+    if rows.first().map_or(Ok(0), |row| row.int(0))? == 0 {
+        return Ok(());
+    }
+    compare(&database.rows(APPLIED, &[]).await?).map(drop)
+}
+
+/// What was applied, in its order.
+const APPLIED: &str = "SELECT version, hash FROM schema_versions ORDER BY version";
+
+/// How many migrations were applied, if they are ours.
+fn compare(rows: &[Row]) -> Result<usize, StoreError> {
+    for row in rows {
+        let version = row.int(0)?;
+        let Some(migration) = usize::try_from(version - 1).ok().and_then(|at| MIGRATIONS.get(at)) else {
+            return Err(StoreError::Newer { found: version, known: SCHEMA });
+        };
+        if row.text(1)? != hash(migration) {
+            return Err(StoreError::Corrupt(format!("its schema {version} is not the one of this server")));
+        }
+    }
+    Ok(rows.len())
 }
 
 /// The statements of a file, without its comments. No text in them holds a semicolon.

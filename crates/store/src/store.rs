@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::database::Database;
-use crate::migrate::migrate;
+use crate::migrate::{check, migrate};
 use crate::seal::Seal;
 use crate::{StoreConfig, StoreError, StoreLimits, StoreStats};
 
@@ -62,6 +62,18 @@ impl Store {
         let database = Database::open(&config).await?;
         migrate(&database).await?;
         Ok(Store { inner: Arc::new(Inner { database, secrets, limits: config.limits }) })
+    }
+
+    /// Sees whether the database that [`Store::open`] would open can be used, and leaves it as it is: one of an older schema
+    /// stays that, since a server may be running on it. A database that is still to be made is no problem.
+    pub async fn probe(config: StoreConfig) -> Result<(), StoreError> {
+        if !Database::is_there(&config) {
+            return Ok(());
+        }
+        let database = Database::open(&config).await?;
+        let result = check(&database).await;
+        database.close().await;
+        result
     }
 
     /// Ends all connections, after what is under way. Operations fail from then on.

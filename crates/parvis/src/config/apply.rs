@@ -66,11 +66,14 @@ impl Config {
                     .to_owned(),
             );
         }
-        self.keys(base, false).map(drop)
+        self.store_config(base)?;
+        let keys = self.keys(base, false)?;
+        self.webhook_config().check(&keys).map_err(|error| (error.key().to_owned(), error.to_string()))
     }
 
-    fn times_that_must_be(&self) -> [(&'static str, Time); 12] {
+    fn times_that_must_be(&self) -> [(&'static str, Time); 16] {
         let (http, media, sessions) = (&self.http, &self.media, &self.sessions);
+        let webhooks = &self.webhooks;
         [
             ("http.request_head_timeout", http.request_head_timeout),
             ("http.request_timeout", http.request_timeout),
@@ -84,6 +87,10 @@ impl Config {
             ("sessions.join_timeout", sessions.join_timeout),
             ("tokens.max_age", self.tokens.max_age),
             ("tokens.guest_age", self.tokens.guest_age),
+            ("database.timeout", self.database.timeout),
+            ("webhooks.request_timeout", webhooks.request_timeout),
+            ("webhooks.first_retry", webhooks.first_retry),
+            ("webhooks.longest_retry", webhooks.longest_retry),
         ]
     }
 

@@ -2,11 +2,13 @@
 //! The configuration: what may be set, and to what it is set when nobody says.
 //!
 //! [`load()`] reads a file and points at what is wrong in it, [`value`] holds the kinds of values, [`apply`] turns all
-//! of it into the words of the crates below, [`show()`] prints it with the origin of each value.
+//! of it into the words of the crates below, [`stored`] is the same for the database and webhooks, [`show()`] prints it with
+//! the origin of each value.
 
 mod apply;
 mod load;
 mod show;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -34,6 +36,8 @@ pub(crate) struct Config {
     pub(crate) drain: Drain,
     pub(crate) log: Log,
     pub(crate) data: Data,
+    pub(crate) database: stored::Database,
+    pub(crate) webhooks: stored::Webhooks,
     pub(crate) keys: Vec<Key>,
 }
 

@@ -114,6 +114,7 @@ impl Room {
 
         let response = self.join_response(id, now);
         self.send(id, Response::Join(response));
+        self.begin();
         let publishing = match params.form {
             Form::Dual => PeerRole::Publisher,
             Form::Single => PeerRole::Single,

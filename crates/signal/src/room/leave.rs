@@ -56,16 +56,17 @@ impl Room {
         }
         self.by_sid.remove(&session.sid);
         self.speaking.remove(&participant.id);
+        let mut info = wire::participant_info(
+            participant,
+            None,
+            &session.sid,
+            &session.client,
+            session.joined_at_ms,
+            vec![],
+        );
+        info.disconnect_reason = wire::disconnect_reason(reason, self.end).into();
+        self.departed(participant, &info);
         if self.roster.forget(participant.id) {
-            let mut info = wire::participant_info(
-                participant,
-                None,
-                &session.sid,
-                &session.client,
-                session.joined_at_ms,
-                vec![],
-            );
-            info.disconnect_reason = wire::disconnect_reason(reason, self.end).into();
             self.news.gone(info);
         }
     }

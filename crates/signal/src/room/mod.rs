@@ -2,13 +2,15 @@
 //! One meeting with its sessions. This file holds the state and the doors; what happens behind them:
 //! [`connect`] joins and resumes, [`request`] and [`publish`] and [`subscribe`] are what clients ask, [`media`] is
 //! what the forwarder tells, [`data`] are messages between clients, [`roster`] tells everyone what changed, [`leave`]
-//! ends sessions, [`control`] is what is done from outside. [`codecs`] chooses what codec each subscriber gets, [`dynacast`] tells publishers what is wanted.
+//! ends sessions, [`control`] is what is done from outside. [`codecs`] chooses what codec each subscriber gets,
+//! [`dynacast`] tells publishers what is wanted, [`happened`] is what the outer world is told.
 
 mod codecs;
 mod connect;
 mod control;
 mod data;
 mod dynacast;
+mod happened;
 mod leave;
 mod media;
 mod publish;
@@ -75,6 +77,7 @@ pub struct Room {
     standings: control::Standings,
     /// Of the last messages that came from outside.
     nonces: VecDeque<[u8; 16]>,
+    chronicle: happened::Chronicle,
     draining: bool,
     end: Option<EndReason>,
     end_told: bool,
@@ -123,6 +126,7 @@ impl Room {
             metadata,
             standings: control::Standings::new(remembered),
             nonces: VecDeque::new(),
+            chronicle: happened::Chronicle::default(),
             draining: false,
             end: None,
             end_told: false,

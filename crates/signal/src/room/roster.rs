@@ -93,6 +93,7 @@ impl Room {
         self.tell_changes();
         self.settle_dynacast(now);
         if self.end.is_some() && self.sessions.is_empty() && !std::mem::replace(&mut self.end_told, true) {
+            self.finished();
             self.outputs.push_back(Output::Ended);
         }
     }

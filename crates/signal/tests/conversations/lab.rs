@@ -18,8 +18,8 @@ use parvis_sfu::{
 };
 use parvis_meeting::Permissions;
 use parvis_signal::{
-    Actor, ConnectError, ConnectionId, Control, ControlError, Form, Frame, Grants, Join, JoinParams, Output,
-    Reply, Resume, Room, RoomConfig,
+    Actor, ConnectError, ConnectionId, Control, ControlError, Form, Frame, Grants, Join, JoinParams, Occurrence,
+    Output, Reply, Resume, Room, RoomConfig,
 };
 use prost::Message;
 
@@ -31,6 +31,8 @@ pub struct Lab {
     pub clients: BTreeMap<ConnectionId, Client>,
     pub forwarder: Forwarder,
     pub refreshes: Vec<(ConnectionId, Grants)>,
+    /// What the outer world is told.
+    pub told: Vec<Occurrence>,
     pub ended: bool,
     /// The peer connections of each participant, by its sid.
     links: BTreeMap<String, Vec<PeerId>>,
@@ -72,6 +74,7 @@ impl Lab {
             clients: BTreeMap::new(),
             forwarder: Forwarder::default(),
             refreshes: Vec::new(),
+            told: Vec::new(),
             ended: false,
             links: BTreeMap::new(),
             next: 1,
@@ -300,6 +303,7 @@ impl Lab {
                     }
                     Output::Forward(command) => events.extend(self.forwarder.handle(command)),
                     Output::RefreshToken { connection, grants } => self.refreshes.push((connection, *grants)),
+                    Output::Happened(occurrence) => self.told.push(*occurrence),
                     Output::Ended => self.ended = true,
                 }
             }

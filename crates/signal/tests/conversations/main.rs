@@ -7,6 +7,7 @@ mod adaptation;
 mod control;
 mod crowd;
 mod data;
+mod happened;
 mod join;
 mod lab;
 mod limits;

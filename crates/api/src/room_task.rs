@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::rooms::{Input, Rooms};
 use crate::socket::Outgoing;
-use crate::tenant::{RoomKey, TenantId};
+use crate::tenant::RoomKey;
 
 /// Inputs handled before outputs are sent: a burst becomes fewer, larger messages.
 const INPUTS_AT_ONCE: usize = 32;
@@ -28,7 +28,7 @@ const REFRESHED_TOKEN: Duration = Duration::from_secs(600);
 pub(crate) struct RoomTask {
     rooms: Arc<Rooms>,
     id: RoomId,
-    tenant: TenantId,
+    key: RoomKey,
     room: Room,
     inbox: mpsc::Receiver<Input>,
     sockets: BTreeMap<ConnectionId, Outgoing>,
@@ -56,7 +56,7 @@ impl RoomTask {
         RoomTask {
             rooms,
             id,
-            tenant: key.tenant,
+            key,
             room,
             inbox,
             sockets: BTreeMap::new(),
@@ -146,12 +146,12 @@ impl RoomTask {
                 Output::Forward(command) => self.forward(command).await?,
                 Output::RefreshToken { connection, grants } => {
                     let keys = &self.rooms.keys;
-                    match keys.issue_for(&self.tenant, self.room.name(), &grants, REFRESHED_TOKEN) {
+                    match keys.issue_for(&self.key.tenant, &self.key.name, &grants, REFRESHED_TOKEN) {
                         Ok(token) => self.room.refreshed(connection, token),
                         Err(error) => tracing::warn!(%error, "no fresh token"),
                     }
                 }
-                Output::Happened(occurrence) => self.rooms.happened(*occurrence),
+                Output::Happened(occurrence) => self.rooms.happened(&self.key, *occurrence),
                 Output::Ended => return ControlFlow::Break(()),
             }
         }
@@ -222,7 +222,7 @@ impl Drop for RoomTask {
     fn drop(&mut self) {
         self.rooms.forget(self.id);
         for occurrence in self.room.abandoned() {
-            self.rooms.happened(occurrence);
+            self.rooms.happened(&self.key, occurrence);
         }
         let peers: Vec<PeerId> = self.spread.peers().collect();
         for peer in peers {

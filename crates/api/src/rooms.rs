@@ -63,7 +63,7 @@ pub(crate) struct Rooms {
     /// Held while a trunk for calls is compared with the others and written.
     pub(crate) trunk_writes: tokio::sync::Mutex<()>,
     /// Who is told of what happens.
-    pub(crate) webhooks: OnceLock<Webhooks>,
+    pub(crate) webhooks: Arc<OnceLock<Webhooks>>,
     register: Mutex<Register>,
     next_connection: AtomicU64,
     /// Rung when a room has gone.
@@ -140,7 +140,9 @@ impl Rooms {
         forwarders: Arc<dyn Forwarders>,
         metrics: Metrics,
     ) -> Arc<Rooms> {
-        let agents = agents::spawn(config.agents.clone(), keys.clone(), metrics.clone());
+        let webhooks = Arc::<OnceLock<Webhooks>>::default();
+        let agents =
+            agents::spawn(config.agents.clone(), keys.clone(), metrics.clone(), Arc::clone(&webhooks));
         Arc::new(Rooms {
             agents: Arc::new(agents),
             store: OnceLock::new(),
@@ -149,7 +151,7 @@ impl Rooms {
             keys,
             forwarders,
             metrics,
-            webhooks: OnceLock::new(),
+            webhooks,
             register: Mutex::default(),
             next_connection: AtomicU64::new(1),
             gone: Notify::new(),
@@ -305,9 +307,12 @@ impl Rooms {
     }
 
     /// Tells those outside what happened in a room, without waiting.
-    pub(crate) fn happened(&self, occurrence: Occurrence) {
+    pub(crate) fn happened(&self, key: &RoomKey, occurrence: Occurrence) {
+        if let Some(news) = News::of(&occurrence.kind) {
+            self.agents.tell(key, news);
+        }
         if let Some(webhooks) = self.webhooks.get() {
-            webhooks.raise(&TenantId::default(), webhook::of_occurrence(occurrence));
+            webhooks.raise(&key.tenant, webhook::of_occurrence(occurrence));
         }
     }
 

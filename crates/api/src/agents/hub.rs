@@ -38,9 +38,9 @@ pub(crate) enum Output {
     /// End a worker's connection.
     Close(WorkerId, &'static str),
     /// A job began.
-    Started(Box<proto::Job>),
+    Started(TenantId, Box<proto::Job>),
     /// A job ended.
-    Ended(Box<proto::Job>),
+    Ended(TenantId, Box<proto::Job>),
 }
 
 /// One worker's connection.
@@ -266,7 +266,7 @@ impl Hub {
             ..Grants::of(&identity)
         };
         let (room, record) = (entry.room.clone(), Box::new(entry.record.clone()));
-        self.outputs.push_back(Output::Started(record.clone()));
+        self.outputs.push_back(Output::Started(room.tenant.clone(), record.clone()));
         self.outputs.push_back(Output::Assign { worker: id, room, job: record, grants: Box::new(grants) });
         true
     }
@@ -371,7 +371,8 @@ impl Hub {
         state.ended_at = now;
         state.updated_at = now;
         if began {
-            self.outputs.push_back(Output::Ended(Box::new(entry.record.clone())));
+            let record = Box::new(entry.record.clone());
+            self.outputs.push_back(Output::Ended(entry.room.tenant.clone(), record));
         }
     }
 

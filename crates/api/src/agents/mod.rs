@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use livekit_protocol as proto;
-use parvis_signal::Rate;
+use parvis_signal::{OccurrenceKind, Rate};
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use dispatch::DispatchError;
@@ -96,6 +96,25 @@ pub(crate) enum News {
     Left(String),
     /// The room is over.
     Ended,
+}
+
+impl News {
+    /// What agents need to know of what happened in a room. Its beginning and its end are told elsewhere.
+    pub(crate) fn of(kind: &OccurrenceKind) -> Option<News> {
+        match kind {
+            OccurrenceKind::ParticipantJoined { participant } => Some(News::Joined(Box::new(participant.clone()))),
+            OccurrenceKind::TrackPublished { participant, .. } => {
+                Some(News::Published(participant.identity.clone()))
+            }
+            OccurrenceKind::ParticipantLeft { participant }
+            | OccurrenceKind::ParticipantConnectionAborted { participant } => {
+                Some(News::Left(participant.identity.clone()))
+            }
+            OccurrenceKind::RoomStarted
+            | OccurrenceKind::RoomFinished { .. }
+            | OccurrenceKind::TrackUnpublished { .. } => None,
+        }
+    }
 }
 
 impl Agents {

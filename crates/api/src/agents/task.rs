@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use livekit_protocol as proto;
@@ -19,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::socket::Outgoing;
 use crate::tenant::{RoomKey, TenantId};
 use crate::token::Keys;
+use crate::webhook::Webhooks;
 
 /// Inputs that may wait: some seconds of a busy server.
 const INBOX: usize = 4_096;
@@ -47,6 +49,7 @@ struct Task {
     keys: Keys,
     limits: AgentLimits,
     metrics: Metrics,
+    webhooks: Arc<OnceLock<Webhooks>>,
     sockets: BTreeMap<WorkerId, Connection>,
 }
 
@@ -57,10 +60,15 @@ struct Connection {
 }
 
 /// Starts the task. It ends when nobody has the way to it any more.
-pub(crate) fn spawn(limits: AgentLimits, keys: Keys, metrics: Metrics) -> Agents {
+pub(crate) fn spawn(
+    limits: AgentLimits,
+    keys: Keys,
+    metrics: Metrics,
+    webhooks: Arc<OnceLock<Webhooks>>,
+) -> Agents {
     let (inbox, inputs) = mpsc::channel(INBOX);
     let (hub, messages) = (Hub::new(limits.clone()), Throttle::new(limits.messages));
-    let task = Task { hub, keys, limits, metrics: metrics.clone(), sockets: BTreeMap::new() };
+    let task = Task { hub, keys, limits, metrics: metrics.clone(), webhooks, sockets: BTreeMap::new() };
     tokio::spawn(task.run(inputs));
     Agents { inbox, next_worker: AtomicU64::new(1), messages, metrics }
 }
@@ -153,8 +161,8 @@ impl Task {
                     }
                 }
                 Output::Close(worker, reason) => self.close(worker, POLICY, reason),
-                Output::Started(_) => self.count("jobs_started"),
-                Output::Ended(_) => self.count("jobs_ended"),
+                Output::Started(tenant, job) => self.tell(&tenant, "agent_job_started", *job),
+                Output::Ended(tenant, job) => self.tell(&tenant, "agent_job_ended", *job),
             }
         }
     }
@@ -177,6 +185,15 @@ impl Task {
             self.count("workers_closed");
         }
         self.hub.gone(Instant::now(), worker);
+    }
+
+    /// Counts what happened to a job, and tells those outside.
+    fn tell(&self, tenant: &TenantId, event: &str, job: proto::Job) {
+        self.count(event);
+        if let Some(webhooks) = self.webhooks.get() {
+            let event = event.to_owned();
+            webhooks.raise(tenant, proto::WebhookEvent { event, job: Some(job), ..Default::default() });
+        }
     }
 
     fn count(&self, what: &str) {

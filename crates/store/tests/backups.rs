@@ -169,7 +169,7 @@ async fn a_backup_that_was_touched_is_refused_at_its_line_and_changes_nothing() 
         (backup[..backup.len() - 20].to_owned(), 5, "the line has no end"),
         (backup.replace("\"id\":\"b\"", "\"id\":\"x\""), 5, "the hash is another"),
         (backup.replacen("\"table\":\"rooms\"", "\"table\":\"halls\"", 1), 2, "there is no table \"halls\""),
-        (backup.replacen("\"created_ms\":", "\"made_ms\":", 2), 2, "rooms has no created_ms that fits"),
+        (backup.replace("\"id\":\"a\"", "\"id\":1"), 2, "rooms has no id that fits"),
         (format!("{backup}{{}}\n"), 6, "something comes after the end"),
     ];
     for (text, line, expected) in touched {

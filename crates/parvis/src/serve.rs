@@ -105,6 +105,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let forwarders = Arc::new(Threads(handle.clone()));
     let api = Api::new(config.api_config(bound.max_connections), keys, forwarders, metrics);
     api.tell(webhooks.clone());
+    api.keep(store.clone());
     for (shard, events) in events.into_iter().enumerate() {
         let from = ForwarderId(shard as u64);
         tokio::spawn(media::carry_events(from, events, api.clone(), handle.clone()));

@@ -20,10 +20,12 @@ use parvis_meeting::text;
 use parvis_signal::{Form, Grants, Join, JoinParams};
 use serde::{Deserialize, Serialize};
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
+use utoipa::ToSchema;
 
 use crate::accept::{Client, client_ip};
 use crate::agents;
 use crate::limit::Throttle;
+use crate::openapi;
 use crate::rooms::{JoinRefusal, Opening, Rooms};
 use crate::socket;
 use crate::tenant::{RoomKey, TenantId};
@@ -63,7 +65,8 @@ pub(crate) fn router(shared: Shared) -> Router {
     Router::new()
         .merge(signalling.merge(server_api).layer(cors))
         .route("/api/rooms/{room}/join", post(join_as_guest))
-        .route("/livez", get(|| async { "ok\n" }))
+        .route("/api/openapi.json", get(openapi::document))
+        .route("/livez", get(alive))
         .route("/readyz", get(ready))
         .fallback(page)
         .layer(axum::extract::DefaultBodyLimit::max(MAX_BODY_BYTES))
@@ -74,7 +77,7 @@ pub(crate) fn router(shared: Shared) -> Router {
 /// Counts every answer by route. Query strings hold tokens: they are neither counted nor logged.
 async fn count(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     let route = match request.uri().path() {
-        path @ ("/agent" | "/rtc" | "/rtc/v1" | "/rtc/validate" | "/rtc/v1/validate" | "/livez" | "/readyz") => {
+        path @ ("/agent" | "/api/openapi.json" | "/rtc" | "/rtc/v1" | "/rtc/validate" | "/rtc/v1/validate" | "/livez" | "/readyz") => {
             path.to_owned()
         }
         path if path.starts_with("/twirp/") => {
@@ -92,11 +95,14 @@ async fn count(State(shared): State<Shared>, request: Request, next: Next) -> Re
 }
 
 /// A refusal in words for people and, by its code, for our own client.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Refusal {
     #[serde(skip)]
     status: StatusCode,
+    /// A word for programs.
+    #[schema(example = "room_full")]
     code: &'static str,
+    /// The reason, for people.
     message: String,
 }
 
@@ -220,7 +226,26 @@ pub(crate) fn no_websocket(rejection: WebSocketUpgradeRejection) -> Refusal {
     Refusal::new(rejection.into_response().status(), "no_websocket", "a WebSocket is expected here")
 }
 
-async fn validate_dual(
+/// Why a client with two peer connections would be refused
+///
+/// Browsers hide the status of a failed WebSocket upgrade from the page: this says it.
+#[utoipa::path(
+    get,
+    path = "/rtc/validate",
+    tag = "signalling",
+    params(
+        ("access_token" = Option<String>, Query, description = "The token, if there is no header Authorization."),
+    ),
+    responses(
+        (status = 200, description = "It would be let in."),
+        (status = 400, description = "A parameter can't be read.", body = Refusal),
+        (status = 401, description = "No token, one that does not hold, or one that was revoked.", body = Refusal),
+        (status = 404, description = "There is no such room, and rooms don't come to be by themselves.", body = Refusal),
+        (status = 429, description = "Too many joins from this address, or the room is full.", body = Refusal),
+        (status = 503, description = "The server is about to stop.", body = Refusal),
+    )
+)]
+pub(crate) async fn validate_dual(
     shared: State<Shared>,
     client: Extension<Client>,
     headers: HeaderMap,
@@ -229,7 +254,25 @@ async fn validate_dual(
     validate(Form::Dual, shared, client, headers, query)
 }
 
-async fn validate_single(
+/// Why a client with one peer connection would be refused
+#[utoipa::path(
+    get,
+    path = "/rtc/v1/validate",
+    tag = "signalling",
+    params(
+        ("access_token" = Option<String>, Query, description = "The token, if there is no header Authorization."),
+        ("join_request" = String, Query, description = "A WrappedJoinRequest in base64url."),
+    ),
+    responses(
+        (status = 200, description = "It would be let in."),
+        (status = 400, description = "A parameter can't be read.", body = Refusal),
+        (status = 401, description = "No token, one that does not hold, or one that was revoked.", body = Refusal),
+        (status = 404, description = "There is no such room, and rooms don't come to be by themselves.", body = Refusal),
+        (status = 429, description = "Too many joins from this address, or the room is full.", body = Refusal),
+        (status = 503, description = "The server is about to stop.", body = Refusal),
+    )
+)]
+pub(crate) async fn validate_single(
     shared: State<Shared>,
     client: Extension<Client>,
     headers: HeaderMap,
@@ -308,21 +351,45 @@ pub(crate) fn address(shared: &Shared, client: &Client, headers: &HeaderMap) -> 
     client_ip(client.peer.ip(), forwarded_for, &shared.rooms.config.trusted_proxies)
 }
 
-#[derive(Deserialize)]
+/// Who wants to join.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct GuestJoin {
+pub(crate) struct GuestJoin {
+    /// The name that others see, up to 100 characters.
+    #[schema(example = "Ada")]
     name: String,
 }
 
-#[derive(Serialize)]
-struct Ticket {
+/// What opens the room.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Ticket {
+    /// An access token for the signalling WebSocket.
     token: String,
+    /// The identity that the server chose.
     identity: String,
+    /// The room.
     room: String,
 }
 
-/// Our own client's way in: whoever knows a room's link may join it. The server chooses the identity.
-async fn join_as_guest(
+/// Join a room by its link
+///
+/// Whoever knows a room's link may join it, where guests are allowed. The server chooses the identity.
+#[utoipa::path(
+    post,
+    path = "/api/rooms/{room}/join",
+    tag = "rooms",
+    params(("room" = String, Path, description = "The room's name: the secret part of its link.")),
+    request_body = GuestJoin,
+    responses(
+        (status = 200, description = "The way in.", body = Ticket),
+        (status = 400, description = "No name, or one that can't be.", body = Refusal),
+        (status = 403, description = "Guests may not join here, or not this room.", body = Refusal),
+        (status = 413, description = "The body is larger than 8 KiB."),
+        (status = 429, description = "Too many joins from this address, or the room is full.", body = Refusal),
+        (status = 503, description = "The server is about to stop.", body = Refusal),
+    )
+)]
+pub(crate) async fn join_as_guest(
     State(shared): State<Shared>,
     Extension(client): Extension<Client>,
     Path(room): Path<String>,
@@ -367,7 +434,25 @@ fn is_guest_room(room: &str, min_chars: usize) -> bool {
     !room.is_empty() && room.len() >= min_chars && room.len() <= 128 && room.chars().all(allowed)
 }
 
-async fn ready(State(shared): State<Shared>) -> Response {
+/// Whether the process lives
+///
+/// It says nothing of what it depends on.
+#[utoipa::path(get, path = "/livez", tag = "health", responses((status = 200, description = "It does.")))]
+pub(crate) async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// Whether new meetings may come here
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "health",
+    responses(
+        (status = 200, description = "They may."),
+        (status = 503, description = "The server is about to stop, or no media can be forwarded."),
+    )
+)]
+pub(crate) async fn ready(State(shared): State<Shared>) -> Response {
     let unavailable = |why: &'static str| (StatusCode::SERVICE_UNAVAILABLE, why).into_response();
     if shared.rooms.is_draining() {
         return unavailable("draining\n");

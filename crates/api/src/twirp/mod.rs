@@ -93,8 +93,9 @@ pub(crate) fn router(body_limit: usize) -> Router<Shared> {
     for method in table::table() {
         let path = method.path();
         let method = Arc::new(method);
-        let serve = move |State(shared): State<Shared>, request: Request| serve(Arc::clone(&method), shared, request);
-        router = router.route(&path, any(serve));
+        let handler =
+            move |State(shared): State<Shared>, request: Request| serve(Arc::clone(&method), shared, request);
+        router = router.route(&path, any(handler));
     }
     router.layer(DefaultBodyLimit::max(body_limit))
 }

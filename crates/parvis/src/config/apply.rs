@@ -105,8 +105,8 @@ impl Config {
         let keys = keys.collect::<Result<Vec<_>, Problem>>()?;
         let keys = Keys::new(keys, self.tokens.max_age.0, dev);
         let keys = keys.map_err(|error| ("keys".to_owned(), error.to_string()))?;
-        let named = self.keys.iter().filter_map(|key| Some((key, key.tenant.as_deref()?)));
-        named.into_iter().try_fold(keys, |keys, (key, tenant)| {
+        let mut named = self.keys.iter().filter_map(|key| Some((key, key.tenant.as_deref()?)));
+        named.try_fold(keys, |keys, (key, tenant)| {
             parvis_meeting::text::check_name("tenant", tenant, MAX_TENANT_CHARS)
                 .map_err(|error| ("keys".to_owned(), format!("\"{}\": {error}", key.name)))?;
             Ok(keys.assign(&key.name, &TenantId::new(tenant)))

@@ -27,12 +27,13 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, Method as HttpMethod};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use parvis_signal::{Control, ControlError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::authority::{Authority, Need};
 use crate::http::{Shared, token};
-use crate::rooms::Rooms;
+use crate::rooms::{ControlFailure, Rooms};
 use crate::token::TokenError;
 use body::Format;
 use error::{Code, TwirpError};
@@ -43,6 +44,26 @@ pub use table::server_api;
 pub(crate) struct Call {
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) authority: Authority,
+}
+
+impl Call {
+    /// Holds the token against what is needed, and against those that the room revoked.
+    async fn check(&self, need: &Need) -> Result<(), TwirpError> {
+        if !self.authority.allows(need) {
+            return Err(TwirpError::denied());
+        }
+        let (Need::RoomAdmin(room) | Need::RoomAdminTo(room, _)) = need else { return Ok(()) };
+        let actor = self.authority.actor();
+        if actor.identity.is_empty() {
+            return Ok(());
+        }
+        let room = self.authority.room(room);
+        match self.rooms.control(&room, &actor, Control::Describe).await {
+            Err(failure @ ControlFailure::Refused(ControlError::Revoked)) => Err(failure.into()),
+            // A room that is not there revoked nothing.
+            _ => Ok(()),
+        }
+    }
 }
 
 type Answer = Pin<Box<dyn Future<Output = Result<Vec<u8>, TwirpError>> + Send>>;
@@ -73,9 +94,7 @@ impl Method {
             let request = format.read::<Q>(&body);
             Box::pin(async move {
                 let request = request?;
-                if !call.authority.allows(&need(&request)) {
-                    return Err(TwirpError::denied());
-                }
+                call.check(&need(&request)).await?;
                 format.write(&handler(call, request).await?)
             })
         };

@@ -69,7 +69,7 @@ impl RoomTask {
 
     /// The room as it begins.
     pub(crate) fn describe(&self) -> livekit_protocol::Room {
-        self.room.describe()
+        self.room.snapshot()
     }
 
     /// Runs until the room has ended.

@@ -235,7 +235,7 @@ impl Room {
     }
 
     /// The room as its clients are told of it.
-    pub fn describe(&self) -> proto::Room {
+    pub fn snapshot(&self) -> proto::Room {
         self.room_info()
     }
 

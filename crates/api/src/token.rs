@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use base64::Engine as _;
 use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use livekit_token::{AccessToken, Claims, TokenVerifier, VideoGrants};
 use parvis_meeting::{Kind, Permissions, TrackSource, text};

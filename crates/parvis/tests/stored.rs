@@ -36,7 +36,9 @@ async fn database(directory: &Directory) -> sqlx::SqliteConnection {
 
 /// Puts a room into a database, as the server's API would.
 async fn put_room(directory: &Directory, name: &str) {
-    let store = parvis_store::Store::open(parvis_store::StoreConfig::new("", &directory.0.join("data"))).await.unwrap();
+    let store = parvis_store::Store::open(parvis_store::StoreConfig::new("", &directory.0.join("data")))
+        .await
+        .unwrap();
     let room = parvis_store::RoomSettings { name: name.to_owned(), ..Default::default() };
     store.create_room(&parvis_store::TenantId::default(), &room).await.unwrap();
     store.close().await;
@@ -56,7 +58,11 @@ fn with_webhooks(directory: &Directory) -> String {
 }
 
 fn start(config: &str) -> Server {
-    Server::start("", "info", &[["--config", config, "--metrics", "127.0.0.1:0"].as_slice(), &ANY_PORTS].concat())
+    Server::start(
+        "",
+        "info",
+        &[["--config", config, "--metrics", "127.0.0.1:0"].as_slice(), &ANY_PORTS].concat(),
+    )
 }
 
 #[tokio::test]
@@ -91,7 +97,8 @@ async fn row_48_a_name_with_a_line_break_makes_no_line_of_the_log() {
     let data = directory.path("data");
     let arguments = [["--dev", "--data", &data].as_slice(), &ANY_PORTS].concat();
     let mut server = Server::start("", "trace", &arguments);
-    let socket = join(&server, &token("atelier", "ada", "Ada\nFORGED ERROR the server is on fire\r\nFORGED")).await;
+    let socket =
+        join(&server, &token("atelier", "ada", "Ada\nFORGED ERROR the server is on fire\r\nFORGED")).await;
     // Neither an identity nor a room's name may hold one: such a token is not even made.
     for (room, identity) in [("atelier", "ada\nFORGED"), ("atelier\nFORGED", "ada")] {
         assert_eq!(token(room, identity, ""), "");
@@ -113,7 +120,8 @@ async fn a_backup_is_made_while_the_server_runs_and_restored_elsewhere() {
     let server = Server::dev(&first);
     put_room(&first, "atelier").await;
     let file = first.path("backup.jsonl");
-    let backup = |more: &[&str]| parvis(&[["backup", &file, "--dev", "--data", &data].as_slice(), more].concat());
+    let backup =
+        |more: &[&str]| parvis(&[["backup", &file, "--dev", "--data", &data].as_slice(), more].concat());
     let made = backup(&[]);
     assert_eq!(text(&made.stdout), "backed up: 1 rows of schema 1: rooms 1", "{}", text(&made.stderr));
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
@@ -127,7 +135,8 @@ async fn a_backup_is_made_while_the_server_runs_and_restored_elsewhere() {
 
     let verified = parvis(&["restore", &file, "--verify"]);
     assert_eq!(text(&verified.stdout), "whole: 1 rows of schema 1: rooms 1");
-    let restore = |more: &[&str]| parvis(&[["restore", &file, "--dev", "--data", &other].as_slice(), more].concat());
+    let restore =
+        |more: &[&str]| parvis(&[["restore", &file, "--dev", "--data", &other].as_slice(), more].concat());
     assert_eq!(text(&restore(&[]).stdout), "restored: 1 rows of schema 1: rooms 1");
     let refused = restore(&[]);
     assert!(text(&refused.stderr).contains("holds 1 rows already"), "{}", text(&refused.stderr));
@@ -155,10 +164,13 @@ async fn webhooks_that_nobody_took_are_listed_resent_and_dropped() {
     let server = start(&config);
     let made = ["token", "create", "--config", &config, "--room", "atelier", "--identity", "ada"];
     drop(join(&server, &text(&parvis(&made).stdout)).await);
-    let list = |more: &[&str]| text(&parvis(&[["webhooks", "list", "--config", &config].as_slice(), more].concat()).stdout);
+    let list = |more: &[&str]| {
+        text(&parvis(&[["webhooks", "list", "--config", &config].as_slice(), more].concat()).stdout)
+    };
     until("both are given up", || list(&[]).lines().count() >= 2);
     let listed = list(&["--json"]);
-    let events: Vec<serde_json::Value> = listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let events: Vec<serde_json::Value> =
+        listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let names: Vec<&str> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
     assert_eq!(names, ["room_started", "participant_connection_aborted"]);
     assert!(events[0]["problem"].as_str().unwrap().starts_with("no connection to 127.0.0.1:"), "{listed}");
@@ -187,7 +199,10 @@ fn a_database_that_can_t_be_used_is_said_before_anything_is_served() {
         let output = parvis(&[[command, "--dev", "--data", &data].as_slice(), &ANY_PORTS].concat());
         assert_eq!(output.status.code(), Some(1), "{command}");
         let said = text(&output.stderr);
-        assert!(said.contains("parvis: cannot open the database: ") && said.contains("restore a backup"), "{said}");
+        assert!(
+            said.contains("parvis: cannot open the database: ") && said.contains("restore a backup"),
+            "{said}"
+        );
         assert!(output.stdout.is_empty());
     }
 }
@@ -197,11 +212,23 @@ fn mistakes_in_database_and_webhooks_are_refused_with_their_place_and_a_remedy()
     let directory = Directory::new("mistakes");
     directory.write("main.secret", "0123456789abcdef0123456789abcdef");
     let table = [
-        ("[webhooks]\nurls = [\"ftp://example.org\"]\n", "webhooks.urls: \"ftp://example.org\" begins neither with"),
-        ("[webhooks]\nallow_internal = [\"backend\"]\n", "webhooks.allow_internal: \"backend\" is no HOST:PORT"),
-        ("[webhooks]\nurls = [\"https://example.org\"]\napi_key = \"other\"\n", "webhooks.api_key: there is no API key \"other\""),
+        (
+            "[webhooks]\nurls = [\"ftp://example.org\"]\n",
+            "webhooks.urls: \"ftp://example.org\" begins neither with",
+        ),
+        (
+            "[webhooks]\nallow_internal = [\"backend\"]\n",
+            "webhooks.allow_internal: \"backend\" is no HOST:PORT",
+        ),
+        (
+            "[webhooks]\nurls = [\"https://example.org\"]\napi_key = \"other\"\n",
+            "webhooks.api_key: there is no API key \"other\"",
+        ),
         ("[database]\nurl_file = \"nothing\"\n", "database.url_file: "),
-        ("[database]\nurl = \"x\"\nurl_file = \"main.secret\"\n", "database.url: url and url_file are both there"),
+        (
+            "[database]\nurl = \"x\"\nurl_file = \"main.secret\"\n",
+            "database.url: url and url_file are both there",
+        ),
         ("[database]\ntimeout = \"0\"\n", "database.timeout: no time at all"),
         ("[database]\nkeep_events = -1\n", "database.keep_events: -1 is below 0"),
     ];
@@ -209,7 +236,10 @@ fn mistakes_in_database_and_webhooks_are_refused_with_their_place_and_a_remedy()
         let file = format!("{text_of}[[keys]]\nname = \"main\"\nsecret_file = \"main.secret\"\n");
         let config = directory.write("parvis.toml", &file);
         let said = text(&parvis(&["check", "--config", &config]).stderr);
-        assert!(said.starts_with(&format!("parvis: {config}:")) && said.contains(expected), "{said}\nis not\n{expected}");
+        assert!(
+            said.starts_with(&format!("parvis: {config}:")) && said.contains(expected),
+            "{said}\nis not\n{expected}"
+        );
     }
     // What is shown has no password in it.
     let file = "[database]\nurl = \"postgres://ada:hidden@db.example.org/parvis\"\n[[keys]]\nname = \"main\"\nsecret_file = \"main.secret\"\n";

@@ -6,7 +6,9 @@ mod common;
 
 use common::Home;
 use livekit_protocol as proto;
-use parvis_store::{NewEvent, RoomSettings, SipTrunk, Store, StoreConfig, StoreError, StoreLimits, StoredKey, TenantId};
+use parvis_store::{
+    NewEvent, RoomSettings, SipTrunk, Store, StoreConfig, StoreError, StoreLimits, StoredKey, TenantId,
+};
 
 fn tenants() -> [TenantId; 2] {
     [TenantId::default(), TenantId::new("other")]
@@ -49,7 +51,9 @@ fn rule(id: &str, trunks: &[&str], pin: &str) -> proto::SipDispatchRuleInfo {
     proto::SipDispatchRuleInfo {
         sip_dispatch_rule_id: id.to_owned(),
         trunk_ids: trunks.iter().map(|trunk| (*trunk).to_owned()).collect(),
-        rule: Some(proto::SipDispatchRule { rule: Some(proto::sip_dispatch_rule::Rule::DispatchRuleDirect(direct)) }),
+        rule: Some(proto::SipDispatchRule {
+            rule: Some(proto::sip_dispatch_rule::Rule::DispatchRuleDirect(direct)),
+        }),
         ..Default::default()
     }
 }

@@ -17,7 +17,8 @@ use parvis_sfu::{
     TrackId, TrackSpec,
 };
 use parvis_signal::{
-    ConnectError, ConnectionId, Form, Frame, Grants, Join, JoinParams, Occurrence, Output, Resume, Room, RoomConfig,
+    ConnectError, ConnectionId, Form, Frame, Grants, Join, JoinParams, Occurrence, Output, Resume, Room,
+    RoomConfig,
 };
 use prost::Message;
 

@@ -254,8 +254,8 @@ both! {
         let outbound = proto::SipOutboundTrunkInfo { sip_trunk_id: "ST_2".to_owned(), ..Default::default() };
         store.create_sip_trunk(&own, &SipTrunk::Inbound(inbound.clone())).await.unwrap();
         store.create_sip_trunk(&own, &SipTrunk::Outbound(outbound.clone())).await.unwrap();
-        assert_eq!(store.list_sip_inbound_trunks(&own).await.unwrap(), [inbound.clone()]);
-        assert_eq!(store.list_sip_outbound_trunks(&own).await.unwrap(), [outbound.clone()]);
+        assert_eq!(store.list_sip_inbound_trunks(&own).await.unwrap(), std::slice::from_ref(&inbound));
+        assert_eq!(store.list_sip_outbound_trunks(&own).await.unwrap(), std::slice::from_ref(&outbound));
         assert_eq!(store.sip_trunk(&own, "ST_2").await.unwrap(), Some(SipTrunk::Outbound(outbound)));
         assert_eq!(store.delete_sip_trunk(&own, "ST_1").await.unwrap(), SipTrunk::Inbound(inbound));
         assert!(store.list_sip_inbound_trunks(&own).await.unwrap().is_empty());

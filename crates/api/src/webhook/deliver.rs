@@ -95,8 +95,8 @@ impl Shared {
             Err(error) => Err(error.to_string()),
         };
         let Err(problem) = result else {
-            self.counters.delivered.fetch_add(1, Ordering::Relaxed);
             insist(|| self.store.event_delivered(id, url)).await;
+            self.counters.delivered.fetch_add(1, Ordering::Relaxed);
             return true;
         };
         let problem: String = problem.chars().take(MAX_PROBLEM_CHARS).collect();
@@ -110,8 +110,8 @@ impl Shared {
                 problem,
                 "a webhook is given up: see `parvis webhooks list`"
             );
-            self.counters.dead.fetch_add(1, Ordering::Relaxed);
             insist(|| self.store.give_event_up(id, url, &problem)).await;
+            self.counters.dead.fetch_add(1, Ordering::Relaxed);
         } else {
             tracing::info!(
                 id,
@@ -121,8 +121,8 @@ impl Shared {
                 retry_ms = millis(retry),
                 "a webhook was not taken"
             );
-            self.counters.retried.fetch_add(1, Ordering::Relaxed);
             insist(|| self.store.put_event_off(id, url, next_ms, &problem)).await;
+            self.counters.retried.fetch_add(1, Ordering::Relaxed);
         }
         false
     }

@@ -16,7 +16,7 @@ fn room(name: &str) -> RoomSettings {
 }
 
 async fn open(home: &Home) -> Store {
-    let limits = StoreLimits { events: 100, ..StoreLimits::default() };
+    let limits = StoreLimits { events: 10_000, ..StoreLimits::default() };
     Store::open(StoreConfig { limits, ..home.config() }).await.unwrap()
 }
 
@@ -132,7 +132,7 @@ async fn a_backup_is_of_one_moment_however_much_is_written_meanwhile() {
     for home in homes.into_iter().flatten() {
         let store = open(&home).await;
         let tenant = TenantId::default();
-        // Two rooms are always made together; a backup with an odd number has one without the other.
+        // Two events are always written together, and each into two tables.
         let writer = tokio::spawn({
             let (store, tenant) = (store.clone(), tenant.clone());
             async move {
@@ -153,9 +153,12 @@ async fn a_backup_is_of_one_moment_however_much_is_written_meanwhile() {
         while !writer.is_finished() {
             let backup = written(&store).await;
             let summary = verify(backup.as_slice()).unwrap();
-            let outbox =
-                summary.rows.iter().find(|(table, _)| *table == "outbox").map_or(0, |(_, rows)| *rows);
+            let count = |name: &str| {
+                summary.rows.iter().find(|(table, _)| *table == name).map_or(0, |(_, rows)| *rows)
+            };
+            let outbox = count("outbox");
             assert_eq!(outbox % 2, 0, "half of a transaction is in the backup");
+            assert_eq!(outbox, count("events"), "one table is of another moment than the other");
             seen.push(outbox);
         }
         writer.await.unwrap();

@@ -60,12 +60,16 @@ fn carried(address: Ipv6Addr) -> Option<[Ipv4Addr; 2]> {
 
 fn is_internal_v4(address: Ipv4Addr) -> bool {
     let number = u32::from(address);
-    INTERNAL_V4.iter().any(|(network, bits)| (number ^ u32::from(Ipv4Addr::from(*network))) >> (32 - bits) == 0)
+    INTERNAL_V4
+        .iter()
+        .any(|(network, bits)| (number ^ u32::from(Ipv4Addr::from(*network))) >> (32 - bits) == 0)
 }
 
 fn is_internal_v6(address: Ipv6Addr) -> bool {
     let number = u128::from(address);
-    INTERNAL_V6.iter().any(|(network, bits)| (number ^ u128::from(Ipv6Addr::from(*network))) >> (128 - bits) == 0)
+    INTERNAL_V6
+        .iter()
+        .any(|(network, bits)| (number ^ u128::from(Ipv6Addr::from(*network))) >> (128 - bits) == 0)
 }
 
 /// IANA's IPv4 special-purpose address registry, and multicast.

@@ -52,8 +52,11 @@ pub(crate) enum ServeError {
     System { what: &'static str, source: std::io::Error },
     #[error("cannot open the database: {0}")]
     Store(#[from] StoreError),
-    #[error("{}: {0}", .0.key())]
-    Webhooks(#[from] WebhookError),
+    #[error("{}: {source}", source.key())]
+    Webhooks {
+        #[from]
+        source: WebhookError,
+    },
     #[error("metrics: {0}")]
     Metrics(String),
 }
@@ -99,9 +102,9 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let Media { shards, events } = bound.media;
     let shards = Arc::new(shards);
     let handle = shards.handle();
-    let sources = vec![media::figures(Arc::clone(&shards)), stored::figures(store.clone()), webhooks.figures()];
-    let metrics = Metrics::new(sources)
-        .map_err(|error| ServeError::Metrics(error.to_string()))?;
+    let sources =
+        vec![media::figures(Arc::clone(&shards)), stored::figures(store.clone()), webhooks.figures()];
+    let metrics = Metrics::new(sources).map_err(|error| ServeError::Metrics(error.to_string()))?;
     let forwarders = Arc::new(Threads(handle.clone()));
     let api = Api::new(config.api_config(bound.max_connections), keys, forwarders, metrics);
     api.tell(webhooks.clone());

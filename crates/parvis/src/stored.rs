@@ -107,12 +107,22 @@ pub(crate) fn figures(store: Store) -> Source {
         };
         let error = |kind: &str, value: u64| Sample {
             labels: vec![("kind", kind.to_owned())],
-            ..figure("parvis_store_errors_total", "Operations of the database that failed.", true, value as f64)
+            ..figure(
+                "parvis_store_errors_total",
+                "Operations of the database that failed.",
+                true,
+                value as f64,
+            )
         };
         vec![
             figure("parvis_store_operations_total", "Operations of the database.", true, operations as f64),
             figure("parvis_store_seconds_total", "Time that they took together.", true, time.as_secs_f64()),
-            figure("parvis_store_longest_seconds", "Time that the longest took.", false, longest.as_secs_f64()),
+            figure(
+                "parvis_store_longest_seconds",
+                "Time that the longest took.",
+                false,
+                longest.as_secs_f64(),
+            ),
             error("busy", busy),
             error("unavailable", unavailable),
             error("full", full),

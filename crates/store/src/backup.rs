@@ -63,6 +63,9 @@ pub enum BackupError {
     NotEmpty(u64),
 }
 
+/// A row's columns by their names.
+type Fields = Map<String, serde_json::Value>;
+
 #[derive(Serialize, Deserialize)]
 struct Head {
     format: String,
@@ -74,7 +77,7 @@ struct Head {
 #[derive(Serialize, Deserialize)]
 struct Line {
     table: String,
-    row: Map<String, serde_json::Value>,
+    row: Fields,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -97,7 +100,10 @@ impl Store {
             loop {
                 let page = page(&mut snapshot, shape, rows).await?;
                 for row in &page {
-                    writer.line(&Line { table: shape.name.to_owned(), row: open_row(self.secrets(), shape, row)? })?;
+                    writer.line(&Line {
+                        table: shape.name.to_owned(),
+                        row: open_row(self.secrets(), shape, row)?,
+                    })?;
                 }
                 rows += page.len() as i64;
                 if (page.len() as i64) < PAGE {
@@ -161,14 +167,15 @@ async fn page(snapshot: &mut Transaction, shape: &Shape, from: i64) -> Result<Ve
 }
 
 /// A row as it stands in a backup.
-fn open_row(secrets: &Seal, shape: &Shape, row: &Row) -> Result<Map<String, serde_json::Value>, StoreError> {
+fn open_row(secrets: &Seal, shape: &Shape, row: &Row) -> Result<Fields, StoreError> {
     let mut fields = Map::new();
     for (at, (column, kind)) in shape.columns.iter().enumerate() {
         let value = if *kind == Kind::Int { row.int(at)?.into() } else { row.text(at)?.into() };
         fields.insert((*column).to_owned(), value);
     }
     if let Some(table) = shape.records {
-        let text = |column: &str| fields.get(column).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
+        let text =
+            |column: &str| fields.get(column).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
         let record = table.open(secrets, &text("tenant"), &text("id"), text("record"))?;
         fields.insert("record".to_owned(), record.into());
     }
@@ -180,7 +187,7 @@ async fn put_row(
     transaction: &mut Transaction,
     secrets: &Seal,
     shape: &Shape,
-    row: &Map<String, serde_json::Value>,
+    row: &Fields,
     line: u64,
 ) -> Result<(), BackupError> {
     let text = |column: &str| row.get(column).and_then(|value| value.as_str()).unwrap_or_default();
@@ -247,14 +254,15 @@ impl<R: BufRead> Reader<R> {
     }
 
     /// The next row with its table; `None` at an end that fits what came before.
-    fn row(&mut self) -> Result<Option<(&'static Shape, Map<String, serde_json::Value>)>, BackupError> {
+    fn row(&mut self) -> Result<Option<(&'static Shape, Fields)>, BackupError> {
         let text = self.text()?;
         if let Ok(end) = serde_json::from_slice::<End>(&text) {
             return self.end(&end).map(|()| None);
         }
         let line: Line = self.parse(&text, "no row")?;
         let shape = SHAPES.iter().find(|shape| shape.name == line.table);
-        let shape = shape.ok_or_else(|| broken(self.line, format!("there is no table \"{}\"", line.table)))?;
+        let shape =
+            shape.ok_or_else(|| broken(self.line, format!("there is no table \"{}\"", line.table)))?;
         for (column, kind) in shape.columns {
             let fits = match line.row.get(*column) {
                 Some(serde_json::Value::String(_)) => *kind != Kind::Int,

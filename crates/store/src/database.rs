@@ -147,11 +147,17 @@ impl Database {
             match &self.pool {
                 Pool::Sqlite(pool) => {
                     let _alone = self.writer.lock().await;
-                    Ok(bound!(Sqlite, sql, values).execute(pool).await.map_err(StoreError::of)?.rows_affected())
+                    Ok(bound!(Sqlite, sql, values)
+                        .execute(pool)
+                        .await
+                        .map_err(StoreError::of)?
+                        .rows_affected())
                 }
-                Pool::Postgres(pool) => {
-                    Ok(bound!(Postgres, sql, values).execute(pool).await.map_err(StoreError::of)?.rows_affected())
-                }
+                Pool::Postgres(pool) => Ok(bound!(Postgres, sql, values)
+                    .execute(pool)
+                    .await
+                    .map_err(StoreError::of)?
+                    .rows_affected()),
             }
         })
         .await
@@ -214,7 +220,10 @@ impl Database {
     }
 
     /// Gives an operation its deadline, and counts it.
-    pub(crate) async fn timed<T>(&self, operation: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    pub(crate) async fn timed<T>(
+        &self,
+        operation: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
         let begun = Instant::now();
         let result = timeout(self.timeout, operation).await.unwrap_or_else(|_| {
             Err(StoreError::Unavailable(format!("nothing came of it within {} ms", self.timeout.as_millis())))
@@ -227,23 +236,29 @@ impl Database {
 impl Transaction {
     pub(crate) async fn execute(&mut self, sql: &str, values: &[Value<'_>]) -> Result<u64, StoreError> {
         Ok(match self {
-            Transaction::Sqlite(open) => {
-                bound!(Sqlite, sql, values).execute(&mut **open).await.map_err(StoreError::of)?.rows_affected()
-            }
-            Transaction::Postgres(open) => {
-                bound!(Postgres, sql, values).execute(&mut **open).await.map_err(StoreError::of)?.rows_affected()
-            }
+            Transaction::Sqlite(open) => bound!(Sqlite, sql, values)
+                .execute(&mut **open)
+                .await
+                .map_err(StoreError::of)?
+                .rows_affected(),
+            Transaction::Postgres(open) => bound!(Postgres, sql, values)
+                .execute(&mut **open)
+                .await
+                .map_err(StoreError::of)?
+                .rows_affected(),
         })
     }
 
     pub(crate) async fn rows(&mut self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
         Ok(match self {
             Transaction::Sqlite(open) => {
-                let rows = bound!(Sqlite, sql, values).fetch_all(&mut **open).await.map_err(StoreError::of)?;
+                let rows =
+                    bound!(Sqlite, sql, values).fetch_all(&mut **open).await.map_err(StoreError::of)?;
                 rows.into_iter().map(Row::Sqlite).collect()
             }
             Transaction::Postgres(open) => {
-                let rows = bound!(Postgres, sql, values).fetch_all(&mut **open).await.map_err(StoreError::of)?;
+                let rows =
+                    bound!(Postgres, sql, values).fetch_all(&mut **open).await.map_err(StoreError::of)?;
                 rows.into_iter().map(Row::Postgres).collect()
             }
         })

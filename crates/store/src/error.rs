@@ -23,7 +23,9 @@ pub enum StoreError {
         id: String,
     },
     /// The table has as many rows as it may.
-    #[error("there are {limit} of {what} already: delete some, or raise database.max_rows or database.max_waiting_events")]
+    #[error(
+        "there are {limit} of {what} already: delete some, or raise database.max_rows or database.max_waiting_events"
+    )]
     Full {
         /// The table.
         what: &'static str,
@@ -50,7 +52,9 @@ pub enum StoreError {
     #[error("the database holds something that can't be read: {0}; restore a backup with `parvis restore`")]
     Corrupt(String),
     /// A newer server wrote it.
-    #[error("the database has schema {found}, this server knows {known}: use the newer server, or restore an older backup")]
+    #[error(
+        "the database has schema {found}, this server knows {known}: use the newer server, or restore an older backup"
+    )]
     Newer {
         /// The database's schema.
         found: i64,
@@ -122,7 +126,10 @@ mod tests {
 
     #[test]
     fn a_code_says_whether_trying_again_may_help() {
-        for code in ["5", "6", "261", "517", "8", "13", "778", "14", "55P03", "57014", "40001", "08006", "53100", "57P01"] {
+        for code in [
+            "5", "6", "261", "517", "8", "13", "778", "14", "55P03", "57014", "40001", "08006", "53100",
+            "57P01",
+        ] {
             assert!(of_code(code, String::new()).is_transient(), "{code}");
         }
         for code in ["1", "2067", "11", "26", "23505", "42P01", "XX001", ""] {

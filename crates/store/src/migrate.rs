@@ -31,8 +31,9 @@ pub(crate) async fn migrate(database: &Database) -> Result<(), StoreError> {
             transaction.execute(&statement, &[]).await?;
         }
         let version = at as i64 + 1;
-        let values = [version.into(), (&hash(migration)).into(), unix_ms().into()];
-        transaction.execute("INSERT INTO schema_versions (version, hash, applied_ms) VALUES ($1, $2, $3)", &values).await?;
+        let hash = hash(migration);
+        let sql = "INSERT INTO schema_versions (version, hash, applied_ms) VALUES ($1, $2, $3)";
+        transaction.execute(sql, &[version.into(), (&hash).into(), unix_ms().into()]).await?;
         tracing::info!(version, engine = database.engine(), "the database has a new schema");
     }
     transaction.commit().await

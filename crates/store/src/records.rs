@@ -29,18 +29,37 @@ impl Table {
     }
 
     /// What stands in the column `record`.
-    pub(crate) fn close(&self, seal: &Seal, tenant: &str, id: &str, text: String) -> Result<String, StoreError> {
+    pub(crate) fn close(
+        &self,
+        seal: &Seal,
+        tenant: &str,
+        id: &str,
+        text: String,
+    ) -> Result<String, StoreError> {
         if self.sealed { seal.seal(&self.place(tenant, id), &text) } else { Ok(text) }
     }
 
     /// What it says.
-    pub(crate) fn open(&self, seal: &Seal, tenant: &str, id: &str, text: String) -> Result<String, StoreError> {
+    pub(crate) fn open(
+        &self,
+        seal: &Seal,
+        tenant: &str,
+        id: &str,
+        text: String,
+    ) -> Result<String, StoreError> {
         if self.sealed { seal.open(&self.place(tenant, id), &text) } else { Ok(text) }
     }
 
-    fn read<T: DeserializeOwned>(&self, seal: &Seal, tenant: &str, id: &str, text: String) -> Result<T, StoreError> {
+    fn read<T: DeserializeOwned>(
+        &self,
+        seal: &Seal,
+        tenant: &str,
+        id: &str,
+        text: String,
+    ) -> Result<T, StoreError> {
         let text = self.open(seal, tenant, id, text)?;
-        serde_json::from_str(&text).map_err(|error| StoreError::Corrupt(format!("{}: {error}", self.place(tenant, id))))
+        serde_json::from_str(&text)
+            .map_err(|error| StoreError::Corrupt(format!("{}: {error}", self.place(tenant, id))))
     }
 }
 
@@ -73,7 +92,12 @@ impl Store {
     }
 
     /// Adds a record whose id no other has.
-    pub(crate) async fn insert(&self, table: &Table, tenant: &TenantId, draft: &Draft<'_>) -> Result<(), StoreError> {
+    pub(crate) async fn insert(
+        &self,
+        table: &Table,
+        tenant: &TenantId,
+        draft: &Draft<'_>,
+    ) -> Result<(), StoreError> {
         let database = self.database();
         let work = async {
             let (_alone, mut open) = database.write().await?;
@@ -84,7 +108,12 @@ impl Store {
     }
 
     /// Changes a record that is there.
-    pub(crate) async fn replace(&self, table: &Table, tenant: &TenantId, draft: &Draft<'_>) -> Result<(), StoreError> {
+    pub(crate) async fn replace(
+        &self,
+        table: &Table,
+        tenant: &TenantId,
+        draft: &Draft<'_>,
+    ) -> Result<(), StoreError> {
         let database = self.database();
         let work = async {
             let (_alone, mut open) = database.write().await?;

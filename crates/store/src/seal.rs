@@ -41,7 +41,9 @@ impl Seal {
             Err(error) => return Err(failed(error.to_string())),
         };
         let bytes = hex::decode(text.trim()).ok().filter(|bytes| bytes.len() == KEY_BYTES);
-        let bytes = bytes.ok_or_else(|| failed("is no key of 64 hexadecimal digits; restore it from where you keep it".to_owned()))?;
+        let bytes = bytes.ok_or_else(|| {
+            failed("is no key of 64 hexadecimal digits; restore it from where you keep it".to_owned())
+        })?;
         let key = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| failed("is no key".to_owned()))?;
         Ok(Seal { key: LessSafeKey::new(key) })
     }
@@ -52,7 +54,11 @@ impl Seal {
         let nonce = random::<NONCE_LEN>().map_err(|problem| refused(&problem))?;
         let mut bytes = text.as_bytes().to_vec();
         self.key
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(place.as_bytes()), &mut bytes)
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(place.as_bytes()),
+                &mut bytes,
+            )
             .map_err(|_| refused("it is too long"))?;
         Ok(format!("{PREFIX}{}", STANDARD_NO_PAD.encode([nonce.as_slice(), &bytes].concat())))
     }
@@ -61,7 +67,8 @@ impl Seal {
     pub(crate) fn open(&self, place: &str, sealed: &str) -> Result<String, StoreError> {
         let corrupt = |problem: &str| StoreError::Corrupt(format!("{place}: {problem}"));
         let bytes = sealed.strip_prefix(PREFIX).and_then(|text| STANDARD_NO_PAD.decode(text).ok());
-        let mut bytes = bytes.filter(|bytes| bytes.len() > NONCE_LEN).ok_or_else(|| corrupt("it is not sealed"))?;
+        let mut bytes =
+            bytes.filter(|bytes| bytes.len() > NONCE_LEN).ok_or_else(|| corrupt("it is not sealed"))?;
         let mut text = bytes.split_off(NONCE_LEN);
         let nonce = Nonce::try_assume_unique_for_key(&bytes).map_err(|_| corrupt("its nonce"))?;
         let text = self
@@ -109,7 +116,10 @@ mod tests {
         assert_eq!(seal.open("api_keys/default/main", &sealed).unwrap(), "a secret");
         assert!(matches!(seal.open("api_keys/default/other", &sealed), Err(StoreError::Corrupt(_))));
         for broken in ["", "gcm1:", "gcm1:AAAA", "a secret", &sealed[..sealed.len() - 2]] {
-            assert!(matches!(seal.open("api_keys/default/main", broken), Err(StoreError::Corrupt(_))), "{broken}");
+            assert!(
+                matches!(seal.open("api_keys/default/main", broken), Err(StoreError::Corrupt(_))),
+                "{broken}"
+            );
         }
     }
 }

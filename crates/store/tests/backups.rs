@@ -7,7 +7,8 @@ mod common;
 use common::Home;
 use livekit_protocol as proto;
 use parvis_store::{
-    BackupError, NewEvent, RoomSettings, SipTrunk, Store, StoreConfig, StoreLimits, StoredKey, TenantId, verify,
+    BackupError, NewEvent, RoomSettings, SipTrunk, Store, StoreConfig, StoreLimits, StoredKey, TenantId,
+    verify,
 };
 
 fn room(name: &str) -> RoomSettings {
@@ -15,7 +16,7 @@ fn room(name: &str) -> RoomSettings {
 }
 
 async fn open(home: &Home) -> Store {
-    let limits = StoreLimits { events: 100, ..StoreLimits::default() };
+    let limits = StoreLimits { events: 10_000, ..StoreLimits::default() };
     Store::open(StoreConfig { limits, ..home.config() }).await.unwrap()
 }
 
@@ -35,8 +36,11 @@ async fn fill(store: &Store) {
     store.create_sip_dispatch_rule(&tenant, &rule).await.unwrap();
     let egress = proto::EgressInfo { egress_id: "EG_1".to_owned(), ..Default::default() };
     store.create_egress(&tenant, &egress).await.unwrap();
-    let ingress =
-        proto::IngressInfo { ingress_id: "IN_1".to_owned(), stream_key: "a key".to_owned(), ..Default::default() };
+    let ingress = proto::IngressInfo {
+        ingress_id: "IN_1".to_owned(),
+        stream_key: "a key".to_owned(),
+        ..Default::default()
+    };
     store.create_ingress(&tenant, &ingress).await.unwrap();
     let event = NewEvent {
         id: "EV_1".to_owned(),
@@ -68,15 +72,30 @@ async fn moves(from: &Home, to: &Home) {
     let backup = written(&source).await;
     let summary = verify(backup.as_slice()).unwrap();
     let counts: Vec<(&str, u64)> = summary.rows.clone();
-    let one_of_each = ["api_keys", "dispatches", "sip_trunks", "sip_rules", "sip_rule_entries", "egresses", "ingresses", "outbox", "events"];
-    let expected: Vec<(&str, u64)> = [("rooms", 1_201)].into_iter().chain(one_of_each.map(|table| (table, 1))).collect();
+    let one_of_each = [
+        "api_keys",
+        "dispatches",
+        "sip_trunks",
+        "sip_rules",
+        "sip_rule_entries",
+        "egresses",
+        "ingresses",
+        "outbox",
+        "events",
+    ];
+    let expected: Vec<(&str, u64)> =
+        [("rooms", 1_201)].into_iter().chain(one_of_each.map(|table| (table, 1))).collect();
     assert_eq!(counts, expected, "every table is in it, and every page of rows");
 
     let target = open(to).await;
     assert_eq!(target.restore(backup.as_slice(), false).await.unwrap(), summary);
     assert_eq!(rows(&written(&target).await), rows(&backup), "what comes out again is what went in");
     let tenant = TenantId::default();
-    assert_eq!(target.keys().await.unwrap(), source.keys().await.unwrap(), "secrets open with the other's key");
+    assert_eq!(
+        target.keys().await.unwrap(),
+        source.keys().await.unwrap(),
+        "secrets open with the other's key"
+    );
     assert_eq!(target.ingress_by_stream_key("a key").await.unwrap().unwrap().1.ingress_id, "IN_1");
     // Nothing is overwritten unless it is said.
     target.delete_room(&tenant, "room 7").await.unwrap();
@@ -113,7 +132,7 @@ async fn a_backup_is_of_one_moment_however_much_is_written_meanwhile() {
     for home in homes.into_iter().flatten() {
         let store = open(&home).await;
         let tenant = TenantId::default();
-        // Two rooms are always made together; a backup with an odd number has one without the other.
+        // Two events are always written together, and each into two tables.
         let writer = tokio::spawn({
             let (store, tenant) = (store.clone(), tenant.clone());
             async move {
@@ -134,8 +153,12 @@ async fn a_backup_is_of_one_moment_however_much_is_written_meanwhile() {
         while !writer.is_finished() {
             let backup = written(&store).await;
             let summary = verify(backup.as_slice()).unwrap();
-            let outbox = summary.rows.iter().find(|(table, _)| *table == "outbox").map_or(0, |(_, rows)| *rows);
+            let count = |name: &str| {
+                summary.rows.iter().find(|(table, _)| *table == name).map_or(0, |(_, rows)| *rows)
+            };
+            let outbox = count("outbox");
             assert_eq!(outbox % 2, 0, "half of a transaction is in the backup");
+            assert_eq!(outbox, count("events"), "one table is of another moment than the other");
             seen.push(outbox);
         }
         writer.await.unwrap();
@@ -176,7 +199,10 @@ async fn a_backup_that_was_touched_is_refused_at_its_line_and_changes_nothing() 
         for result in [verify(text.as_bytes()), store.restore(text.as_bytes(), true).await] {
             match result.unwrap_err() {
                 BackupError::Broken { line: at, problem } => {
-                    assert!(problem.starts_with(expected) && at == line, "{at}: {problem}, not {line}: {expected}");
+                    assert!(
+                        problem.starts_with(expected) && at == line,
+                        "{at}: {problem}, not {line}: {expected}"
+                    );
                 }
                 other => panic!("{other}, not {expected}"),
             }

@@ -6,7 +6,9 @@ mod common;
 
 use common::Home;
 use livekit_protocol as proto;
-use parvis_store::{NewEvent, RoomSettings, SipTrunk, Store, StoreConfig, StoreError, StoreLimits, StoredKey, TenantId};
+use parvis_store::{
+    NewEvent, RoomSettings, SipTrunk, Store, StoreConfig, StoreError, StoreLimits, StoredKey, TenantId,
+};
 
 fn tenants() -> [TenantId; 2] {
     [TenantId::default(), TenantId::new("other")]
@@ -49,7 +51,9 @@ fn rule(id: &str, trunks: &[&str], pin: &str) -> proto::SipDispatchRuleInfo {
     proto::SipDispatchRuleInfo {
         sip_dispatch_rule_id: id.to_owned(),
         trunk_ids: trunks.iter().map(|trunk| (*trunk).to_owned()).collect(),
-        rule: Some(proto::SipDispatchRule { rule: Some(proto::sip_dispatch_rule::Rule::DispatchRuleDirect(direct)) }),
+        rule: Some(proto::SipDispatchRule {
+            rule: Some(proto::sip_dispatch_rule::Rule::DispatchRuleDirect(direct)),
+        }),
         ..Default::default()
     }
 }
@@ -250,8 +254,8 @@ both! {
         let outbound = proto::SipOutboundTrunkInfo { sip_trunk_id: "ST_2".to_owned(), ..Default::default() };
         store.create_sip_trunk(&own, &SipTrunk::Inbound(inbound.clone())).await.unwrap();
         store.create_sip_trunk(&own, &SipTrunk::Outbound(outbound.clone())).await.unwrap();
-        assert_eq!(store.list_sip_inbound_trunks(&own).await.unwrap(), [inbound.clone()]);
-        assert_eq!(store.list_sip_outbound_trunks(&own).await.unwrap(), [outbound.clone()]);
+        assert_eq!(store.list_sip_inbound_trunks(&own).await.unwrap(), std::slice::from_ref(&inbound));
+        assert_eq!(store.list_sip_outbound_trunks(&own).await.unwrap(), std::slice::from_ref(&outbound));
         assert_eq!(store.sip_trunk(&own, "ST_2").await.unwrap(), Some(SipTrunk::Outbound(outbound)));
         assert_eq!(store.delete_sip_trunk(&own, "ST_1").await.unwrap(), SipTrunk::Inbound(inbound));
         assert!(store.list_sip_inbound_trunks(&own).await.unwrap().is_empty());

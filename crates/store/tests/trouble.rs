@@ -53,7 +53,11 @@ async fn row_65_a_locked_database_says_so_shortly_and_recovers_alone() {
 #[tokio::test]
 async fn a_file_that_is_no_database_is_said_to_be_corrupt() {
     let home = Home::sqlite();
-    std::fs::write(home.file(), "this is no database at all, whatever it is, and long enough to be one".repeat(100)).unwrap();
+    std::fs::write(
+        home.file(),
+        "this is no database at all, whatever it is, and long enough to be one".repeat(100),
+    )
+    .unwrap();
     let error = Store::open(home.config()).await.unwrap_err();
     assert!(matches!(error, StoreError::Corrupt(_)), "{error:?}");
     assert!(error.to_string().contains("parvis restore"), "{error}");
@@ -70,7 +74,10 @@ async fn a_record_that_can_t_be_read_spoils_no_other() {
     }
     intruder(&home).await.execute("UPDATE rooms SET record = 'gcm1:AAAA' WHERE id = 'a'").await.unwrap();
     let error = store.room(&tenant, "a").await.unwrap_err();
-    assert!(matches!(&error, StoreError::Corrupt(text) if text.starts_with("rooms/default/a: ")), "{error:?}");
+    assert!(
+        matches!(&error, StoreError::Corrupt(text) if text.starts_with("rooms/default/a: ")),
+        "{error:?}"
+    );
     assert_eq!(store.room(&tenant, "b").await.unwrap(), Some(room("b")));
 }
 
@@ -115,7 +122,10 @@ async fn an_address_that_makes_no_sense_is_refused_in_words() {
 /// Everything that is in the files of a database.
 fn bytes_on_disk(home: &Home) -> Vec<u8> {
     let files = std::fs::read_dir(&home.folder).unwrap().flatten().map(|entry| entry.path());
-    files.filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("parvis.db"))).flat_map(|path| std::fs::read(path).unwrap()).collect()
+    files
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("parvis.db")))
+        .flat_map(|path| std::fs::read(path).unwrap())
+        .collect()
 }
 
 #[tokio::test]
@@ -123,7 +133,8 @@ async fn secrets_are_not_readable_on_the_disk() {
     let home = Home::sqlite();
     let store = home.open().await;
     let tenant = TenantId::default();
-    let key = StoredKey { tenant: tenant.clone(), name: "main".to_owned(), secret: "SECRET-OF-A-KEY".to_owned() };
+    let key =
+        StoredKey { tenant: tenant.clone(), name: "main".to_owned(), secret: "SECRET-OF-A-KEY".to_owned() };
     store.create_key(&key).await.unwrap();
     let ingress = proto::IngressInfo {
         ingress_id: "IN_visible".to_owned(),

@@ -3,7 +3,6 @@
 //! were checked. So a name that changes its address between check and connection reaches nothing (row 49). No redirect is
 //! followed, and no answer's body is read.
 
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -70,13 +69,17 @@ pub(super) enum SendError {
     Lookup { host: String, source: io::Error },
     #[error("{host} has no address")]
     NoAddress { host: String },
-    #[error("{host} is at {address}, inside a network; if that is meant, add \"{host}:{port}\" to webhooks.allow_internal")]
+    #[error(
+        "{host} is at {address}, inside a network; if that is meant, add \"{host}:{port}\" to webhooks.allow_internal"
+    )]
     Internal { host: String, address: SocketAddr, port: u16 },
     #[error("no connection to {address}: {source}")]
     Connect { address: SocketAddr, source: io::Error },
     #[error("no TLS with {host}: {source}")]
     Tls { host: String, source: io::Error },
-    #[error("it answers with a redirect ({0}), which is not followed: name the place itself in webhooks.urls")]
+    #[error(
+        "it answers with a redirect ({0}), which is not followed: name the place itself in webhooks.urls"
+    )]
     Redirect(StatusCode),
     #[error("it answers {0}")]
     Status(StatusCode),
@@ -111,7 +114,7 @@ impl Client {
         };
         let status = timeout(self.timeout, exchange)
             .await
-            .unwrap_or_else(|_| Err(SendError::Timeout(self.timeout.as_secs())))?;
+            .unwrap_or(Err(SendError::Timeout(self.timeout.as_secs())))?;
         match status {
             status if status.is_success() => Ok(()),
             status if status.is_redirection() => Err(SendError::Redirect(status)),

@@ -3,7 +3,6 @@
 //! taken goes; one that was not is tried again later and later, and those behind it wait; when its time is over it is dead,
 //! and they go on.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -64,7 +63,8 @@ impl Shared {
         let due = first.into_iter().filter(|event| event.next_ms <= now);
         let lanes: Vec<_> = due.map(|event| self.deliver_lane(target, event)).collect();
         if lanes.is_empty() {
-            let wait = next_ms.map(|next| Duration::from_millis(u64::try_from(next - now).unwrap_or_default()));
+            let wait =
+                next_ms.map(|next| Duration::from_millis(u64::try_from(next - now).unwrap_or_default()));
             return Ok(wait.unwrap_or(IDLE).min(IDLE));
         }
         join_all(lanes).await;
@@ -95,21 +95,34 @@ impl Shared {
             Err(error) => Err(error.to_string()),
         };
         let Err(problem) = result else {
-            self.counters.delivered.fetch_add(1, Ordering::Relaxed);
             insist(|| self.store.event_delivered(id, url)).await;
+            self.counters.delivered.fetch_add(1, Ordering::Relaxed);
             return true;
         };
         let problem: String = problem.chars().take(MAX_PROBLEM_CHARS).collect();
         let retry = back_off(&self.config, event.attempts, rand::random());
         let next_ms = unix_ms().saturating_add(millis(retry));
         if next_ms > event.created_ms.saturating_add(millis(self.config.deadline)) {
-            tracing::warn!(id, event = event.event, target = url, problem, "a webhook is given up: see `parvis webhooks list`");
-            self.counters.dead.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(
+                id,
+                event = event.event,
+                target = url,
+                problem,
+                "a webhook is given up: see `parvis webhooks list`"
+            );
             insist(|| self.store.give_event_up(id, url, &problem)).await;
+            self.counters.dead.fetch_add(1, Ordering::Relaxed);
         } else {
-            tracing::info!(id, event = event.event, target = url, problem, retry_ms = millis(retry), "a webhook was not taken");
-            self.counters.retried.fetch_add(1, Ordering::Relaxed);
+            tracing::info!(
+                id,
+                event = event.event,
+                target = url,
+                problem,
+                retry_ms = millis(retry),
+                "a webhook was not taken"
+            );
             insist(|| self.store.put_event_off(id, url, next_ms, &problem)).await;
+            self.counters.retried.fetch_add(1, Ordering::Relaxed);
         }
         false
     }
@@ -153,7 +166,10 @@ mod tests {
             ..WebhookConfig::default()
         };
         let seconds = |tries, chance| back_off(&config, tries, chance).as_secs_f64();
-        assert_eq!([0, 1, 2, 5, 6, 7, 40].map(|tries| seconds(tries, 1.0)), [1.0, 2.0, 4.0, 32.0, 60.0, 60.0, 60.0]);
+        assert_eq!(
+            [0, 1, 2, 5, 6, 7, 40].map(|tries| seconds(tries, 1.0)),
+            [1.0, 2.0, 4.0, 32.0, 60.0, 60.0, 60.0]
+        );
         assert_eq!([0, 1, 40].map(|tries| seconds(tries, 0.0)), [0.5, 1.0, 30.0]);
     }
 }

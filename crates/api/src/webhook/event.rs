@@ -23,7 +23,9 @@ pub(crate) fn of_occurrence(occurrence: Occurrence) -> WebhookEvent {
             ("participant_connection_aborted", Some(participant), None)
         }
         Kind::TrackPublished { participant, track } => ("track_published", Some(participant), Some(track)),
-        Kind::TrackUnpublished { participant, track } => ("track_unpublished", Some(participant), Some(track)),
+        Kind::TrackUnpublished { participant, track } => {
+            ("track_unpublished", Some(participant), Some(track))
+        }
     };
     WebhookEvent { event: name.to_owned(), participant, track, ..event }
 }

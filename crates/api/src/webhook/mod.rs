@@ -25,8 +25,8 @@ use tokio::task::JoinHandle;
 use crate::metrics::{Sample, Source};
 use crate::token::Keys;
 
-pub(crate) use event::of_occurrence;
 use client::Client;
+pub(crate) use event::of_occurrence;
 use target::{Allowed, Target};
 
 /// Where webhooks go, and how hard they are tried.
@@ -165,7 +165,11 @@ impl Webhooks {
         for former in store.event_targets().await? {
             if !config.urls.contains(&former) {
                 let count = store.give_target_up(&former, "the target is no longer in webhooks.urls").await?;
-                tracing::warn!(target = former, count, "webhooks wait for a target that is gone: see `parvis webhooks list`");
+                tracing::warn!(
+                    target = former,
+                    count,
+                    "webhooks wait for a target that is gone: see `parvis webhooks list`"
+                );
             }
         }
         let idle = targets.is_empty() && store.limits().events == 0;
@@ -232,10 +236,25 @@ impl Webhooks {
             vec![
                 sample("parvis_webhooks_raised_total", "Events that happened.", true, read(raised)),
                 sample("parvis_webhooks_dropped_total", "Events that no queue took.", true, read(dropped)),
-                sample("parvis_webhooks_delivered_total", "Events that a target took.", true, read(delivered)),
-                sample("parvis_webhooks_retried_total", "Tries that failed and are repeated.", true, read(retried)),
+                sample(
+                    "parvis_webhooks_delivered_total",
+                    "Events that a target took.",
+                    true,
+                    read(delivered),
+                ),
+                sample(
+                    "parvis_webhooks_retried_total",
+                    "Tries that failed and are repeated.",
+                    true,
+                    read(retried),
+                ),
                 sample("parvis_webhooks_dead_total", "Events given up.", true, read(dead)),
-                sample("parvis_webhooks_unwritten", "Events that wait for the store.", false, read(in_memory)),
+                sample(
+                    "parvis_webhooks_unwritten",
+                    "Events that wait for the store.",
+                    false,
+                    read(in_memory),
+                ),
                 sample("parvis_webhooks_waiting", "Events that wait for a target.", false, read(waiting_now)),
                 sample("parvis_webhooks_dead", "Dead events in the outbox.", false, read(dead_now)),
             ]

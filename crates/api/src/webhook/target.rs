@@ -24,7 +24,8 @@ pub(super) struct Target {
 impl Target {
     /// Reads a URL, or says what is wrong with it.
     pub(super) fn parse(url: &str) -> Result<Target, String> {
-        let wrong = |problem: &str| format!("\"{url}\" {problem}; use a URL such as \"https://example.org/webhook\"");
+        let wrong =
+            |problem: &str| format!("\"{url}\" {problem}; use a URL such as \"https://example.org/webhook\"");
         let uri: Uri = url.parse().map_err(|_| wrong("is no URL"))?;
         let tls = match uri.scheme_str() {
             Some("https") => true,
@@ -67,10 +68,12 @@ impl Allowed {
 
     /// Whether a connection for `host` may go to `address`.
     pub(super) fn may_connect(&self, host: &str, address: SocketAddr) -> bool {
-        !is_internal(address.ip()) || self.entries.iter().any(|(allowed, port)| {
-            let same_address = allowed.parse::<IpAddr>().is_ok_and(|ip| canonical(ip) == canonical(address.ip()));
-            *port == address.port() && (same_address || allowed.eq_ignore_ascii_case(host))
-        })
+        !is_internal(address.ip())
+            || self.entries.iter().any(|(allowed, port)| {
+                let same_address =
+                    allowed.parse::<IpAddr>().is_ok_and(|ip| canonical(ip) == canonical(address.ip()));
+                *port == address.port() && (same_address || allowed.eq_ignore_ascii_case(host))
+            })
     }
 }
 
@@ -82,12 +85,23 @@ mod tests {
     #[test]
     fn row_49_a_target_is_a_web_address_and_nothing_else() {
         let target = Target::parse("https://example.org/hook?a=1").unwrap();
-        assert_eq!((target.host.as_str(), target.port, target.path.as_str(), target.tls), ("example.org", 443, "/hook?a=1", true));
+        assert_eq!(
+            (target.host.as_str(), target.port, target.path.as_str(), target.tls),
+            ("example.org", 443, "/hook?a=1", true)
+        );
         let target = Target::parse("http://[::1]:8000").unwrap();
         assert_eq!((target.host.as_str(), target.port, target.path.as_str()), ("::1", 8000, "/"));
         for url in [
-            "", "example.org", "/hook", "file:///etc/passwd", "gopher://example.org/", "ftp://example.org/x",
-            "https://", "https://user:secret@example.org/", "unix:/run/socket", "http:///x",
+            "",
+            "example.org",
+            "/hook",
+            "file:///etc/passwd",
+            "gopher://example.org/",
+            "ftp://example.org/x",
+            "https://",
+            "https://user:secret@example.org/",
+            "unix:/run/socket",
+            "http:///x",
         ] {
             let problem = Target::parse(url).unwrap_err();
             assert!(problem.contains("use a URL such as"), "{url}: {problem}");
@@ -96,7 +110,8 @@ mod tests {
 
     #[test]
     fn row_49_only_what_is_named_inside_may_be_reached() {
-        let allowed = Allowed::parse(&["127.0.0.1:8000".into(), "backend:80".into(), "[fd00::1]:443".into()]).unwrap();
+        let allowed =
+            Allowed::parse(&["127.0.0.1:8000".into(), "backend:80".into(), "[fd00::1]:443".into()]).unwrap();
         let may = |host: &str, address: &str| allowed.may_connect(host, address.parse().unwrap());
         assert!(may("example.org", "9.9.9.9:443"), "the Internet needs no permission");
         assert!(may("anything", "127.0.0.1:8000"));
@@ -104,10 +119,17 @@ mod tests {
         assert!(may("Backend", "10.0.0.7:80"), "a name that the operator trusts");
         assert!(may("x", "[fd00::1]:443"));
         for (host, address) in [
-            ("example.org", "127.0.0.1:8001"), ("example.org", "127.0.0.2:8000"), ("example.org", "10.0.0.7:80"),
-            ("backend", "10.0.0.7:8080"), ("backend.example.org", "10.0.0.7:80"), ("x", "169.254.169.254:80"),
-            ("x", "[::ffff:169.254.169.254]:80"), ("x", "[64:ff9b::7f00:1]:80"), ("x", "[2002:7f00:1::]:80"),
-            ("x", "0.0.0.0:80"), ("x", "[::1]:8000"),
+            ("example.org", "127.0.0.1:8001"),
+            ("example.org", "127.0.0.2:8000"),
+            ("example.org", "10.0.0.7:80"),
+            ("backend", "10.0.0.7:8080"),
+            ("backend.example.org", "10.0.0.7:80"),
+            ("x", "169.254.169.254:80"),
+            ("x", "[::ffff:169.254.169.254]:80"),
+            ("x", "[64:ff9b::7f00:1]:80"),
+            ("x", "[2002:7f00:1::]:80"),
+            ("x", "0.0.0.0:80"),
+            ("x", "[::1]:8000"),
         ] {
             assert!(!may(host, address), "{host} at {address}");
         }

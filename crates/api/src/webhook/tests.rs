@@ -34,7 +34,9 @@ impl Folder {
     }
 
     async fn store(&self) -> Store {
-        Store::open(StoreConfig { timeout: Duration::from_millis(600), ..StoreConfig::new("", &self.0) }).await.unwrap()
+        Store::open(StoreConfig { timeout: Duration::from_millis(600), ..StoreConfig::new("", &self.0) })
+            .await
+            .unwrap()
     }
 }
 
@@ -175,13 +177,17 @@ async fn row_50_each_event_is_signed_over_its_body_for_five_minutes_and_has_a_ti
     assert_eq!(received.header("content-type"), "application/webhook+json");
     assert_eq!(received.header("host"), receiver.address.to_string());
     let event = received.event();
-    assert_eq!((event.event.as_str(), event.room.as_ref().unwrap().name.as_str()), ("room_started", "atelier"));
+    assert_eq!(
+        (event.event.as_str(), event.room.as_ref().unwrap().name.as_str()),
+        ("room_started", "atelier")
+    );
     assert!(event.id.starts_with("EV_") && event.id.len() == 35, "{}", event.id);
     assert_eq!(received.header("parvis-event-id"), event.id);
     assert_eq!(received.header("parvis-event-time"), event.created_at.to_string());
 
     let claims = TokenVerifier::with_api_key(KEY.0, KEY.1).verify(received.header("authorization")).unwrap();
-    let hash = |body: &str| STANDARD.encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body.as_bytes()));
+    let hash =
+        |body: &str| STANDARD.encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body.as_bytes()));
     assert_eq!(claims.sha256, hash(&received.body));
     assert_ne!(claims.sha256, hash(&received.body.replace("atelier", "elsewhere")));
     assert!(!claims.video.room_join, "the signature opens no room");
@@ -225,12 +231,17 @@ async fn a_receiver_that_is_down_gets_everything_in_order_when_it_is_back() {
         webhooks.raise(&TenantId::default(), event("atelier", name));
     }
     let tries = receiver.until(3).await;
-    assert!(names(&tries).iter().all(|name| name == "room_started"), "those behind it wait: {:?}", names(&tries));
+    assert!(
+        names(&tries).iter().all(|name| name == "room_started"),
+        "those behind it wait: {:?}",
+        names(&tries)
+    );
     let ids: std::collections::BTreeSet<String> = tries.iter().map(|received| received.event().id).collect();
     assert_eq!(ids.len(), 1, "the id stays the same");
     receiver.status.send_replace("200 OK");
     until("all came", || names(&receiver.received()).contains(&"participant_left".to_owned())).await;
-    let taken: Vec<String> = names(&receiver.received()).into_iter().skip_while(|name| name == "room_started").collect();
+    let taken: Vec<String> =
+        names(&receiver.received()).into_iter().skip_while(|name| name == "room_started").collect();
     assert_eq!(taken, ["participant_joined", "participant_left"]);
     let page = figures(&webhooks);
     assert!(page("parvis_webhooks_retried_total") >= 3.0);
@@ -337,7 +348,8 @@ async fn row_49_nothing_inside_is_reached_without_permission() {
     let folder = Folder::new("inside");
     let receiver = Receiver::start("200 OK").await;
     let port = receiver.address.port();
-    let names = ["127.0.0.1", "[::ffff:127.0.0.1]", "localhost", "0", "0x7f.1", "2130706433", "[64:ff9b::7f00:1]"];
+    let names =
+        ["127.0.0.1", "[::ffff:127.0.0.1]", "localhost", "0", "0x7f.1", "2130706433", "[64:ff9b::7f00:1]"];
     let config = WebhookConfig {
         urls: names.iter().map(|name| format!("http://{name}:{port}/")).collect(),
         deadline: Duration::ZERO,
@@ -361,7 +373,8 @@ async fn row_49_nothing_inside_is_reached_without_permission() {
 async fn row_49_a_redirect_is_not_followed() {
     let folder = Folder::new("redirect");
     let inside = Receiver::start("200 OK").await;
-    let location: &'static str = Box::leak(format!("302 Found\r\nLocation: {}", inside.url()).into_boxed_str());
+    let location: &'static str =
+        Box::leak(format!("302 Found\r\nLocation: {}", inside.url()).into_boxed_str());
     let receiver = Receiver::start(location).await;
     let store = folder.store().await;
     let config = WebhookConfig { deadline: Duration::ZERO, ..config(&[&receiver]) };
@@ -371,7 +384,11 @@ async fn row_49_a_redirect_is_not_followed() {
     until("it is given up", || counted("parvis_webhooks_dead_total") == 1.0).await;
     assert_eq!(receiver.received().len(), 1);
     assert_eq!(inside.connections.load(Ordering::Relaxed), 0);
-    assert!(store.held_events(true, 1).await.unwrap()[0].problem.contains("redirect (302 Found), which is not followed"));
+    assert!(
+        store.held_events(true, 1).await.unwrap()[0]
+            .problem
+            .contains("redirect (302 Found), which is not followed")
+    );
 }
 
 /// A name whose addresses change with each look-up.
@@ -415,7 +432,11 @@ async fn row_49_a_name_that_turns_inward_between_two_requests_reaches_nothing() 
     let counted = figures(&webhooks);
     until("it is given up", || counted("parvis_webhooks_dead_total") == 1.0).await;
     assert_eq!(secret.connections.load(Ordering::Relaxed), 0, "nobody connected");
-    assert_eq!(lookups.load(Ordering::Relaxed), 2, "one look-up for each connection: what was checked is what is reached");
+    assert_eq!(
+        lookups.load(Ordering::Relaxed),
+        2,
+        "one look-up for each connection: what was checked is what is reached"
+    );
 }
 
 #[tokio::test]
@@ -440,9 +461,15 @@ fn a_configuration_that_makes_no_sense_is_refused_with_a_remedy() {
         format!("{}: {error}", error.key())
     };
     let urls = vec!["file:///etc/passwd".to_owned()];
-    assert!(check(WebhookConfig { urls, ..Default::default() }).starts_with("webhooks.urls: \"file:///etc/passwd\" "));
+    assert!(
+        check(WebhookConfig { urls, ..Default::default() })
+            .starts_with("webhooks.urls: \"file:///etc/passwd\" ")
+    );
     let allow_internal = vec!["backend".to_owned()];
-    assert!(check(WebhookConfig { allow_internal, ..Default::default() }).starts_with("webhooks.allow_internal: \"backend\" "));
+    assert!(
+        check(WebhookConfig { allow_internal, ..Default::default() })
+            .starts_with("webhooks.allow_internal: \"backend\" ")
+    );
     let urls = vec!["https://example.org/".to_owned()];
     let config = WebhookConfig { urls, api_key: Some("other".to_owned()), ..Default::default() };
     assert!(check(config).starts_with("webhooks.api_key: there is no API key \"other\""));

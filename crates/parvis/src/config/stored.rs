@@ -86,7 +86,10 @@ impl Config {
         let url = match &database.url_file {
             None => database.url.clone(),
             Some(_) if !database.url.is_empty() => {
-                return Err(("database.url".to_owned(), "url and url_file are both there; take one out".to_owned()));
+                return Err((
+                    "database.url".to_owned(),
+                    "url and url_file are both there; take one out".to_owned(),
+                ));
             }
             Some(file) => read_url(&base.join(file))?,
         };
@@ -123,7 +126,8 @@ impl Config {
 
 fn read_url(path: &Path) -> Result<String, Problem> {
     let problem = |text: String| ("database.url_file".to_owned(), format!("{}: {text}", path.display()));
-    let url = fs::read_to_string(path).map_err(|error| problem(format!("{error}; name a file that holds the URL")))?;
+    let url = fs::read_to_string(path)
+        .map_err(|error| problem(format!("{error}; name a file that holds the URL")))?;
     if url.len() > MAX_URL_BYTES {
         return Err(problem(format!("it has more than {MAX_URL_BYTES} bytes; is it the right file?")));
     }

@@ -67,7 +67,8 @@ impl Room {
     /// Others know of a track from now on.
     pub(super) fn appeared(&mut self, track: TrackId, publisher: ParticipantId) {
         let active = |participant: &Participant| participant.state == State::Active;
-        let Some(participant) = self.info(publisher).filter(|_| self.meeting.participant(publisher).is_some_and(active))
+        let Some(participant) =
+            self.info(publisher).filter(|_| self.meeting.participant(publisher).is_some_and(active))
         else {
             return;
         };
@@ -91,7 +92,8 @@ impl Room {
     /// Someone has gone.
     pub(super) fn departed(&mut self, gone: &Participant, info: &proto::ParticipantInfo) {
         let all = std::mem::take(&mut self.chronicle.left_behind);
-        let (own, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|(publisher, _)| *publisher == gone.id);
+        let (own, others): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|(publisher, _)| *publisher == gone.id);
         self.chronicle.left_behind = others;
         for (_, track) in own {
             self.happened(OccurrenceKind::TrackUnpublished { participant: info.clone(), track });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What the outer world is told of a room, and in which order.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use livekit_protocol as proto;
@@ -21,9 +22,49 @@ fn words(occurrence: &Occurrence) -> String {
             format!("{} {}", named("left", participant), participant.disconnect_reason().as_str_name())
         }
         Kind::ParticipantConnectionAborted { participant } => named("aborted", participant),
-        Kind::TrackPublished { participant, track } => format!("{} {}", named("published", participant), track.sid),
-        Kind::TrackUnpublished { participant, track } => format!("{} {}", named("unpublished", participant), track.sid),
+        Kind::TrackPublished { participant, track } => {
+            format!("{} {}", named("published", participant), track.sid)
+        }
+        Kind::TrackUnpublished { participant, track } => {
+            format!("{} {}", named("unpublished", participant), track.sid)
+        }
     }
+}
+
+/// Those who are there, with how many tracks, for whoever knows only what is told.
+pub fn those_there(told: &[Occurrence]) -> BTreeMap<String, usize> {
+    let mut there: BTreeMap<String, (String, BTreeSet<String>)> = BTreeMap::new();
+    let mut begun = false;
+    for Occurrence { kind, .. } in told {
+        assert!(begun || *kind == Kind::RoomStarted, "before the beginning: {kind:?}");
+        match kind {
+            Kind::RoomStarted => assert!(!std::mem::replace(&mut begun, true), "it begins twice"),
+            Kind::RoomFinished { .. } => {
+                assert!(there.is_empty(), "the room is over and these are there: {there:?}")
+            }
+            Kind::ParticipantJoined { participant } => {
+                let entry = (participant.sid.clone(), BTreeSet::new());
+                let former = there.insert(participant.identity.clone(), entry);
+                assert!(former.is_none(), "{} joins twice", participant.identity);
+            }
+            Kind::ParticipantLeft { participant } => {
+                let (sid, tracks) = there.remove(&participant.identity).expect("whoever leaves had joined");
+                assert_eq!((sid, tracks.len()), (participant.sid.clone(), 0), "nothing stays behind");
+            }
+            Kind::ParticipantConnectionAborted { participant } => {
+                assert!(there.get(&participant.identity).is_none_or(|(sid, _)| *sid != participant.sid));
+            }
+            Kind::TrackPublished { participant, track } => {
+                let (_, tracks) = there.get_mut(&participant.identity).expect("whoever publishes had joined");
+                assert!(tracks.insert(track.sid.clone()), "published twice");
+            }
+            Kind::TrackUnpublished { participant, track } => {
+                let (_, tracks) = there.get_mut(&participant.identity).expect("its publisher is there still");
+                assert!(tracks.remove(&track.sid), "it was never published");
+            }
+        }
+    }
+    there.into_iter().map(|(identity, (_, tracks))| (identity, tracks.len())).collect()
 }
 
 fn story(lab: &Lab) -> Vec<String> {
@@ -61,7 +102,9 @@ fn a_meeting_is_told_from_its_beginning_to_its_end() {
         ]
     );
     let sid = lab.room.sid();
-    assert!(lab.told.iter().all(|occurrence| occurrence.room.sid == sid && occurrence.room.name == "atelier"));
+    assert!(
+        lab.told.iter().all(|occurrence| occurrence.room.sid == sid && occurrence.room.name == "atelier")
+    );
     let joined = lab.told.iter().find_map(|occurrence| match &occurrence.kind {
         Kind::ParticipantJoined { participant } => Some(participant),
         _ => None,
@@ -114,7 +157,8 @@ fn a_second_join_of_one_identity_ends_the_first() {
     let sid = lab.sid(again);
     assert_eq!(story(&lab), ["started", "joined ada", "left ada DUPLICATE_IDENTITY", "joined ada"]);
     let left = |occurrence: &&Occurrence| matches!(occurrence.kind, Kind::ParticipantLeft { .. });
-    let Some(Occurrence { kind: Kind::ParticipantLeft { participant }, .. }) = lab.told.iter().find(left) else {
+    let Some(Occurrence { kind: Kind::ParticipantLeft { participant }, .. }) = lab.told.iter().find(left)
+    else {
         panic!("somebody left")
     };
     assert_ne!(participant.sid, sid, "the first stay has its own sid");
@@ -122,7 +166,9 @@ fn a_second_join_of_one_identity_ends_the_first() {
 
 #[test]
 fn a_deleted_room_says_so_and_so_does_a_server_that_stops() {
-    for (deleted, last) in [(true, "finished ROOM_END_API_DELETE"), (false, "finished ROOM_END_SERVER_SHUTDOWN")] {
+    for (deleted, last) in
+        [(true, "finished ROOM_END_API_DELETE"), (false, "finished ROOM_END_SERVER_SHUTDOWN")]
+    {
         let mut lab = Lab::new();
         lab.join("ada");
         let now = lab.now;

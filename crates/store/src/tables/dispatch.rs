@@ -11,19 +11,31 @@ pub(crate) const DISPATCHES: Table =
 
 impl Store {
     /// Keeps a dispatch under its id.
-    pub async fn create_dispatch(&self, tenant: &TenantId, dispatch: &proto::AgentDispatch) -> Result<(), StoreError> {
+    pub async fn create_dispatch(
+        &self,
+        tenant: &TenantId,
+        dispatch: &proto::AgentDispatch,
+    ) -> Result<(), StoreError> {
         let draft = self.draft(&DISPATCHES, tenant, &dispatch.id, &[&dispatch.room], dispatch)?;
         self.insert(&DISPATCHES, tenant, &draft).await
     }
 
     /// Changes a dispatch, such as the state of its jobs.
-    pub async fn update_dispatch(&self, tenant: &TenantId, dispatch: &proto::AgentDispatch) -> Result<(), StoreError> {
+    pub async fn update_dispatch(
+        &self,
+        tenant: &TenantId,
+        dispatch: &proto::AgentDispatch,
+    ) -> Result<(), StoreError> {
         let draft = self.draft(&DISPATCHES, tenant, &dispatch.id, &[&dispatch.room], dispatch)?;
         self.replace(&DISPATCHES, tenant, &draft).await
     }
 
     /// The dispatch of this id.
-    pub async fn dispatch(&self, tenant: &TenantId, id: &str) -> Result<Option<proto::AgentDispatch>, StoreError> {
+    pub async fn dispatch(
+        &self,
+        tenant: &TenantId,
+        id: &str,
+    ) -> Result<Option<proto::AgentDispatch>, StoreError> {
         self.get(&DISPATCHES, tenant, id).await
     }
 
@@ -38,7 +50,11 @@ impl Store {
     }
 
     /// Takes a dispatch out.
-    pub async fn delete_dispatch(&self, tenant: &TenantId, id: &str) -> Result<proto::AgentDispatch, StoreError> {
+    pub async fn delete_dispatch(
+        &self,
+        tenant: &TenantId,
+        id: &str,
+    ) -> Result<proto::AgentDispatch, StoreError> {
         self.delete(&DISPATCHES, tenant, id).await
     }
 }

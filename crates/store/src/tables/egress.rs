@@ -15,7 +15,11 @@ const MAKE_PLACE: i64 = 100;
 
 impl Store {
     /// Keeps an egress under its id. Of a full table, the oldest that ended go.
-    pub async fn create_egress(&self, tenant: &TenantId, egress: &proto::EgressInfo) -> Result<(), StoreError> {
+    pub async fn create_egress(
+        &self,
+        tenant: &TenantId,
+        egress: &proto::EgressInfo,
+    ) -> Result<(), StoreError> {
         let draft = self.egress_draft(tenant, egress)?;
         match self.insert(&EGRESSES, tenant, &draft).await {
             Err(StoreError::Full { .. }) => {}
@@ -34,7 +38,11 @@ impl Store {
     }
 
     /// Writes down how an egress does.
-    pub async fn update_egress(&self, tenant: &TenantId, egress: &proto::EgressInfo) -> Result<(), StoreError> {
+    pub async fn update_egress(
+        &self,
+        tenant: &TenantId,
+        egress: &proto::EgressInfo,
+    ) -> Result<(), StoreError> {
         let draft = self.egress_draft(tenant, egress)?;
         self.replace(&EGRESSES, tenant, &draft).await
     }
@@ -62,7 +70,11 @@ impl Store {
         self.delete(&EGRESSES, tenant, id).await
     }
 
-    fn egress_draft<'a>(&self, tenant: &TenantId, egress: &'a proto::EgressInfo) -> Result<Draft<'a>, StoreError> {
+    fn egress_draft<'a>(
+        &self,
+        tenant: &TenantId,
+        egress: &'a proto::EgressInfo,
+    ) -> Result<Draft<'a>, StoreError> {
         let state = match egress.status() {
             Status::EgressStarting | Status::EgressActive | Status::EgressEnding => "active",
             _ => "ended",

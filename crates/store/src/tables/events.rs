@@ -37,7 +37,11 @@ impl Store {
 }
 
 /// Keeps events within a transaction, the newest of each tenant.
-pub(super) async fn keep(open: &mut Transaction, events: &[NewEvent], limit: usize) -> Result<(), StoreError> {
+pub(super) async fn keep(
+    open: &mut Transaction,
+    events: &[NewEvent],
+    limit: usize,
+) -> Result<(), StoreError> {
     for NewEvent { id, tenant, room, event, body, created_ms } in events {
         let sql = "INSERT INTO events (id, tenant, room, event, body, created_ms, seq) VALUES ($1, $2, $3, $4, $5, $6, \
                    (SELECT COALESCE(MAX(seq), 0) + 1 FROM events)) ON CONFLICT DO NOTHING";
@@ -59,6 +63,7 @@ pub(super) async fn keep(open: &mut Transaction, events: &[NewEvent], limit: usi
 }
 
 fn past(row: &Row) -> Result<PastEvent, StoreError> {
-    let event = serde_json::from_str(&row.text(1)?).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    let event =
+        serde_json::from_str(&row.text(1)?).map_err(|error| StoreError::Corrupt(error.to_string()))?;
     Ok(PastEvent { seq: row.int(0)?, event })
 }

@@ -13,21 +13,33 @@ pub(crate) const INGRESSES: Table =
 impl Store {
     /// Keeps an ingress under its id; [`StoreError::Exists`] if another has its id or stream key. One without a stream key
     /// is found by its id only.
-    pub async fn create_ingress(&self, tenant: &TenantId, ingress: &proto::IngressInfo) -> Result<(), StoreError> {
+    pub async fn create_ingress(
+        &self,
+        tenant: &TenantId,
+        ingress: &proto::IngressInfo,
+    ) -> Result<(), StoreError> {
         let key = key_hash(tenant, ingress);
         let draft = self.ingress_draft(tenant, ingress, &key)?;
         self.insert(&INGRESSES, tenant, &draft).await
     }
 
     /// Changes an ingress, such as its state.
-    pub async fn update_ingress(&self, tenant: &TenantId, ingress: &proto::IngressInfo) -> Result<(), StoreError> {
+    pub async fn update_ingress(
+        &self,
+        tenant: &TenantId,
+        ingress: &proto::IngressInfo,
+    ) -> Result<(), StoreError> {
         let key = key_hash(tenant, ingress);
         let draft = self.ingress_draft(tenant, ingress, &key)?;
         self.replace(&INGRESSES, tenant, &draft).await
     }
 
     /// The ingress of this id.
-    pub async fn ingress(&self, tenant: &TenantId, id: &str) -> Result<Option<proto::IngressInfo>, StoreError> {
+    pub async fn ingress(
+        &self,
+        tenant: &TenantId,
+        id: &str,
+    ) -> Result<Option<proto::IngressInfo>, StoreError> {
         self.get(&INGRESSES, tenant, id).await
     }
 
@@ -58,7 +70,11 @@ impl Store {
     }
 
     /// Takes an ingress out: its stream key opens nothing any more.
-    pub async fn delete_ingress(&self, tenant: &TenantId, id: &str) -> Result<proto::IngressInfo, StoreError> {
+    pub async fn delete_ingress(
+        &self,
+        tenant: &TenantId,
+        id: &str,
+    ) -> Result<proto::IngressInfo, StoreError> {
         self.delete(&INGRESSES, tenant, id).await
     }
 

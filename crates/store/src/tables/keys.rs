@@ -27,7 +27,11 @@ impl fmt::Debug for StoredKey {
     /// A secret gets into no log.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let StoredKey { tenant, name, .. } = self;
-        formatter.debug_struct("StoredKey").field("tenant", tenant).field("name", name).finish_non_exhaustive()
+        formatter
+            .debug_struct("StoredKey")
+            .field("tenant", tenant)
+            .field("name", name)
+            .finish_non_exhaustive()
     }
 }
 

@@ -45,13 +45,25 @@ use Kind::{Int, Record, Text};
 pub(crate) const SHAPES: &[Shape] = &[
     Shape {
         name: "rooms",
-        columns: &[("tenant", Text), ("id", Text), ("record", Record), ("created_ms", Int), ("updated_ms", Int)],
+        columns: &[
+            ("tenant", Text),
+            ("id", Text),
+            ("record", Record),
+            ("created_ms", Int),
+            ("updated_ms", Int),
+        ],
         key: "tenant, id",
         records: Some(&rooms::ROOMS),
     },
     Shape {
         name: "api_keys",
-        columns: &[("id", Text), ("tenant", Text), ("record", Record), ("created_ms", Int), ("updated_ms", Int)],
+        columns: &[
+            ("id", Text),
+            ("tenant", Text),
+            ("record", Record),
+            ("created_ms", Int),
+            ("updated_ms", Int),
+        ],
         key: "id",
         records: Some(&keys::KEYS),
     },
@@ -83,7 +95,13 @@ pub(crate) const SHAPES: &[Shape] = &[
     },
     Shape {
         name: "sip_rules",
-        columns: &[("tenant", Text), ("id", Text), ("record", Record), ("created_ms", Int), ("updated_ms", Int)],
+        columns: &[
+            ("tenant", Text),
+            ("id", Text),
+            ("record", Record),
+            ("created_ms", Int),
+            ("updated_ms", Int),
+        ],
         key: "tenant, id",
         records: Some(&sip::RULES),
     },

@@ -156,7 +156,8 @@ impl Store {
     /// Lets dead events be tried again, with their whole time before them: the one of this id, or all. Says how many.
     pub async fn resend_events(&self, id: Option<&str>) -> Result<u64, StoreError> {
         let mut sql =
-            "UPDATE outbox SET dead_ms = 0, attempts = 0, next_ms = 0, created_ms = $1 WHERE dead_ms > 0".to_owned();
+            "UPDATE outbox SET dead_ms = 0, attempts = 0, next_ms = 0, created_ms = $1 WHERE dead_ms > 0"
+                .to_owned();
         let mut values: Vec<Value<'_>> = vec![unix_ms().into()];
         if let Some(id) = id {
             sql.push_str(" AND event_id = $2");
@@ -210,9 +211,14 @@ async fn make_place(open: &mut Transaction, limit: usize) -> Result<(), StoreErr
     if count(open).await? <= bound {
         return Ok(());
     }
-    let sql = "DELETE FROM outbox WHERE seq IN (SELECT seq FROM outbox WHERE dead_ms > 0 ORDER BY seq LIMIT $1)";
+    let sql =
+        "DELETE FROM outbox WHERE seq IN (SELECT seq FROM outbox WHERE dead_ms > 0 ORDER BY seq LIMIT $1)";
     open.execute(sql, &[MAKE_PLACE.into()]).await?;
-    if count(open).await? <= bound { Ok(()) } else { Err(StoreError::Full { what: "events that wait", limit }) }
+    if count(open).await? <= bound {
+        Ok(())
+    } else {
+        Err(StoreError::Full { what: "events that wait", limit })
+    }
 }
 
 async fn count(open: &mut Transaction) -> Result<i64, StoreError> {

@@ -69,7 +69,9 @@ impl Store {
         tenant: &TenantId,
     ) -> Result<Vec<proto::SipInboundTrunkInfo>, StoreError> {
         let trunks = self.list(&TRUNKS, tenant, &[("direction", "inbound")]).await?.into_iter();
-        Ok(trunks.filter_map(|trunk| if let SipTrunk::Inbound(trunk) = trunk { Some(trunk) } else { None }).collect())
+        Ok(trunks
+            .filter_map(|trunk| if let SipTrunk::Inbound(trunk) = trunk { Some(trunk) } else { None })
+            .collect())
     }
 
     /// All trunks for calls that go out, the oldest first.
@@ -78,7 +80,9 @@ impl Store {
         tenant: &TenantId,
     ) -> Result<Vec<proto::SipOutboundTrunkInfo>, StoreError> {
         let trunks = self.list(&TRUNKS, tenant, &[("direction", "outbound")]).await?.into_iter();
-        Ok(trunks.filter_map(|trunk| if let SipTrunk::Outbound(trunk) = trunk { Some(trunk) } else { None }).collect())
+        Ok(trunks
+            .filter_map(|trunk| if let SipTrunk::Outbound(trunk) = trunk { Some(trunk) } else { None })
+            .collect())
     }
 
     /// Takes a trunk out.
@@ -173,7 +177,10 @@ async fn claim_entries(
                          WHERE tenant = $1 AND trunk = $2 AND number = $3 AND pin = $4";
             let rows = open.rows(owner, &values[..4]).await?;
             let owner = rows.first().map(|row| row.text(0)).transpose()?.unwrap_or_default();
-            return Err(StoreError::Exists { what: "SIP dispatch rule for this trunk, number and PIN", id: owner });
+            return Err(StoreError::Exists {
+                what: "SIP dispatch rule for this trunk, number and PIN",
+                id: owner,
+            });
         }
     }
     Ok(())
@@ -193,7 +200,11 @@ fn entries(rule: &proto::SipDispatchRuleInfo) -> Result<Vec<(String, String, Str
     let numbers = unique(rule.numbers.iter().cloned().chain(callers));
     let count = trunks.len().saturating_mul(numbers.len());
     if count > MAX_ENTRIES {
-        return Err(StoreError::TooLarge { what: "list of trunks times numbers", bytes: count, limit: MAX_ENTRIES });
+        return Err(StoreError::TooLarge {
+            what: "list of trunks times numbers",
+            bytes: count,
+            limit: MAX_ENTRIES,
+        });
     }
     let each = |trunk: &String| {
         let (trunk, pin) = (trunk.clone(), pin.clone());

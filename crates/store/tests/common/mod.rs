@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Stores to test with: a file of SQLite, or a database of a PostgreSQL server that ends with the tests.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr
+)]
 
 mod postgres;
 

@@ -96,9 +96,15 @@ impl Cluster {
 
     fn psql(&self, command: &str) -> Result<(), String> {
         let folder = self.folder.to_str().unwrap();
-        let arguments = ["-h", folder, "-U", "postgres", "-d", "postgres", "-v", "ON_ERROR_STOP=1", "-c", command];
-        let output = as_user(self.user.as_deref(), &self.programs.join("psql")).args(arguments).output().unwrap();
-        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+        let arguments =
+            ["-h", folder, "-U", "postgres", "-d", "postgres", "-v", "ON_ERROR_STOP=1", "-c", command];
+        let output =
+            as_user(self.user.as_deref(), &self.programs.join("psql")).args(arguments).output().unwrap();
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
     }
 }
 

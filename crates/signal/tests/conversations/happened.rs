@@ -7,7 +7,7 @@ use std::time::Duration;
 use livekit_protocol as proto;
 use livekit_protocol::TrackSource;
 use livekit_protocol::signal_request::Message as Request;
-use parvis_signal::{Grants, Occurrence, OccurrenceKind as Kind};
+use parvis_signal::{Control, Grants, Occurrence, OccurrenceKind as Kind};
 
 use crate::lab::*;
 
@@ -173,7 +173,7 @@ fn a_deleted_room_says_so_and_so_does_a_server_that_stops() {
         lab.join("ada");
         let now = lab.now;
         if deleted {
-            lab.room.delete(now);
+            lab.control(Control::Delete).unwrap();
         } else {
             lab.room.drain(now);
         }

@@ -77,9 +77,8 @@ pub(crate) fn router(shared: Shared) -> Router {
 /// Counts every answer by route. Query strings hold tokens: they are neither counted nor logged.
 async fn count(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     let route = match request.uri().path() {
-        path @ ("/agent" | "/api/openapi.json" | "/rtc" | "/rtc/v1" | "/rtc/validate" | "/rtc/v1/validate" | "/livez" | "/readyz") => {
-            path.to_owned()
-        }
+        path @ ("/agent" | "/api/openapi.json" | "/rtc" | "/rtc/v1" | "/rtc/validate"
+        | "/rtc/v1/validate" | "/livez" | "/readyz") => path.to_owned(),
         path if path.starts_with("/twirp/") => {
             // Only paths that there are get a figure of their own.
             let known = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
@@ -204,11 +203,12 @@ async fn connect(
     let join = Join { grants, params, address: address.to_string() };
     let opening = Opening { agents };
     let opening = (rooms.config.auto_create || may_create).then_some(&opening);
-    let attached = rooms.join(&RoomKey::new(&tenant, &room), opening, join, queue).await.map_err(|refusal| {
-        let refusal = Refusal::from(refusal);
-        outcome(refusal.code);
-        refusal
-    })?;
+    let attached =
+        rooms.join(&RoomKey::new(&tenant, &room), opening, join, queue).await.map_err(|refusal| {
+            let refusal = Refusal::from(refusal);
+            outcome(refusal.code);
+            refusal
+        })?;
     let Some(outbound) = outbound else { return Err(JoinRefusal::Ending.into()) };
     outcome("ok");
 

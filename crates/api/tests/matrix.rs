@@ -275,7 +275,8 @@ async fn row_54_another_tenants_key_sees_and_changes_nothing() {
     let body = victim.body.to_string();
     let ids = ["dispatchId", "ingressId", "sipTrunkId", "sipDispatchRuleId"];
     for (path, _) in server_api() {
-        let (status, answer) = victim.server.post(&path, Some(&other), &[JSON.to_owned()], body.as_bytes()).await;
+        let (status, answer) =
+            victim.server.post(&path, Some(&other), &[JSON.to_owned()], body.as_bytes()).await;
         // Whatever it answers is of the other tenant's own: nothing of this one is in it.
         let said = String::from_utf8_lossy(&answer).into_owned();
         if status == 200 {
@@ -307,7 +308,9 @@ async fn row_28_bodies_that_are_too_large_or_compressed_are_not_read() {
     let encoded = ["Content-Encoding: gzip", JSON];
     victim.each("a gzip bomb", Some(&admin), &encoded, &bomb, (415, "malformed"), any).await;
     victim.each("a gzip bomb that says it is JSON", Some(&admin), &[JSON], &bomb, MALFORMED, any).await;
-    victim.each("a gzip bomb that says it is protobuf", Some(&admin), &[PROTOBUF], &bomb, MALFORMED, any).await;
+    victim
+        .each("a gzip bomb that says it is protobuf", Some(&admin), &[PROTOBUF], &bomb, MALFORMED, any)
+        .await;
 }
 
 #[tokio::test]
@@ -339,7 +342,10 @@ async fn row_33_and_34_the_workers_socket_takes_no_token_but_an_agents() {
         "/agent".to_owned(),
         format!("/agent?access_token={}", token((KEY, SECRET), "eve", join, MINUTES)),
         format!("/agent?access_token={}", expired()),
-        format!("/agent?access_token={}", token((KEY, "another secret that is long enough"), "", agent.clone(), MINUTES)),
+        format!(
+            "/agent?access_token={}",
+            token((KEY, "another secret that is long enough"), "", agent.clone(), MINUTES)
+        ),
     ] {
         assert_eq!(victim.server.open(&refused).await.err(), Some(401), "{refused}");
     }

@@ -7,9 +7,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{
-    Socket, closed, everything, grant, is_alive, next, send, start, start_with_store, until,
-};
+use common::{Socket, closed, everything, grant, is_alive, next, send, start, start_with_store, until};
 use livekit_protocol as proto;
 use livekit_protocol::signal_request::Message as Request;
 use livekit_protocol::signal_response::Message as Response;
@@ -67,12 +65,14 @@ async fn a_room_is_made_ahead_listed_changed_and_ended() {
     assert!(rooms.rooms.is_empty());
 
     // Made again it is the same room, with the settings that are named.
-    let again = proto::CreateRoomRequest { name: "atelier".into(), max_participants: 3, ..Default::default() };
+    let again =
+        proto::CreateRoomRequest { name: "atelier".into(), max_participants: 3, ..Default::default() };
     let again: proto::Room = server.call(&token, "RoomService/CreateRoom", &again).await.unwrap();
     assert_eq!((again.sid, again.max_participants, again.empty_timeout), (room.sid, 3, 600));
 
     let metadata = proto::UpdateRoomMetadataRequest { room: "atelier".into(), metadata: "minutes".into() };
-    let changed: proto::Room = server.call(&token, "RoomService/UpdateRoomMetadata", &metadata).await.unwrap();
+    let changed: proto::Room =
+        server.call(&token, "RoomService/UpdateRoomMetadata", &metadata).await.unwrap();
     assert_eq!(changed.metadata, "minutes");
     let told = |message: &Response| match message {
         Response::RoomUpdate(update) => Some(update.room.clone()?.metadata).filter(|text| text == "minutes"),
@@ -84,7 +84,8 @@ async fn a_room_is_made_ahead_listed_changed_and_ended() {
     let _: proto::DeleteRoomResponse = server.call(&token, "RoomService/DeleteRoom", &delete).await.unwrap();
     let rooms: proto::ListRoomsResponse = server.call(&token, "RoomService/ListRooms", &list).await.unwrap();
     assert!(rooms.rooms.is_empty(), "it is gone when the answer comes");
-    let reason = |message: &Response| if let Response::Leave(leave) = message { Some(leave.reason()) } else { None };
+    let reason =
+        |message: &Response| if let Response::Leave(leave) = message { Some(leave.reason()) } else { None };
     assert_eq!(find(&mut ada, reason).await, proto::DisconnectReason::RoomDeleted);
     let gone = server.call::<proto::DeleteRoomResponse>(&token, "RoomService/DeleteRoom", &delete).await;
     assert!(gone.unwrap_err().is(404, "not_found"));
@@ -101,7 +102,8 @@ async fn json_says_the_same_as_protobuf_in_either_way_to_write_a_field() {
         let room = server.call_json(&token, "RoomService/CreateRoom", request).await.unwrap();
         assert_eq!((room["name"].as_str(), room["emptyTimeout"].as_u64()), (Some("atelier"), Some(77)));
     }
-    let refused = server.call_json(&token, "RoomService/CreateRoom", json!({ "name": "" })).await.unwrap_err();
+    let refused =
+        server.call_json(&token, "RoomService/CreateRoom", json!({ "name": "" })).await.unwrap_err();
     assert!(refused.is(400, "invalid_argument"), "{refused:?}");
     let wrong = server.call_json(&token, "RoomService/CreateRoom", json!({ "name": 7 })).await.unwrap_err();
     assert!(wrong.is(400, "malformed"), "{wrong:?}");
@@ -147,20 +149,29 @@ async fn participants_are_found_changed_told_and_removed() {
     let removed: Result<proto::RemoveParticipantResponse, _> =
         server.call(&token, "RoomService/RemoveParticipant", &identity("atelier", "ada")).await;
     removed.unwrap();
-    let reason = |message: &Response| if let Response::Leave(leave) = message { Some(leave.reason()) } else { None };
+    let reason =
+        |message: &Response| if let Response::Leave(leave) = message { Some(leave.reason()) } else { None };
     assert_eq!(find(&mut ada, reason).await, proto::DisconnectReason::ParticipantRemoved);
     assert!(closed(&mut ada).await.is_some());
     assert!(is_alive(&mut bob).await);
 
     for method in ["GetParticipant", "RemoveParticipant"] {
         let absent = server
-            .call::<proto::ParticipantInfo>(&token, &format!("RoomService/{method}"), &identity("atelier", "ada"))
+            .call::<proto::ParticipantInfo>(
+                &token,
+                &format!("RoomService/{method}"),
+                &identity("atelier", "ada"),
+            )
             .await;
         assert!(absent.clone().unwrap_err().is(404, "not_found"), "{method}: {absent:?}");
     }
     let elsewhere = grant(everything("elsewhere"));
     let nobody: proto::ListParticipantsResponse = server
-        .call(&elsewhere, "RoomService/ListParticipants", &proto::ListParticipantsRequest { room: "elsewhere".into() })
+        .call(
+            &elsewhere,
+            "RoomService/ListParticipants",
+            &proto::ListParticipantsRequest { room: "elsewhere".into() },
+        )
         .await
         .unwrap();
     assert!(nobody.participants.is_empty(), "in a room that is not there nobody is");
@@ -195,7 +206,8 @@ async fn row_44_who_was_removed_is_out_by_token_by_resume_and_by_every_call() {
     assert_eq!(server.open(&path).await.err(), Some(401));
     assert_eq!(server.open(&format!("{path}&reconnect=1&sid={sid}")).await.err(), Some(401));
     let list = proto::ListParticipantsRequest { room: "atelier".into() };
-    let refused = server.call::<proto::ListParticipantsResponse>(&eve, "RoomService/ListParticipants", &list).await;
+    let refused =
+        server.call::<proto::ListParticipantsResponse>(&eve, "RoomService/ListParticipants", &list).await;
     assert!(refused.unwrap_err().is(401, "unauthenticated"), "a moderator who was removed moderates no more");
     let all: proto::ListParticipantsResponse =
         server.call(&admin, "RoomService/ListParticipants", &list).await.unwrap();
@@ -223,7 +235,8 @@ async fn publish(server: &common::Server, socket: &mut Socket, room: u64) -> Str
         });
         published.unwrap()
     };
-    let bound = Event::TrackBound { track, mid: Mid::new("0").unwrap(), codec: CodecKind::Opus, simulcast: false };
+    let bound =
+        Event::TrackBound { track, mid: Mid::new("0").unwrap(), codec: CodecKind::Opus, simulcast: false };
     server.api.event(ForwarderId(room), RoomId(room), bound);
     sid
 }
@@ -249,13 +262,16 @@ async fn tracks_are_muted_and_subscriptions_changed() {
     let muted: proto::MuteRoomTrackResponse =
         server.call(&token, "RoomService/MutePublishedTrack", &mute).await.unwrap();
     assert!(muted.track.unwrap().muted);
-    let told = find(&mut ada, |message| if let Response::Mute(mute) = message { Some(mute.clone()) } else { None });
+    let told =
+        find(&mut ada, |message| if let Response::Mute(mute) = message { Some(mute.clone()) } else { None });
     assert_eq!(told.await, proto::MuteTrackRequest { sid: sid.clone(), muted: true });
     mute.muted = false;
-    let unmuted = server.call::<proto::MuteRoomTrackResponse>(&token, "RoomService/MutePublishedTrack", &mute).await;
+    let unmuted =
+        server.call::<proto::MuteRoomTrackResponse>(&token, "RoomService/MutePublishedTrack", &mute).await;
     assert!(unmuted.unwrap_err().is(412, "failed_precondition"));
     mute.track_sid = "TR_nothing".into();
-    let unknown = server.call::<proto::MuteRoomTrackResponse>(&token, "RoomService/MutePublishedTrack", &mute).await;
+    let unknown =
+        server.call::<proto::MuteRoomTrackResponse>(&token, "RoomService/MutePublishedTrack", &mute).await;
     assert!(unknown.unwrap_err().is(404, "not_found"));
 
     let unsubscribe = proto::UpdateSubscriptionsRequest {
@@ -282,7 +298,9 @@ async fn a_message_of_the_servers_goes_out_on_the_channel_of_whom_it_is_for() {
     let (_bob, _) = server.join("atelier", "bob").await;
     let peers: Vec<parvis_sfu::PeerId> = {
         let commands = server.notebook.commands.lock().unwrap();
-        let peer = |command: &Command| if let Command::CreatePeer { peer, .. } = command { Some(*peer) } else { None };
+        let peer = |command: &Command| {
+            if let Command::CreatePeer { peer, .. } = command { Some(*peer) } else { None }
+        };
         commands.iter().filter_map(|(_, command)| peer(command)).collect()
     };
     for peer in &peers {
@@ -295,7 +313,8 @@ async fn a_message_of_the_servers_goes_out_on_the_channel_of_whom_it_is_for() {
         topic: Some("app".into()),
         ..Default::default()
     };
-    let done: Result<proto::SendDataResponse, _> = server.call(&token, "RoomService/SendData", &request).await;
+    let done: Result<proto::SendDataResponse, _> =
+        server.call(&token, "RoomService/SendData", &request).await;
     done.unwrap();
     let sent = || {
         let commands = server.notebook.commands.lock().unwrap();
@@ -342,7 +361,8 @@ async fn row_41_without_auto_create_only_rooms_that_were_made_are_joined() {
     let _: proto::Room = server.call(&token, "RoomService/CreateRoom", &request).await.unwrap();
     server.open(&format!("/rtc?{path}")).await.unwrap();
     // A token that may make rooms makes its own.
-    let grants = VideoGrants { room_join: true, room: "own".into(), room_create: true, ..VideoGrants::default() };
+    let grants =
+        VideoGrants { room_join: true, room: "own".into(), room_create: true, ..VideoGrants::default() };
     let token = livekit_token::AccessToken::with_api_key(common::KEY, common::SECRET)
         .with_identity("bob")
         .with_ttl(Duration::from_secs(600))
@@ -378,11 +398,9 @@ async fn row_54_two_tenants_have_each_their_own_room_of_one_name() {
 
 #[tokio::test]
 async fn ingresses_are_kept_with_keys_that_nobody_guesses() {
-    let (server, _folder) = start_with_store(ApiConfig {
-        whip_url: "https://meet.example/whip".into(),
-        ..ApiConfig::default()
-    })
-    .await;
+    let (server, _folder) =
+        start_with_store(ApiConfig { whip_url: "https://meet.example/whip".into(), ..ApiConfig::default() })
+            .await;
     let token = grant(everything("atelier"));
     let request = proto::CreateIngressRequest {
         input_type: proto::IngressInput::WhipInput.into(),
@@ -426,9 +444,7 @@ async fn ingresses_are_kept_with_keys_that_nobody_guesses() {
 async fn a_second_rule_for_the_same_trunk_and_pin_is_there_already() {
     let (server, _folder) = start_with_store(ApiConfig::default()).await;
     let token = grant(everything("atelier"));
-    let rule = |pin: &str| {
-        json!({ "rule": { "dispatchRuleDirect": { "roomName": "atelier", "pin": pin } }, "name": "by phone" })
-    };
+    let rule = |pin: &str| json!({ "rule": { "dispatchRuleDirect": { "roomName": "atelier", "pin": pin } }, "name": "by phone" });
     let made = server.call_json(&token, "SIP/CreateSIPDispatchRule", rule("1234")).await.unwrap();
     let again = server.call_json(&token, "SIP/CreateSIPDispatchRule", rule("1234")).await.unwrap_err();
     assert!(again.is(409, "already_exists"), "{again:?}");
@@ -469,9 +485,11 @@ async fn trunks_are_kept_and_two_for_the_same_calls_are_refused() {
     server.call_json(&token, "SIP/CreateSIPOutboundTrunk", outbound).await.unwrap();
     let all = server.call_json(&token, "SIP/ListSIPTrunk", json!({})).await.unwrap();
     assert_eq!(all["items"].as_array().unwrap().len(), 2);
-    let found = server.call_json(&token, "SIP/GetSIPInboundTrunk", json!({ "sipTrunkId": id })).await.unwrap();
+    let found =
+        server.call_json(&token, "SIP/GetSIPInboundTrunk", json!({ "sipTrunkId": id })).await.unwrap();
     assert_eq!(found["trunk"]["name"], "in");
-    let wrong = server.call_json(&token, "SIP/GetSIPOutboundTrunk", json!({ "sipTrunkId": id })).await.unwrap_err();
+    let wrong =
+        server.call_json(&token, "SIP/GetSIPOutboundTrunk", json!({ "sipTrunkId": id })).await.unwrap_err();
     assert!(wrong.is(404, "not_found"));
     server.call_json(&token, "SIP/DeleteSIPTrunk", json!({ "sipTrunkId": id })).await.unwrap();
     let left = server.call_json(&token, "SIP/ListSIPInboundTrunk", json!({})).await.unwrap();
@@ -482,15 +500,20 @@ async fn trunks_are_kept_and_two_for_the_same_calls_are_refused() {
 async fn recordings_are_listed_and_starting_one_says_what_is_missing() {
     let (server, _folder) = start_with_store(ApiConfig::default()).await;
     let token = grant(everything("atelier"));
-    let listed = server.call_json(&token, "Egress/ListEgress", json!({ "roomName": "atelier" })).await.unwrap();
+    let listed =
+        server.call_json(&token, "Egress/ListEgress", json!({ "roomName": "atelier" })).await.unwrap();
     assert_eq!(listed["items"].as_array().map_or(0, Vec::len), 0);
     let start = json!({ "roomName": "atelier", "layout": "speaker-light" });
     let refused = server.call_json(&token, "Egress/StartRoomCompositeEgress", start).await.unwrap_err();
-    assert!(refused.is(412, "failed_precondition") && refused.message.contains("media worker"), "{refused:?}");
+    assert!(
+        refused.is(412, "failed_precondition") && refused.message.contains("media worker"),
+        "{refused:?}"
+    );
     let web = json!({ "url": "https://example.org" });
     let refused = server.call_json(&token, "Egress/StartWebEgress", web).await.unwrap_err();
     assert!(refused.is(501, "unimplemented") && refused.message.contains("browser"), "{refused:?}");
-    let stop = server.call_json(&token, "Egress/StopEgress", json!({ "egressId": "EG_1" })).await.unwrap_err();
+    let stop =
+        server.call_json(&token, "Egress/StopEgress", json!({ "egressId": "EG_1" })).await.unwrap_err();
     assert!(stop.is(404, "not_found"));
 }
 

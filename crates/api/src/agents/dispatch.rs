@@ -142,9 +142,10 @@ impl Hub {
         }
         if was_agent {
             let of_agent = |state: &proto::JobState| state.participant_identity == identity;
-            let own = self.jobs.iter().filter(|(_, job)| {
-                job.room == *key && job.record.state.as_ref().is_some_and(of_agent)
-            });
+            let own = self
+                .jobs
+                .iter()
+                .filter(|(_, job)| job.room == *key && job.record.state.as_ref().is_some_and(of_agent));
             let own: Vec<String> = own.map(|(id, _)| id.clone()).collect();
             for job in own {
                 self.review_orphan(&job);
@@ -243,7 +244,9 @@ impl Hub {
         if self.jobs.len() >= self.limits.jobs {
             self.jobs.retain(|_, job| job.phase != Phase::Ended);
             if self.jobs.len() >= self.limits.jobs {
-                return tracing::warn!("there are as many jobs of agents as there may be: raise agents.max_jobs");
+                return tracing::warn!(
+                    "there are as many jobs of agents as there may be: raise agents.max_jobs"
+                );
             }
         }
         let Some(room) = self.rooms.get_mut(key) else { return };

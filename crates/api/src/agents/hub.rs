@@ -81,7 +81,10 @@ pub(super) enum Phase {
     /// For a worker that could do it.
     Waiting,
     /// A worker was asked.
-    Offered { worker: WorkerId, until: Instant },
+    Offered {
+        worker: WorkerId,
+        until: Instant,
+    },
     /// A worker has it; `None` when that one's connection is gone.
     Assigned(Option<WorkerId>),
     Ended,
@@ -216,8 +219,7 @@ impl Hub {
     /// A worker wants the job that it was asked for, or doesn't. An answer to anything else is too late.
     fn answered(&mut self, now: Instant, id: WorkerId, answer: proto::AvailabilityResponse) {
         let job = answer.job_id.clone();
-        let asked =
-            |entry: &&Job| matches!(entry.phase, Phase::Offered { worker, .. } if worker == id);
+        let asked = |entry: &&Job| matches!(entry.phase, Phase::Offered { worker, .. } if worker == id);
         if self.jobs.get(&job).filter(asked).is_none() {
             return;
         }
@@ -415,10 +417,8 @@ impl Hub {
             // A worker tells its load every few seconds: what it was asked meanwhile counts for a tenth each.
             load + worker.offers as f32 / 10.0
         };
-        able.min_by(|(_, a), (_, b)| {
-            burden(a).total_cmp(&burden(b)).then(a.jobs.len().cmp(&b.jobs.len()))
-        })
-        .map(|(id, _)| *id)
+        able.min_by(|(_, a), (_, b)| burden(a).total_cmp(&burden(b)).then(a.jobs.len().cmp(&b.jobs.len())))
+            .map(|(id, _)| *id)
     }
 }
 

@@ -102,7 +102,9 @@ impl News {
     /// What agents need to know of what happened in a room. Its beginning and its end are told elsewhere.
     pub(crate) fn of(kind: &OccurrenceKind) -> Option<News> {
         match kind {
-            OccurrenceKind::ParticipantJoined { participant } => Some(News::Joined(Box::new(participant.clone()))),
+            OccurrenceKind::ParticipantJoined { participant } => {
+                Some(News::Joined(Box::new(participant.clone())))
+            }
             OccurrenceKind::TrackPublished { participant, .. } => {
                 Some(News::Published(participant.identity.clone()))
             }
@@ -135,7 +137,9 @@ impl Agents {
         key: RoomKey,
         request: proto::CreateAgentDispatchRequest,
     ) -> Result<proto::AgentDispatch, DispatchError> {
-        self.ask(|reply| Input::Create(key, Box::new(request), reply)).await.unwrap_or(Err(DispatchError::NoRoom))
+        self.ask(|reply| Input::Create(key, Box::new(request), reply))
+            .await
+            .unwrap_or(Err(DispatchError::NoRoom))
     }
 
     /// Takes a dispatch back.

@@ -123,7 +123,9 @@ fn a_room_asks_the_nameless_agent_and_who_takes_the_job_gets_a_token_for_it() {
     stage.answer(worker, &asked[0].1, true);
     let outputs = stage.outputs();
     let assigned = outputs.iter().find_map(|output| match output {
-        Output::Assign { worker, room, job, grants } => Some((*worker, room.clone(), job.clone(), grants.clone())),
+        Output::Assign { worker, room, job, grants } => {
+            Some((*worker, room.clone(), job.clone(), grants.clone()))
+        }
         _ => None,
     });
     let (to, key, job, grants) = assigned.unwrap();

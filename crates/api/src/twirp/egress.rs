@@ -45,11 +45,17 @@ pub(super) async fn start_track(_: Call, _: proto::TrackEgressRequest) -> Result
     Err(no_worker())
 }
 
-pub(super) async fn update_layout(call: Call, request: proto::UpdateLayoutRequest) -> Result<proto::EgressInfo> {
+pub(super) async fn update_layout(
+    call: Call,
+    request: proto::UpdateLayoutRequest,
+) -> Result<proto::EgressInfo> {
     running(&call, &request.egress_id).await
 }
 
-pub(super) async fn update_stream(call: Call, request: proto::UpdateStreamRequest) -> Result<proto::EgressInfo> {
+pub(super) async fn update_stream(
+    call: Call,
+    request: proto::UpdateStreamRequest,
+) -> Result<proto::EgressInfo> {
     running(&call, &request.egress_id).await
 }
 
@@ -72,7 +78,8 @@ pub(super) async fn list_egress(
 /// One that can be changed. Without a worker none runs: what there is has ended.
 async fn running(call: &Call, id: &str) -> Result<proto::EgressInfo> {
     let egress = call.store()?.egress(&call.authority.tenant, id).await?;
-    let egress = egress.ok_or_else(|| TwirpError::new(Code::NotFound, format!("there is no egress {id:?}")))?;
+    let egress =
+        egress.ok_or_else(|| TwirpError::new(Code::NotFound, format!("there is no egress {id:?}")))?;
     let message = format!("egress {id:?} is {} and can't be changed", egress.status().as_str_name());
     Err(TwirpError::new(Code::FailedPrecondition, message))
 }
@@ -83,6 +90,7 @@ fn no_worker() -> TwirpError {
 }
 
 fn needs_browser() -> TwirpError {
-    let message = "web pages are not recorded here: that takes a browser for each recording, and this server runs none";
+    let message =
+        "web pages are not recorded here: that takes a browser for each recording, and this server runs none";
     TwirpError::new(Code::Unimplemented, message)
 }

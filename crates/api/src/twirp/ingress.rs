@@ -21,7 +21,10 @@ const STREAM_KEY_BYTES: usize = 18;
 /// Characters of a name, an identity and a room's name.
 const MAX_NAME_CHARS: usize = 256;
 
-pub(super) async fn create_ingress(call: Call, request: proto::CreateIngressRequest) -> Result<proto::IngressInfo> {
+pub(super) async fn create_ingress(
+    call: Call,
+    request: proto::CreateIngressRequest,
+) -> Result<proto::IngressInfo> {
     check_input(request.input_type())?;
     #[allow(deprecated)]
     let info = proto::IngressInfo {
@@ -48,7 +51,10 @@ pub(super) async fn create_ingress(call: Call, request: proto::CreateIngressRequ
 }
 
 /// Changes an ingress for the next time that it is used.
-pub(super) async fn update_ingress(call: Call, request: proto::UpdateIngressRequest) -> Result<proto::IngressInfo> {
+pub(super) async fn update_ingress(
+    call: Call,
+    request: proto::UpdateIngressRequest,
+) -> Result<proto::IngressInfo> {
     let mut info = find(&call, &request.ingress_id).await?;
     let change = |text: &mut String, new: String| {
         if !new.is_empty() {
@@ -84,7 +90,10 @@ pub(super) async fn list_ingress(
 }
 
 /// Takes an ingress away; what comes in by it at this moment ends.
-pub(super) async fn delete_ingress(call: Call, request: proto::DeleteIngressRequest) -> Result<proto::IngressInfo> {
+pub(super) async fn delete_ingress(
+    call: Call,
+    request: proto::DeleteIngressRequest,
+) -> Result<proto::IngressInfo> {
     let info = call.store()?.delete_ingress(&call.authority.tenant, &request.ingress_id).await?;
     let (room, actor) = (call.authority.room(&info.room_name), call.authority.actor());
     let identity = info.participant_identity.clone();

@@ -133,11 +133,7 @@ async fn serve(method: Arc<Method>, shared: Shared, request: Request) -> Respons
 }
 
 /// Who asks is checked before the body is read.
-async fn answer(
-    method: &Method,
-    shared: Shared,
-    request: Request,
-) -> Result<(Format, Vec<u8>), TwirpError> {
+async fn answer(method: &Method, shared: Shared, request: Request) -> Result<(Format, Vec<u8>), TwirpError> {
     if request.method() != HttpMethod::POST {
         return Err(TwirpError::new(Code::BadRoute, "calls are made with POST"));
     }

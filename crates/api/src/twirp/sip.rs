@@ -141,7 +141,9 @@ pub(super) fn change_list(list: &mut Vec<String>, update: Option<proto::ListUpda
     let Some(update) = update else { return Ok(()) };
     let differs = !update.add.is_empty() || !update.remove.is_empty();
     if (update.clear || !update.set.is_empty()) && differs || update.clear && !update.set.is_empty() {
-        return Err(TwirpError::invalid("a list is set, cleared, or changed by add and remove; not several of these"));
+        return Err(TwirpError::invalid(
+            "a list is set, cleared, or changed by add and remove; not several of these",
+        ));
     }
     if update.clear || !update.set.is_empty() {
         *list = update.set;
@@ -158,7 +160,9 @@ pub(super) fn change_list(list: &mut Vec<String>, update: Option<proto::ListUpda
 
 /// Those of these ids, in their order; what is not there is an empty one, as the protocol has it.
 pub(super) fn by_id<T: Clone + Default>(items: &[T], ids: &[String], id: impl Fn(&T) -> &String) -> Vec<T> {
-    ids.iter().map(|wanted| items.iter().find(|item| id(item) == wanted).cloned().unwrap_or_default()).collect()
+    ids.iter()
+        .map(|wanted| items.iter().find(|item| id(item) == wanted).cloned().unwrap_or_default())
+        .collect()
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 
 use livekit_protocol as proto;
-use livekit_protocol::{update_sip_inbound_trunk_request as inbound, update_sip_outbound_trunk_request as outbound};
+use livekit_protocol::{
+    update_sip_inbound_trunk_request as inbound, update_sip_outbound_trunk_request as outbound,
+};
 use parvis_store::SipTrunk;
 
 use super::Call;
@@ -144,7 +146,10 @@ pub(super) async fn list_outbound(
 
 /// Trunks of both directions in the older description that has room for either.
 #[allow(deprecated)]
-pub(super) async fn list(call: Call, request: proto::ListSipTrunkRequest) -> Result<proto::ListSipTrunkResponse> {
+pub(super) async fn list(
+    call: Call,
+    request: proto::ListSipTrunkRequest,
+) -> Result<proto::ListSipTrunkResponse> {
     let (store, tenant) = (call.store()?, &call.authority.tenant);
     let inbound = store.list_sip_inbound_trunks(tenant).await?.into_iter().map(SipTrunk::Inbound);
     let outbound = store.list_sip_outbound_trunks(tenant).await?.into_iter().map(SipTrunk::Outbound);
@@ -174,7 +179,11 @@ async fn find_outbound(call: &Call, id: &str) -> Result<proto::SipOutboundTrunkI
 }
 
 fn check_new(id: &str) -> Result<()> {
-    if id.is_empty() { Ok(()) } else { Err(TwirpError::invalid("the trunk's id is for the server to choose")) }
+    if id.is_empty() {
+        Ok(())
+    } else {
+        Err(TwirpError::invalid("the trunk's id is for the server to choose"))
+    }
 }
 
 /// A trunk that anyone could call in by is refused.
@@ -191,8 +200,13 @@ fn check_outbound(trunk: &proto::SipOutboundTrunkInfo) -> Result<()> {
     if trunk.numbers.is_empty() {
         return Err(TwirpError::invalid("the trunk has no number to call from"));
     }
-    if trunk.address.is_empty() || trunk.address.contains("://") || trunk.address.contains(char::is_whitespace) {
-        return Err(TwirpError::invalid("the trunk's address is a host name or an IP address, with a port or without"));
+    if trunk.address.is_empty()
+        || trunk.address.contains("://")
+        || trunk.address.contains(char::is_whitespace)
+    {
+        return Err(TwirpError::invalid(
+            "the trunk's address is a host name or an IP address, with a port or without",
+        ));
     }
     Ok(())
 }
@@ -208,7 +222,9 @@ async fn refuse_conflicts(call: &Call, trunk: &proto::SipInboundTrunkInfo) -> Re
     match same {
         Some(other) => {
             let id = &other.sip_trunk_id;
-            Err(TwirpError::invalid(format!("trunk {id} takes calls to the same numbers from the same callers")))
+            Err(TwirpError::invalid(format!(
+                "trunk {id} takes calls to the same numbers from the same callers"
+            )))
         }
         None => Ok(()),
     }
@@ -217,7 +233,8 @@ async fn refuse_conflicts(call: &Call, trunk: &proto::SipInboundTrunkInfo) -> Re
 /// Whether two lists of numbers have one in common. An empty list stands for all that no other names: only two empty ones
 /// overlap.
 fn overlap(a: &[String], b: &[String]) -> bool {
-    let normal = |numbers: &[String]| numbers.iter().map(|number| digits(number)).collect::<BTreeSet<String>>();
+    let normal =
+        |numbers: &[String]| numbers.iter().map(|number| digits(number)).collect::<BTreeSet<String>>();
     a.is_empty() && b.is_empty() || !normal(a).is_disjoint(&normal(b))
 }
 

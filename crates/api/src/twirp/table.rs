@@ -4,7 +4,8 @@
 use livekit_protocol as proto;
 
 use super::{
-    Method, agent_dispatch as agent, egress, elsewhere, ingress, room_service as room, sip, sip_trunks as trunk,
+    Method, agent_dispatch as agent, egress, elsewhere, ingress, room_service as room, sip,
+    sip_trunks as trunk,
 };
 use crate::authority::Need;
 

@@ -97,7 +97,8 @@ impl Drop for Server {
 }
 
 pub async fn start(config: ApiConfig) -> Server {
-    let table = [(KEY, SECRET), (OTHER_KEY, OTHER_SECRET)].map(|(key, secret)| (key.to_owned(), secret.to_owned()));
+    let table =
+        [(KEY, SECRET), (OTHER_KEY, OTHER_SECRET)].map(|(key, secret)| (key.to_owned(), secret.to_owned()));
     let keys = Keys::new(table.to_vec(), Duration::from_secs(3_600), false).unwrap();
     let keys = keys.assign(OTHER_KEY, &TenantId::new("other"));
     let notebook = Arc::<Notebook>::default();
@@ -207,7 +208,13 @@ impl Server {
     }
 
     /// Posts bytes; `head` are more lines of the head.
-    pub async fn post(&self, path: &str, token: Option<&str>, head: &[String], body: &[u8]) -> (u16, Vec<u8>) {
+    pub async fn post(
+        &self,
+        path: &str,
+        token: Option<&str>,
+        head: &[String],
+        body: &[u8],
+    ) -> (u16, Vec<u8>) {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let mut lines = vec![
             format!("POST {path} HTTP/1.1"),

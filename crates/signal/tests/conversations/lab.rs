@@ -9,6 +9,7 @@ use bytes::Bytes;
 use livekit_protocol as proto;
 use livekit_protocol::signal_request::Message as Request;
 use livekit_protocol::signal_response::Message as Response;
+use parvis_meeting::Permissions;
 use parvis_peer::sdp::CodecKind;
 use parvis_peer::{Path, Protocol, TransportReport};
 use parvis_rtp::Mid;
@@ -16,10 +17,9 @@ use parvis_sfu::{
     Command, DataChannel, Description, DescriptionKind, Event, PeerId, PeerRole, RoomId, SubscriptionId,
     TrackId, TrackSpec,
 };
-use parvis_meeting::Permissions;
 use parvis_signal::{
-    Actor, ConnectError, ConnectionId, Control, ControlError, Form, Frame, Grants, Join, JoinParams, Occurrence,
-    Output, Reply, Resume, Room, RoomConfig,
+    Actor, ConnectError, ConnectionId, Control, ControlError, Form, Frame, Grants, Join, JoinParams,
+    Occurrence, Output, Reply, Resume, Room, RoomConfig,
 };
 use prost::Message;
 

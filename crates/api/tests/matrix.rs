@@ -3,7 +3,7 @@
 //! table that their routes are made of, so that a new one can't be forgotten. Each has the right status, none has an effect
 //! in a room or in the store, and the server goes on.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
@@ -135,7 +135,7 @@ impl Victim {
             let failure = failure(status, &answer);
             assert!(failure.is(wanted.0, wanted.1), "{what}: {path}: {failure:?}");
             let said = String::from_utf8_lossy(&answer).into_owned();
-            assert!(bearer.is_none_or(|bearer| !said.contains(bearer)), "{path} repeats the token");
+            assert!(bearer.is_none_or(|bearer| bearer.is_empty() || !said.contains(bearer)), "{path} repeats the token");
             tried += 1;
         }
         assert!(tried > 0, "{what}: nothing was tried");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Applications' servers call, and rooms with real sockets in them do what they say.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
@@ -134,7 +134,6 @@ async fn participants_are_found_changed_told_and_removed() {
         name: "Ada".into(),
         attributes: [("role".to_owned(), "speaker".to_owned())].into(),
         permission: Some(proto::ParticipantPermission { can_subscribe: true, ..Default::default() }),
-        ..Default::default()
     };
     let changed: proto::ParticipantInfo =
         server.call(&token, "RoomService/UpdateParticipant", &update).await.unwrap();

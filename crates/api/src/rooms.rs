@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use livekit_protocol::WebhookEvent;
 use parvis_sfu::{Event, ForwarderId, RoomId};
 use parvis_signal::{ConnectError, ConnectionId, Frame, Join, Occurrence};
 use parvis_store::TenantId;
@@ -185,8 +186,13 @@ impl Rooms {
 
     /// Tells those outside what happened in a room, without waiting.
     pub(crate) fn happened(&self, occurrence: Occurrence) {
+        self.raise(&TenantId::default(), webhook::of_occurrence(occurrence));
+    }
+
+    /// Tells those outside of an event, without waiting.
+    pub(crate) fn raise(&self, tenant: &TenantId, event: WebhookEvent) {
         if let Some(webhooks) = self.webhooks.get() {
-            webhooks.raise(&TenantId::default(), webhook::of_occurrence(occurrence));
+            webhooks.raise(tenant, event);
         }
     }
 

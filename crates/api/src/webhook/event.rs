@@ -77,14 +77,26 @@ mod tests {
         let job = proto::Job { room: Some(room.clone()), ..Default::default() };
         for event in [
             WebhookEvent { event: "room_started".to_owned(), room: Some(room), ..Default::default() },
-            WebhookEvent { event: "egress_updated".to_owned(), egress_info: Some(egress), ..Default::default() },
-            WebhookEvent { event: "ingress_ended".to_owned(), ingress_info: Some(ingress), ..Default::default() },
+            WebhookEvent {
+                event: "egress_updated".to_owned(),
+                egress_info: Some(egress),
+                ..Default::default()
+            },
+            WebhookEvent {
+                event: "ingress_ended".to_owned(),
+                ingress_info: Some(ingress),
+                ..Default::default()
+            },
             WebhookEvent { event: "agent_job_started".to_owned(), job: Some(job), ..Default::default() },
         ] {
             let written = written(&TenantId::default(), event.clone()).unwrap();
             assert_eq!((written.room.as_str(), &written.event), ("atelier", &event.event));
             let read: WebhookEvent = serde_json::from_str(&written.body).unwrap();
-            assert_eq!(WebhookEvent { id: String::new(), created_at: 0, ..read }, event, "all of it is in the body");
+            assert_eq!(
+                WebhookEvent { id: String::new(), created_at: 0, ..read },
+                event,
+                "all of it is in the body"
+            );
         }
     }
 
@@ -100,7 +112,10 @@ mod tests {
                 Kind::ParticipantConnectionAborted { participant: participant.clone() },
                 "participant_connection_aborted",
             ),
-            (Kind::TrackPublished { participant: participant.clone(), track: track.clone() }, "track_published"),
+            (
+                Kind::TrackPublished { participant: participant.clone(), track: track.clone() },
+                "track_published",
+            ),
             (Kind::TrackUnpublished { participant, track }, "track_unpublished"),
         ];
         for (kind, name) in kinds {

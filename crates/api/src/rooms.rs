@@ -311,8 +311,13 @@ impl Rooms {
         if let Some(news) = News::of(&occurrence.kind) {
             self.agents.tell(key, news);
         }
+        self.raise(&key.tenant, webhook::of_occurrence(occurrence));
+    }
+
+    /// Tells those outside of an event, without waiting.
+    pub(crate) fn raise(&self, tenant: &TenantId, event: proto::WebhookEvent) {
         if let Some(webhooks) = self.webhooks.get() {
-            webhooks.raise(&key.tenant, webhook::of_occurrence(occurrence));
+            webhooks.raise(tenant, event);
         }
     }
 

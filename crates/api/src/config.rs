@@ -8,6 +8,8 @@ use std::time::Duration;
 use parvis_sfu::SpreadConfig;
 use parvis_signal::RoomConfig;
 
+use crate::agents::AgentLimits;
+
 /// How rooms, sockets and joins are bounded.
 #[derive(Debug, Clone)]
 pub struct ApiConfig {
@@ -15,6 +17,15 @@ pub struct ApiConfig {
     pub room: Arc<RoomConfig>,
     /// When a room spreads over several forwarders.
     pub spread: SpreadConfig,
+    /// Whether a room comes to be when someone joins it. Otherwise an application's server makes it first, or the token has
+    /// the grant `roomCreate`.
+    pub auto_create: bool,
+    /// Bounds of agents.
+    pub agents: AgentLimits,
+    /// Where WHIP clients connect, as applications are told; empty when nobody said.
+    pub whip_url: String,
+    /// The largest body of a call of the server APIs, in bytes.
+    pub server_api_body_bytes: usize,
     /// Rooms open at once.
     pub max_rooms: usize,
     /// Whether whoever has a room's link may join it without a token of his own.
@@ -61,6 +72,10 @@ impl Default for ApiConfig {
         ApiConfig {
             room: Arc::new(RoomConfig::default()),
             spread: SpreadConfig::default(),
+            auto_create: true,
+            agents: AgentLimits::default(),
+            whip_url: String::new(),
+            server_api_body_bytes: 1 << 20,
             max_rooms: 1_000,
             guests: false,
             guest_room_chars: 22,

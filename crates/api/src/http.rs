@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{Extension, OriginalUri, Path, RawQuery, Request, State};
+use axum::extract::{Extension, MatchedPath, OriginalUri, Path, RawQuery, Request, State};
 use axum::http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY,
 };
@@ -20,12 +20,17 @@ use parvis_meeting::text;
 use parvis_signal::{Form, Grants, Join, JoinParams};
 use serde::{Deserialize, Serialize};
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
+use utoipa::ToSchema;
 
 use crate::accept::{Client, client_ip};
+use crate::agents;
 use crate::limit::Throttle;
-use crate::rooms::{JoinRefusal, Rooms};
+use crate::openapi;
+use crate::rooms::{JoinRefusal, Opening, Rooms};
 use crate::socket;
+use crate::tenant::{RoomKey, TenantId};
 use crate::token::{TokenError, Verified};
+use crate::twirp;
 
 /// How long a browser may remember that other origins may ask.
 const CORS_MAX_AGE: Duration = Duration::from_secs(86_400);
@@ -55,11 +60,13 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/rtc/v1", get(single))
         .route("/rtc/validate", get(validate_dual))
         .route("/rtc/v1/validate", get(validate_single))
-        .layer(cors);
+        .route("/agent", get(agents::connect));
+    let server_api = twirp::router(shared.rooms.config.server_api_body_bytes);
     Router::new()
-        .merge(signalling)
+        .merge(signalling.merge(server_api).layer(cors))
         .route("/api/rooms/{room}/join", post(join_as_guest))
-        .route("/livez", get(|| async { "ok\n" }))
+        .route("/api/openapi.json", get(openapi::document))
+        .route("/livez", get(alive))
         .route("/readyz", get(ready))
         .fallback(page)
         .layer(axum::extract::DefaultBodyLimit::max(MAX_BODY_BYTES))
@@ -70,8 +77,12 @@ pub(crate) fn router(shared: Shared) -> Router {
 /// Counts every answer by route. Query strings hold tokens: they are neither counted nor logged.
 async fn count(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     let route = match request.uri().path() {
-        path @ ("/rtc" | "/rtc/v1" | "/rtc/validate" | "/rtc/v1/validate" | "/livez" | "/readyz") => {
-            path.to_owned()
+        path @ ("/agent" | "/api/openapi.json" | "/rtc" | "/rtc/v1" | "/rtc/validate"
+        | "/rtc/v1/validate" | "/livez" | "/readyz") => path.to_owned(),
+        path if path.starts_with("/twirp/") => {
+            // Only paths that there are get a figure of their own.
+            let known = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+            known.filter(|known| !known.contains('{')).unwrap_or("/twirp").to_owned()
         }
         path if path.starts_with("/api/") => "/api/rooms/join".to_owned(),
         _ => "page".to_owned(),
@@ -83,16 +94,19 @@ async fn count(State(shared): State<Shared>, request: Request, next: Next) -> Re
 }
 
 /// A refusal in words for people and, by its code, for our own client.
-#[derive(Debug, Serialize)]
-struct Refusal {
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Refusal {
     #[serde(skip)]
     status: StatusCode,
+    /// A word for programs.
+    #[schema(example = "room_full")]
     code: &'static str,
+    /// The reason, for people.
     message: String,
 }
 
 impl Refusal {
-    fn new(status: StatusCode, code: &'static str, message: impl ToString) -> Refusal {
+    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl ToString) -> Refusal {
         Refusal { status, code, message: message.to_string() }
     }
 }
@@ -120,6 +134,7 @@ impl From<JoinRefusal> for Refusal {
     fn from(refusal: JoinRefusal) -> Self {
         let unavailable = StatusCode::SERVICE_UNAVAILABLE;
         let (status, code) = match &refusal {
+            JoinRefusal::NoRoom => (StatusCode::NOT_FOUND, "no_room"),
             JoinRefusal::Draining => (unavailable, "draining"),
             JoinRefusal::TooManyRooms => (StatusCode::TOO_MANY_REQUESTS, "too_many_rooms"),
             JoinRefusal::NoForwarder | JoinRefusal::Ending => (unavailable, "unavailable"),
@@ -128,6 +143,7 @@ impl From<JoinRefusal> for Refusal {
                 let code = match status {
                     StatusCode::TOO_MANY_REQUESTS => "room_full",
                     StatusCode::SERVICE_UNAVAILABLE => "draining",
+                    StatusCode::UNAUTHORIZED => "removed",
                     _ => "refused",
                 };
                 (status, code)
@@ -137,7 +153,7 @@ impl From<JoinRefusal> for Refusal {
     }
 }
 
-type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
+pub(crate) type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 
 async fn dual(
     shared: State<Shared>,
@@ -173,10 +189,9 @@ async fn connect(
     let query = query.unwrap_or_default();
     let address = address(&shared, &client, &headers);
     let admitted = admit(&shared, form, &headers, &query, address);
-    let (Verified { room, grants }, params) = admitted.inspect_err(|refusal| outcome(refusal.code))?;
-    let upgrade = upgrade.map_err(|rejection| {
-        Refusal::new(rejection.into_response().status(), "no_websocket", "a WebSocket is expected here")
-    })?;
+    let (verified, params) = admitted.inspect_err(|refusal| outcome(refusal.code))?;
+    let Verified { tenant, room, may_create, agents, grants } = verified;
+    let upgrade = upgrade.map_err(no_websocket)?;
 
     let limits = rooms.config.connections.clone();
     let mut outbound = None;
@@ -186,11 +201,14 @@ async fn connect(
         outgoing
     };
     let join = Join { grants, params, address: address.to_string() };
-    let attached = rooms.join(&room, join, queue).await.map_err(|refusal| {
-        let refusal = Refusal::from(refusal);
-        outcome(refusal.code);
-        refusal
-    })?;
+    let opening = Opening { agents };
+    let opening = (rooms.config.auto_create || may_create).then_some(&opening);
+    let attached =
+        rooms.join(&RoomKey::new(&tenant, &room), opening, join, queue).await.map_err(|refusal| {
+            let refusal = Refusal::from(refusal);
+            outcome(refusal.code);
+            refusal
+        })?;
     let Some(outbound) = outbound else { return Err(JoinRefusal::Ending.into()) };
     outcome("ok");
 
@@ -203,7 +221,31 @@ async fn connect(
     }))
 }
 
-async fn validate_dual(
+/// Whoever asked for something else than a WebSocket, where there is only one.
+pub(crate) fn no_websocket(rejection: WebSocketUpgradeRejection) -> Refusal {
+    Refusal::new(rejection.into_response().status(), "no_websocket", "a WebSocket is expected here")
+}
+
+/// Why a client with two peer connections would be refused
+///
+/// Browsers hide the status of a failed WebSocket upgrade from the page: this says it.
+#[utoipa::path(
+    get,
+    path = "/rtc/validate",
+    tag = "signalling",
+    params(
+        ("access_token" = Option<String>, Query, description = "The token, if there is no header Authorization."),
+    ),
+    responses(
+        (status = 200, description = "It would be let in."),
+        (status = 400, description = "A parameter can't be read.", body = Refusal),
+        (status = 401, description = "No token, one that does not hold, or one that was revoked.", body = Refusal),
+        (status = 404, description = "There is no such room, and rooms don't come to be by themselves.", body = Refusal),
+        (status = 429, description = "Too many joins from this address, or the room is full.", body = Refusal),
+        (status = 503, description = "The server is about to stop.", body = Refusal),
+    )
+)]
+pub(crate) async fn validate_dual(
     shared: State<Shared>,
     client: Extension<Client>,
     headers: HeaderMap,
@@ -212,7 +254,25 @@ async fn validate_dual(
     validate(Form::Dual, shared, client, headers, query)
 }
 
-async fn validate_single(
+/// Why a client with one peer connection would be refused
+#[utoipa::path(
+    get,
+    path = "/rtc/v1/validate",
+    tag = "signalling",
+    params(
+        ("access_token" = Option<String>, Query, description = "The token, if there is no header Authorization."),
+        ("join_request" = String, Query, description = "A WrappedJoinRequest in base64url."),
+    ),
+    responses(
+        (status = 200, description = "It would be let in."),
+        (status = 400, description = "A parameter can't be read.", body = Refusal),
+        (status = 401, description = "No token, one that does not hold, or one that was revoked.", body = Refusal),
+        (status = 404, description = "There is no such room, and rooms don't come to be by themselves.", body = Refusal),
+        (status = 429, description = "Too many joins from this address, or the room is full.", body = Refusal),
+        (status = 503, description = "The server is about to stop.", body = Refusal),
+    )
+)]
+pub(crate) async fn validate_single(
     shared: State<Shared>,
     client: Extension<Client>,
     headers: HeaderMap,
@@ -233,7 +293,11 @@ fn validate(
     let (verified, _) = admit(&shared, form, &headers, &query.unwrap_or_default(), address)?;
     refuse_when_draining(&shared)?;
     let limit = shared.rooms.config.room.meeting.participants;
-    if shared.rooms.participants(&verified.room).is_some_and(|there| there >= limit) {
+    let there = shared.rooms.participants(&RoomKey::new(&verified.tenant, &verified.room));
+    if there.is_none() && !shared.rooms.config.auto_create && !verified.may_create {
+        return Err(JoinRefusal::NoRoom.into());
+    }
+    if there.is_some_and(|there| there >= limit) {
         return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "room_full", "the room is full"));
     }
     Ok("success".into_response())
@@ -268,7 +332,7 @@ fn refuse_when_draining(shared: &Shared) -> Result<(), Refusal> {
 }
 
 /// The token, from the header or else from the query.
-fn token(headers: &HeaderMap, query: &str) -> Option<String> {
+pub(crate) fn token(headers: &HeaderMap, query: &str) -> Option<String> {
     let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let bearer = header.and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;
@@ -281,26 +345,51 @@ fn token(headers: &HeaderMap, query: &str) -> Option<String> {
     })
 }
 
-fn address(shared: &Shared, client: &Client, headers: &HeaderMap) -> IpAddr {
+/// The address that a request counts for.
+pub(crate) fn address(shared: &Shared, client: &Client, headers: &HeaderMap) -> IpAddr {
     let forwarded_for = headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
     client_ip(client.peer.ip(), forwarded_for, &shared.rooms.config.trusted_proxies)
 }
 
-#[derive(Deserialize)]
+/// Who wants to join.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct GuestJoin {
+pub(crate) struct GuestJoin {
+    /// The name that others see, up to 100 characters.
+    #[schema(example = "Ada")]
     name: String,
 }
 
-#[derive(Serialize)]
-struct Ticket {
+/// What opens the room.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Ticket {
+    /// An access token for the signalling WebSocket.
     token: String,
+    /// The identity that the server chose.
     identity: String,
+    /// The room.
     room: String,
 }
 
-/// Our own client's way in: whoever knows a room's link may join it. The server chooses the identity.
-async fn join_as_guest(
+/// Join a room by its link
+///
+/// Whoever knows a room's link may join it, where guests are allowed. The server chooses the identity.
+#[utoipa::path(
+    post,
+    path = "/api/rooms/{room}/join",
+    tag = "rooms",
+    params(("room" = String, Path, description = "The room's name: the secret part of its link.")),
+    request_body = GuestJoin,
+    responses(
+        (status = 200, description = "The way in.", body = Ticket),
+        (status = 400, description = "No name, or one that can't be.", body = Refusal),
+        (status = 403, description = "Guests may not join here, or not this room.", body = Refusal),
+        (status = 413, description = "The body is larger than 8 KiB."),
+        (status = 429, description = "Too many joins from this address, or the room is full.", body = Refusal),
+        (status = 503, description = "The server is about to stop.", body = Refusal),
+    )
+)]
+pub(crate) async fn join_as_guest(
     State(shared): State<Shared>,
     Extension(client): Extension<Client>,
     Path(room): Path<String>,
@@ -329,7 +418,8 @@ async fn join_as_guest(
         return Err(bad_name(&"a name is needed"));
     }
     let limit = config.room.meeting.participants;
-    if shared.rooms.participants(&room).is_some_and(|there| there >= limit) {
+    let key = RoomKey::new(&TenantId::default(), &room);
+    if shared.rooms.participants(&key).is_some_and(|there| there >= limit) {
         return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "room_full", "the room is full"));
     }
     let identity = format!("guest-{:032x}", rand::random::<u128>());
@@ -344,7 +434,25 @@ fn is_guest_room(room: &str, min_chars: usize) -> bool {
     !room.is_empty() && room.len() >= min_chars && room.len() <= 128 && room.chars().all(allowed)
 }
 
-async fn ready(State(shared): State<Shared>) -> Response {
+/// Whether the process lives
+///
+/// It says nothing of what it depends on.
+#[utoipa::path(get, path = "/livez", tag = "health", responses((status = 200, description = "It does.")))]
+pub(crate) async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// Whether new meetings may come here
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "health",
+    responses(
+        (status = 200, description = "They may."),
+        (status = 503, description = "The server is about to stop, or no media can be forwarded."),
+    )
+)]
+pub(crate) async fn ready(State(shared): State<Shared>) -> Response {
     let unavailable = |why: &'static str| (StatusCode::SERVICE_UNAVAILABLE, why).into_response();
     if shared.rooms.is_draining() {
         return unavailable("draining\n");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! HTTP and WebSocket: the participants' plane, and the metrics page.
+//! HTTP and WebSocket: the participants' plane, the server APIs, and the metrics page.
 //!
 //! [`Api`] gives each room a task around its state machine ([`parvis_signal::Room`]), brings clients' sockets to it, and
 //! carries commands to the [`Forwarders`] and their events back.
@@ -20,27 +20,39 @@
 //! ```
 
 mod accept;
+mod agents;
+mod authority;
 mod config;
 mod forwarders;
 mod http;
 mod limit;
 mod metrics;
+mod openapi;
 mod room_task;
 mod rooms;
 mod socket;
+mod tenant;
 mod token;
+mod twirp;
+mod webhook;
 
 use std::sync::Arc;
 
 use axum::http::{HeaderName, HeaderValue};
 use parvis_sfu::{Event, ForwarderId, RoomId};
+use parvis_store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+pub use agents::AgentLimits;
 pub use config::{ApiConfig, ConnectionLimits};
 pub use forwarders::Forwarders;
 pub use metrics::{Metrics, Sample, Source};
+pub use openapi::openapi;
+pub use parvis_store::TenantId;
 pub use token::{DEV_KEY, KeyError, Keys, MIN_SECRET_BYTES, TokenError, Verified};
+pub use twirp::server_api;
+pub use webhook::{WebhookConfig, WebhookError, Webhooks};
 
 use http::Shared;
 use limit::{Connections, Throttle};
@@ -55,10 +67,20 @@ pub struct Api {
 }
 
 impl Api {
-    /// Ready to serve; no room is open yet.
+    /// Ready to serve; no room is open yet. It must be called on a Tokio runtime.
     pub fn new(config: ApiConfig, keys: Keys, forwarders: Arc<dyn Forwarders>, metrics: Metrics) -> Api {
         let joins = Arc::new(Throttle::new(config.connections.joins));
         Api { rooms: Rooms::new(config, keys, forwarders, metrics), joins, stop: watch::Sender::new(false) }
+    }
+
+    /// Keeps applications' records in a store from now on. The first call counts; before it such calls are refused.
+    pub fn keep(&self, store: Store) {
+        let _ = self.rooms.store.set(store);
+    }
+
+    /// Tells of what happens in rooms from now on. The first call counts.
+    pub fn tell(&self, webhooks: Webhooks) {
+        let _ = self.rooms.webhooks.set(webhooks);
     }
 
     /// Serves participants until [`Api::stop`].

@@ -57,6 +57,10 @@ pub struct Metrics {
     pub(crate) events_dropped: IntCounter,
     /// What rooms count, by name.
     pub(crate) signal: IntCounterVec,
+    /// What happens with agents, by name.
+    pub(crate) agents: IntCounterVec,
+    /// Workers of agents that are registered.
+    pub(crate) agent_workers: IntGauge,
 }
 
 impl Metrics {
@@ -101,6 +105,8 @@ impl Metrics {
                 "Events of the media side that no room took.",
             )?,
             signal: vec("parvis_signal_total", "What rooms count.", &["what"])?,
+            agents: vec("parvis_agents_total", "What happens with agents.", &["what"])?,
+            agent_workers: gauge("parvis_agent_workers", "Workers of agents that are registered.")?,
             registry,
             sources: sources.into(),
         })

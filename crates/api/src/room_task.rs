@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::rooms::{Input, Rooms};
 use crate::socket::Outgoing;
+use crate::tenant::RoomKey;
 
 /// Inputs handled before outputs are sent: a burst becomes fewer, larger messages.
 const INPUTS_AT_ONCE: usize = 32;
@@ -27,6 +28,7 @@ const REFRESHED_TOKEN: Duration = Duration::from_secs(600);
 pub(crate) struct RoomTask {
     rooms: Arc<Rooms>,
     id: RoomId,
+    key: RoomKey,
     room: Room,
     inbox: mpsc::Receiver<Input>,
     sockets: BTreeMap<ConnectionId, Outgoing>,
@@ -43,19 +45,20 @@ impl RoomTask {
     pub(crate) fn new(
         rooms: Arc<Rooms>,
         id: RoomId,
-        name: &str,
+        key: RoomKey,
         participants: Arc<AtomicUsize>,
         inbox: mpsc::Receiver<Input>,
     ) -> Self {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let unix_ms = i64::try_from(unix.as_millis()).unwrap_or(i64::MAX);
         let room =
-            Room::new(Arc::clone(&rooms.config.room), id, name, rand::random(), Instant::now(), unix_ms);
+            Room::new(Arc::clone(&rooms.config.room), id, &key.name, rand::random(), Instant::now(), unix_ms);
         let home = rooms.forwarders.home(id);
         let spread = Spread::new(rooms.config.spread, id, home);
         RoomTask {
             rooms,
             id,
+            key,
             room,
             inbox,
             sockets: BTreeMap::new(),
@@ -65,6 +68,11 @@ impl RoomTask {
             counted: RoomStats::default(),
             lost: false,
         }
+    }
+
+    /// The room as it begins.
+    pub(crate) fn describe(&self) -> livekit_protocol::Room {
+        self.room.snapshot()
     }
 
     /// Runs until the room has ended.
@@ -117,6 +125,10 @@ impl RoomTask {
                     self.room.event(now, event);
                 }
             }
+            Input::Control { actor, control, reply } => {
+                // Whoever asked may have gone; what was done stays done.
+                let _ = reply.send(self.room.control(now, &actor, *control));
+            }
             Input::CloseDoors => self.room.close_doors(),
             Input::Drain => self.room.drain(now),
             Input::MediaLost => {
@@ -140,11 +152,13 @@ impl RoomTask {
                 }
                 Output::Forward(command) => self.forward(command).await?,
                 Output::RefreshToken { connection, grants } => {
-                    match self.rooms.keys.issue(self.room.name(), &grants, REFRESHED_TOKEN) {
+                    let keys = &self.rooms.keys;
+                    match keys.issue_for(&self.key.tenant, &self.key.name, &grants, REFRESHED_TOKEN) {
                         Ok(token) => self.room.refreshed(connection, token),
                         Err(error) => tracing::warn!(%error, "no fresh token"),
                     }
                 }
+                Output::Happened(occurrence) => self.rooms.happened(&self.key, *occurrence),
                 Output::Ended => return ControlFlow::Break(()),
             }
         }
@@ -214,6 +228,9 @@ impl Drop for RoomTask {
     /// Also runs when the task was aborted, or panicked: nothing of the room stays behind.
     fn drop(&mut self) {
         self.rooms.forget(self.id);
+        for occurrence in self.room.abandoned() {
+            self.rooms.happened(&self.key, occurrence);
+        }
         let peers: Vec<PeerId> = self.spread.peers().collect();
         for peer in peers {
             self.spread.command(Command::ClosePeer { peer }, || None);
@@ -230,10 +247,11 @@ fn far_future() -> tokio::time::Instant {
     tokio::time::Instant::now() + Duration::from_secs(3_600)
 }
 
-fn figures(stats: &RoomStats) -> [(&'static str, u64); 14] {
+fn figures(stats: &RoomStats) -> [(&'static str, u64); 15] {
     [
         ("joins", stats.joins),
         ("joins_refused", stats.joins_refused),
+        ("revoked_refused", stats.revoked_refused),
         ("resumes", stats.resumes),
         ("resumes_refused", stats.resumes_refused),
         ("sessions_lost", stats.sessions_lost),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! One signalling WebSocket: what comes goes to the room, what the room says goes out, within deadlines and bounds.
+//! One WebSocket: what comes goes to the room, or to whoever it is for, and what is said there goes out, within deadlines
+//! and bounds.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -73,10 +74,22 @@ fn size_of_frame(frame: &Frame) -> usize {
     }
 }
 
+/// Who hears what comes. Dropping it tells that nothing comes any more.
+pub(crate) trait Receiver: Send + Sync {
+    /// Hands over a message, and waits while it can't be taken; `false` when nobody wants to hear more.
+    fn receive(&self, frame: Frame) -> impl Future<Output = bool> + Send;
+}
+
+impl Receiver for Attached {
+    async fn receive(&self, frame: Frame) -> bool {
+        self.send(Input::Message(self.id(), frame)).await
+    }
+}
+
 /// Serves a socket until either side ends it.
 pub(crate) async fn serve(
     socket: WebSocket,
-    attached: Attached,
+    receiver: impl Receiver,
     outbound: Outbound,
     limits: ConnectionLimits,
     metrics: Metrics,
@@ -86,7 +99,7 @@ pub(crate) async fn serve(
     let mut writer = Writer { sink, limit: limits.write };
     let close = {
         let write = write(&mut writer, outbound);
-        let read = read(stream, &attached, &limits);
+        let read = read(stream, &receiver, &limits);
         tokio::select! {
             closed = write => closed,
             closed = read => closed,
@@ -150,10 +163,10 @@ async fn write(writer: &mut Writer, mut outbound: Outbound) -> Option<Close> {
     Close::new(GOING_AWAY, "connect anew", "let go")
 }
 
-/// Hands what comes to the room; `None` when the client ended it.
+/// Hands on what comes; `None` when the client ended it.
 async fn read(
     mut stream: SplitStream<WebSocket>,
-    attached: &Attached,
+    receiver: &impl Receiver,
     limits: &ConnectionLimits,
 ) -> Option<Close> {
     let mut deadline = Instant::now() + limits.first_message;
@@ -172,9 +185,9 @@ async fn read(
             Message::Ping(_) | Message::Pong(_) => continue,
             Message::Close(_) => return None,
         };
-        // A room that can't keep up slows down its clients, by not reading.
-        if !attached.send(Input::Message(attached.id(), frame)).await {
-            return Close::new(GOING_AWAY, "connect anew", "room gone");
+        // Whoever can't keep up slows down those who send, by not reading.
+        if !receiver.receive(frame).await {
+            return Close::new(GOING_AWAY, "connect anew", "not heard");
         }
     }
 }

@@ -37,10 +37,102 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Config,
     },
+    /// Write everything that is stored into one file, while the server runs.
+    Backup(Backup),
+    /// Put a backup in, or only check it.
+    Restore(Restore),
+    /// Webhooks that were not taken.
+    Webhooks {
+        #[command(subcommand)]
+        command: Webhooks,
+    },
+}
+
+/// Whose database.
+#[derive(Debug, Clone, Args)]
+#[command(group = clap::ArgGroup::new("whose").required(true).multiple(false))]
+pub(crate) struct Whose {
+    /// That of `serve --dev`.
+    #[arg(long, group = "whose")]
+    pub(crate) dev: bool,
+    /// That of this configuration.
+    #[arg(long, value_name = "FILE", group = "whose")]
+    pub(crate) config: Option<PathBuf>,
+    /// Directory for what must outlive the server.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+/// What is written where.
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    /// The file to write. It holds secrets: only you can read it, and it should stay so.
+    pub(crate) file: PathBuf,
+    /// Overwrite the file.
+    #[arg(long)]
+    pub(crate) replace: bool,
+    #[command(flatten)]
+    pub(crate) whose: Whose,
+}
+
+/// What is put where.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("whose").required(true).multiple(false))]
+pub(crate) struct Restore {
+    /// The backup.
+    pub(crate) file: PathBuf,
+    /// Only read the file and say whether it is whole.
+    #[arg(long, group = "whose")]
+    pub(crate) verify: bool,
+    /// Lose what the database holds.
+    #[arg(long, conflicts_with = "verify")]
+    pub(crate) replace: bool,
+    /// Into the database of `serve --dev`.
+    #[arg(long, group = "whose")]
+    pub(crate) dev: bool,
+    /// Into the database of this configuration.
+    #[arg(long, value_name = "FILE", group = "whose")]
+    pub(crate) config: Option<PathBuf>,
+    /// Directory for what must outlive the server.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Webhooks {
+    /// Print those that were given up.
+    List {
+        /// Those that are still tried too.
+        #[arg(long)]
+        waiting: bool,
+        /// Print JSON, one object a line.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        whose: Whose,
+    },
+    /// Try given-up ones again, with their whole time before them.
+    Resend(Which),
+    /// Forget given-up ones.
+    Drop(Which),
+}
+
+/// One event or all.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).multiple(false))]
+pub(crate) struct Which {
+    /// The event's id.
+    #[arg(group = "which")]
+    pub(crate) id: Option<String>,
+    /// All that were given up.
+    #[arg(long, group = "which")]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) whose: Whose,
 }
 
 /// Which configuration, and what the command line changes in it.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(group = clap::ArgGroup::new("source").required(true).multiple(false))]
 pub(crate) struct Settings {
     /// Develop: no configuration file, the public key `devkey`, guests welcome, loopback only.

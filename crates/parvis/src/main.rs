@@ -7,6 +7,7 @@ mod config;
 mod media;
 mod serve;
 mod settings;
+mod stored;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
     }
 }
 
-type Problem = Box<dyn std::error::Error>;
+pub(crate) type Problem = Box<dyn std::error::Error>;
 
 fn run(command: Command) -> Result<(), Problem> {
     match command {
@@ -41,7 +42,10 @@ fn run(command: Command) -> Result<(), Problem> {
         Command::Check(arguments) => {
             let (settings, _) = settings::settle(&arguments)?;
             let runtime = runtime()?;
-            runtime.block_on(serve::bind(&settings))?;
+            runtime.block_on(async {
+                serve::bind(&settings).await?;
+                stored::probe(&settings).await
+            })?;
             println!("ok");
             Ok(())
         }
@@ -51,6 +55,9 @@ fn run(command: Command) -> Result<(), Problem> {
             println!("{}", hex::encode(rand::random::<[u8; 32]>()));
             Ok(())
         }
+        Command::Backup(arguments) => runtime()?.block_on(stored::backup(&arguments)),
+        Command::Restore(arguments) => runtime()?.block_on(stored::restore(&arguments)),
+        Command::Webhooks { command } => runtime()?.block_on(stored::webhooks(&command)),
         Command::Config { command: cli::Config::Show { settings, origin } } => {
             let (_, loaded) = settings::settle(&settings)?;
             println!("{}", config::show(&loaded, origin)?);

@@ -7,17 +7,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use parvis_api::{Api, Keys, Metrics};
+use parvis_api::{Api, Keys, Metrics, WebhookError, Webhooks};
 use parvis_sfu::ForwarderId;
 use parvis_shard::{ShardConfig, local_addresses};
+use parvis_store::{Store, StoreConfig, StoreError};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
 use crate::media::{self, Media, MediaError, Threads};
+use crate::stored;
 
 /// How long clients have to hear that the server stops, after it has told them.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// How long the last events have to be written.
+const LAST_EVENTS: Duration = Duration::from_secs(5);
+/// How long the database has to close.
+const STORE_STOP: Duration = Duration::from_secs(5);
 /// How long the shards have to stop.
 const SHARD_STOP: Duration = Duration::from_secs(2);
 
@@ -25,6 +31,7 @@ const SHARD_STOP: Duration = Duration::from_secs(2);
 pub(crate) struct Settings {
     pub(crate) config: Config,
     pub(crate) keys: Keys,
+    pub(crate) store: StoreConfig,
     pub(crate) dev: bool,
 }
 
@@ -43,6 +50,13 @@ pub(crate) enum ServeError {
     Files { limit: u64, needed: u64 },
     #[error("{what}: {source}")]
     System { what: &'static str, source: std::io::Error },
+    #[error("cannot open the database: {0}")]
+    Store(#[from] StoreError),
+    #[error("{}: {source}", source.key())]
+    Webhooks {
+        #[from]
+        source: WebhookError,
+    },
     #[error("metrics: {0}")]
     Metrics(String),
 }
@@ -78,18 +92,23 @@ pub(crate) async fn bind(settings: &Settings) -> Result<Bound, ServeError> {
 /// Serves until a signal, then drains.
 pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let bound = bind(&settings).await?;
-    let Settings { config, keys, dev } = settings;
+    let Settings { config, keys, store, dev } = settings;
     let system = |what| move |source| ServeError::System { what, source };
     let mut terminate = signal(SignalKind::terminate()).map_err(system("listen to SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("listen to SIGINT"))?;
 
+    let store = Store::open(store).await?;
+    let webhooks = Webhooks::start(config.webhook_config(), keys.clone(), store.clone()).await?;
     let Media { shards, events } = bound.media;
     let shards = Arc::new(shards);
     let handle = shards.handle();
-    let metrics = Metrics::new(vec![media::figures(Arc::clone(&shards))])
-        .map_err(|error| ServeError::Metrics(error.to_string()))?;
+    let sources =
+        vec![media::figures(Arc::clone(&shards)), stored::figures(store.clone()), webhooks.figures()];
+    let metrics = Metrics::new(sources).map_err(|error| ServeError::Metrics(error.to_string()))?;
     let forwarders = Arc::new(Threads(handle.clone()));
     let api = Api::new(config.api_config(bound.max_connections), keys, forwarders, metrics);
+    api.tell(webhooks.clone());
+    api.keep(store.clone());
     for (shard, events) in events.into_iter().enumerate() {
         let from = ForwarderId(shard as u64);
         tokio::spawn(media::carry_events(from, events, api.clone(), handle.clone()));
@@ -100,7 +119,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     tokio::spawn(async move { measuring.serve_metrics(bound.metrics).await });
     let server = tokio::spawn(async move { serving.serve(bound.http).await });
 
-    tracing::info!(%http, metrics = %metrics_at, shards = handle.count(), "serving");
+    tracing::info!(%http, metrics = %metrics_at, shards = handle.count(), database = store.engine(), "serving");
     for shard in 0..handle.count() {
         let candidates = handle.candidates(shard).iter();
         let offered: Vec<String> = candidates.map(|c| format!("{:?} {}", c.protocol, c.address)).collect();
@@ -125,6 +144,10 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     api.stop();
     server.abort();
     drop(api);
+    if !webhooks.close(LAST_EVENTS).await {
+        tracing::error!("the last webhooks could not be written: the store takes none");
+    }
+    let _ = tokio::time::timeout(STORE_STOP, store.close()).await;
     if let Some(shards) = Arc::into_inner(shards) {
         shards.stop(SHARD_STOP);
     }

@@ -41,7 +41,9 @@ pub(crate) fn settle(arguments: &cli::Settings) -> Result<(Settings, Loaded), Co
     }
     let keys = config.keys(base.as_deref().unwrap_or(Path::new(".")), arguments.dev);
     let keys = keys.map_err(|(key, problem)| ConfigError::Wrong { place: key, problem })?;
-    let settings = Settings { config: loaded.config.clone(), keys, dev: arguments.dev };
+    let store = config.store_config(base.as_deref().unwrap_or(Path::new(".")));
+    let store = store.map_err(|(key, problem)| ConfigError::Wrong { place: key, problem })?;
+    let settings = Settings { config: loaded.config.clone(), keys, store, dev: arguments.dev };
     Ok((settings, loaded))
 }
 

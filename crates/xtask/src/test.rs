@@ -46,8 +46,10 @@ pub(crate) fn run(options: &Options) -> Result {
         }),
         ("unit", |count| {
             setup::networks()?;
+            setup::postgres()?;
             process("cargo", ["test", "--workspace", "--locked", "--no-fail-fast"])
                 .with("PARVIS_REQUIRE_CLIENT", "1")
+                .with("PARVIS_REQUIRE_POSTGRES", "1")
                 .watch(|line| count.cargo(line))
         }),
         ("sim", |count| sim::check(|line| count.sim(line))),

@@ -147,16 +147,24 @@ class Caller:
 
         return await self.until(f"data {wanted}", look)
 
+    async def untilNotice(self, text, topic=None):
+        def look():
+            return [packet for packet in self.data if packet.participant is None and packet.data.decode() == text]
+
+        packets = await self.until(f"the notice {text}", look)
+        return {"count": len(packets), "topic": packets[0].topic}
+
     async def setAttributes(self, **attributes):
         await self.room.local_participant.set_attributes(attributes)
 
     async def state(self):
         participants = [
-            {"identity": each.identity, "sid": each.sid, "attributes": each.attributes,
+            {"identity": each.identity, "sid": each.sid, "attributes": each.attributes, "name": each.name, "metadata": each.metadata, "kind": each.kind,
              "tracks": [{"sid": track.sid, "muted": track.muted, "mime": track.mime_type} for track in each.track_publications.values()]}
             for each in self.room.remote_participants.values()
         ]
-        return {"connected": self.room.isconnected(), "participants": participants}
+        metadata = self.room.metadata
+        return {"connected": self.room.isconnected(), "metadata": metadata, "participants": participants}
 
     async def log(self):
         return self.events

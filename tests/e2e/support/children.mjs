@@ -7,6 +7,8 @@ const here = (path) => new URL(`../${path}`, import.meta.url).pathname;
 const PROGRAMS = {
   python: () => [process.env.PARVIS_PYTHON ?? 'python3', [here('clients/client.py')]],
   'rtc-node': () => [process.execPath, [here('clients/client.mjs')]],
+  'api-python': () => [process.env.PARVIS_PYTHON ?? 'python3', [here('clients/api.py')]],
+  'webhooks-python': () => [process.env.PARVIS_PYTHON ?? 'python3', [here('clients/webhooks.py')]],
 };
 
 /** Starts the SDK `kind` and gives its caller. */

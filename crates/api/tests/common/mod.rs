@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,15 +11,24 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use livekit_protocol as proto;
 use livekit_protocol::signal_response::Message as Response;
-use parvis_api::{Api, ApiConfig, Forwarders, Keys, Metrics};
+use livekit_token::{AccessToken, SIPGrants, VideoGrants};
+use parvis_api::{Api, ApiConfig, Forwarders, Keys, Metrics, TenantId};
 use parvis_sfu::{Command, ForwarderId, RoomId};
 use parvis_signal::Grants;
+use parvis_store::{Store, StoreConfig};
 use prost::Message as _;
+use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+pub const KEY: &str = "main";
+pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
+/// A key of another tenant's.
+pub const OTHER_KEY: &str = "other";
+pub const OTHER_SECRET: &str = "fedcba9876543210fedcba9876543210";
 
 /// Longer than anything here takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -87,12 +97,10 @@ impl Drop for Server {
 }
 
 pub async fn start(config: ApiConfig) -> Server {
-    let keys = Keys::new(
-        vec![("main".into(), "0123456789abcdef0123456789abcdef".into())],
-        Duration::from_secs(3_600),
-        false,
-    );
-    let keys = keys.unwrap();
+    let table =
+        [(KEY, SECRET), (OTHER_KEY, OTHER_SECRET)].map(|(key, secret)| (key.to_owned(), secret.to_owned()));
+    let keys = Keys::new(table.to_vec(), Duration::from_secs(3_600), false).unwrap();
+    let keys = keys.assign(OTHER_KEY, &TenantId::new("other"));
     let notebook = Arc::<Notebook>::default();
     let metrics = Metrics::new(Vec::new()).unwrap();
     let api = Api::new(config, keys.clone(), Arc::clone(&notebook) as Arc<dyn Forwarders>, metrics.clone());
@@ -101,6 +109,66 @@ pub async fn start(config: ApiConfig) -> Server {
     let serving = api.clone();
     tokio::spawn(async move { serving.serve(listener).await });
     Server { api, address, notebook, metrics, keys }
+}
+
+/// A server that keeps records, in a folder that goes with it.
+pub async fn start_with_store(config: ApiConfig) -> (Server, Folder) {
+    let server = start(config).await;
+    let folder = Folder::new();
+    server.api.keep(Store::open(StoreConfig::new("", &folder.0)).await.unwrap());
+    (server, folder)
+}
+
+/// A folder of a test's own.
+pub struct Folder(pub PathBuf);
+
+impl Folder {
+    fn new() -> Folder {
+        let folder = std::env::temp_dir().join(format!("parvis-api-{:016x}", rand::random::<u64>()));
+        std::fs::create_dir_all(&folder).unwrap();
+        Folder(folder)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A token of an application's server, made by the SDK's own code.
+pub fn grant(video: VideoGrants) -> String {
+    let sip = SIPGrants { admin: true, call: true };
+    let token = AccessToken::with_api_key(KEY, SECRET).with_grants(video).with_sip_grants(sip);
+    token.with_ttl(Duration::from_secs(600)).to_jwt().unwrap()
+}
+
+/// All grants, for the room of this name.
+pub fn everything(room: &str) -> VideoGrants {
+    VideoGrants {
+        room_create: true,
+        room_list: true,
+        room_record: true,
+        room_admin: true,
+        ingress_admin: true,
+        room: room.to_owned(),
+        destination_room: "kitchen".to_owned(),
+        ..VideoGrants::default()
+    }
+}
+
+/// A failed call: status and Twirp's code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub status: u16,
+    pub code: String,
+    pub message: String,
+}
+
+impl Failure {
+    pub fn is(&self, status: u16, code: &str) -> bool {
+        self.status == status && self.code == code
+    }
 }
 
 /// An HTTP answer.
@@ -139,6 +207,56 @@ impl Server {
         self.request(&format!("GET {path} HTTP/1.1"), "").await
     }
 
+    /// Posts bytes; `head` are more lines of the head.
+    pub async fn post(
+        &self,
+        path: &str,
+        token: Option<&str>,
+        head: &[String],
+        body: &[u8],
+    ) -> (u16, Vec<u8>) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut lines = vec![
+            format!("POST {path} HTTP/1.1"),
+            "Host: localhost".to_owned(),
+            "Connection: close".to_owned(),
+            format!("Content-Length: {}", body.len()),
+        ];
+        lines.extend(token.map(|token| format!("Authorization: Bearer {token}")));
+        lines.extend(head.iter().cloned());
+        let mut bytes = format!("{}\r\n\r\n", lines.join("\r\n")).into_bytes();
+        bytes.extend_from_slice(body);
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(&bytes).await.unwrap();
+        let mut answer = Vec::new();
+        tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+        let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("an HTTP answer");
+        let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap();
+        (status, answer[end + 4..].to_vec())
+    }
+
+    /// One call of the server APIs, in protobuf.
+    pub async fn call<A: prost::Message + Default>(
+        &self,
+        token: &str,
+        method: &str,
+        request: &impl prost::Message,
+    ) -> Result<A, Failure> {
+        let head = ["Content-Type: application/protobuf".to_owned()];
+        let path = format!("/twirp/livekit.{method}");
+        let (status, body) = self.post(&path, Some(token), &head, &request.encode_to_vec()).await;
+        if status == 200 { Ok(A::decode(body.as_slice()).unwrap()) } else { Err(failure(status, &body)) }
+    }
+
+    /// The same in JSON.
+    pub async fn call_json(&self, token: &str, method: &str, request: Value) -> Result<Value, Failure> {
+        let head = ["Content-Type: application/json".to_owned()];
+        let path = format!("/twirp/livekit.{method}");
+        let (status, body) = self.post(&path, Some(token), &head, request.to_string().as_bytes()).await;
+        if status == 200 { Ok(serde_json::from_slice(&body).unwrap()) } else { Err(failure(status, &body)) }
+    }
+
     /// Opens a WebSocket, or says with which status it was refused.
     pub async fn open(&self, path: &str) -> Result<Socket, u16> {
         let url = format!("ws://{}{path}", self.address).into_client_request().unwrap();
@@ -161,6 +279,12 @@ impl Server {
             other => panic!("no join response: {other:?}"),
         }
     }
+}
+
+pub fn failure(status: u16, body: &[u8]) -> Failure {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+    Failure { status, code: text("code"), message: text("msg") }
 }
 
 /// The next signalling message, skipping WebSocket's own; `None` at the end.

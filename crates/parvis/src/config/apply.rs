@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parvis_api::{ApiConfig, ConnectionLimits, Keys};
+use parvis_api::{ApiConfig, ConnectionLimits, Keys, TenantId};
 use parvis_meeting::Limits;
 use parvis_sfu::SpreadConfig;
 use parvis_sfu::media::MediaConfig;
@@ -18,6 +18,8 @@ use super::{Config, Key, Rate, Time};
 
 /// The file that a secret is read from has at most so many bytes.
 const MAX_SECRET_BYTES: usize = 4_096;
+/// Characters of an organisation's name.
+const MAX_TENANT_CHARS: usize = 64;
 
 /// A key of the configuration and what is wrong with it.
 pub(crate) type Problem = (String, String);
@@ -66,11 +68,14 @@ impl Config {
                     .to_owned(),
             );
         }
-        self.keys(base, false).map(drop)
+        self.store_config(base)?;
+        let keys = self.keys(base, false)?;
+        self.webhook_config().check(&keys).map_err(|error| (error.key().to_owned(), error.to_string()))
     }
 
-    fn times_that_must_be(&self) -> [(&'static str, Time); 12] {
+    fn times_that_must_be(&self) -> [(&'static str, Time); 19] {
         let (http, media, sessions) = (&self.http, &self.media, &self.sessions);
+        let webhooks = &self.webhooks;
         [
             ("http.request_head_timeout", http.request_head_timeout),
             ("http.request_timeout", http.request_timeout),
@@ -80,10 +85,17 @@ impl Config {
             ("media.tcp_first_answer_timeout", media.tcp_first_answer_timeout),
             ("media.tcp_idle_timeout", media.tcp_idle_timeout),
             ("rooms.empty_timeout", self.rooms.empty_timeout),
+            ("rooms.longest_timeout", self.rooms.longest_timeout),
+            ("agents.answer_timeout", self.agents.answer_timeout),
+            ("agents.token_age", self.agents.token_age),
             ("sessions.resume_timeout", sessions.resume_timeout),
             ("sessions.join_timeout", sessions.join_timeout),
             ("tokens.max_age", self.tokens.max_age),
             ("tokens.guest_age", self.tokens.guest_age),
+            ("database.timeout", self.database.timeout),
+            ("webhooks.request_timeout", webhooks.request_timeout),
+            ("webhooks.first_retry", webhooks.first_retry),
+            ("webhooks.longest_retry", webhooks.longest_retry),
         ]
     }
 
@@ -91,7 +103,14 @@ impl Config {
     pub(crate) fn keys(&self, base: &Path, dev: bool) -> Result<Keys, Problem> {
         let keys = self.keys.iter().map(|key| Ok((key.name.clone(), secret(key, base)?)));
         let keys = keys.collect::<Result<Vec<_>, Problem>>()?;
-        Keys::new(keys, self.tokens.max_age.0, dev).map_err(|error| ("keys".to_owned(), error.to_string()))
+        let keys = Keys::new(keys, self.tokens.max_age.0, dev);
+        let keys = keys.map_err(|error| ("keys".to_owned(), error.to_string()))?;
+        let mut named = self.keys.iter().filter_map(|key| Some((key, key.tenant.as_deref()?)));
+        named.try_fold(keys, |keys, (key, tenant)| {
+            parvis_meeting::text::check_name("tenant", tenant, MAX_TENANT_CHARS)
+                .map_err(|error| ("keys".to_owned(), format!("\"{}\": {error}", key.name)))?;
+            Ok(keys.assign(&key.name, &TenantId::new(tenant)))
+        })
     }
 
     /// How many shards there will be.
@@ -167,6 +186,10 @@ impl Config {
             guests: self.rooms.guests,
             guest_room_chars: self.rooms.guest_room_chars.size(),
             guest_token: self.tokens.guest_age.0,
+            auto_create: self.rooms.auto_create,
+            agents: self.agent_limits(),
+            whip_url: self.server_api.whip_url.clone(),
+            server_api_body_bytes: self.server_api.max_body_bytes.size(),
             trusted_proxies: http.trusted_proxies.clone(),
             connections: ConnectionLimits {
                 max: http.max_connections.size().min(max_connections),
@@ -209,6 +232,9 @@ impl Config {
             replay_messages: sessions.replay_messages.size(),
             replay_bytes: sessions.replay_bytes.size(),
             roster_limit: rooms.max_roster.size(),
+            remote_unmute: rooms.remote_unmute,
+            longest_timeout: rooms.longest_timeout.0,
+            remembered_identities: rooms.remembered_identities.size(),
             ..RoomConfig::default()
         }
     }

@@ -2,11 +2,14 @@
 //! The configuration: what may be set, and to what it is set when nobody says.
 //!
 //! [`load()`] reads a file and points at what is wrong in it, [`value`] holds the kinds of values, [`apply`] turns all
-//! of it into the words of the crates below, [`show()`] prints it with the origin of each value.
+//! of it into the words of the crates below, [`stored`] is the same for the database and webhooks, [`applications`] for what
+//! applications' servers and agents may ask for, [`show()`] prints it with the origin of each value.
 
+mod applications;
 mod apply;
 mod load;
 mod show;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -34,6 +37,10 @@ pub(crate) struct Config {
     pub(crate) drain: Drain,
     pub(crate) log: Log,
     pub(crate) data: Data,
+    pub(crate) database: stored::Database,
+    pub(crate) webhooks: stored::Webhooks,
+    pub(crate) server_api: applications::ServerApi,
+    pub(crate) agents: applications::Agents,
     pub(crate) keys: Vec<Key>,
 }
 
@@ -118,6 +125,8 @@ pub(crate) struct Media {
 pub(crate) struct Rooms {
     pub(crate) guests: bool,
     pub(crate) guest_room_chars: Bounded<0, 128>,
+    pub(crate) auto_create: bool,
+    pub(crate) remote_unmute: bool,
     pub(crate) max: Count,
     pub(crate) max_participants: Count,
     pub(crate) max_roster: Count,
@@ -127,7 +136,9 @@ pub(crate) struct Rooms {
     pub(crate) max_attributes_bytes: Bytes,
     pub(crate) empty_timeout: Time,
     pub(crate) departure_timeout: Time,
+    pub(crate) longest_timeout: Time,
     pub(crate) max_duration: Time,
+    pub(crate) remembered_identities: Count,
 }
 
 /// One participant's signalling.
@@ -181,6 +192,9 @@ pub(crate) struct Data {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Key {
     pub(crate) name: String,
+    /// The organisation that it belongs to; the default one if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tenant: Option<String>,
     /// The secret itself. Better a file that only the server can read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) secret: Option<String>,
@@ -287,19 +301,24 @@ impl Default for Rooms {
     fn default() -> Self {
         let api = parvis_api::ApiConfig::default();
         let limits = parvis_meeting::Limits::default();
+        let room = parvis_signal::RoomConfig::default();
         Rooms {
             guests: api.guests,
             guest_room_chars: Bounded::of(i64::try_from(api.guest_room_chars).unwrap_or(i64::MAX)),
+            auto_create: api.auto_create,
+            remote_unmute: room.remote_unmute,
             max: count(api.max_rooms),
             max_participants: count(limits.participants),
-            max_roster: count(parvis_signal::RoomConfig::default().roster_limit),
+            max_roster: count(room.roster_limit),
             max_tracks_per_participant: Bounded::of(limits.tracks_per_participant as i64),
             max_name_chars: Bounded::of(limits.name_chars as i64),
             max_metadata_bytes: bytes(limits.metadata_bytes),
             max_attributes_bytes: bytes(limits.attributes_bytes),
             empty_timeout: Time(limits.empty_timeout),
             departure_timeout: Time(limits.departure_timeout),
+            longest_timeout: Time(room.longest_timeout),
             max_duration: Time(limits.max_duration.unwrap_or_default()),
+            remembered_identities: count(room.remembered_identities),
         }
     }
 }
@@ -351,7 +370,12 @@ impl Config {
     /// Changes the defaults to those of `--dev`: the key that every example knows, guests in any room, no waiting at the
     /// end. Addresses stay on loopback.
     pub(crate) fn for_development(&mut self, (name, secret): (&str, &str)) {
-        self.keys = vec![Key { name: name.to_owned(), secret: Some(secret.to_owned()), secret_file: None }];
+        self.keys = vec![Key {
+            name: name.to_owned(),
+            tenant: None,
+            secret: Some(secret.to_owned()),
+            secret_file: None,
+        }];
         self.rooms.guests = true;
         self.rooms.guest_room_chars = Bounded::of(1);
         // Several may share the machine with each other and a browser.

@@ -2,6 +2,7 @@
 //! Prints the configuration in force, and where each value comes from.
 
 use super::Loaded;
+use super::stored::without_password;
 
 /// One line for each value; secrets are left out.
 pub(crate) fn show(loaded: &Loaded, with_origin: bool) -> Result<String, toml::ser::Error> {
@@ -29,6 +30,9 @@ fn flatten(table: &toml::Table, prefix: &str, line: &mut impl FnMut(&str, String
                 let name = |key: &toml::Value| key.get("name").cloned();
                 let names: Vec<toml::Value> = keys.iter().filter_map(name).collect();
                 line(&key, toml::Value::Array(names).to_string());
+            }
+            toml::Value::String(url) if key == "database.url" => {
+                line(&key, toml::Value::String(without_password(url)).to_string());
             }
             value => line(&key, value.to_string()),
         }

@@ -159,7 +159,11 @@ impl Room {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         if session.links.primary().peer == peer {
             session.join_deadline = None;
+            let first = self.meeting.participant(id).is_some_and(|p| p.state != State::Active);
             self.meeting.set_state(id, State::Active);
+            if first {
+                self.arrived(id);
+            }
             self.deliver(id);
         }
     }

@@ -2,12 +2,15 @@
 //! One meeting with its sessions. This file holds the state and the doors; what happens behind them:
 //! [`connect`] joins and resumes, [`request`] and [`publish`] and [`subscribe`] are what clients ask, [`media`] is
 //! what the forwarder tells, [`data`] are messages between clients, [`roster`] tells everyone what changed, [`leave`]
-//! ends sessions. [`codecs`] chooses what codec each subscriber gets, [`dynacast`] tells publishers what is wanted.
+//! ends sessions, [`control`] is what is done from outside. [`codecs`] chooses what codec each subscriber gets,
+//! [`dynacast`] tells publishers what is wanted, [`happened`] is what the outer world is told.
 
 mod codecs;
 mod connect;
+mod control;
 mod data;
 mod dynacast;
+mod happened;
 mod leave;
 mod media;
 mod publish;
@@ -32,6 +35,7 @@ use crate::wire::{self, Encoded, WireError};
 use crate::{Output, RoomConfig, RoomStats};
 
 pub use connect::{ConnectError, Join};
+pub use control::{Actor, Control, ControlError, Reply, RoomSettings};
 use publish::Publication;
 
 /// One socket, as the caller names it; never reused within a room.
@@ -68,6 +72,12 @@ pub struct Room {
     speaking: BTreeMap<ParticipantId, f32>,
     news: roster::News,
     roster: roster::Roster,
+    /// The application's own text about the room.
+    metadata: String,
+    standings: control::Standings,
+    /// Of the last messages that came from outside.
+    nonces: VecDeque<[u8; 16]>,
+    chronicle: happened::Chronicle,
     draining: bool,
     end: Option<EndReason>,
     end_told: bool,
@@ -88,6 +98,7 @@ impl Room {
         unix_ms: i64,
     ) -> Room {
         let meeting = parvis_meeting::Room::new(config.meeting.clone(), now);
+        let (metadata, remembered) = (config.room_metadata.clone(), config.remembered_identities);
         let mut room = Room {
             config,
             id,
@@ -112,6 +123,10 @@ impl Room {
             speaking: BTreeMap::new(),
             news: roster::News::default(),
             roster: roster::Roster::default(),
+            metadata,
+            standings: control::Standings::new(remembered),
+            nonces: VecDeque::new(),
+            chronicle: happened::Chronicle::default(),
             draining: false,
             end: None,
             end_told: false,
@@ -199,12 +214,6 @@ impl Room {
         self.settle(now);
     }
 
-    /// Someone with the right to do so ends the meeting.
-    pub fn delete(&mut self, now: Instant) {
-        self.meeting.end(EndReason::Deleted);
-        self.settle(now);
-    }
-
     /// Whether [`Output::Ended`] was given out.
     pub fn ended(&self) -> bool {
         self.end_told
@@ -223,6 +232,11 @@ impl Room {
     /// How many sessions there are, those that wait and hidden ones too.
     pub fn sessions(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// The room as its clients are told of it.
+    pub fn snapshot(&self) -> proto::Room {
+        self.room_info()
     }
 
     /// The meeting: who is there, and what they may do.

@@ -30,6 +30,8 @@ pub(super) struct Publication {
     pub(super) regressed: bool,
     /// Whether the publisher was told that someone receives it.
     pub(super) subscribed_told: bool,
+    /// Whether the outer world was told of it.
+    pub(super) published_told: bool,
 }
 
 #[derive(Debug)]
@@ -105,7 +107,13 @@ impl Room {
         let response = published(&request.cid, &info);
         self.publications.insert(
             track,
-            Publication { info, encodings: Vec::new(), regressed: false, subscribed_told: false },
+            Publication {
+                info,
+                encodings: Vec::new(),
+                regressed: false,
+                subscribed_told: false,
+                published_told: false,
+            },
         );
         self.add_encoding(id, track, 0, spec);
         self.send(id, response);
@@ -206,6 +214,9 @@ impl Room {
             }
             self.meeting.announce(track);
             self.watch_wishes(track);
+            if let Some(publisher) = self.meeting.track(track).map(|track| track.publisher) {
+                self.appeared(track, publisher);
+            }
         } else {
             self.meeting.touch_track(track);
         }
@@ -272,8 +283,11 @@ impl Room {
         for session in self.sessions.values_mut() {
             session.settings.remove(&track);
         }
-        let response = proto::TrackUnpublishedResponse { track_sid: publication.info.sid };
+        let response = proto::TrackUnpublishedResponse { track_sid: publication.info.sid.clone() };
         self.send(publisher, Response::TrackUnpublished(response));
+        if publication.published_told {
+            self.vanished(publisher, publication.info);
+        }
     }
 
     pub(super) fn mute(&mut self, id: ParticipantId, request: proto::MuteTrackRequest) {
@@ -287,7 +301,7 @@ impl Room {
         }
     }
 
-    fn forward_muted(&mut self, track: TrackId, muted: bool) {
+    pub(super) fn forward_muted(&mut self, track: TrackId, muted: bool) {
         let Some(publication) = self.publications.get(&track) else { return };
         let encodings: Vec<parvis_sfu::TrackId> =
             publication.encodings.iter().map(|encoding| encoding.track).collect();
@@ -323,7 +337,7 @@ impl Room {
     }
 
     /// The actor's own track of that sid.
-    fn own_track(&self, id: ParticipantId, sid: &str) -> Option<TrackId> {
+    pub(super) fn own_track(&self, id: ParticipantId, sid: &str) -> Option<TrackId> {
         let track = self.by_track_sid.get(sid).copied()?;
         self.meeting.track(track).filter(|track| track.publisher == id).map(|track| track.id)
     }

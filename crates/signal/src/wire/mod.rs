@@ -14,6 +14,7 @@ use prost::Message;
 pub use data::{DataPacket, decode_data};
 pub(crate) use data::{destinations, stamp};
 pub(crate) use describe::{participant_info, server_info, timed_version};
+pub use words::permissions;
 pub(crate) use words::{
     codec_mime, codec_of_mime, disconnect_reason, encoding_layers, kind, layer_mode, layer_specs, permission,
     source,

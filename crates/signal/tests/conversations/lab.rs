@@ -9,6 +9,7 @@ use bytes::Bytes;
 use livekit_protocol as proto;
 use livekit_protocol::signal_request::Message as Request;
 use livekit_protocol::signal_response::Message as Response;
+use parvis_meeting::Permissions;
 use parvis_peer::sdp::CodecKind;
 use parvis_peer::{Path, Protocol, TransportReport};
 use parvis_rtp::Mid;
@@ -17,7 +18,8 @@ use parvis_sfu::{
     TrackId, TrackSpec,
 };
 use parvis_signal::{
-    ConnectError, ConnectionId, Form, Frame, Grants, Join, JoinParams, Output, Resume, Room, RoomConfig,
+    Actor, ConnectError, ConnectionId, Control, ControlError, Form, Frame, Grants, Join, JoinParams,
+    Occurrence, Output, Reply, Resume, Room, RoomConfig,
 };
 use prost::Message;
 
@@ -29,6 +31,8 @@ pub struct Lab {
     pub clients: BTreeMap<ConnectionId, Client>,
     pub forwarder: Forwarder,
     pub refreshes: Vec<(ConnectionId, Grants)>,
+    /// What the outer world is told.
+    pub told: Vec<Occurrence>,
     pub ended: bool,
     /// The peer connections of each participant, by its sid.
     links: BTreeMap<String, Vec<PeerId>>,
@@ -70,6 +74,7 @@ impl Lab {
             clients: BTreeMap::new(),
             forwarder: Forwarder::default(),
             refreshes: Vec::new(),
+            told: Vec::new(),
             ended: false,
             links: BTreeMap::new(),
             next: 1,
@@ -137,6 +142,42 @@ impl Lab {
     pub fn resume(&mut self, identity: &str, sid: &str) -> ConnectionId {
         let resume = Resume { participant_sid: sid.to_owned(), sync_state: None };
         self.connect(Grants::of(identity), JoinParams { resume: Some(resume), ..dual() })
+    }
+
+    /// Asks as an application's server.
+    pub fn control(&mut self, control: Control) -> Result<Reply, ControlError> {
+        self.control_as(&Actor::default(), control)
+    }
+
+    pub fn control_as(&mut self, actor: &Actor, control: Control) -> Result<Reply, ControlError> {
+        let reply = self.room.control(self.now, actor, control);
+        self.pump();
+        reply
+    }
+
+    pub fn remove(&mut self, identity: &str) -> Result<Reply, ControlError> {
+        let identity = identity.to_owned();
+        self.control(Control::RemoveParticipant(proto::RoomParticipantIdentity {
+            identity,
+            ..Default::default()
+        }))
+    }
+
+    #[allow(deprecated)]
+    pub fn permit(&mut self, identity: &str, permissions: &Permissions) {
+        let permission = proto::ParticipantPermission {
+            can_subscribe: permissions.can_subscribe,
+            can_publish: permissions.can_publish,
+            can_publish_data: permissions.can_publish_data,
+            can_update_metadata: permissions.can_update_profile,
+            ..Default::default()
+        };
+        let request = proto::UpdateParticipantRequest {
+            identity: identity.to_owned(),
+            permission: Some(permission),
+            ..Default::default()
+        };
+        self.control(Control::UpdateParticipant(Box::new(request))).expect("it is there");
     }
 
     pub fn send(&mut self, connection: ConnectionId, request: Request) {
@@ -262,6 +303,7 @@ impl Lab {
                     }
                     Output::Forward(command) => events.extend(self.forwarder.handle(command)),
                     Output::RefreshToken { connection, grants } => self.refreshes.push((connection, *grants)),
+                    Output::Happened(occurrence) => self.told.push(*occurrence),
                     Output::Ended => self.ended = true,
                 }
             }

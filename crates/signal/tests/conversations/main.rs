@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod adaptation;
+mod control;
 mod crowd;
 mod data;
+mod happened;
 mod join;
 mod lab;
 mod limits;

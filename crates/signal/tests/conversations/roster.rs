@@ -7,11 +7,12 @@ use std::time::Duration;
 use livekit_protocol as proto;
 use livekit_protocol::TrackSource;
 use livekit_protocol::signal_request::Message as Request;
-use parvis_meeting::Permissions;
+use parvis_meeting::{Permissions, State, TrackId};
 use parvis_sfu::{Event, PeerId};
 use parvis_signal::{ConnectionId, Form, Grants, JoinParams, RoomConfig};
 use proptest::prelude::*;
 
+use crate::happened::those_there;
 use crate::lab::*;
 
 #[derive(Debug, Clone)]
@@ -199,6 +200,12 @@ impl World {
         let subscriptions: usize = meeting.participants().map(|p| p.subscribed().count()).sum();
         prop_assert_eq!(self.lab.forwarder.subscriptions.len(), subscriptions);
         prop_assert_eq!(self.lab.room.sessions(), meeting.participants().len());
+        // Whoever knows only what the outer world is told knows who is there, and with how many tracks.
+        let announced = |track: &TrackId| meeting.track(*track).is_some_and(|track| track.announced);
+        let active = meeting.participants().filter(|p| p.state == State::Active);
+        let truth: BTreeMap<String, usize> =
+            active.map(|p| (p.identity.clone(), p.tracks().filter(announced).count())).collect();
+        prop_assert_eq!(those_there(&self.lab.told), truth);
         Ok(())
     }
 }

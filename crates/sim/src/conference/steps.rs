@@ -259,6 +259,8 @@ impl Conference {
                         room.refreshed(connection, "token".to_owned());
                     }
                 }
+                // Nobody outside listens.
+                Output::Happened(_) => {}
                 Output::Ended => {
                     self.rooms.remove(&room);
                 }

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Webhooks: what happens here, told to other programs over HTTP, in the words and with the signature that LiveKit's SDKs
+//! check.
+//!
+//! An event goes from [`Webhooks::raise`] into a bounded queue ([`writer`]), from there into the store's outbox, and only
+//! from the outbox to its target ([`deliver`]), until the target took it or its time is over. [`client`] makes the
+//! connection, to addresses that [`target`] allows. So nobody in a call waits for a database or a receiver, and a restart
+//! loses nothing that was written.
+
+mod client;
+mod deliver;
+mod event;
+mod target;
+mod writer;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use livekit_protocol::WebhookEvent;
+use parvis_store::{NewEvent, Store, StoreError, TenantId};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::metrics::{Sample, Source};
+use crate::token::Keys;
+
+use client::Client;
+pub(crate) use event::of_occurrence;
+use target::{Allowed, Target};
+
+/// Where webhooks go, and how hard they are tried.
+#[derive(Debug, Clone)]
+pub struct WebhookConfig {
+    /// The targets: `https://` or `http://`.
+    pub urls: Vec<String>,
+    /// The name of the API key that signs; the first one if nothing is said.
+    pub api_key: Option<String>,
+    /// What inside the own network may be a target: `HOST:PORT`, with a name as in the URL or an address.
+    pub allow_internal: Vec<String>,
+    /// Events that may wait in memory until they are written. A room's busy minute has some hundred.
+    pub queue: usize,
+    /// Requests to one target at one time; those of one room go one after the other.
+    pub parallel: u32,
+    /// How long a target may take to answer.
+    pub request_timeout: Duration,
+    /// How long after the first failure the next try comes; it doubles each time …
+    pub first_retry: Duration,
+    /// … up to this.
+    pub longest_retry: Duration,
+    /// How long an event is tried. After that it is dead and waits for an operator.
+    pub deadline: Duration,
+}
+
+impl Default for WebhookConfig {
+    fn default() -> Self {
+        WebhookConfig {
+            urls: Vec::new(),
+            api_key: None,
+            allow_internal: Vec::new(),
+            queue: 10_000,
+            parallel: 8,
+            request_timeout: Duration::from_secs(10),
+            first_retry: Duration::from_secs(1),
+            longest_retry: Duration::from_secs(300),
+            deadline: Duration::from_secs(24 * 3_600),
+        }
+    }
+}
+
+/// Why webhooks can't be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum WebhookError {
+    /// A target makes no sense.
+    #[error("{0}")]
+    Url(String),
+    /// An exception makes no sense.
+    #[error("{0}")]
+    Allowed(String),
+    /// The key that is to sign is not there.
+    #[error("there is no API key \"{0}\" to sign with; name one of `keys`")]
+    Key(String),
+    /// There is no TLS to be had.
+    #[error("TLS can't be set up: {0}")]
+    Tls(#[from] rustls::Error),
+    /// What waits can't be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl WebhookError {
+    /// The key of the configuration that is to be changed.
+    pub fn key(&self) -> &'static str {
+        match self {
+            WebhookError::Url(_) | WebhookError::Tls(_) => "webhooks.urls",
+            WebhookError::Allowed(_) => "webhooks.allow_internal",
+            WebhookError::Key(_) => "webhooks.api_key",
+            WebhookError::Store(_) => "database.url",
+        }
+    }
+}
+
+/// Sends events. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Webhooks {
+    shared: Arc<Shared>,
+}
+
+/// What the tasks share.
+struct Shared {
+    config: WebhookConfig,
+    keys: Keys,
+    store: Store,
+    client: Client,
+    queue: Mutex<Option<mpsc::Sender<NewEvent>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    /// Rung when something was written.
+    written: watch::Sender<u64>,
+    stop: watch::Sender<bool>,
+    counters: Counters,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    raised: AtomicU64,
+    dropped: AtomicU64,
+    delivered: AtomicU64,
+    retried: AtomicU64,
+    dead: AtomicU64,
+    in_memory: AtomicU64,
+    waiting_now: AtomicU64,
+    dead_now: AtomicU64,
+}
+
+impl WebhookConfig {
+    /// Finds what is wrong in it, without a store or a network.
+    pub fn check(&self, keys: &Keys) -> Result<(), WebhookError> {
+        self.targets()?;
+        Allowed::parse(&self.allow_internal).map_err(WebhookError::Allowed)?;
+        if !self.urls.is_empty() {
+            let key = self.api_key.as_deref();
+            keys.sign_body(key, b"").map_err(|_| WebhookError::Key(key.unwrap_or_default().to_owned()))?;
+        }
+        Ok(())
+    }
+
+    fn targets(&self) -> Result<Vec<Target>, WebhookError> {
+        self.urls.iter().map(|url| Target::parse(url).map_err(WebhookError::Url)).collect()
+    }
+}
+
+impl Webhooks {
+    /// Begins to send: what waits in the outbox first. Without targets, and with a store that keeps no events, it does
+    /// nothing.
+    pub async fn start(config: WebhookConfig, keys: Keys, store: Store) -> Result<Webhooks, WebhookError> {
+        let allowed = Allowed::parse(&config.allow_internal).map_err(WebhookError::Allowed)?;
+        let client = Client::new(allowed, config.request_timeout)?;
+        Webhooks::start_with(client, config, keys, store).await
+    }
+
+    async fn start_with(
+        client: Client,
+        config: WebhookConfig,
+        keys: Keys,
+        store: Store,
+    ) -> Result<Webhooks, WebhookError> {
+        config.check(&keys)?;
+        let targets = config.targets()?;
+        for former in store.event_targets().await? {
+            if !config.urls.contains(&former) {
+                let count = store.give_target_up(&former, "the target is no longer in webhooks.urls").await?;
+                tracing::warn!(
+                    target = former,
+                    count,
+                    "webhooks wait for a target that is gone: see `parvis webhooks list`"
+                );
+            }
+        }
+        let idle = targets.is_empty() && store.limits().events == 0;
+        let (queue, events) = mpsc::channel(config.queue.max(1));
+        let shared = Arc::new(Shared {
+            config,
+            keys,
+            store,
+            client,
+            queue: Mutex::new((!idle).then_some(queue)),
+            writer: Mutex::default(),
+            written: watch::Sender::new(0),
+            stop: watch::Sender::new(false),
+            counters: Counters::default(),
+        });
+        for target in targets {
+            tokio::spawn(deliver::serve(Arc::clone(&shared), target));
+        }
+        let writer = tokio::spawn(writer::write(Arc::clone(&shared), events));
+        *shared.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(writer);
+        Ok(Webhooks { shared })
+    }
+
+    /// Tells of an event, without waiting. It gets an id and a time if it has none. When too many wait for a store that
+    /// can't be written to, it is dropped and counted.
+    pub fn raise(&self, tenant: &TenantId, event: WebhookEvent) {
+        let queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(queue) = queue.as_ref() else { return };
+        let counters = &self.shared.counters;
+        counters.raised.fetch_add(1, Ordering::Relaxed);
+        let sent = event::written(tenant, event).map(|event| queue.try_send(event).is_ok());
+        if sent != Some(true) && counters.dropped.fetch_add(1, Ordering::Relaxed).is_power_of_two() {
+            tracing::error!("a webhook was dropped: the store takes none, and webhooks.queue is full");
+        }
+    }
+
+    /// Writes what was raised and ends. What is in the outbox is sent after the next start. Returns whether all was written
+    /// in time.
+    pub async fn close(&self, patience: Duration) -> bool {
+        drop(self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let writer = self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let written = match writer {
+            Some(writer) => tokio::time::timeout(patience, writer).await.is_ok(),
+            None => true,
+        };
+        self.shared.stop.send_replace(true);
+        written
+    }
+
+    /// Its figures for the metrics page.
+    pub fn figures(&self) -> Source {
+        let shared = Arc::clone(&self.shared);
+        Arc::new(move || {
+            let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
+            let Counters { raised, dropped, delivered, retried, dead, in_memory, waiting_now, dead_now } =
+                &shared.counters;
+            let sample = |name: &str, help, counter, value| Sample {
+                name: name.to_owned(),
+                help,
+                counter,
+                labels: Vec::new(),
+                value,
+            };
+            vec![
+                sample("parvis_webhooks_raised_total", "Events that happened.", true, read(raised)),
+                sample("parvis_webhooks_dropped_total", "Events that no queue took.", true, read(dropped)),
+                sample(
+                    "parvis_webhooks_delivered_total",
+                    "Events that a target took.",
+                    true,
+                    read(delivered),
+                ),
+                sample(
+                    "parvis_webhooks_retried_total",
+                    "Tries that failed and are repeated.",
+                    true,
+                    read(retried),
+                ),
+                sample("parvis_webhooks_dead_total", "Events given up.", true, read(dead)),
+                sample(
+                    "parvis_webhooks_unwritten",
+                    "Events that wait for the store.",
+                    false,
+                    read(in_memory),
+                ),
+                sample("parvis_webhooks_waiting", "Events that wait for a target.", false, read(waiting_now)),
+                sample("parvis_webhooks_dead", "Dead events in the outbox.", false, read(dead_now)),
+            ]
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

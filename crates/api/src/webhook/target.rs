@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Where webhooks may go.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::http::Uri;
+use parvis_addr::{canonical, is_internal};
+
+/// A target, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Target {
+    /// As the configuration has it.
+    pub(super) url: String,
+    /// Whether TLS is spoken.
+    pub(super) tls: bool,
+    /// Name or address, without brackets.
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// What the header `Host` says.
+    pub(super) authority: String,
+    pub(super) path: String,
+}
+
+impl Target {
+    /// Reads a URL, or says what is wrong with it.
+    pub(super) fn parse(url: &str) -> Result<Target, String> {
+        let wrong =
+            |problem: &str| format!("\"{url}\" {problem}; use a URL such as \"https://example.org/webhook\"");
+        let uri: Uri = url.parse().map_err(|_| wrong("is no URL"))?;
+        let tls = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err(wrong("begins neither with https:// nor with http://")),
+        };
+        let authority = uri.authority().ok_or_else(|| wrong("has no host"))?;
+        if authority.as_str().contains('@') {
+            return Err(wrong("holds a user name: the signature says who sends"));
+        }
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        if host.is_empty() {
+            return Err(wrong("has no host"));
+        }
+        let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        Ok(Target { url: url.to_owned(), tls, host, port, authority: authority.as_str().to_owned(), path })
+    }
+}
+
+/// What inside the own network may be reached all the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Allowed {
+    entries: Vec<(String, u16)>,
+}
+
+impl Allowed {
+    /// Reads entries such as `backend:8000`, `10.1.2.3:443` or `[fd00::1]:443`.
+    pub(super) fn parse(entries: &[String]) -> Result<Allowed, String> {
+        let entry = |text: &String| {
+            let (host, port) = text.rsplit_once(':').ok_or(())?;
+            let port = port.parse::<u16>().map_err(drop)?;
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            if host.is_empty() || port == 0 { Err(()) } else { Ok((host.to_ascii_lowercase(), port)) }
+        };
+        let wrong = |text: &String| format!("\"{text}\" is no HOST:PORT; use one such as \"127.0.0.1:8000\"");
+        let entries = entries.iter().map(|text| entry(text).map_err(|()| wrong(text)));
+        Ok(Allowed { entries: entries.collect::<Result<_, _>>()? })
+    }
+
+    /// Whether a connection for `host` may go to `address`.
+    pub(super) fn may_connect(&self, host: &str, address: SocketAddr) -> bool {
+        !is_internal(address.ip())
+            || self.entries.iter().any(|(allowed, port)| {
+                let same_address =
+                    allowed.parse::<IpAddr>().is_ok_and(|ip| canonical(ip) == canonical(address.ip()));
+                *port == address.port() && (same_address || allowed.eq_ignore_ascii_case(host))
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn row_49_a_target_is_a_web_address_and_nothing_else() {
+        let target = Target::parse("https://example.org/hook?a=1").unwrap();
+        assert_eq!(
+            (target.host.as_str(), target.port, target.path.as_str(), target.tls),
+            ("example.org", 443, "/hook?a=1", true)
+        );
+        let target = Target::parse("http://[::1]:8000").unwrap();
+        assert_eq!((target.host.as_str(), target.port, target.path.as_str()), ("::1", 8000, "/"));
+        for url in [
+            "",
+            "example.org",
+            "/hook",
+            "file:///etc/passwd",
+            "gopher://example.org/",
+            "ftp://example.org/x",
+            "https://",
+            "https://user:secret@example.org/",
+            "unix:/run/socket",
+            "http:///x",
+        ] {
+            let problem = Target::parse(url).unwrap_err();
+            assert!(problem.contains("use a URL such as"), "{url}: {problem}");
+        }
+    }
+
+    #[test]
+    fn row_49_only_what_is_named_inside_may_be_reached() {
+        let allowed =
+            Allowed::parse(&["127.0.0.1:8000".into(), "backend:80".into(), "[fd00::1]:443".into()]).unwrap();
+        let may = |host: &str, address: &str| allowed.may_connect(host, address.parse().unwrap());
+        assert!(may("example.org", "9.9.9.9:443"), "the Internet needs no permission");
+        assert!(may("anything", "127.0.0.1:8000"));
+        assert!(may("anything", "[::ffff:127.0.0.1]:8000"), "the same address");
+        assert!(may("Backend", "10.0.0.7:80"), "a name that the operator trusts");
+        assert!(may("x", "[fd00::1]:443"));
+        for (host, address) in [
+            ("example.org", "127.0.0.1:8001"),
+            ("example.org", "127.0.0.2:8000"),
+            ("example.org", "10.0.0.7:80"),
+            ("backend", "10.0.0.7:8080"),
+            ("backend.example.org", "10.0.0.7:80"),
+            ("x", "169.254.169.254:80"),
+            ("x", "[::ffff:169.254.169.254]:80"),
+            ("x", "[64:ff9b::7f00:1]:80"),
+            ("x", "[2002:7f00:1::]:80"),
+            ("x", "0.0.0.0:80"),
+            ("x", "[::1]:8000"),
+        ] {
+            assert!(!may(host, address), "{host} at {address}");
+        }
+        for entry in ["127.0.0.1", "backend:", ":80", "backend:http", "backend:0", "backend:70000"] {
+            assert!(Allowed::parse(&[entry.to_owned()]).unwrap_err().contains("HOST:PORT"), "{entry}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Commands upon the database, and its figures.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufReader, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parvis_api::{Sample, Source};
+use parvis_store::{HeldEvent, Store, StoreStats, Summary, verify};
+
+use crate::Problem;
+use crate::cli::{self, Restore, Webhooks, Which, Whose};
+use crate::serve::{ServeError, Settings};
+use crate::settings::settle;
+
+/// How long one step of a command may take: nobody waits in a call for it.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Events printed at most.
+const MAX_LISTED: u32 = 10_000;
+
+/// Sees whether the database can be used, and leaves it as it is.
+pub(crate) async fn probe(settings: &Settings) -> Result<(), ServeError> {
+    Ok(Store::probe(settings.store.clone()).await?)
+}
+
+/// Writes everything into one file.
+pub(crate) async fn backup(arguments: &cli::Backup) -> Result<(), Problem> {
+    let path = &arguments.file;
+    let store = open(&arguments.whose).await?;
+    let file = create(path, arguments.replace)?;
+    let mut out = BufWriter::new(file);
+    let written = store.backup(&mut out).await.and_then(|summary| {
+        out.flush()?;
+        out.get_ref().sync_all()?;
+        Ok(summary)
+    });
+    store.close().await;
+    match written {
+        Ok(summary) => {
+            println!("{}", said("backed up", &summary));
+            Ok(())
+        }
+        Err(error) => {
+            // Half a backup is none.
+            let _ = fs::remove_file(path);
+            Err(error.into())
+        }
+    }
+}
+
+/// Puts a backup in, after reading all of it once.
+pub(crate) async fn restore(arguments: &Restore) -> Result<(), Problem> {
+    let path = &arguments.file;
+    let summary = verify(reader(path)?)?;
+    if arguments.verify {
+        println!("{}", said("whole", &summary));
+        return Ok(());
+    }
+    let Restore { dev, config, data, .. } = arguments;
+    let store = open(&Whose { dev: *dev, config: config.clone(), data: data.clone() }).await?;
+    let restored = store.restore(reader(path)?, arguments.replace).await;
+    store.close().await;
+    println!("{}", said("restored", &restored?));
+    Ok(())
+}
+
+/// Shows what webhooks were not taken, and what becomes of them.
+pub(crate) async fn webhooks(command: &Webhooks) -> Result<(), Problem> {
+    match command {
+        Webhooks::List { waiting, json, whose } => {
+            let store = open(whose).await?;
+            let events = store.held_events(!waiting, MAX_LISTED).await;
+            store.close().await;
+            for event in events? {
+                println!("{}", if *json { in_json(&event) } else { in_words(&event) });
+            }
+        }
+        Webhooks::Resend(Which { id, whose, .. }) => {
+            let store = open(whose).await?;
+            let count = store.resend_events(id.as_deref()).await;
+            store.close().await;
+            println!("{} to be sent anew", count?);
+        }
+        Webhooks::Drop(Which { id, whose, .. }) => {
+            let store = open(whose).await?;
+            let count = store.drop_events(id.as_deref()).await;
+            store.close().await;
+            println!("{} dropped", count?);
+        }
+    }
+    Ok(())
+}
+
+/// The store's counters for the metrics page.
+pub(crate) fn figures(store: Store) -> Source {
+    Arc::new(move || {
+        let StoreStats { operations, time, longest, busy, unavailable, full, failed } = store.stats();
+        let figure = |name: &str, help, counter, value| Sample {
+            name: name.to_owned(),
+            help,
+            counter,
+            labels: Vec::new(),
+            value,
+        };
+        let error = |kind: &str, value: u64| Sample {
+            labels: vec![("kind", kind.to_owned())],
+            ..figure(
+                "parvis_store_errors_total",
+                "Operations of the database that failed.",
+                true,
+                value as f64,
+            )
+        };
+        vec![
+            figure("parvis_store_operations_total", "Operations of the database.", true, operations as f64),
+            figure("parvis_store_seconds_total", "Time that they took together.", true, time.as_secs_f64()),
+            figure(
+                "parvis_store_longest_seconds",
+                "Time that the longest took.",
+                false,
+                longest.as_secs_f64(),
+            ),
+            error("busy", busy),
+            error("unavailable", unavailable),
+            error("full", full),
+            error("failed", failed),
+        ]
+    })
+}
+
+/// Opens the database of a configuration, with patience.
+async fn open(whose: &Whose) -> Result<Store, Problem> {
+    let Whose { dev, config, data } = whose.clone();
+    let (settings, _) = settle(&cli::Settings { dev, config, data, ..cli::Settings::default() })?;
+    fs::create_dir_all(&settings.config.data.directory)?;
+    let mut store = settings.store;
+    store.timeout = store.timeout.max(PATIENCE);
+    Ok(Store::open(store).await.map_err(ServeError::from)?)
+}
+
+/// A file that only its owner reads.
+fn create(path: &Path, replace: bool) -> Result<File, Problem> {
+    let mut options = OpenOptions::new();
+    options.write(true).mode(0o600);
+    if replace {
+        options.create(true).truncate(true);
+    } else {
+        options.create_new(true);
+    }
+    options.open(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            format!("{}: there is such a file already; name another, or say --replace", path.display()).into()
+        }
+        _ => format!("{}: cannot be written: {error}", path.display()).into(),
+    })
+}
+
+fn reader(path: &Path) -> Result<BufReader<File>, Problem> {
+    let file = File::open(path).map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
+    Ok(BufReader::new(file))
+}
+
+/// `restored 12 rows of schema 1: rooms 10, ingresses 2`
+fn said(what: &str, summary: &Summary) -> String {
+    let all: u64 = summary.rows.iter().map(|(_, rows)| rows).sum();
+    let tables: Vec<String> = summary.rows.iter().map(|(table, rows)| format!("{table} {rows}")).collect();
+    let colon = if tables.is_empty() { "" } else { ": " };
+    format!("{what}: {all} rows of schema {}{colon}{}", summary.schema, tables.join(", "))
+}
+
+fn in_words(event: &HeldEvent) -> String {
+    let HeldEvent { id, target, event, attempts, dead_ms, problem, .. } = event;
+    let state = if dead_ms.is_some() { "given up" } else { "waits" };
+    format!("{id}  {event}  {state} after {attempts} tries  {target}  {problem}")
+}
+
+fn in_json(event: &HeldEvent) -> String {
+    let HeldEvent { id, target, tenant, event, created_ms, attempts, dead_ms, problem } = event;
+    serde_json::json!({
+        "id": id, "event": event, "target": target, "tenant": tenant.as_str(), "created_ms": created_ms,
+        "attempts": attempts, "dead_ms": dead_ms, "problem": problem,
+    })
+    .to_string()
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! What is recorded or streamed, and what was. Records are sealed: a request carries the credentials of its storage.
+
+use livekit_protocol as proto;
+use livekit_protocol::EgressStatus as Status;
+
+use crate::records::{Draft, Table, insert};
+use crate::{Store, StoreError, TenantId};
+
+pub(crate) const EGRESSES: Table =
+    Table { name: "egresses", what: "egress", columns: &["room", "state"], sealed: true };
+
+/// How many of those that ended give way when the table is full, so that not each new one has to make place.
+const MAKE_PLACE: i64 = 100;
+
+impl Store {
+    /// Keeps an egress under its id. Of a full table, the oldest that ended go.
+    pub async fn create_egress(
+        &self,
+        tenant: &TenantId,
+        egress: &proto::EgressInfo,
+    ) -> Result<(), StoreError> {
+        let draft = self.egress_draft(tenant, egress)?;
+        match self.insert(&EGRESSES, tenant, &draft).await {
+            Err(StoreError::Full { .. }) => {}
+            other => return other,
+        }
+        let (database, limit) = (self.database(), self.limits().rows);
+        let work = async {
+            let (_alone, mut open) = database.write().await?;
+            let sql = "DELETE FROM egresses WHERE tenant = $1 AND id IN (SELECT id FROM egresses \
+                       WHERE tenant = $1 AND state = 'ended' ORDER BY updated_ms, id LIMIT $2)";
+            open.execute(sql, &[tenant.as_str().into(), MAKE_PLACE.into()]).await?;
+            insert(&mut open, &EGRESSES, limit, tenant, &draft).await?;
+            open.commit().await
+        };
+        database.timed(work).await
+    }
+
+    /// Writes down how an egress does.
+    pub async fn update_egress(
+        &self,
+        tenant: &TenantId,
+        egress: &proto::EgressInfo,
+    ) -> Result<(), StoreError> {
+        let draft = self.egress_draft(tenant, egress)?;
+        self.replace(&EGRESSES, tenant, &draft).await
+    }
+
+    /// The egress of this id.
+    pub async fn egress(&self, tenant: &TenantId, id: &str) -> Result<Option<proto::EgressInfo>, StoreError> {
+        self.get(&EGRESSES, tenant, id).await
+    }
+
+    /// The egresses of one room, or of all; all, or only those that have not ended; the oldest first.
+    pub async fn list_egresses(
+        &self,
+        tenant: &TenantId,
+        room: Option<&str>,
+        only_active: bool,
+    ) -> Result<Vec<proto::EgressInfo>, StoreError> {
+        let room = room.map(|room| ("room", room));
+        let state = only_active.then_some(("state", "active"));
+        let filter: Vec<(&str, &str)> = room.into_iter().chain(state).collect();
+        self.list(&EGRESSES, tenant, &filter).await
+    }
+
+    /// Takes an egress out.
+    pub async fn delete_egress(&self, tenant: &TenantId, id: &str) -> Result<proto::EgressInfo, StoreError> {
+        self.delete(&EGRESSES, tenant, id).await
+    }
+
+    fn egress_draft<'a>(
+        &self,
+        tenant: &TenantId,
+        egress: &'a proto::EgressInfo,
+    ) -> Result<Draft<'a>, StoreError> {
+        let state = match egress.status() {
+            Status::EgressStarting | Status::EgressActive | Status::EgressEnding => "active",
+            _ => "ended",
+        };
+        self.draft(&EGRESSES, tenant, &egress.egress_id, &[&egress.room_name, state], egress)
+    }
+}

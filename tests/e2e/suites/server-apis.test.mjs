@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: EUPL-1.2
+// Applications' servers, on the published SDKs, against a real server with real clients in its rooms.
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { DataPacket_Kind, TrackSource } from 'livekit-server-sdk';
+import { IngressInput, node, python } from '../support/applications.mjs';
+import { assertTone, eventually } from '../support/check.mjs';
+import { HERTZ, SMALL, Stage } from '../support/call.mjs';
+import { Server, token } from '../support/server.mjs';
+
+const refused = (code, status) => (error) => error.code === code && (status === undefined || error.status === status);
+const other = async (caller, identity) => (await caller.ask('state')).participants.find((each) => each.identity === identity);
+
+let stage, py, js;
+before(async () => {
+  stage = await Stage.open();
+  py = await python(stage.server.url);
+  js = node(stage.server.url);
+});
+after(async () => {
+  await py?.close();
+  await stage?.close();
+});
+afterEach(() => stage.clear());
+
+describe('rooms', () => {
+  it('are made, listed, described and ended by the Python SDK, and their clients hear of it', async () => {
+    const name = stage.room();
+    const made = await py.ask('room.create_room', 'CreateRoomRequest', {
+      name, emptyTimeout: 600, departureTimeout: 30, maxParticipants: 5, metadata: '{"topic":"bees"}',
+    });
+    assert.deepEqual([made.name, made.emptyTimeout, made.departureTimeout, made.maxParticipants, made.metadata], [name, 600, 30, 5, '{"topic":"bees"}']);
+    const ada = await stage.join('python', name, 'ada');
+    assert.equal((await ada.ask('state')).metadata, '{"topic":"bees"}');
+    const listed = await py.ask('room.list_rooms', 'ListRoomsRequest', { names: [name] });
+    assert.deepEqual(listed.rooms.map((room) => [room.sid, room.numParticipants]), [[made.sid, 1]]);
+    await py.ask('room.update_room_metadata', 'UpdateRoomMetadataRequest', { room: name, metadata: 'changed' });
+    await eventually('the new metadata', async () => (await ada.ask('state')).metadata === 'changed');
+    await py.ask('room.delete_room', 'DeleteRoomRequest', { room: name });
+    await eventually('the end of the room', async () => (await ada.ask('log')).includes('disconnected'));
+    assert.deepEqual(await py.ask('room.list_rooms', 'ListRoomsRequest', { names: [name] }), {});
+    await assert.rejects(py.ask('room.delete_room', 'DeleteRoomRequest', { room: name }), refused('not_found', 404));
+  });
+
+  it('are made, listed, described and ended by the Node SDK', async () => {
+    const name = stage.room();
+    const made = await js.rooms.createRoom({ name, emptyTimeout: 600, maxParticipants: 5, metadata: 'bees' });
+    assert.deepEqual([made.name, made.emptyTimeout, made.maxParticipants, made.metadata], [name, 600, 5, 'bees']);
+    assert.deepEqual((await js.rooms.listRooms([name])).map((room) => room.sid), [made.sid]);
+    assert.equal((await js.rooms.updateRoomMetadata(name, 'changed')).metadata, 'changed');
+    const bob = await stage.join('rtc-node', name, 'bob');
+    await js.rooms.deleteRoom(name);
+    await eventually('the end of the room', async () => (await bob.ask('log')).includes('Disconnected'));
+    assert.deepEqual(await js.rooms.listRooms([name]), []);
+    await assert.rejects(js.rooms.deleteRoom(name), refused('not_found', 404));
+  });
+
+  it('are refused to a key that is not ours, and to a name that can not be', async () => {
+    const stranger = await python(stage.server.url, { name: 'devkey', secret: 'wrong' });
+    await assert.rejects(stranger.ask('room.list_rooms', 'ListRoomsRequest'), refused('unauthenticated', 401));
+    await stranger.close();
+    await assert.rejects(node(stage.server.url, { name: 'devkey', secret: 'wrong' }).rooms.listRooms(), (error) => error.status === 401);
+    await assert.rejects(py.ask('room.create_room', 'CreateRoomRequest', { name: '' }), refused('invalid_argument', 400));
+  });
+});
+
+for (const sdk of ['Python', 'Node']) {
+  /** The calls on participants, by one SDK or the other. */
+  const calls = (room) => sdk === 'Python'
+    ? {
+        list: async () => (await py.ask('room.list_participants', 'ListParticipantsRequest', { room })).participants,
+        get: (identity) => py.ask('room.get_participant', 'RoomParticipantIdentity', { room, identity }),
+        remove: (identity) => py.ask('room.remove_participant', 'RoomParticipantIdentity', { room, identity }),
+        mute: async (identity, trackSid, muted) => (await py.ask('room.mute_published_track', 'MuteRoomTrackRequest', { room, identity, trackSid, muted })).track,
+        update: (identity, change) => py.ask('room.update_participant', 'UpdateParticipantRequest', { room, identity, ...change }),
+        subscribe: (identity, trackSids, subscribe) => py.ask('room.update_subscriptions', 'UpdateSubscriptionsRequest', { room, identity, trackSids, subscribe }),
+        send: (text, destinationIdentities, topic) => py.ask('room.send_data', 'SendDataRequest', { room, data: Buffer.from(text).toString('base64'), kind: 'RELIABLE', destinationIdentities, topic }),
+      }
+    : {
+        list: () => js.rooms.listParticipants(room),
+        get: (identity) => js.rooms.getParticipant(room, identity),
+        remove: (identity) => js.rooms.removeParticipant(room, identity),
+        mute: (identity, trackSid, muted) => js.rooms.mutePublishedTrack(room, identity, trackSid, muted),
+        update: (identity, change) => js.rooms.updateParticipant(room, identity, change),
+        subscribe: (identity, trackSids, subscribe) => js.rooms.updateSubscriptions(room, identity, trackSids, subscribe),
+        send: (text, destinationIdentities, topic) => js.rooms.sendData(room, new TextEncoder().encode(text), DataPacket_Kind.RELIABLE, { destinationIdentities, topic }),
+      };
+
+  describe(`participants, by the ${sdk} SDK`, () => {
+    it('are listed and found, and who is not there is not found', async () => {
+      const room = stage.room();
+      const ada = await stage.join('python', room, 'ada');
+      await stage.join('rtc-node', room, 'bob');
+      const by = calls(room);
+      await eventually('both', async () => (await by.list()).map((each) => each.identity).sort().join() === 'ada,bob');
+      assert.equal((await by.get('ada')).sid, ada.joined.sid);
+      await assert.rejects(by.get('nobody'), refused('not_found', 404));
+    });
+
+    it('get another name, metadata and attributes, and everyone sees them', async () => {
+      const room = stage.room();
+      const ada = await stage.join('python', room, 'ada');
+      await stage.join('python', room, 'bob');
+      const changed = await calls(room).update('bob', { name: 'Bob B.', metadata: '{"hand":true}', attributes: { role: 'speaker' } });
+      assert.deepEqual([changed.name, changed.metadata, changed.attributes.role], ['Bob B.', '{"hand":true}', 'speaker']);
+      const seen = await eventually('the new name', async () => (await other(ada, 'bob'))?.name === 'Bob B.' && other(ada, 'bob'));
+      assert.deepEqual([seen.metadata, seen.attributes], ['{"hand":true}', { role: 'speaker' }]);
+    });
+
+    it('are silenced, and nobody turns their microphone on from afar', async () => {
+      const room = stage.room();
+      const ada = await stage.join('python', room, 'ada');
+      const bob = await stage.join('python', room, 'bob');
+      const sid = await ada.ask('publishTone', { hertz: HERTZ });
+      assertTone(await bob.ask('heard', { identity: 'ada' }), HERTZ, 'bob');
+      const track = await calls(room).mute('ada', sid, true);
+      assert.equal(track.muted, true);
+      await eventually('silence', async () => (await other(bob, 'ada')).tracks[0].muted);
+      await assert.rejects(calls(room).mute('ada', sid, false), refused('failed_precondition', 412));
+      await assert.rejects(calls(room).mute('ada', 'TR_nothing', true), refused('not_found', 404));
+    });
+
+    it('lose the right to publish, and with it what they publish, at once', async () => {
+      const room = stage.room();
+      const ada = await stage.join('python', room, 'ada');
+      const bob = await stage.join('python', room, 'bob');
+      await ada.ask('publishTone', { hertz: HERTZ });
+      assertTone(await bob.ask('heard', { identity: 'ada' }), HERTZ, 'bob');
+      const changed = await calls(room).update('ada', { permission: { canSubscribe: true, canPublish: false, canPublishData: true } });
+      assert.ok(!changed.permission.canPublish && changed.permission.canSubscribe);
+      await eventually('the end of the track', async () => (await other(bob, 'ada')).tracks.length === 0);
+      await assert.rejects(ada.ask('publishBars', { ...SMALL }));
+    });
+
+    it('are made to receive a track, or not to', async () => {
+      const room = stage.room();
+      const ada = await stage.join('python', room, 'ada');
+      const bob = await stage.join('python', room, 'bob');
+      const sid = await ada.ask('publishTone', { hertz: HERTZ });
+      assertTone(await bob.ask('heard', { identity: 'ada' }), HERTZ, 'bob');
+      await calls(room).subscribe('bob', [sid], false);
+      await assert.rejects(bob.ask('heard', { identity: 'ada', milliseconds: 2000 }));
+    });
+
+    it('are sent a message that comes from the server', async () => {
+      const room = stage.room();
+      const ada = await stage.join('python', room, 'ada');
+      const bob = await stage.join('python', room, 'bob');
+      await calls(room).send('to all', [], 'notices');
+      for (const caller of [ada, bob]) assert.deepEqual(await caller.ask('untilNotice', { text: 'to all' }), { count: 1, topic: 'notices' });
+      await calls(room).send('to bob', ['bob'], 'notices');
+      await bob.ask('untilNotice', { text: 'to bob' });
+      await calls(room).send('to all again', [], undefined);
+      await ada.ask('untilNotice', { text: 'to all again' });
+      await assert.rejects(Promise.race([ada.ask('untilNotice', { text: 'to bob' }), new Promise((_, failed) => setTimeout(() => failed(new Error('not for her')), 1000))]));
+    });
+
+    it('row 44: are removed, and stay out', async () => {
+      const room = stage.room();
+      const ada = await stage.join('python', room, 'ada');
+      const eve = await stage.join('python', room, 'eve');
+      await eve.ask('publishTone', { hertz: HERTZ });
+      assertTone(await ada.ask('heard', { identity: 'eve' }), HERTZ, 'ada');
+      await calls(room).remove('eve');
+      await eventually('the end for eve', async () => (await eve.ask('log')).includes('disconnected'));
+      await assert.rejects(ada.ask('heard', { identity: 'eve', milliseconds: 1500 }), 'her sound has stopped');
+      await assert.rejects(eve.ask('connect', { url: stage.server.ws, token: token(room, 'eve') }));
+      assert.deepEqual((await calls(room).list()).map((each) => each.identity), ['ada']);
+      await assert.rejects(calls(room).remove('eve'), refused('not_found', 404));
+    });
+  });
+}
+
+describe('an application that is made for LiveKit finds what it calls', () => {
+  it('La Suite Meet: rooms, moderation, recording, telephony, subtitles', async () => {
+    const room = stage.room();
+    const ada = await stage.join('python', room, 'ada');
+    const bob = await stage.join('python', room, 'bob');
+    const sid = await bob.ask('publishTone', { hertz: HERTZ });
+    const rooms = await py.ask('room.list_rooms', 'ListRoomsRequest', { names: [room] });
+    assert.equal(rooms.rooms.length, 1);
+    await py.ask('room.update_room_metadata', 'UpdateRoomMetadataRequest', { room, metadata: JSON.stringify({ recording_status: 'started' }) });
+    await py.ask('room.send_data', 'SendDataRequest', { room, data: Buffer.from('{"type":"participantWaiting"}').toString('base64'), kind: 'RELIABLE' });
+    await ada.ask('untilNotice', { text: '{"type":"participantWaiting"}' });
+    assert.equal((await py.ask('room.get_participant', 'RoomParticipantIdentity', { room, identity: 'bob' })).identity, 'bob');
+    await py.ask('room.mute_published_track', 'MuteRoomTrackRequest', { room, identity: 'bob', trackSid: sid, muted: true });
+    const update = { room, identity: 'bob', metadata: '{}', attributes: { room_role: 'member' }, name: 'Bob', permission: { canSubscribe: true, canPublish: true, canPublishData: true, canPublishSources: ['MICROPHONE'], canUpdateMetadata: false } };
+    const changed = await py.ask('room.update_participant', 'UpdateParticipantRequest', update);
+    assert.deepEqual(changed.permission.canPublishSources, ['MICROPHONE']);
+    await py.ask('room.remove_participant', 'RoomParticipantIdentity', { room, identity: 'bob' });
+    await assert.rejects(py.ask('room.get_participant', 'RoomParticipantIdentity', { room, identity: 'bob' }), refused('not_found', 404));
+
+    const recording = {
+      roomName: room, layout: 'speaker-light', advanced: { videoCodec: 'H264_MAIN', audioCodec: 'AAC' },
+      fileOutputs: [{ fileType: 'MP4', filepath: 'a.mp4', s3: { accessKey: 'a', secret: 'b', bucket: 'c', endpoint: 'https://s3.example' } }],
+    };
+    await assert.rejects(py.ask('egress.start_room_composite_egress', 'RoomCompositeEgressRequest', recording), refused('failed_precondition', 412));
+    assert.deepEqual(await py.ask('egress.list_egress', 'ListEgressRequest', { egressId: 'EG_1' }), {});
+    await assert.rejects(py.ask('egress.stop_egress', 'StopEgressRequest', { egressId: 'EG_1' }), refused('not_found', 404));
+
+    const rule = { rule: { dispatchRuleDirect: { roomName: room, pin: '123456' } }, name: room };
+    const made = await py.ask('sip.create_sip_dispatch_rule', 'CreateSIPDispatchRuleRequest', rule);
+    await assert.rejects(py.ask('sip.create_sip_dispatch_rule', 'CreateSIPDispatchRuleRequest', rule), refused('already_exists', 409));
+    const rules = await py.ask('sip.list_sip_dispatch_rule', 'ListSIPDispatchRuleRequest', {});
+    assert.ok(rules.items.some((each) => each.sipDispatchRuleId === made.sipDispatchRuleId));
+    await py.ask('sip.delete_sip_dispatch_rule', 'DeleteSIPDispatchRuleRequest', { sipDispatchRuleId: made.sipDispatchRuleId });
+
+    const dispatch = await py.ask('agent_dispatch.create_dispatch', 'CreateAgentDispatchRequest', { agentName: 'multi-user-transcriber', room, metadata: '{"lang":"fr"}' });
+    assert.deepEqual([dispatch.agentName, dispatch.metadata], ['multi-user-transcriber', '{"lang":"fr"}']);
+    const listed = await py.with('agent_dispatch.list_dispatch', { room_name: room });
+    assert.ok(listed.some((each) => each.id === dispatch.id));
+    await py.with('agent_dispatch.delete_dispatch', { dispatch_id: dispatch.id, room_name: room });
+    await py.ask('room.delete_room', 'DeleteRoomRequest', { room });
+  });
+
+  it('Element Call’s token service: nobody makes a room but it', async () => {
+    const server = await Server.configured('[rooms]\nauto_create = false\n');
+    const own = await Stage.over(server);
+    const service = await python(server.url, server.key);
+    try {
+      const room = own.room();
+      await assert.rejects(own.join('python', room, '@ada:example.org:DEVICE'));
+      const made = await service.ask('room.create_room', 'CreateRoomRequest', { name: room, emptyTimeout: 300, departureTimeout: 20, maxParticipants: 0 });
+      assert.deepEqual([made.emptyTimeout, made.departureTimeout], [300, 20]);
+      await own.join('python', room, '@ada:example.org:DEVICE');
+      const found = await service.ask('room.get_participant', 'RoomParticipantIdentity', { room, identity: '@ada:example.org:DEVICE' });
+      assert.equal(found.state, 'ACTIVE');
+    } finally {
+      await service.close();
+      await own.close();
+    }
+  });
+
+  it('OpenTalk: rooms and participants, by sources that they may publish', async () => {
+    const room = stage.room();
+    await js.rooms.createRoom({ name: room });
+    const ada = await stage.join('python', room, 'ada', {}, { canPublish: true, hidden: true, canPublishData: false });
+    assert.deepEqual((await js.rooms.listParticipants(room)).map((each) => each.identity), ['ada']);
+    const sid = await ada.ask('publishTone', { hertz: HERTZ });
+    assert.equal((await js.rooms.mutePublishedTrack(room, 'ada', sid, true)).sid, sid);
+    const permission = { canSubscribe: true, canPublish: true, canPublishData: false, canPublishSources: [TrackSource.CAMERA] };
+    const changed = await js.rooms.updateParticipant(room, 'ada', { permission });
+    assert.deepEqual(changed.permission.canPublishSources, [TrackSource.CAMERA]);
+    await eventually('the end of the microphone', async () => (await js.rooms.getParticipant(room, 'ada')).tracks.length === 0);
+    await js.rooms.removeParticipant(room, 'ada');
+    assert.deepEqual(await js.rooms.listParticipants(room), []);
+    await js.rooms.deleteRoom(room);
+  });
+});
+
+describe('records', () => {
+  it('of streams that come in are kept by both SDKs', async () => {
+    const room = stage.room();
+    const made = await js.ingress.createIngress(IngressInput.WHIP_INPUT, { name: 'stage', roomName: room, participantIdentity: 'camera' });
+    assert.ok(made.streamKey.length >= 22);
+    const renamed = await js.ingress.updateIngress(made.ingressId, { name: 'renamed', participantIdentity: 'camera' });
+    assert.equal(renamed.name, 'renamed');
+    const listed = await py.ask('ingress.list_ingress', 'ListIngressRequest', { roomName: room });
+    assert.deepEqual(listed.items.map((each) => [each.ingressId, each.streamKey]), [[made.ingressId, made.streamKey]]);
+    await py.ask('ingress.delete_ingress', 'DeleteIngressRequest', { ingressId: made.ingressId });
+    assert.deepEqual(await js.ingress.listIngress({ roomName: room }), []);
+    await assert.rejects(js.ingress.createIngress(IngressInput.RTMP_INPUT, { roomName: room, participantIdentity: 'camera' }), refused('unimplemented', 501));
+  });
+
+  it('of telephony are kept by both SDKs', async () => {
+    const number = `+4930${Date.now()}`;
+    const made = await js.sip.createSipInboundTrunk('in', [number], {});
+    const listed = await py.ask('sip.list_sip_inbound_trunk', 'ListSIPInboundTrunkRequest', { numbers: [number] });
+    assert.deepEqual(listed.items.map((each) => each.sipTrunkId), [made.sipTrunkId]);
+    await js.sip.deleteSipTrunk(made.sipTrunkId);
+    assert.deepEqual(await js.sip.listSipInboundTrunk({ numbers: [number] }), []);
+  });
+});

@@ -174,4 +174,6 @@ pub enum LeaveReason {
     Shutdown,
     /// It starts over with a fresh connection, and will be back at once.
     Reconnect,
+    /// It goes on in another meeting.
+    Moved,
 }

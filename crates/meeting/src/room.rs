@@ -432,7 +432,8 @@ impl Room {
         Ok(profile)
     }
 
-    fn touch(&mut self, id: ParticipantId) {
+    /// Takes note that what others see of a participant changed, where the meeting itself does not keep it.
+    pub fn touch(&mut self, id: ParticipantId) {
         if let Some(participant) = self.participants.get_mut(&id) {
             participant.version += 1;
             self.events.push_back(Event::Updated(id));

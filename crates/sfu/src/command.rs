@@ -128,6 +128,7 @@ pub enum Command {
         track: TrackId,
     },
     /// Send a message on one of the peer's data channels. A lossy message that finds its channel full is dropped.
+    /// [`crate::Event::DataTaken`] tells how a reliable channel drains.
     SendData {
         /// To whom.
         peer: PeerId,
@@ -135,6 +136,28 @@ pub enum Command {
         channel: DataChannel,
         /// What.
         payload: Bytes,
+    },
+    /// Take no more of what the client sends on its reliable channel, or take it again. Meanwhile the client's own buffers
+    /// fill, and nothing is lost.
+    HoldData {
+        /// Whose.
+        peer: PeerId,
+        /// Whether nothing more is taken.
+        held: bool,
+    },
+    /// Name only candidates of this protocol from the next description on. For tests of clients.
+    OfferOnly {
+        /// Whom.
+        peer: PeerId,
+        /// The protocol.
+        protocol: parvis_peer::Protocol,
+    },
+    /// Send no more than so many bits per second, whatever the path carries. For tests of clients.
+    LimitBandwidth {
+        /// To whom.
+        peer: PeerId,
+        /// The limit; `None` for that of the configuration.
+        bits_per_second: Option<u64>,
     },
 }
 

@@ -50,6 +50,7 @@ pub use command::{
     TrackSpec,
 };
 pub use event::{Event, QualityReport};
+pub use forwarder::{DATA_OVERHEAD_BYTES, DATA_TAKEN_STEP_BYTES};
 pub use forwarder::{CheckRate, Forwarder, ForwarderConfig, ForwarderStats};
 pub use id::{ForwarderId, PeerId, RoomId, SubscriptionId, TrackId};
 pub use outbox::{MAX_DATAGRAM_BYTES, Outbox};

@@ -89,7 +89,10 @@ impl Spread {
             Command::RemoteDescription { peer, .. }
             | Command::RestartIce { peer }
             | Command::RemoteCandidate { peer, .. }
-            | Command::SendData { peer, .. } => self.part_of(*peer),
+            | Command::SendData { peer, .. }
+            | Command::HoldData { peer, .. }
+            | Command::OfferOnly { peer, .. }
+            | Command::LimitBandwidth { peer, .. } => self.part_of(*peer),
             Command::Publish { peer, track, .. } => {
                 let part = self.part_of(*peer);
                 if let Some(entry) = self.peers.get_mut(peer) {

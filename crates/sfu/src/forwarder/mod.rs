@@ -27,6 +27,7 @@ use rustc_hash::FxHashMap;
 use crate::media::{MediaConfig, MediaStats, RoomMedia};
 use crate::trunk::{TrunkLimits, Trunks};
 use crate::{Command, Event, Outbox, PeerId, PeerRole, RoomId, SubscriptionId, TrackId};
+pub use data::{DATA_OVERHEAD_BYTES, DATA_TAKEN_STEP_BYTES};
 use demux::{Demux, Found};
 use doorkeeper::Doorkeeper;
 use room::{Entry, Room};
@@ -218,6 +219,17 @@ impl Forwarder {
             }
             Command::SendData { peer, channel, payload } => {
                 self.with_peer(now, peer, outbox, |context| context.send_data(channel, payload))
+            }
+            Command::HoldData { peer, held } => {
+                self.with_peer(now, peer, outbox, |context| context.hold_data(held))
+            }
+            Command::OfferOnly { peer, protocol } => self.with_peer(now, peer, outbox, |context| {
+                context.entry().map(|entry| entry.peer.offer_only(protocol)).is_some()
+            }),
+            Command::LimitBandwidth { peer, bits_per_second } => {
+                self.with_peer(now, peer, outbox, |context| {
+                    context.room.media.limit_bandwidth(now, context.id, bits_per_second)
+                })
             }
         };
         if !known {

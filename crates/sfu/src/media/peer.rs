@@ -44,6 +44,8 @@ pub(crate) struct MediaPeer {
     pub(crate) downlink: Downlink,
     /// Its last REMB, in bits per second.
     pub(crate) remb: Option<u64>,
+    /// What it is sent at most, where a test says so, in bits per second.
+    pub(crate) ceiling: Option<u64>,
     pub(crate) pacer: Pacer,
     pub(crate) resends: ResendBudget,
     pub(crate) redundancy: Redundancy,
@@ -100,6 +102,7 @@ impl MediaPeer {
             uplink: Uplink::new(),
             downlink: Downlink::new(config, now),
             remb: None,
+            ceiling: None,
             pacer: Pacer::new(now, config.pacer_packets, rate, config.max_bitrate, config.pacing_burst),
             redundancy: Redundancy::default(),
             protection: Protection::default(),
@@ -136,15 +139,20 @@ impl MediaPeer {
             Some(_) => self.downlink.estimate(),
             None => self.remb.unwrap_or(BLIND_BITRATE),
         };
-        estimate.clamp(config.min_bitrate, config.max_bitrate)
+        self.bounded(config, estimate)
     }
 
     /// What it can receive without queues growing on its path, whatever is lost there, in bits per second.
     pub(crate) fn estimate_by_delay(&self, config: &MediaConfig) -> u64 {
         match self.extensions.id(Extension::TransportSequence) {
-            Some(_) => self.downlink.estimate_by_delay().clamp(config.min_bitrate, config.max_bitrate),
+            Some(_) => self.bounded(config, self.downlink.estimate_by_delay()),
             None => self.estimate(config),
         }
+    }
+
+    fn bounded(&self, config: &MediaConfig, estimate: u64) -> u64 {
+        let estimate = estimate.clamp(config.min_bitrate, config.max_bitrate);
+        self.ceiling.map_or(estimate, |ceiling| estimate.min(ceiling))
     }
 
     /// Takes a new agreement.

@@ -145,6 +145,16 @@ impl RoomMedia {
         self.reallocate(now, place);
     }
 
+    /// Sends a peer no more than so many bits per second, or as much as its path carries again. `false`: no such peer.
+    pub fn limit_bandwidth(&mut self, now: Instant, peer: PeerId, bits_per_second: Option<u64>) -> bool {
+        let Some(&place) = self.peer_places.get(&peer) else { return false };
+        self.peers[place].ceiling = bits_per_second;
+        let config = self.config.clone();
+        self.peers[place].pace(&config, now);
+        self.reallocate(now, place);
+        true
+    }
+
     /// Says whether packets can reach the peer.
     pub fn set_connected(&mut self, now: Instant, peer: PeerId, connected: bool) {
         let Some(&place) = self.peer_places.get(&peer) else { return };

@@ -66,6 +66,7 @@ impl Room {
                 let letter =
                     Letter { publisher_sid: sid.clone(), sequence, payload: payload.clone(), at: now };
                 self.post(now, receiver, letter);
+                self.hold_if_behind(now, sender, receiver);
             } else {
                 self.send_lossy(receiver, &payload);
             }
@@ -97,7 +98,7 @@ impl Room {
         self.forward(Command::SendData { peer, channel: DataChannel::Lossy, payload: payload.clone() });
     }
 
-    fn post(&mut self, now: Instant, receiver: ParticipantId, letter: Letter) {
+    pub(super) fn post(&mut self, now: Instant, receiver: ParticipantId, letter: Letter) {
         let Some(session) = self.sessions.get_mut(&receiver) else { return };
         if session.mailbox.push(letter).is_err() {
             self.stats.slow_readers += 1;
@@ -107,30 +108,16 @@ impl Room {
         self.deliver(receiver);
     }
 
-    /// Sends what waits, when the channel can take it.
-    pub(super) fn deliver(&mut self, receiver: ParticipantId) {
-        let Some(session) = self.sessions.get_mut(&receiver).filter(|session| session.can_take_data()) else {
-            return;
-        };
-        let waiting = session.mailbox.take_waiting();
-        let peer = session.links.primary().peer;
-        for payload in waiting {
-            self.forward(Command::SendData { peer, channel: DataChannel::Reliable, payload });
-        }
-    }
-
     /// Sends again what a client that resumes does not have.
     pub(super) fn replay(&mut self, receiver: ParticipantId, states: &[proto::DataChannelReceiveState]) {
-        let Some(session) = self.sessions.get(&receiver).filter(|session| session.can_take_data()) else {
+        let Some(session) = self.sessions.get_mut(&receiver).filter(|session| session.can_take_data()) else {
             return;
         };
         // A client that says nothing does not count its messages, and would take each for a new one.
         if states.is_empty() {
             return;
         }
-        let peer = session.links.primary().peer;
-        for payload in session.mailbox.missed(states) {
-            self.forward(Command::SendData { peer, channel: DataChannel::Reliable, payload });
-        }
+        session.mailbox.resend_missed(states);
+        self.deliver(receiver);
     }
 }

@@ -223,10 +223,11 @@ fn far_future() -> tokio::time::Instant {
     tokio::time::Instant::now() + Duration::from_secs(3_600)
 }
 
-fn figures(stats: &RoomStats) -> [(&'static str, u64); 14] {
+fn figures(stats: &RoomStats) -> [(&'static str, u64); 15] {
     [
         ("joins", stats.joins),
         ("joins_refused", stats.joins_refused),
+        ("revoked_refused", stats.revoked_refused),
         ("resumes", stats.resumes),
         ("resumes_refused", stats.resumes_refused),
         ("sessions_lost", stats.sessions_lost),

@@ -9,6 +9,8 @@ use std::time::Duration;
 pub struct Limits {
     /// Participants at one time; hidden ones and recorders count too.
     pub participants: usize,
+    /// Places for people, where whoever made the meeting said so. Programs that serve or record it don't take one.
+    pub seats: Option<usize>,
     /// Tracks of one participant at one time.
     pub tracks_per_participant: usize,
     /// Characters of an identity.
@@ -31,6 +33,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             participants: 500,
+            seats: None,
             tracks_per_participant: 32,
             identity_chars: 256,
             name_chars: 256,

@@ -84,9 +84,9 @@ impl Room {
             self.stats.refused_full += 1;
             return Err(MeetingError::Ended);
         }
-        if previous.is_none() && self.participants.len() >= self.limits.participants {
+        if let Some(limit) = self.full_for(kind).filter(|_| previous.is_none()) {
             self.stats.refused_full += 1;
-            return Err(MeetingError::Full { limit: self.limits.participants });
+            return Err(MeetingError::Full { limit });
         }
         if let Some(previous) = previous {
             self.stats.replaced += 1;
@@ -116,6 +116,14 @@ impl Room {
         self.events.push_back(Event::RoomChanged);
         self.watch_desertion(now);
         Ok(id)
+    }
+
+    /// Puts other limits in force. Whoever is in stays, also beyond a lower number of places.
+    pub fn set_limits(&mut self, limits: Arc<Limits>) {
+        if self.limits != limits {
+            self.limits = limits;
+            self.events.push_back(Event::RoomChanged);
+        }
     }
 
     /// Ends a stay. Unknown ids are no error: two causes may end the same stay.
@@ -411,6 +419,15 @@ impl Room {
     /// How often limits held.
     pub fn stats(&self) -> MeetingStats {
         self.stats
+    }
+
+    /// The limit that keeps one more of this kind out, if one does.
+    fn full_for(&self, kind: Kind) -> Option<usize> {
+        let people = || self.participants.values().filter(|participant| participant.kind.keeps_open()).count();
+        let seats = self.limits.seats.filter(|seats| kind.keeps_open() && people() >= *seats);
+        seats.or_else(|| {
+            Some(self.limits.participants).filter(|limit| self.participants.len() >= *limit)
+        })
     }
 
     fn next_id(&mut self) -> u64 {

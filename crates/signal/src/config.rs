@@ -75,6 +75,12 @@ pub struct RoomConfig {
     pub publish_codecs: Vec<(String, String)>,
     /// Whether a camera and its microphone share a media stream, so that browsers keep them in step.
     pub sync_streams: bool,
+    /// Whether an application's server may let a muted track sound again: it would listen without the person's doing.
+    pub remote_unmute: bool,
+    /// The longest time that one room may be told to wait for participants.
+    pub longest_timeout: Duration,
+    /// For how many identities a room remembers that they were removed, or what was permitted to them.
+    pub remembered_identities: usize,
     /// The application's own text about every room.
     pub room_metadata: String,
     /// Our name and version, for people who debug.
@@ -129,6 +135,9 @@ impl Default for RoomConfig {
                 .map(codec)
                 .to_vec(),
             sync_streams: true,
+            remote_unmute: false,
+            longest_timeout: Duration::from_secs(86_400),
+            remembered_identities: 10_000,
             room_metadata: String::new(),
             server_name: concat!("Parvis ", env!("CARGO_PKG_VERSION")).to_owned(),
             node_id: "ND_parvis".to_owned(),

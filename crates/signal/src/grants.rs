@@ -21,6 +21,9 @@ pub struct Grants {
     pub kind: Kind,
     /// What it may do.
     pub permissions: Permissions,
+    /// From when on the token counts (RFC 7519 section 4.1.5), in seconds of Unix time: what tells a new token from one
+    /// that was revoked. 0 when it doesn't say, which is older than any revocation.
+    pub not_before: u64,
 }
 
 impl Grants {
@@ -33,6 +36,7 @@ impl Grants {
             attributes: BTreeMap::new(),
             kind: Kind::Standard,
             permissions: Permissions::default(),
+            not_before: 0,
         }
     }
 }

@@ -8,6 +8,8 @@ pub struct RoomStats {
     pub joins: u64,
     /// Clients that were refused.
     pub joins_refused: u64,
+    /// Tokens refused because their participant was removed.
+    pub revoked_refused: u64,
     /// Clients that took up their session again.
     pub resumes: u64,
     /// Clients that wanted to, and had to start over.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use livekit_protocol as proto;
 use livekit_protocol::signal_response::Message as Response;
-use parvis_meeting::{Admission, LeaveReason, MeetingError, Profile, State};
+use parvis_meeting::{Admission, LeaveReason, MeetingError, Permissions, Profile, State};
 use parvis_sfu::{Command, PeerId, PeerRole};
 
 use super::leave::{CLOSE_GOING_AWAY, leave_message};
@@ -32,6 +32,9 @@ pub enum ConnectError {
     /// The server is about to stop.
     #[error("the server takes nobody new; try again in a moment")]
     Draining,
+    /// It was removed, and its token with it.
+    #[error("this token was revoked when its participant was removed from the room")]
+    Revoked,
     /// The meeting refuses.
     #[error(transparent)]
     Refused(#[from] MeetingError),
@@ -45,6 +48,7 @@ impl ConnectError {
     pub fn status(&self) -> u16 {
         match self {
             ConnectError::Draining => 503,
+            ConnectError::Revoked => 401,
             ConnectError::Refused(MeetingError::Full { .. }) => 429,
             ConnectError::Refused(MeetingError::Ended) => 404,
             ConnectError::Refused(_) => 400,
@@ -63,6 +67,10 @@ impl Room {
         if self.by_connection.contains_key(&connection) {
             return Err(ConnectError::InUse);
         }
+        if self.standings.is_revoked(&join.grants.identity, join.grants.not_before) {
+            self.stats.revoked_refused += 1;
+            return Err(ConnectError::Revoked);
+        }
         match join.params.resume.clone() {
             Some(resume) => self.resume(now, connection, join, resume),
             None => return self.join(now, connection, join),
@@ -74,7 +82,11 @@ impl Room {
         if self.draining {
             return Err(ConnectError::Draining);
         }
-        let Join { grants, params, address } = join;
+        let Join { mut grants, params, address } = join;
+        // What a moderator decided counts more than what an older token says.
+        if let Some(permissions) = self.standings.permissions(&grants.identity, grants.not_before) {
+            grants.permissions = Permissions { hidden: grants.permissions.hidden, ..permissions.clone() };
+        }
         let can_subscribe = grants.permissions.can_subscribe;
         let id = self.meeting.admit(now, admission(grants, &params))?;
         // Whoever had this identity is gone before anyone hears of the new one: clients keep their list by identity.

@@ -52,7 +52,7 @@ impl Room {
             session.last_sequence = sequence;
         }
 
-        let receivers = self.receivers(sender, &packet.known);
+        let receivers = self.receivers(Some(sender), &packet.known);
         let participant = self.meeting.participant(sender)?;
         let session = self.sessions.get(&sender)?;
         // A hidden participant stays so when it speaks.
@@ -74,9 +74,14 @@ impl Room {
         Some(())
     }
 
-    /// Everyone else, or those of them whom the sender names.
-    fn receivers(&self, sender: ParticipantId, packet: &proto::DataPacket) -> Vec<ParticipantId> {
-        let others = self.meeting.participants().filter(|p| p.id != sender && p.state != State::Joining);
+    /// Everyone but the sender, or those of them whom it names.
+    pub(super) fn receivers(
+        &self,
+        sender: Option<ParticipantId>,
+        packet: &proto::DataPacket,
+    ) -> Vec<ParticipantId> {
+        let others =
+            self.meeting.participants().filter(|p| Some(p.id) != sender && p.state != State::Joining);
         let (identities, sids) = wire::destinations(packet);
         if identities.is_empty() && sids.is_empty() {
             return others.map(|participant| participant.id).collect();
@@ -90,7 +95,7 @@ impl Room {
             .collect()
     }
 
-    fn send_lossy(&mut self, receiver: ParticipantId, payload: &Bytes) {
+    pub(super) fn send_lossy(&mut self, receiver: ParticipantId, payload: &Bytes) {
         let Some(session) = self.sessions.get(&receiver).filter(|session| session.can_take_data()) else {
             return;
         };

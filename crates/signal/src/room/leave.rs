@@ -6,7 +6,7 @@ use std::time::Instant;
 use livekit_protocol as proto;
 use livekit_protocol::leave_request::Action;
 use livekit_protocol::signal_response::Message as Response;
-use parvis_meeting::{EndReason, LeaveReason, Participant, ParticipantId, Permissions};
+use parvis_meeting::{EndReason, LeaveReason, Participant, ParticipantId};
 use parvis_sfu::Command;
 
 use super::{ConnectionId, Room};
@@ -23,24 +23,6 @@ pub(super) const CLOSE_TOO_LARGE: u16 = 1009;
 const MAX_CLOSE_REASON_BYTES: usize = 123;
 
 impl Room {
-    /// Ends the session of whoever bears this identity. Says whether someone did.
-    pub fn remove(&mut self, now: Instant, identity: &str) -> bool {
-        let id = self.meeting.by_identity(identity).map(|participant| participant.id);
-        if let Some(id) = id {
-            self.meeting.leave(now, id, LeaveReason::Removed);
-        }
-        self.settle(now);
-        id.is_some()
-    }
-
-    /// Changes what whoever bears this identity may do, at once. Says whether someone did.
-    pub fn set_permissions(&mut self, now: Instant, identity: &str, permissions: Permissions) -> bool {
-        let id = self.meeting.by_identity(identity).map(|participant| participant.id);
-        let changed = id.is_some_and(|id| self.meeting.set_permissions(id, permissions).is_ok());
-        self.settle(now);
-        changed
-    }
-
     /// The forwarder lost the room's media: everyone starts over.
     pub fn media_lost(&mut self, now: Instant) {
         let ids: Vec<ParticipantId> = self.sessions.keys().copied().collect();
@@ -153,6 +135,7 @@ impl Room {
                     attributes: participant.profile.attributes.clone(),
                     kind: participant.kind,
                     permissions: participant.permissions.clone(),
+                    not_before: 0,
                 });
                 self.outputs.push_back(Output::RefreshToken { connection: socket.id, grants });
             }

@@ -2,10 +2,11 @@
 //! One meeting with its sessions. This file holds the state and the doors; what happens behind them:
 //! [`connect`] joins and resumes, [`request`] and [`publish`] and [`subscribe`] are what clients ask, [`media`] is
 //! what the forwarder tells, [`data`] are messages between clients, [`roster`] tells everyone what changed, [`leave`]
-//! ends sessions. [`codecs`] chooses what codec each subscriber gets, [`dynacast`] tells publishers what is wanted.
+//! ends sessions, [`control`] is what is done from outside. [`codecs`] chooses what codec each subscriber gets, [`dynacast`] tells publishers what is wanted.
 
 mod codecs;
 mod connect;
+mod control;
 mod data;
 mod dynacast;
 mod leave;
@@ -32,6 +33,7 @@ use crate::wire::{self, Encoded, WireError};
 use crate::{Output, RoomConfig, RoomStats};
 
 pub use connect::{ConnectError, Join};
+pub use control::{Actor, Control, ControlError, Reply, RoomSettings};
 use publish::Publication;
 
 /// One socket, as the caller names it; never reused within a room.
@@ -68,6 +70,11 @@ pub struct Room {
     speaking: BTreeMap<ParticipantId, f32>,
     news: roster::News,
     roster: roster::Roster,
+    /// The application's own text about the room.
+    metadata: String,
+    standings: control::Standings,
+    /// Of the last messages that came from outside.
+    nonces: VecDeque<[u8; 16]>,
     draining: bool,
     end: Option<EndReason>,
     end_told: bool,
@@ -88,6 +95,7 @@ impl Room {
         unix_ms: i64,
     ) -> Room {
         let meeting = parvis_meeting::Room::new(config.meeting.clone(), now);
+        let (metadata, remembered) = (config.room_metadata.clone(), config.remembered_identities);
         let mut room = Room {
             config,
             id,
@@ -112,6 +120,9 @@ impl Room {
             speaking: BTreeMap::new(),
             news: roster::News::default(),
             roster: roster::Roster::default(),
+            metadata,
+            standings: control::Standings::new(remembered),
+            nonces: VecDeque::new(),
             draining: false,
             end: None,
             end_told: false,
@@ -196,12 +207,6 @@ impl Room {
     pub fn drain(&mut self, now: Instant) {
         self.draining = true;
         self.meeting.end(EndReason::Shutdown);
-        self.settle(now);
-    }
-
-    /// Someone with the right to do so ends the meeting.
-    pub fn delete(&mut self, now: Instant) {
-        self.meeting.end(EndReason::Deleted);
         self.settle(now);
     }
 

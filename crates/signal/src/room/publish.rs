@@ -287,7 +287,7 @@ impl Room {
         }
     }
 
-    fn forward_muted(&mut self, track: TrackId, muted: bool) {
+    pub(super) fn forward_muted(&mut self, track: TrackId, muted: bool) {
         let Some(publication) = self.publications.get(&track) else { return };
         let encodings: Vec<parvis_sfu::TrackId> =
             publication.encodings.iter().map(|encoding| encoding.track).collect();
@@ -323,7 +323,7 @@ impl Room {
     }
 
     /// The actor's own track of that sid.
-    fn own_track(&self, id: ParticipantId, sid: &str) -> Option<TrackId> {
+    pub(super) fn own_track(&self, id: ParticipantId, sid: &str) -> Option<TrackId> {
         let track = self.by_track_sid.get(sid).copied()?;
         self.meeting.track(track).filter(|track| track.publisher == id).map(|track| track.id)
     }

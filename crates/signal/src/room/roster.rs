@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use livekit_protocol as proto;
 use livekit_protocol::signal_response::Message as Response;
-use parvis_meeting::{Event, LeaveReason, ParticipantId};
+use parvis_meeting::{Event, LeaveReason, ParticipantId, TrackId};
 
 use super::Room;
 use crate::Output;
@@ -172,13 +172,7 @@ impl Room {
     pub(super) fn info(&self, id: ParticipantId) -> Option<proto::ParticipantInfo> {
         let participant = self.meeting.participant(id)?;
         let session = self.sessions.get(&id)?;
-        let tracks = self.announced(id).into_iter().filter_map(|track| {
-            let mut info = self.publications.get(&track)?.info.clone();
-            info.muted = self.meeting.track(track)?.muted;
-            info.version = Some(wire::timed_version(session.joined_at_ms, participant.version));
-            Some(info)
-        });
-        let tracks = tracks.collect();
+        let tracks = self.announced(id).into_iter().filter_map(|track| self.track_info(track)).collect();
         let state = Some(participant.state);
         Some(wire::participant_info(
             participant,
@@ -188,6 +182,17 @@ impl Room {
             session.joined_at_ms,
             tracks,
         ))
+    }
+
+    /// One track's description, as it is now.
+    pub(super) fn track_info(&self, id: TrackId) -> Option<proto::TrackInfo> {
+        let track = self.meeting.track(id)?;
+        let publisher = self.meeting.participant(track.publisher)?;
+        let session = self.sessions.get(&track.publisher)?;
+        let mut info = self.publications.get(&id)?.info.clone();
+        info.muted = track.muted;
+        info.version = Some(wire::timed_version(session.joined_at_ms, publisher.version));
+        Some(info)
     }
 
     pub(super) fn room_info(&self) -> proto::Room {
@@ -200,13 +205,13 @@ impl Room {
             name: self.name.clone(),
             empty_timeout: seconds(limits.empty_timeout),
             departure_timeout: seconds(limits.departure_timeout),
-            max_participants: number(limits.participants),
+            max_participants: number(limits.seats.unwrap_or(limits.participants)),
             creation_time: self.started_unix_ms / 1000,
             creation_time_ms: self.started_unix_ms,
             enabled_codecs: codecs
                 .map(|(mime, fmtp)| proto::Codec { mime: mime.clone(), fmtp_line: fmtp.clone() })
                 .collect(),
-            metadata: self.config.room_metadata.clone(),
+            metadata: self.metadata.clone(),
             num_participants: number(self.meeting.attendance()),
             num_publishers: number(self.meeting.publishers()),
             active_recording: self.meeting.recording(),

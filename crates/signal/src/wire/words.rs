@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! One word of the wire for one of ours.
 
+use std::collections::BTreeSet;
+
 use livekit_protocol as proto;
 use livekit_protocol::participant_info::Kind as ProtoKind;
 use livekit_protocol::video_layer::Mode;
@@ -60,6 +62,24 @@ pub(crate) fn permission(permissions: &Permissions, kind: Kind) -> proto::Partic
         can_update_metadata: permissions.can_update_profile,
         agent: kind == Kind::Agent,
         ..Default::default()
+    }
+}
+
+/// The other way round. A list of sources that names only unknown ones allows none, where an empty one allows all.
+#[allow(deprecated)]
+pub(crate) fn permissions(permission: &proto::ParticipantPermission) -> Permissions {
+    let named = permission.can_publish_sources();
+    let sources = named.map(source).filter(|source| *source != TrackSource::Unknown);
+    let can_publish_sources: BTreeSet<TrackSource> = sources.collect();
+    let listed = !permission.can_publish_sources.is_empty();
+    Permissions {
+        can_publish: permission.can_publish && !(listed && can_publish_sources.is_empty()),
+        can_publish_sources,
+        can_subscribe: permission.can_subscribe,
+        can_publish_data: permission.can_publish_data,
+        can_update_profile: permission.can_update_metadata,
+        hidden: permission.hidden,
+        recorder: permission.recorder,
     }
 }
 
@@ -182,6 +202,21 @@ mod tests {
         let svc = encoding_layers(&three, (0, 0), Mode::MultipleSpatialLayersPerStream);
         assert_eq!(rids(&svc), ["", "", ""]);
         assert!(layer_specs(&svc).iter().all(|spec| spec.rid.is_none()));
+    }
+
+    #[test]
+    fn permissions_are_the_same_there_and_back() {
+        let mute = Permissions { can_publish: false, can_update_profile: true, ..Permissions::default() };
+        let only = Permissions { can_publish_sources: [TrackSource::Camera].into(), ..Permissions::default() };
+        for each in [Permissions::default(), mute, only] {
+            assert_eq!(permissions(&permission(&each, Kind::Standard)), each);
+        }
+        let unknown = proto::ParticipantPermission {
+            can_publish: true,
+            can_publish_sources: vec![99],
+            ..Default::default()
+        };
+        assert!(!permissions(&unknown).can_publish);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use livekit_protocol::{ConnectionQuality, DisconnectReason};
 use parvis_meeting::{Limits, MeetingError, Permissions};
 use parvis_peer::FailReason;
 use parvis_sfu::{Command, Event, PeerRole, QualityReport, RoomId};
-use parvis_signal::{ConnectError, Grants, JoinParams, RoomConfig};
+use parvis_signal::{ConnectError, Control, Grants, JoinParams, RoomConfig};
 
 use crate::lab::*;
 
@@ -298,8 +298,7 @@ fn the_room_ends_when_everyone_has_left_and_the_time_has_passed() {
 fn a_room_that_is_deleted_tells_everyone() {
     let mut lab = Lab::new();
     let ada = lab.join("ada");
-    lab.room.delete(lab.now);
-    lab.pump();
+    lab.control(Control::Delete).unwrap();
     let leave = lab.client(ada).leave().unwrap();
     assert_eq!((leave.reason(), leave.action()), (DisconnectReason::RoomDeleted, Action::Disconnect));
     assert!(lab.ended && lab.forwarder.peers.is_empty());

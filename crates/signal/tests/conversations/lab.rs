@@ -16,8 +16,10 @@ use parvis_sfu::{
     Command, DataChannel, Description, DescriptionKind, Event, PeerId, PeerRole, RoomId, SubscriptionId,
     TrackId, TrackSpec,
 };
+use parvis_meeting::Permissions;
 use parvis_signal::{
-    ConnectError, ConnectionId, Form, Frame, Grants, Join, JoinParams, Output, Resume, Room, RoomConfig,
+    Actor, ConnectError, ConnectionId, Control, ControlError, Form, Frame, Grants, Join, JoinParams, Output,
+    Reply, Resume, Room, RoomConfig,
 };
 use prost::Message;
 
@@ -137,6 +139,42 @@ impl Lab {
     pub fn resume(&mut self, identity: &str, sid: &str) -> ConnectionId {
         let resume = Resume { participant_sid: sid.to_owned(), sync_state: None };
         self.connect(Grants::of(identity), JoinParams { resume: Some(resume), ..dual() })
+    }
+
+    /// Asks as an application's server.
+    pub fn control(&mut self, control: Control) -> Result<Reply, ControlError> {
+        self.control_as(&Actor::default(), control)
+    }
+
+    pub fn control_as(&mut self, actor: &Actor, control: Control) -> Result<Reply, ControlError> {
+        let reply = self.room.control(self.now, actor, control);
+        self.pump();
+        reply
+    }
+
+    pub fn remove(&mut self, identity: &str) -> Result<Reply, ControlError> {
+        let identity = identity.to_owned();
+        self.control(Control::RemoveParticipant(proto::RoomParticipantIdentity {
+            identity,
+            ..Default::default()
+        }))
+    }
+
+    #[allow(deprecated)]
+    pub fn permit(&mut self, identity: &str, permissions: &Permissions) {
+        let permission = proto::ParticipantPermission {
+            can_subscribe: permissions.can_subscribe,
+            can_publish: permissions.can_publish,
+            can_publish_data: permissions.can_publish_data,
+            can_update_metadata: permissions.can_update_profile,
+            ..Default::default()
+        };
+        let request = proto::UpdateParticipantRequest {
+            identity: identity.to_owned(),
+            permission: Some(permission),
+            ..Default::default()
+        };
+        self.control(Control::UpdateParticipant(Box::new(request))).expect("it is there");
     }
 
     pub fn send(&mut self, connection: ConnectionId, request: Request) {

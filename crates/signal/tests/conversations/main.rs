@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod adaptation;
+mod control;
 mod crowd;
 mod data;
 mod join;

@@ -9,7 +9,7 @@ use livekit_protocol::request_response::Reason;
 use livekit_protocol::signal_request::Message as Request;
 use livekit_protocol::signal_response::Message as Response;
 use parvis_meeting::{Kind, Permissions};
-use parvis_signal::Grants;
+use parvis_signal::{ControlError, Grants};
 
 use crate::lab::*;
 
@@ -227,12 +227,11 @@ fn someone_who_is_removed_is_told_and_gone_at_once() {
     let mut lab = Lab::new();
     let (ada, bob) = (lab.join("ada"), lab.join("bob"));
     lab.publish(bob, "cam", TrackSource::Camera);
-    assert!(lab.room.remove(lab.now, "bob"));
-    lab.pump();
+    lab.remove("bob").unwrap();
     assert_eq!(lab.client(bob).leave().unwrap().reason(), proto::DisconnectReason::ParticipantRemoved);
     assert!(lab.forwarder.tracks.is_empty() && lab.forwarder.peers.len() == 2);
     assert!(!lab.client(ada).roster.contains_key("bob"));
-    assert!(!lab.room.remove(lab.now, "bob"));
+    assert_eq!(lab.remove("bob"), Err(ControlError::NoParticipant("bob".to_owned())));
 }
 
 #[test]
@@ -245,15 +244,13 @@ fn row_45_a_change_of_permissions_takes_effect_at_once() {
     lab.publish(ada, "mic", TrackSource::Microphone);
     assert!(lab.forwarder.subscriptions.is_empty());
     lab.clear();
-    assert!(lab.room.set_permissions(lab.now, "bob", Permissions::default()));
-    lab.pump();
+    lab.permit("bob", &Permissions::default());
     assert_eq!(lab.forwarder.subscriptions.len(), 2);
     let offered = lab.client(bob).kinds().contains(&"Offer".to_owned());
     assert!(offered, "it gets the connection to receive on");
-    assert!(lab.room.set_permissions(lab.now, "bob", deaf));
+    lab.permit("bob", &deaf);
     let mute = Permissions { can_publish: false, can_publish_data: false, ..Permissions::default() };
-    assert!(lab.room.set_permissions(lab.now, "ada", mute));
-    lab.pump();
+    lab.permit("ada", &mute);
     assert!(lab.forwarder.subscriptions.is_empty() && lab.forwarder.tracks.is_empty());
     let unpublished =
         lab.client(ada).inbox.iter().filter(|m| matches!(m, Response::TrackUnpublished(_))).count();

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! How one room behaves otherwise than all others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use livekit_protocol as proto;
+use livekit_protocol::signal_response::Message as Response;
+use parvis_meeting::{Limits, text};
+
+use super::{ControlError, Reply, Room};
+
+/// What whoever makes a room says of it. What is not said stays as it is, at first as the server is configured.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RoomSettings {
+    /// How long the room waits for its first participant; at most [`crate::RoomConfig::longest_timeout`].
+    pub empty_timeout: Option<Duration>,
+    /// How long it waits after its last participant left; at most the same.
+    pub departure_timeout: Option<Duration>,
+    /// Places for people; never more than the server's own limit.
+    pub max_participants: Option<usize>,
+    /// The application's own text about the room.
+    pub metadata: Option<String>,
+}
+
+impl RoomSettings {
+    /// What a request to make a room says. In it 0 and empty texts stand for what is not said.
+    pub fn of(request: &proto::CreateRoomRequest) -> RoomSettings {
+        let seconds = |seconds: u32| (seconds > 0).then(|| Duration::from_secs(seconds.into()));
+        RoomSettings {
+            empty_timeout: seconds(request.empty_timeout),
+            departure_timeout: seconds(request.departure_timeout),
+            max_participants: usize::try_from(request.max_participants).ok().filter(|count| *count > 0),
+            metadata: Some(request.metadata.clone()).filter(|metadata| !metadata.is_empty()),
+        }
+    }
+}
+
+impl Room {
+    pub(super) fn configure_room(&mut self, settings: RoomSettings) -> Result<Reply, ControlError> {
+        let before = self.meeting.limits();
+        if let Some(metadata) = &settings.metadata {
+            text::check_bytes("metadata", metadata.len(), before.metadata_bytes)?;
+        }
+        let longest = self.config.longest_timeout;
+        let limits = Limits {
+            empty_timeout: settings.empty_timeout.map_or(before.empty_timeout, |time| time.min(longest)),
+            departure_timeout: settings
+                .departure_timeout
+                .map_or(before.departure_timeout, |time| time.min(longest)),
+            seats: settings.max_participants.map(|seats| seats.min(before.participants)).or(before.seats),
+            ..before.clone()
+        };
+        self.meeting.set_limits(Arc::new(limits));
+        if let Some(metadata) = settings.metadata.filter(|metadata| *metadata != self.metadata) {
+            self.metadata = metadata;
+            let room = self.room_info();
+            self.broadcast(Response::RoomUpdate(proto::RoomUpdate { room: Some(room) }));
+        }
+        Ok(self.described())
+    }
+}

@@ -422,7 +422,7 @@ impl Room {
     }
 
     /// The limit that keeps one more of this kind out, if one does.
-    fn full_for(&self, kind: Kind) -> Option<usize> {
+    pub fn full_for(&self, kind: Kind) -> Option<usize> {
         let people = || self.participants.values().filter(|participant| participant.kind.keeps_open()).count();
         let seats = self.limits.seats.filter(|seats| kind.keeps_open() && people() >= *seats);
         seats.or_else(|| {

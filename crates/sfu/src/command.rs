@@ -145,6 +145,13 @@ pub enum Command {
         /// Whether nothing more is taken.
         held: bool,
     },
+    /// Ask a peer to show pictures neither sooner nor later than so after they were taken.
+    SetPlayoutDelay {
+        /// Whom.
+        peer: PeerId,
+        /// The bounds.
+        delay: parvis_rtp::PlayoutDelay,
+    },
     /// Name only candidates of this protocol from the next description on. For tests of clients.
     OfferOnly {
         /// Whom.

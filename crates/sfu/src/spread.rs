@@ -91,6 +91,7 @@ impl Spread {
             | Command::RemoteCandidate { peer, .. }
             | Command::SendData { peer, .. }
             | Command::HoldData { peer, .. }
+            | Command::SetPlayoutDelay { peer, .. }
             | Command::OfferOnly { peer, .. }
             | Command::LimitBandwidth { peer, .. } => self.part_of(*peer),
             Command::Publish { peer, track, .. } => {

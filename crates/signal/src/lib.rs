@@ -36,7 +36,7 @@ pub use grants::Grants;
 pub use join::{Form, JoinError, JoinParams, Resume};
 pub use output::{Frame, Output};
 pub use room::{
-    Actor, ConnectError, ConnectionId, Control, ControlError, Join, Reply, Room, RoomSettings,
+    Actor, ClosedError, ConnectError, ConnectionId, Control, ControlError, Join, Reply, Room, RoomSettings, RoomView, RpcError,
 };
 pub use stats::RoomStats;
 pub use wire::{

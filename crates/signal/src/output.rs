@@ -2,9 +2,10 @@
 //! What a room asks its owner to do.
 
 use bytes::Bytes;
+use livekit_protocol::{RoomAgentDispatch, RoomEgress};
 use parvis_sfu::Command;
 
-use crate::{ConnectionId, Grants};
+use crate::{ConnectionId, Grants, RpcError};
 
 /// One thing to do, in order.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +35,17 @@ pub enum Output {
         /// What it says now; permissions and names may have changed since the join.
         grants: Box<Grants>,
     },
+    /// A call of [`crate::Room::perform_rpc`] is over.
+    RpcReply {
+        /// Which.
+        reply_id: u64,
+        /// What the method gave, or why it gave nothing.
+        result: Result<String, RpcError>,
+    },
+    /// The token that opened the room wants this agent in it.
+    DispatchAgent(Box<RoomAgentDispatch>),
+    /// The token that opened the room wants it recorded or streamed.
+    StartEgress(Box<RoomEgress>),
     /// The meeting is over and everyone has left: forget the room.
     Ended,
 }

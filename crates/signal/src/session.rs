@@ -11,7 +11,7 @@ use parvis_sfu::{PeerId, SubscriptionId, SubscriptionSettings};
 
 use crate::bucket::Bucket;
 use crate::mailbox::Mailbox;
-use crate::room::Pace;
+use crate::room::{Cut, Pace};
 use crate::{ConnectionId, Form, JoinParams, RoomConfig};
 
 #[derive(Debug)]
@@ -45,6 +45,8 @@ pub(crate) struct Session {
     pub(crate) missed: Vec<proto::ParticipantInfo>,
     /// More left than it can be told of.
     pub(crate) missed_too_much: bool,
+    /// Its next resume is to be cut.
+    pub(crate) cut_resume: Option<Cut>,
     /// The media sections that it was last asked for.
     pub(crate) sections: Option<proto::MediaSectionsRequirement>,
     /// Whether it still has to be told how everyone's connection does.
@@ -172,6 +174,7 @@ impl Session {
             last_sequence: 0,
             missed: Vec::new(),
             missed_too_much: false,
+            cut_resume: None,
             sections: None,
             qualities_due: true,
         }

@@ -223,6 +223,9 @@ impl Forwarder {
             Command::HoldData { peer, held } => {
                 self.with_peer(now, peer, outbox, |context| context.hold_data(held))
             }
+            Command::SetPlayoutDelay { peer, delay } => self.with_peer(now, peer, outbox, |context| {
+                context.room.media.set_playout_delay(context.id, delay)
+            }),
             Command::OfferOnly { peer, protocol } => self.with_peer(now, peer, outbox, |context| {
                 context.entry().map(|entry| entry.peer.offer_only(protocol)).is_some()
             }),

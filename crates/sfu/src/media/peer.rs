@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use parvis_peer::sdp::MediaSection;
-use parvis_rtp::{Extension, ExtensionMap};
+use parvis_rtp::{Extension, ExtensionMap, PlayoutDelay};
 use rustc_hash::FxHashMap;
 
 use super::MediaConfig;
@@ -46,6 +46,8 @@ pub(crate) struct MediaPeer {
     pub(crate) remb: Option<u64>,
     /// What it is sent at most, where a test says so, in bits per second.
     pub(crate) ceiling: Option<u64>,
+    /// Bounds of its pictures' delay, in place of those that publishers ask for.
+    pub(crate) playout_delay: Option<PlayoutDelay>,
     pub(crate) pacer: Pacer,
     pub(crate) resends: ResendBudget,
     pub(crate) redundancy: Redundancy,
@@ -103,6 +105,7 @@ impl MediaPeer {
             downlink: Downlink::new(config, now),
             remb: None,
             ceiling: None,
+            playout_delay: None,
             pacer: Pacer::new(now, config.pacer_packets, rate, config.max_bitrate, config.pacing_burst),
             redundancy: Redundancy::default(),
             protection: Protection::default(),

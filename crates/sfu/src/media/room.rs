@@ -155,6 +155,13 @@ impl RoomMedia {
         true
     }
 
+    /// Has a peer's pictures bear these bounds in place of their publishers'. `false`: no such peer.
+    pub fn set_playout_delay(&mut self, peer: PeerId, delay: PlayoutDelay) -> bool {
+        let Some(&place) = self.peer_places.get(&peer) else { return false };
+        self.peers[place].playout_delay = Some(delay);
+        true
+    }
+
     /// Says whether packets can reach the peer.
     pub fn set_connected(&mut self, now: Instant, peer: PeerId, connected: bool) {
         let Some(&place) = self.peer_places.get(&peer) else { return };

@@ -38,6 +38,9 @@ impl Room {
             return None;
         }
         let packet = wire::decode_data(payload).ok()?;
+        if self.take_rpc(sender, &packet.known) {
+            return Some(());
+        }
         #[allow(deprecated)]
         let forged = matches!(packet.known.value, Some(Value::Speaker(_)));
         // Who speaks is for us to say. Metrics are for those who may have them: nobody, so far.

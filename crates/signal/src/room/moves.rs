@@ -33,17 +33,17 @@ pub enum ClosedError {
 }
 
 impl Room {
-    /// What one would be told who joined now with this identity, if it may.
-    pub fn view_for(&self, identity: &str) -> Result<RoomView, ClosedError> {
+    /// What one would be told who joined now with these grants, if there is a place.
+    pub fn view_for(&self, grants: &Grants) -> Result<RoomView, ClosedError> {
         if self.draining || self.meeting.ended() {
             return Err(ClosedError::Ending);
         }
-        let there = self.meeting.by_identity(identity).is_some();
-        if !there && self.meeting.participants().len() >= self.meeting.limits().participants {
+        let there = self.meeting.by_identity(&grants.identity).is_some();
+        if !there && self.meeting.full_for(grants.kind).is_some() {
             return Err(ClosedError::Full);
         }
         let mut participants = self.roster_infos();
-        participants.retain(|info| info.identity != identity);
+        participants.retain(|info| info.identity != grants.identity);
         Ok(RoomView { room: self.room_info(), participants })
     }
 
@@ -60,6 +60,7 @@ impl Room {
             attributes: participant.profile.attributes.clone(),
             kind: participant.kind,
             permissions: participant.permissions.clone(),
+            not_before: 0,
             room: None,
         }
     }

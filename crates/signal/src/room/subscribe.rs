@@ -49,6 +49,9 @@ impl Room {
                 self.configure(id, track, settings);
             }
         }
+        if let Some(subscription) = state.data_subscription {
+            self.update_data_subscription(id, subscription);
+        }
         self.replay(id, &state.datachannel_receive_states);
     }
 
@@ -92,7 +95,7 @@ impl Room {
         let Some(publisher_sid) = publisher.map(|publisher| publisher.sid.clone()) else { return };
         let Some(session) = self.sessions.get(&subscriber) else { return };
         let Some(peer) = session.links.receiving() else { return };
-        let stream = if self.config.sync_streams && session.can_sync_streams() {
+        let stream = if self.start.syncs_streams(&self.config) && session.can_sync_streams() {
             publication.info.stream.as_str()
         } else {
             publication.info.sid.as_str()

@@ -98,6 +98,7 @@ pub(crate) fn disconnect_reason(reason: LeaveReason, end: Option<EndReason>) -> 
         (LeaveReason::MediaFailed, _) => Reason::MediaFailure,
         (LeaveReason::Shutdown, _) => Reason::ServerShutdown,
         (LeaveReason::Reconnect, _) => Reason::StateMismatch,
+        (LeaveReason::Moved, _) => Reason::Migration,
         (LeaveReason::Violation, _) => Reason::UnknownReason,
     }
 }

@@ -121,7 +121,10 @@ impl Room {
         }
         match control {
             Control::Describe => Ok(self.described()),
-            Control::Configure(settings) => self.configure_room(settings),
+            Control::Configure(settings) => {
+                self.decided();
+                self.configure_room(settings)
+            }
             Control::ListParticipants => {
                 let ids: Vec<ParticipantId> = self.meeting.participants().map(|p| p.id).collect();
                 Ok(Reply::Participants(ids.into_iter().filter_map(|id| self.info(id)).collect()))

@@ -15,6 +15,11 @@ pub struct ApiConfig {
     pub room: Arc<RoomConfig>,
     /// When a room spreads over several forwarders.
     pub spread: SpreadConfig,
+    /// Whether a room comes to be when someone joins it. Otherwise an application's server makes it first, or the token has
+    /// the grant `roomCreate`.
+    pub auto_create: bool,
+    /// The largest body of a call of the server APIs, in bytes.
+    pub server_api_body_bytes: usize,
     /// Rooms open at once.
     pub max_rooms: usize,
     /// Whether whoever has a room's link may join it without a token of his own.
@@ -61,6 +66,8 @@ impl Default for ApiConfig {
         ApiConfig {
             room: Arc::new(RoomConfig::default()),
             spread: SpreadConfig::default(),
+            auto_create: true,
+            server_api_body_bytes: 1 << 20,
             max_rooms: 1_000,
             guests: false,
             guest_room_chars: 22,

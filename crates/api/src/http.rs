@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{Extension, OriginalUri, Path, RawQuery, Request, State};
+use axum::extract::{Extension, MatchedPath, OriginalUri, Path, RawQuery, Request, State};
 use axum::http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY,
 };
@@ -23,9 +23,11 @@ use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
 use crate::accept::{Client, client_ip};
 use crate::limit::Throttle;
-use crate::rooms::{JoinRefusal, Rooms};
+use crate::rooms::{JoinRefusal, Opening, Rooms};
 use crate::socket;
+use crate::tenant::{RoomKey, TenantId};
 use crate::token::{TokenError, Verified};
+use crate::twirp;
 
 /// How long a browser may remember that other origins may ask.
 const CORS_MAX_AGE: Duration = Duration::from_secs(86_400);
@@ -54,10 +56,10 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/rtc", get(dual))
         .route("/rtc/v1", get(single))
         .route("/rtc/validate", get(validate_dual))
-        .route("/rtc/v1/validate", get(validate_single))
-        .layer(cors);
+        .route("/rtc/v1/validate", get(validate_single));
+    let server_api = twirp::router(shared.rooms.config.server_api_body_bytes);
     Router::new()
-        .merge(signalling)
+        .merge(signalling.merge(server_api).layer(cors))
         .route("/api/rooms/{room}/join", post(join_as_guest))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
@@ -72,6 +74,11 @@ async fn count(State(shared): State<Shared>, request: Request, next: Next) -> Re
     let route = match request.uri().path() {
         path @ ("/rtc" | "/rtc/v1" | "/rtc/validate" | "/rtc/v1/validate" | "/livez" | "/readyz") => {
             path.to_owned()
+        }
+        path if path.starts_with("/twirp/") => {
+            // Only paths that there are get a figure of their own.
+            let known = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+            known.filter(|known| !known.contains('{')).unwrap_or("/twirp").to_owned()
         }
         path if path.starts_with("/api/") => "/api/rooms/join".to_owned(),
         _ => "page".to_owned(),
@@ -120,6 +127,7 @@ impl From<JoinRefusal> for Refusal {
     fn from(refusal: JoinRefusal) -> Self {
         let unavailable = StatusCode::SERVICE_UNAVAILABLE;
         let (status, code) = match &refusal {
+            JoinRefusal::NoRoom => (StatusCode::NOT_FOUND, "no_room"),
             JoinRefusal::Draining => (unavailable, "draining"),
             JoinRefusal::TooManyRooms => (StatusCode::TOO_MANY_REQUESTS, "too_many_rooms"),
             JoinRefusal::NoForwarder | JoinRefusal::Ending => (unavailable, "unavailable"),
@@ -128,6 +136,7 @@ impl From<JoinRefusal> for Refusal {
                 let code = match status {
                     StatusCode::TOO_MANY_REQUESTS => "room_full",
                     StatusCode::SERVICE_UNAVAILABLE => "draining",
+                    StatusCode::UNAUTHORIZED => "removed",
                     _ => "refused",
                 };
                 (status, code)
@@ -173,7 +182,8 @@ async fn connect(
     let query = query.unwrap_or_default();
     let address = address(&shared, &client, &headers);
     let admitted = admit(&shared, form, &headers, &query, address);
-    let (Verified { room, grants }, params) = admitted.inspect_err(|refusal| outcome(refusal.code))?;
+    let (verified, params) = admitted.inspect_err(|refusal| outcome(refusal.code))?;
+    let Verified { tenant, room, may_create, agents, grants } = verified;
     let upgrade = upgrade.map_err(|rejection| {
         Refusal::new(rejection.into_response().status(), "no_websocket", "a WebSocket is expected here")
     })?;
@@ -186,7 +196,9 @@ async fn connect(
         outgoing
     };
     let join = Join { grants, params, address: address.to_string() };
-    let attached = rooms.join(&room, join, queue).await.map_err(|refusal| {
+    let opening = Opening { agents };
+    let opening = (rooms.config.auto_create || may_create).then_some(&opening);
+    let attached = rooms.join(&RoomKey::new(&tenant, &room), opening, join, queue).await.map_err(|refusal| {
         let refusal = Refusal::from(refusal);
         outcome(refusal.code);
         refusal
@@ -233,7 +245,11 @@ fn validate(
     let (verified, _) = admit(&shared, form, &headers, &query.unwrap_or_default(), address)?;
     refuse_when_draining(&shared)?;
     let limit = shared.rooms.config.room.meeting.participants;
-    if shared.rooms.participants(&verified.room).is_some_and(|there| there >= limit) {
+    let there = shared.rooms.participants(&RoomKey::new(&verified.tenant, &verified.room));
+    if there.is_none() && !shared.rooms.config.auto_create && !verified.may_create {
+        return Err(JoinRefusal::NoRoom.into());
+    }
+    if there.is_some_and(|there| there >= limit) {
         return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "room_full", "the room is full"));
     }
     Ok("success".into_response())
@@ -268,7 +284,7 @@ fn refuse_when_draining(shared: &Shared) -> Result<(), Refusal> {
 }
 
 /// The token, from the header or else from the query.
-fn token(headers: &HeaderMap, query: &str) -> Option<String> {
+pub(crate) fn token(headers: &HeaderMap, query: &str) -> Option<String> {
     let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let bearer = header.and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;
@@ -329,7 +345,8 @@ async fn join_as_guest(
         return Err(bad_name(&"a name is needed"));
     }
     let limit = config.room.meeting.participants;
-    if shared.rooms.participants(&room).is_some_and(|there| there >= limit) {
+    let key = RoomKey::new(&TenantId::default(), &room);
+    if shared.rooms.participants(&key).is_some_and(|there| there >= limit) {
         return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "room_full", "the room is full"));
     }
     let identity = format!("guest-{:032x}", rand::random::<u128>());

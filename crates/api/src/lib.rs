@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! HTTP and WebSocket: the participants' plane, and the metrics page.
+//! HTTP and WebSocket: the participants' plane, the server APIs, and the metrics page.
 //!
 //! [`Api`] gives each room a task around its state machine ([`parvis_signal::Room`]), brings clients' sockets to it, and
 //! carries commands to the [`Forwarders`] and their events back.
@@ -20,6 +20,7 @@
 //! ```
 
 mod accept;
+mod authority;
 mod config;
 mod forwarders;
 mod http;
@@ -28,7 +29,9 @@ mod metrics;
 mod room_task;
 mod rooms;
 mod socket;
+mod tenant;
 mod token;
+mod twirp;
 
 use std::sync::Arc;
 
@@ -40,7 +43,9 @@ use tokio::sync::watch;
 pub use config::{ApiConfig, ConnectionLimits};
 pub use forwarders::Forwarders;
 pub use metrics::{Metrics, Sample, Source};
+pub use tenant::TenantId;
 pub use token::{DEV_KEY, KeyError, Keys, MIN_SECRET_BYTES, TokenError, Verified};
+pub use twirp::server_api;
 
 use http::Shared;
 use limit::{Connections, Throttle};

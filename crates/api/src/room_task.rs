@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::rooms::{Input, Rooms};
 use crate::socket::Outgoing;
+use crate::tenant::{RoomKey, TenantId};
 
 /// Inputs handled before outputs are sent: a burst becomes fewer, larger messages.
 const INPUTS_AT_ONCE: usize = 32;
@@ -27,6 +28,7 @@ const REFRESHED_TOKEN: Duration = Duration::from_secs(600);
 pub(crate) struct RoomTask {
     rooms: Arc<Rooms>,
     id: RoomId,
+    tenant: TenantId,
     room: Room,
     inbox: mpsc::Receiver<Input>,
     sockets: BTreeMap<ConnectionId, Outgoing>,
@@ -41,19 +43,20 @@ impl RoomTask {
     pub(crate) fn new(
         rooms: Arc<Rooms>,
         id: RoomId,
-        name: &str,
+        key: RoomKey,
         participants: Arc<AtomicUsize>,
         inbox: mpsc::Receiver<Input>,
     ) -> Self {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let unix_ms = i64::try_from(unix.as_millis()).unwrap_or(i64::MAX);
         let room =
-            Room::new(Arc::clone(&rooms.config.room), id, name, rand::random(), Instant::now(), unix_ms);
+            Room::new(Arc::clone(&rooms.config.room), id, &key.name, rand::random(), Instant::now(), unix_ms);
         let home = rooms.forwarders.home(id);
         let spread = Spread::new(rooms.config.spread, id, home);
         RoomTask {
             rooms,
             id,
+            tenant: key.tenant,
             room,
             inbox,
             sockets: BTreeMap::new(),
@@ -114,6 +117,10 @@ impl RoomTask {
                     self.room.event(now, event);
                 }
             }
+            Input::Control { actor, control, reply } => {
+                // Whoever asked may have gone; what was done stays done.
+                let _ = reply.send(self.room.control(now, &actor, *control));
+            }
             Input::CloseDoors => self.room.close_doors(),
             Input::Drain => self.room.drain(now),
         }
@@ -133,7 +140,8 @@ impl RoomTask {
                 }
                 Output::Forward(command) => self.forward(command).await?,
                 Output::RefreshToken { connection, grants } => {
-                    match self.rooms.keys.issue(self.room.name(), &grants, REFRESHED_TOKEN) {
+                    let keys = &self.rooms.keys;
+                    match keys.issue_for(&self.tenant, self.room.name(), &grants, REFRESHED_TOKEN) {
                         Ok(token) => self.room.refreshed(connection, token),
                         Err(error) => tracing::warn!(%error, "no fresh token"),
                     }

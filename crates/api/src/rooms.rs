@@ -7,7 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use parvis_sfu::{Event, ForwarderId, RoomId};
-use parvis_signal::{ConnectError, ConnectionId, Frame, Join};
+use livekit_protocol as proto;
+use parvis_signal::{
+    Actor, ConnectError, ConnectionId, Control, ControlError, Frame, Join, Reply, RoomSettings,
+};
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::AbortHandle;
@@ -17,6 +20,7 @@ use crate::forwarders::Forwarders;
 use crate::metrics::Metrics;
 use crate::room_task::RoomTask;
 use crate::socket::Outgoing;
+use crate::tenant::{RoomKey, TenantId};
 use crate::token::Keys;
 
 /// Inputs that may wait for a room. Sockets wait for a place, events don't: 4,096 are some seconds of a busy room.
@@ -35,6 +39,11 @@ pub(crate) enum Input {
     Message(ConnectionId, Frame),
     Disconnected(ConnectionId),
     Event(ForwarderId, Event),
+    Control {
+        actor: Actor,
+        control: Box<Control>,
+        reply: oneshot::Sender<Result<Reply, ControlError>>,
+    },
     CloseDoors,
     Drain,
 }
@@ -55,12 +64,12 @@ pub(crate) struct Rooms {
 struct Register {
     draining: bool,
     // Names are chosen by strangers: a hash that they can't foresee.
-    by_name: HashMap<String, RoomId>,
+    by_key: HashMap<RoomKey, RoomId>,
     by_id: FxHashMap<RoomId, Entry>,
 }
 
 struct Entry {
-    name: String,
+    key: RoomKey,
     inbox: mpsc::Sender<Input>,
     participants: Arc<AtomicUsize>,
     abort: Option<AbortHandle>,
@@ -69,6 +78,8 @@ struct Entry {
 /// Why a client does not get into a room.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum JoinRefusal {
+    #[error("there is no such room, and rooms don't come to be by themselves here: rooms.auto_create is off")]
+    NoRoom,
     #[error("the server is about to stop")]
     Draining,
     #[error("the server has as many rooms as it takes: raise rooms.max")]
@@ -79,6 +90,31 @@ pub(crate) enum JoinRefusal {
     Ending,
     #[error(transparent)]
     Refused(#[from] ConnectError),
+}
+
+/// Why a room did not do what it was told.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ControlFailure {
+    #[error("there is no room {0:?}")]
+    NoRoom(String),
+    #[error(transparent)]
+    Refused(#[from] ControlError),
+}
+
+/// Why a room was not made, or not changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CreateFailure {
+    #[error(transparent)]
+    NotMade(#[from] JoinRefusal),
+    #[error(transparent)]
+    NotChanged(#[from] ControlFailure),
+}
+
+/// What a room begins with.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Opening {
+    /// Programs that are asked for.
+    pub(crate) agents: Vec<proto::RoomAgentDispatch>,
 }
 
 /// A connection that a room knows of. Dropping it tells the room that it is gone.
@@ -105,15 +141,19 @@ impl Rooms {
         })
     }
 
-    /// Brings a client into the room of this name, which comes to be if need be.
+    /// Brings a client into a room, which comes to be if need be, unless `opening` is `None`.
     pub(crate) async fn join(
         self: &Arc<Self>,
-        name: &str,
+        key: &RoomKey,
+        opening: Option<&Opening>,
         join: Join,
         mut outgoing: impl FnMut() -> Outgoing,
     ) -> Result<Attached, JoinRefusal> {
         for _ in 0..JOIN_TRIES {
-            let inbox = self.room(name)?;
+            let inbox = match opening {
+                Some(opening) => self.room(key, opening)?,
+                None => self.inbox(key).ok_or(JoinRefusal::NoRoom)?,
+            };
             let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
             let (reply, answer) = oneshot::channel();
             let input =
@@ -132,10 +172,79 @@ impl Rooms {
         Err(JoinRefusal::Ending)
     }
 
-    /// The inbox of a room.
-    fn room(self: &Arc<Self>, name: &str) -> Result<mpsc::Sender<Input>, JoinRefusal> {
+    /// Makes a room, or changes the settings of one that is there.
+    pub(crate) async fn create(
+        self: &Arc<Self>,
+        key: &RoomKey,
+        actor: &Actor,
+        settings: RoomSettings,
+        opening: Opening,
+    ) -> Result<proto::Room, CreateFailure> {
+        for _ in 0..JOIN_TRIES {
+            self.room(key, &opening)?;
+            match self.control(key, actor, Control::Configure(settings.clone())).await {
+                Ok(Reply::Room(room)) => return Ok(*room),
+                Ok(_) | Err(ControlFailure::NoRoom(_) | ControlFailure::Refused(ControlError::Ended)) => {}
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+        Err(JoinRefusal::Ending.into())
+    }
+
+    /// Ends a room, and waits until it is gone.
+    pub(crate) async fn delete(&self, key: &RoomKey, actor: &Actor) -> Result<(), ControlFailure> {
+        let inbox = self.inbox(key).ok_or_else(|| ControlFailure::NoRoom(key.name.clone()))?;
+        self.control(key, actor, Control::Delete).await?;
+        inbox.closed().await;
+        Ok(())
+    }
+
+    /// A tenant's rooms: those of these names, or all.
+    pub(crate) async fn list(&self, tenant: &TenantId, names: &[String]) -> Vec<proto::Room> {
+        let inboxes: Vec<mpsc::Sender<Input>> = {
+            let register = self.register();
+            let own = register.by_id.values().filter(|entry| entry.key.tenant == *tenant);
+            let wanted = own.filter(|entry| names.is_empty() || names.contains(&entry.key.name));
+            wanted.map(|entry| entry.inbox.clone()).collect()
+        };
+        // All are asked before the first one's answer is waited for.
+        let mut answers = Vec::with_capacity(inboxes.len());
+        for inbox in inboxes {
+            answers.push(ask(&inbox, &Actor::default(), Control::Describe).await);
+        }
+        let mut rooms = Vec::with_capacity(answers.len());
+        for answer in answers.into_iter().flatten() {
+            if let Ok(Ok(Reply::Room(room))) = answer.await {
+                rooms.push(*room);
+            }
+        }
+        rooms.sort_by(|a, b| (a.creation_time_ms, &a.name).cmp(&(b.creation_time_ms, &b.name)));
+        rooms
+    }
+
+    /// Has a room do something.
+    pub(crate) async fn control(
+        &self,
+        key: &RoomKey,
+        actor: &Actor,
+        control: Control,
+    ) -> Result<Reply, ControlFailure> {
+        let no_room = || ControlFailure::NoRoom(key.name.clone());
+        let inbox = self.inbox(key).ok_or_else(no_room)?;
+        let answer = ask(&inbox, actor, control).await.ok_or_else(no_room)?;
+        Ok(answer.await.map_err(|_| no_room())??)
+    }
+
+    /// The inbox of a room that is there.
+    fn inbox(&self, key: &RoomKey) -> Option<mpsc::Sender<Input>> {
+        let register = self.register();
+        Some(register.by_id.get(register.by_key.get(key)?)?.inbox.clone())
+    }
+
+    /// The inbox of a room, which comes to be if need be.
+    fn room(self: &Arc<Self>, key: &RoomKey, opening: &Opening) -> Result<mpsc::Sender<Input>, JoinRefusal> {
         let mut register = self.register();
-        if let Some(entry) = register.by_name.get(name).and_then(|id| register.by_id.get(id)) {
+        if let Some(entry) = register.by_key.get(key).and_then(|id| register.by_id.get(id)) {
             return Ok(entry.inbox.clone());
         }
         if register.draining {
@@ -148,15 +257,15 @@ impl Rooms {
         let (inbox, receiver) = mpsc::channel(INBOX);
         let participants = Arc::<AtomicUsize>::default();
         let entry = Entry {
-            name: name.to_owned(),
+            key: key.clone(),
             inbox: inbox.clone(),
             participants: Arc::clone(&participants),
             abort: None,
         };
-        register.by_name.insert(name.to_owned(), id);
+        register.by_key.insert(key.clone(), id);
         register.by_id.insert(id, entry);
         self.metrics.rooms.inc();
-        let task = RoomTask::new(Arc::clone(self), id, name, participants, receiver);
+        let task = RoomTask::new(Arc::clone(self), id, key.clone(), participants, receiver);
         let abort = tokio::spawn(task.run()).abort_handle();
         if let Some(entry) = register.by_id.get_mut(&id) {
             entry.abort = Some(abort);
@@ -168,8 +277,8 @@ impl Rooms {
     pub(crate) fn forget(&self, id: RoomId) {
         let mut register = self.register();
         if let Some(entry) = register.by_id.remove(&id) {
-            if register.by_name.get(&entry.name) == Some(&id) {
-                register.by_name.remove(&entry.name);
+            if register.by_key.get(&entry.key) == Some(&id) {
+                register.by_key.remove(&entry.key);
             }
             drop(register);
             self.metrics.rooms.dec();
@@ -237,10 +346,10 @@ impl Rooms {
         self.register().draining
     }
 
-    /// How many are in a room, if there is one of this name.
-    pub(crate) fn participants(&self, name: &str) -> Option<usize> {
+    /// How many are in a room, if it is there.
+    pub(crate) fn participants(&self, key: &RoomKey) -> Option<usize> {
         let register = self.register();
-        let entry = register.by_name.get(name).and_then(|id| register.by_id.get(id))?;
+        let entry = register.by_key.get(key).and_then(|id| register.by_id.get(id))?;
         Some(entry.participants.load(Ordering::Relaxed))
     }
 
@@ -256,6 +365,17 @@ impl Rooms {
         // Nothing in these short sections panics half way.
         self.register.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Puts a question to a room. `None`: it is gone.
+async fn ask(
+    inbox: &mpsc::Sender<Input>,
+    actor: &Actor,
+    control: Control,
+) -> Option<oneshot::Receiver<Result<Reply, ControlError>>> {
+    let (reply, answer) = oneshot::channel();
+    inbox.send(Input::Control { actor: actor.clone(), control: Box::new(control), reply }).await.ok()?;
+    Some(answer)
 }
 
 impl Attached {

@@ -6,10 +6,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use livekit_protocol::RoomAgentDispatch;
 use livekit_token::{AccessToken, Claims, TokenVerifier, VideoGrants};
 use parvis_meeting::{Kind, Permissions, TrackSource, text};
 use parvis_signal::Grants;
 use serde::Deserialize;
+
+use crate::authority::Authority;
+use crate::tenant::TenantId;
 
 /// The longest token read, in bytes: 64 KiB of metadata and 64 KiB of attributes in base64 would be 171 KiB, but no
 /// HTTP stack carries a header or URL of that size.
@@ -26,18 +30,38 @@ const LEEWAY: Duration = Duration::from_secs(60);
 /// The keys that may sign, and how long what they sign may last.
 #[derive(Debug, Clone)]
 pub struct Keys {
-    /// In the order of the configuration: the first one signs for our own client.
-    keys: Vec<(String, String)>,
+    /// In the order of the configuration: a tenant's first one signs for it.
+    keys: Vec<ApiKey>,
     max_age: Duration,
     room_name_chars: usize,
     identity_chars: usize,
 }
 
+#[derive(Clone)]
+struct ApiKey {
+    name: String,
+    secret: String,
+    tenant: TenantId,
+}
+
+impl std::fmt::Debug for ApiKey {
+    /// A secret gets into no log.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("ApiKey").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
 /// What a token that holds says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verified {
+    /// Whose key signed it.
+    pub tenant: TenantId,
     /// The one room that it opens.
     pub room: String,
+    /// Whether it may make that room where rooms don't come to be by themselves.
+    pub may_create: bool,
+    /// Programs that are asked for when the room comes to be by this token.
+    pub agents: Vec<RoomAgentDispatch>,
     /// Who comes, and what it may do there.
     pub grants: Grants,
 }
@@ -116,16 +140,27 @@ impl Keys {
         if keys.is_empty() {
             return Err(KeyError::None);
         }
-        Ok(Keys { keys, max_age, room_name_chars: 256, identity_chars: 256 })
+        let tenant = TenantId::default();
+        let keys = keys.into_iter().map(|(name, secret)| ApiKey { name, secret, tenant: tenant.clone() });
+        Ok(Keys { keys: keys.collect(), max_age, room_name_chars: 256, identity_chars: 256 })
+    }
+
+    /// Says whose a key is. Those of which nothing is said are the default tenant's.
+    pub fn assign(mut self, key: &str, tenant: &TenantId) -> Keys {
+        for each in self.keys.iter_mut().filter(|each| each.name == key) {
+            each.tenant = tenant.clone();
+        }
+        self
+    }
+
+    /// Characters that a room's name may have.
+    pub(crate) fn room_name_chars(&self) -> usize {
+        self.room_name_chars
     }
 
     /// Checks a token and reads it.
     pub fn verify(&self, token: &str) -> Result<Verified, TokenError> {
-        let claims = self.claims(token)?;
-        let latest = unix_now() + self.max_age + LEEWAY;
-        if claims.exp as u64 > latest.as_secs() {
-            return Err(TokenError::LastsTooLong(self.max_age.as_secs()));
-        }
+        let (claims, tenant) = self.claims(token)?;
         if !claims.video.room_join {
             return Err(TokenError::NoJoin("it has no grant roomJoin"));
         }
@@ -134,11 +169,20 @@ impl Keys {
             .map_err(|_| TokenError::NoJoin("its room has no name, or one that can't be"))?;
         text::check_name("identity", &claims.sub, self.identity_chars)
             .map_err(|_| TokenError::NoJoin("its identity is missing, or can't be"))?;
-        Ok(Verified { room, grants: grants(claims)? })
+        let agents = claims.room_config.as_ref().map(|config| config.agents.clone()).unwrap_or_default();
+        let may_create = claims.video.room_create;
+        Ok(Verified { tenant, room, may_create, agents, grants: grants(claims)? })
+    }
+
+    /// Checks a token of the server APIs. What it may do is another question.
+    pub(crate) fn authority(&self, token: &str) -> Result<Authority, TokenError> {
+        let (claims, tenant) = self.claims(token)?;
+        let not_before = claims.nbf as u64;
+        Ok(Authority { tenant, identity: claims.sub, not_before, video: claims.video, sip: claims.sip })
     }
 
     /// Checks signature and times.
-    fn claims(&self, token: &str) -> Result<Claims, TokenError> {
+    fn claims(&self, token: &str) -> Result<(Claims, TenantId), TokenError> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::Malformed("it is too long"));
         }
@@ -150,21 +194,38 @@ impl Keys {
             return Err(TokenError::Algorithm);
         }
         let issuer = Claims::from_unverified(token).map_err(|_| TokenError::Malformed("its claims"))?.iss;
-        let (key, secret) = self.keys.iter().find(|(key, _)| *key == issuer).ok_or(TokenError::Refused)?;
-        TokenVerifier::with_api_key(key, secret).verify(token).map_err(|_| TokenError::Refused)
+        let key = self.keys.iter().find(|key| key.name == issuer).ok_or(TokenError::Refused)?;
+        let verifier = TokenVerifier::with_api_key(&key.name, &key.secret);
+        let claims = verifier.verify(token).map_err(|_| TokenError::Refused)?;
+        let latest = unix_now() + self.max_age + LEEWAY;
+        if claims.exp as u64 > latest.as_secs() {
+            return Err(TokenError::LastsTooLong(self.max_age.as_secs()));
+        }
+        Ok((claims, key.tenant.clone()))
     }
 
-    /// Signs a token with the first key.
+    /// Signs a token for a room of the default tenant's.
     pub fn issue(&self, room: &str, grants: &Grants, lifetime: Duration) -> Result<String, TokenError> {
-        let (key, secret) = self.keys.first().ok_or(TokenError::Refused)?;
-        let token = AccessToken::with_api_key(key, secret)
+        self.issue_for(&TenantId::default(), room, grants, lifetime)
+    }
+
+    /// Signs a token with a tenant's first key.
+    pub fn issue_for(
+        &self,
+        tenant: &TenantId,
+        room: &str,
+        grants: &Grants,
+        lifetime: Duration,
+    ) -> Result<String, TokenError> {
+        let key = self.keys.iter().find(|key| key.tenant == *tenant).ok_or(TokenError::Refused)?;
+        let token = AccessToken::with_api_key(&key.name, &key.secret)
             .with_ttl(lifetime.min(self.max_age))
             .with_identity(&grants.identity)
             .with_name(&grants.name)
             .with_metadata(&grants.metadata)
             .with_attributes(grants.attributes.iter())
             .with_kind(kind_name(grants.kind))
-            .with_grants(video_grants(room, &grants.permissions));
+            .with_grants(video_grants(room, grants));
         token.to_jwt().map_err(|_| TokenError::NoJoin("room or identity is empty"))
     }
 }
@@ -198,10 +259,12 @@ fn grants(claims: Claims) -> Result<Grants, TokenError> {
         attributes: claims.attributes.into_iter().collect(),
         kind: kind.ok_or(TokenError::NoJoin("its kind is unknown"))?,
         permissions,
+        not_before: claims.nbf as u64,
     })
 }
 
-fn video_grants(room: &str, permissions: &Permissions) -> VideoGrants {
+fn video_grants(room: &str, grants: &Grants) -> VideoGrants {
+    let permissions = &grants.permissions;
     VideoGrants {
         room_join: true,
         room: room.to_owned(),
@@ -217,6 +280,7 @@ fn video_grants(room: &str, permissions: &Permissions) -> VideoGrants {
         can_update_own_metadata: Some(permissions.can_update_profile),
         hidden: permissions.hidden,
         recorder: permissions.recorder,
+        agent: grants.kind == Kind::Agent,
         ..VideoGrants::default()
     }
 }

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! The server APIs: calls of applications' servers over HTTP in the Twirp protocol (version 7), as LiveKit's SDKs make them.
+//!
+//! [`table`] is all of it: each row names a call, the grant that it needs, and what it does. Routes are made from the table
+//! and from nothing else, a row without a need does not compile, and [`serve`] holds the token against the need before a
+//! row's own code runs. [`body`] reads and writes bodies, [`error`] is how calls fail; each service has a file.
+
+mod body;
+mod error;
+mod elsewhere;
+mod room_service;
+mod table;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderMap, Method as HttpMethod};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::authority::{Authority, Need};
+use crate::http::{Shared, token};
+use crate::rooms::Rooms;
+use crate::token::TokenError;
+use body::Format;
+use error::{Code, TwirpError};
+
+pub use table::server_api;
+
+/// One call that was let in, with what it may work on.
+pub(crate) struct Call {
+    pub(crate) rooms: Arc<Rooms>,
+    pub(crate) authority: Authority,
+}
+
+type Answer = Pin<Box<dyn Future<Output = Result<Vec<u8>, TwirpError>> + Send>>;
+
+/// One row of the table.
+struct Method {
+    service: &'static str,
+    name: &'static str,
+    /// The need in words, for people and for tests.
+    grant: &'static str,
+    run: Box<dyn Fn(Call, Bytes, Format) -> Answer + Send + Sync>,
+}
+
+impl Method {
+    /// A call that takes `Q` and gives `A`. `need` says what it needs, by what is asked for.
+    fn new<Q, A, F>(
+        (service, name): (&'static str, &'static str),
+        grant: &'static str,
+        need: fn(&Q) -> Need,
+        handler: fn(Call, Q) -> F,
+    ) -> Method
+    where
+        Q: prost::Message + Default + DeserializeOwned + 'static,
+        A: prost::Message + Serialize + 'static,
+        F: Future<Output = Result<A, TwirpError>> + Send + 'static,
+    {
+        let run = move |call: Call, body: Bytes, format: Format| -> Answer {
+            let request = format.read::<Q>(&body);
+            Box::pin(async move {
+                let request = request?;
+                if !call.authority.allows(&need(&request)) {
+                    return Err(TwirpError::denied());
+                }
+                format.write(&handler(call, request).await?)
+            })
+        };
+        Method { service, name, grant, run: Box::new(run) }
+    }
+
+    fn path(&self) -> String {
+        format!("/twirp/livekit.{}/{}", self.service, self.name)
+    }
+}
+
+/// The routes of all calls.
+pub(crate) fn router(body_limit: usize) -> Router<Shared> {
+    let mut router = Router::new().route("/twirp/{*unknown}", any(no_call));
+    for method in table::table() {
+        let path = method.path();
+        let method = Arc::new(method);
+        let serve = move |State(shared): State<Shared>, request: Request| serve(Arc::clone(&method), shared, request);
+        router = router.route(&path, any(serve));
+    }
+    router.layer(DefaultBodyLimit::max(body_limit))
+}
+
+async fn no_call(request: Request) -> TwirpError {
+    TwirpError::new(Code::BadRoute, format!("there is no call {}", request.uri().path()))
+}
+
+async fn serve(method: Arc<Method>, shared: Shared, request: Request) -> Response {
+    match answer(&method, shared, request).await {
+        Ok((format, body)) => {
+            ([(CONTENT_TYPE, format.content_type()), (CACHE_CONTROL, "no-store")], body).into_response()
+        }
+        Err(error) => error.into_response(),
+    }
+}
+
+/// Who asks is checked before the body is read.
+async fn answer(
+    method: &Method,
+    shared: Shared,
+    request: Request,
+) -> Result<(Format, Vec<u8>), TwirpError> {
+    if request.method() != HttpMethod::POST {
+        return Err(TwirpError::new(Code::BadRoute, "calls are made with POST"));
+    }
+    let authority = authority(&shared, request.headers(), request.uri().query())?;
+    let format = Format::of(request.headers())?;
+    let limit = shared.rooms.config.server_api_body_bytes;
+    let body = Bytes::from_request(request, &()).await.map_err(|_| TwirpError::too_large(limit))?;
+    let call = Call { rooms: Arc::clone(&shared.rooms), authority };
+    Ok((format, (method.run)(call, body, format).await?))
+}
+
+fn authority(shared: &Shared, headers: &HeaderMap, query: Option<&str>) -> Result<Authority, TwirpError> {
+    let token = token(headers, query.unwrap_or_default()).ok_or(TokenError::Missing)?;
+    Ok(shared.rooms.keys.authority(&token)?)
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! `livekit.RoomService`: rooms and who is in them.
+
+use livekit_protocol as proto;
+use parvis_meeting::text;
+use parvis_signal::{Control, Reply, RoomSettings};
+
+use super::Call;
+use super::error::{Code, TwirpError};
+use crate::rooms::{ControlFailure, Opening};
+
+type Result<T> = std::result::Result<T, TwirpError>;
+
+/// Makes a room ahead, or changes the settings of one that is there.
+pub(super) async fn create_room(call: Call, request: proto::CreateRoomRequest) -> Result<proto::Room> {
+    text::check_name("name", &request.name, call.rooms.keys.room_name_chars()).map_err(TwirpError::invalid)?;
+    if request.egress.is_some() {
+        let message = "rooms can't be recorded from their beginning yet: this server has no media worker";
+        return Err(TwirpError::new(Code::Unimplemented, message));
+    }
+    if !request.room_preset.is_empty() {
+        return Err(TwirpError::invalid(format!("there is no room preset {:?}", request.room_preset)));
+    }
+    let settings = RoomSettings::of(&request);
+    let opening = Opening { agents: request.agents };
+    let room = call.authority.room(&request.name);
+    Ok(call.rooms.create(&room, &call.authority.actor(), settings, opening).await?)
+}
+
+pub(super) async fn list_rooms(
+    call: Call,
+    request: proto::ListRoomsRequest,
+) -> Result<proto::ListRoomsResponse> {
+    let rooms = call.rooms.list(&call.authority.tenant, &request.names).await;
+    Ok(proto::ListRoomsResponse { rooms })
+}
+
+/// Ends a room, and answers when it is gone.
+pub(super) async fn delete_room(
+    call: Call,
+    request: proto::DeleteRoomRequest,
+) -> Result<proto::DeleteRoomResponse> {
+    call.rooms.delete(&call.authority.room(&request.room), &call.authority.actor()).await?;
+    Ok(proto::DeleteRoomResponse {})
+}
+
+pub(super) async fn update_room_metadata(
+    call: Call,
+    request: proto::UpdateRoomMetadataRequest,
+) -> Result<proto::Room> {
+    match control(&call, &request.room, Control::SetMetadata(request.metadata)).await? {
+        Reply::Room(room) => Ok(*room),
+        _ => Err(unexpected()),
+    }
+}
+
+pub(super) async fn send_data(call: Call, request: proto::SendDataRequest) -> Result<proto::SendDataResponse> {
+    let room = request.room.clone();
+    control(&call, &room, Control::SendData(request)).await?;
+    Ok(proto::SendDataResponse {})
+}
+
+/// In a room that is not there nobody is.
+pub(super) async fn list_participants(
+    call: Call,
+    request: proto::ListParticipantsRequest,
+) -> Result<proto::ListParticipantsResponse> {
+    let room = call.authority.room(&request.room);
+    match call.rooms.control(&room, &call.authority.actor(), Control::ListParticipants).await {
+        Ok(Reply::Participants(participants)) => Ok(proto::ListParticipantsResponse { participants }),
+        Ok(_) => Err(unexpected()),
+        Err(ControlFailure::NoRoom(_)) => Ok(proto::ListParticipantsResponse::default()),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+pub(super) async fn get_participant(
+    call: Call,
+    request: proto::RoomParticipantIdentity,
+) -> Result<proto::ParticipantInfo> {
+    participant(control(&call, &request.room, Control::GetParticipant(request.identity)).await?)
+}
+
+pub(super) async fn remove_participant(
+    call: Call,
+    request: proto::RoomParticipantIdentity,
+) -> Result<proto::RemoveParticipantResponse> {
+    let room = request.room.clone();
+    control(&call, &room, Control::RemoveParticipant(request)).await?;
+    Ok(proto::RemoveParticipantResponse {})
+}
+
+pub(super) async fn mute_published_track(
+    call: Call,
+    request: proto::MuteRoomTrackRequest,
+) -> Result<proto::MuteRoomTrackResponse> {
+    let room = request.room.clone();
+    match control(&call, &room, Control::MuteTrack(request)).await? {
+        Reply::Track(track) => Ok(proto::MuteRoomTrackResponse { track: Some(*track) }),
+        _ => Err(unexpected()),
+    }
+}
+
+pub(super) async fn update_participant(
+    call: Call,
+    request: proto::UpdateParticipantRequest,
+) -> Result<proto::ParticipantInfo> {
+    let room = request.room.clone();
+    participant(control(&call, &room, Control::UpdateParticipant(Box::new(request))).await?)
+}
+
+pub(super) async fn update_subscriptions(
+    call: Call,
+    request: proto::UpdateSubscriptionsRequest,
+) -> Result<proto::UpdateSubscriptionsResponse> {
+    let room = request.room.clone();
+    control(&call, &room, Control::UpdateSubscriptions(request)).await?;
+    Ok(proto::UpdateSubscriptionsResponse {})
+}
+
+async fn control(call: &Call, room: &str, control: Control) -> Result<Reply> {
+    let room = call.authority.room(room);
+    Ok(call.rooms.control(&room, &call.authority.actor(), control).await?)
+}
+
+fn participant(reply: Reply) -> Result<proto::ParticipantInfo> {
+    match reply {
+        Reply::Participant(info) => Ok(*info),
+        _ => Err(unexpected()),
+    }
+}
+
+/// A room answered another question than the one that was asked.
+fn unexpected() -> TwirpError {
+    TwirpError::new(Code::Internal, "the room gave an answer that does not fit")
+}

@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parvis_sfu::{Command, ForwarderId, PeerId, RoomId, Spread};
-use parvis_signal::{ConnectionId, Frame, Output, Room, RoomStats};
-use tokio::sync::mpsc;
+use parvis_signal::{ConnectionId, Frame, Output, Room, RoomStats, RpcError};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::rooms::{Input, Rooms};
+use crate::rpc::RpcCall;
 use crate::socket::Outgoing;
 use crate::tenant::{RoomKey, TenantId};
 
@@ -37,6 +38,9 @@ pub(crate) struct RoomTask {
     participants: Arc<AtomicUsize>,
     counted_participants: usize,
     counted: RoomStats,
+    /// Who waits for the answer of a participant's method.
+    calls: BTreeMap<u64, oneshot::Sender<Result<String, RpcError>>>,
+    last_call: u64,
 }
 
 impl RoomTask {
@@ -64,6 +68,8 @@ impl RoomTask {
             participants,
             counted_participants: 0,
             counted: RoomStats::default(),
+            calls: BTreeMap::new(),
+            last_call: 0,
         }
     }
 
@@ -121,6 +127,13 @@ impl RoomTask {
                 // Whoever asked may have gone; what was done stays done.
                 let _ = reply.send(self.room.control(now, &actor, *control));
             }
+            Input::Act(act) => act(&mut self.room, now),
+            Input::Call(call) => {
+                self.last_call += 1;
+                let RpcCall { destination, method, payload, timeout, reply } = *call;
+                self.calls.insert(self.last_call, reply);
+                self.room.perform_rpc(now, &destination, &method, payload, timeout, self.last_call);
+            }
             Input::CloseDoors => self.room.close_doors(),
             Input::Drain => self.room.drain(now),
         }
@@ -145,6 +158,17 @@ impl RoomTask {
                         Ok(token) => self.room.refreshed(connection, token),
                         Err(error) => tracing::warn!(%error, "no fresh token"),
                     }
+                }
+                Output::RpcReply { reply_id, result } => {
+                    if let Some(reply) = self.calls.remove(&reply_id) {
+                        let _ = reply.send(result);
+                    }
+                }
+                Output::StartEgress(_) => {
+                    tracing::warn!(
+                        room = self.room.sid(),
+                        "the token that opened the room asks for a recording, which this server can't make yet"
+                    );
                 }
                 Output::Ended => return ControlFlow::Break(()),
             }
@@ -231,7 +255,7 @@ fn far_future() -> tokio::time::Instant {
     tokio::time::Instant::now() + Duration::from_secs(3_600)
 }
 
-fn figures(stats: &RoomStats) -> [(&'static str, u64); 15] {
+fn figures(stats: &RoomStats) -> [(&'static str, u64); 17] {
     [
         ("joins", stats.joins),
         ("joins_refused", stats.joins_refused),
@@ -246,6 +270,8 @@ fn figures(stats: &RoomStats) -> [(&'static str, u64); 15] {
         ("floods", stats.floods),
         ("data_messages", stats.data_messages),
         ("data_dropped", stats.data_dropped),
+        ("track_packets", stats.track_packets),
+        ("senders_held", stats.senders_held),
         ("slow_readers", stats.slow_readers),
         ("media_failures", stats.media_failures),
     ]

@@ -260,6 +260,7 @@ fn grants(claims: Claims) -> Result<Grants, TokenError> {
         kind: kind.ok_or(TokenError::NoJoin("its kind is unknown"))?,
         permissions,
         not_before: claims.nbf as u64,
+        room: claims.room_config.map(Box::new),
     })
 }
 

@@ -2,7 +2,7 @@
 //! What a room asks its owner to do.
 
 use bytes::Bytes;
-use livekit_protocol::{RoomAgentDispatch, RoomEgress};
+use livekit_protocol::RoomEgress;
 use parvis_sfu::Command;
 
 use crate::{ConnectionId, Grants, RpcError};
@@ -42,8 +42,6 @@ pub enum Output {
         /// What the method gave, or why it gave nothing.
         result: Result<String, RpcError>,
     },
-    /// The token that opened the room wants this agent in it.
-    DispatchAgent(Box<RoomAgentDispatch>),
     /// The token that opened the room wants it recorded or streamed.
     StartEgress(Box<RoomEgress>),
     /// The meeting is over and everyone has left: forget the room.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What a token says of the room that it opens. It counts for a room that comes to be by it: one that is there already, or
-//! that was configured by an application's server, stays as it is.
+//! that was configured by an application's server, stays as it is. Agents that a token asks for are the owner's to
+//! dispatch, who knows first that a room comes to be.
 
 use std::time::Duration;
 
@@ -11,8 +12,6 @@ use parvis_sfu::{Command, PeerId, PeerRole};
 use super::{Room, RoomSettings};
 use crate::{Output, RoomConfig};
 
-/// Agents that one token may ask for.
-const MAX_AGENTS: usize = 16;
 /// The largest bound of a playout delay, in its unit of 10 ms (12 bits).
 const MAX_DELAY: u32 = 4095;
 
@@ -56,9 +55,6 @@ impl Room {
         }
         self.start.sync_streams = wanted.sync_streams;
         self.start.playout_delay = playout_delay(wanted.min_playout_delay, wanted.max_playout_delay);
-        for agent in wanted.agents.into_iter().take(MAX_AGENTS) {
-            self.outputs.push_back(Output::DispatchAgent(Box::new(agent)));
-        }
         if let Some(egress) = wanted.egress {
             self.outputs.push_back(Output::StartEgress(Box::new(egress)));
         }

@@ -15,8 +15,8 @@ type Result<T> = std::result::Result<T, TwirpError>;
 
 /// How long a method may take when nobody says.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long it may take at most: an HTTP request ends before it has to be given up.
-const MAX_TIMEOUT: Duration = Duration::from_secs(60);
+/// What is left of a request's time when a method is given up, so that there is an answer that says so.
+const MARGIN: Duration = Duration::from_secs(1);
 
 pub(super) async fn forward_participant(
     _: Call,
@@ -42,10 +42,11 @@ pub(super) async fn perform_rpc(
     request: proto::PerformRpcRequest,
 ) -> Result<proto::PerformRpcResponse> {
     let room = call.authority.room(&request.room);
-    let timeout = match request.response_timeout_ms {
+    let wanted = match request.response_timeout_ms {
         0 => DEFAULT_TIMEOUT,
-        milliseconds => Duration::from_millis(milliseconds.into()).min(MAX_TIMEOUT),
+        milliseconds => Duration::from_millis(milliseconds.into()),
     };
+    let timeout = wanted.min(call.rooms.config.connections.request.saturating_sub(MARGIN));
     let (to, method) = (&request.destination_identity, &request.method);
     let payload = call.rooms.perform_rpc(&room, to, method, request.payload, timeout).await?;
     Ok(proto::PerformRpcResponse { payload })

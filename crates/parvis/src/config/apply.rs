@@ -69,7 +69,7 @@ impl Config {
         self.keys(base, false).map(drop)
     }
 
-    fn times_that_must_be(&self) -> [(&'static str, Time); 12] {
+    fn times_that_must_be(&self) -> [(&'static str, Time); 13] {
         let (http, media, sessions) = (&self.http, &self.media, &self.sessions);
         [
             ("http.request_head_timeout", http.request_head_timeout),
@@ -82,6 +82,7 @@ impl Config {
             ("rooms.empty_timeout", self.rooms.empty_timeout),
             ("sessions.resume_timeout", sessions.resume_timeout),
             ("sessions.join_timeout", sessions.join_timeout),
+            ("sessions.slow_reader_interval", sessions.slow_reader_interval),
             ("tokens.max_age", self.tokens.max_age),
             ("tokens.guest_age", self.tokens.guest_age),
         ]
@@ -205,9 +206,20 @@ impl Config {
             requests: rate(sessions.requests),
             reliable_data: rate(sessions.reliable_data),
             lossy_data: rate(sessions.lossy_data),
+            track_packets: rate(sessions.track_packets),
             replay_messages: sessions.replay_messages.size(),
             replay_bytes: sessions.replay_bytes.size(),
+            slow_reader: (
+                sessions.slow_reader_interval.0,
+                u64::try_from(sessions.slow_reader_bytes.get()).unwrap_or_default(),
+            ),
             roster_limit: rooms.max_roster.size(),
+            data_tracks_per_participant: rooms.max_data_tracks_per_participant.size(),
+            data_subscriptions_per_participant: rooms.max_data_subscriptions_per_participant.size(),
+            blob_bytes: rooms.max_blob_bytes.size(),
+            blobs_per_participant: rooms.max_blobs_per_participant.size(),
+            blobs_per_room: rooms.max_blobs.size(),
+            simulate: sessions.simulate,
             ..RoomConfig::default()
         }
     }

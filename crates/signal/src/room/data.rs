@@ -43,8 +43,8 @@ impl Room {
         }
         #[allow(deprecated)]
         let forged = matches!(packet.known.value, Some(Value::Speaker(_)));
-        // Who speaks is for us to say. Metrics are for those who may have them: nobody, so far.
-        if forged || matches!(packet.known.value, Some(Value::Metrics(_))) {
+        // Who speaks is for us to say.
+        if forged {
             return None;
         }
         let sequence = packet.known.sequence;
@@ -55,7 +55,13 @@ impl Room {
             session.last_sequence = sequence;
         }
 
-        let receivers = self.receivers(Some(sender), &packet.known);
+        let mut receivers = self.receivers(Some(sender), &packet.known);
+        if matches!(packet.known.value, Some(Value::Metrics(_))) {
+            let may = |id: &ParticipantId| {
+                self.meeting.participant(*id).is_some_and(|p| p.permissions.can_subscribe_metrics)
+            };
+            receivers.retain(may);
+        }
         let participant = self.meeting.participant(sender)?;
         let session = self.sessions.get(&sender)?;
         // A hidden participant stays so when it speaks.

@@ -112,6 +112,7 @@ impl Room {
             self.forward(Command::ConfigureSubscription { subscription, settings });
         }
         self.review_choice(subscription);
+        self.tell_audio_codecs(track);
     }
 
     /// The meeting says that it is no longer.
@@ -121,6 +122,7 @@ impl Room {
             self.by_subscription.remove(&subscription);
             self.forget_choice(subscription);
             self.forward(Command::Unsubscribe { subscription });
+            self.tell_audio_codecs(track);
         }
     }
 

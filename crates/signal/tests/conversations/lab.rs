@@ -19,7 +19,7 @@ use parvis_sfu::{
 use parvis_meeting::Permissions;
 use parvis_signal::{
     Actor, ConnectError, ConnectionId, Control, ControlError, Form, Frame, Grants, Join, JoinParams, Output,
-    Reply, Resume, Room, RoomConfig,
+    Reply, Resume, Room, RoomConfig, RpcError,
 };
 use prost::Message;
 
@@ -32,6 +32,10 @@ pub struct Lab {
     pub forwarder: Forwarder,
     pub refreshes: Vec<(ConnectionId, Grants)>,
     pub ended: bool,
+    /// What the server's calls came to.
+    pub replies: Vec<(u64, Result<String, RpcError>)>,
+    /// What tokens asked to be recorded.
+    pub egress: Vec<proto::RoomEgress>,
     /// The peer connections of each participant, by its sid.
     links: BTreeMap<String, Vec<PeerId>>,
     next: u64,
@@ -73,6 +77,8 @@ impl Lab {
             forwarder: Forwarder::default(),
             refreshes: Vec::new(),
             ended: false,
+            replies: Vec::new(),
+            egress: Vec::new(),
             links: BTreeMap::new(),
             next: 1,
         }
@@ -277,10 +283,33 @@ impl Lab {
         self.event(Event::Data { peer, channel, payload: packet.encode_to_vec().into() });
     }
 
+    /// Joins in one form or the other, and has its media connection come up.
+    pub fn join_by(&mut self, identity: &str, params: JoinParams) -> ConnectionId {
+        let connection = self.connect(Grants::of(identity), params);
+        self.bring_up(connection);
+        connection
+    }
+
+    /// Sends a packet of a data track from a client.
+    pub fn track_packet(&mut self, connection: ConnectionId, packet: &[u8]) {
+        let peer = self.publisher(connection);
+        let payload = Bytes::copy_from_slice(packet);
+        self.event(Event::Data { peer, channel: DataChannel::DataTrack, payload });
+    }
+
+    /// What packets of data tracks came to a client since the last [`Lab::clear`].
+    pub fn track_packets(&self, connection: ConnectionId) -> Vec<Bytes> {
+        let peers = self.peers(connection);
+        let own = self.forwarder.data.iter();
+        let own = own.filter(|(peer, channel, _)| peers.contains(peer) && *channel == DataChannel::DataTrack);
+        own.map(|(_, _, payload)| payload.clone()).collect()
+    }
+
     /// What came to a client's data channels since the last [`Lab::clear`].
     pub fn received(&self, connection: ConnectionId) -> Vec<(DataChannel, proto::DataPacket)> {
         let peers = self.peers(connection);
-        let own = self.forwarder.data.iter().filter(|(peer, _, _)| peers.contains(peer));
+        let own = self.forwarder.data.iter();
+        let own = own.filter(|(peer, channel, _)| peers.contains(peer) && *channel != DataChannel::DataTrack);
         own.map(|(_, channel, payload)| (*channel, proto::DataPacket::decode(payload.clone()).unwrap()))
             .collect()
     }
@@ -300,6 +329,8 @@ impl Lab {
                     }
                     Output::Forward(command) => events.extend(self.forwarder.handle(command)),
                     Output::RefreshToken { connection, grants } => self.refreshes.push((connection, *grants)),
+                    Output::RpcReply { reply_id, result } => self.replies.push((reply_id, result)),
+                    Output::StartEgress(egress) => self.egress.push(*egress),
                     Output::Ended => self.ended = true,
                 }
             }

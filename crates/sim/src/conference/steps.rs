@@ -259,6 +259,8 @@ impl Conference {
                         room.refreshed(connection, "token".to_owned());
                     }
                 }
+                // Nobody calls methods here, and tokens ask for nothing.
+                Output::RpcReply { .. } | Output::StartEgress(_) => {}
                 Output::Ended => {
                     self.rooms.remove(&room);
                 }

@@ -23,6 +23,7 @@ mod accept;
 mod authority;
 mod config;
 mod forwarders;
+mod forwards;
 mod http;
 mod limit;
 mod metrics;

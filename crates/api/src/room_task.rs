@@ -164,6 +164,16 @@ impl RoomTask {
                         let _ = reply.send(result);
                     }
                 }
+                Output::Forwarded { forward, view } => {
+                    let view = view.map(|mut view| {
+                        for stream in view.streams.values_mut().flatten() {
+                            stream.at = self.spread.whereabouts(stream.track);
+                        }
+                        *view
+                    });
+                    self.rooms.tell_guest(forward, view);
+                }
+                Output::GuestGone { forward } => self.rooms.stop_forward(forward),
                 Output::StartEgress(_) => {
                     tracing::warn!(
                         room = self.room.sid(),
@@ -239,6 +249,7 @@ impl Drop for RoomTask {
     /// Also runs when the task was aborted, or panicked: nothing of the room stays behind.
     fn drop(&mut self) {
         self.rooms.forget(self.id);
+        self.rooms.end_forwards_of(self.id);
         let peers: Vec<PeerId> = self.spread.peers().collect();
         for peer in peers {
             self.spread.command(Command::ClosePeer { peer }, || None);

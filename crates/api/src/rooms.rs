@@ -17,6 +17,7 @@ use tokio::task::AbortHandle;
 
 use crate::config::ApiConfig;
 use crate::forwarders::Forwarders;
+use crate::forwards::Forwards;
 use crate::metrics::Metrics;
 use crate::room_task::RoomTask;
 use crate::rpc::RpcCall;
@@ -65,6 +66,7 @@ pub(crate) struct Rooms {
     next_connection: AtomicU64,
     /// Rung when a room has gone.
     gone: Notify,
+    pub(crate) forwards: Forwards,
 }
 
 #[derive(Default)]
@@ -145,6 +147,7 @@ impl Rooms {
             register: Mutex::default(),
             next_connection: AtomicU64::new(1),
             gone: Notify::new(),
+            forwards: Forwards::default(),
         })
     }
 
@@ -246,6 +249,16 @@ impl Rooms {
     pub(crate) fn inbox(&self, key: &RoomKey) -> Option<mpsc::Sender<Input>> {
         let register = self.register();
         Some(register.by_id.get(register.by_key.get(key)?)?.inbox.clone())
+    }
+
+    /// The room's name among all that ever were.
+    pub(crate) fn id_of(&self, key: &RoomKey) -> Option<RoomId> {
+        self.register().by_key.get(key).copied()
+    }
+
+    /// The inbox of a room by that name.
+    pub(crate) fn inbox_of(&self, id: RoomId) -> Option<mpsc::Sender<Input>> {
+        self.register().by_id.get(&id).map(|entry| entry.inbox.clone())
     }
 
     /// Sees to it that there is this room: one that has to come to be may, where rooms come to be by themselves.

@@ -36,7 +36,8 @@ pub use grants::Grants;
 pub use join::{Form, JoinError, JoinParams, Resume};
 pub use output::{Frame, Output};
 pub use room::{
-    Actor, ClosedError, ConnectError, ConnectionId, Control, ControlError, Join, Reply, Room, RoomSettings, RoomView, RpcError,
+    Actor, ClosedError, ConnectError, ConnectionId, Control, ControlError, ForwardError, ForwardId,
+    ForwardedStream, ForwardedView, Join, Reply, Room, RoomSettings, RoomView, RpcError,
 };
 pub use stats::RoomStats;
 pub use wire::{

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use livekit_protocol::RoomEgress;
 use parvis_sfu::Command;
 
-use crate::{ConnectionId, Grants, RpcError};
+use crate::{ConnectionId, ForwardId, ForwardedView, Grants, RpcError};
 
 /// One thing to do, in order.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +41,19 @@ pub enum Output {
         reply_id: u64,
         /// What the method gave, or why it gave nothing.
         result: Result<String, RpcError>,
+    },
+    /// What another room's [`crate::Room::take_guest`] is to be given; `None` when its [`crate::Room::drop_guest`] is to be
+    /// called.
+    Forwarded {
+        /// Whose.
+        forward: ForwardId,
+        /// What it publishes now. Where each stream is published is still to be filled in.
+        view: Option<Box<ForwardedView>>,
+    },
+    /// A guest is gone without a word of its own room: that room's [`crate::Room::stop_forward`] is to be called.
+    GuestGone {
+        /// Which.
+        forward: ForwardId,
     },
     /// The token that opened the room wants it recorded or streamed.
     StartEgress(Box<RoomEgress>),

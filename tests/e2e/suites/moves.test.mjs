@@ -68,6 +68,31 @@ describe('a move that can not be', () => {
   });
 });
 
+describe('forwarded to another room', () => {
+  for (const kind of ['chromium', 'python']) {
+    it(`${kind}'s pictures and sound are there as well, until it leaves`, async () => {
+      const [from, to] = [stage.room(), stage.room()];
+      const near = await stage.join('chromium', from, 'near');
+      const far = await stage.join('chromium', to, 'far');
+      const one = await stage.join(kind, from, 'one');
+      await one.ask('publishBars', kind === 'chromium' ? { ...SMALL, videoCodec: 'vp8', simulcast: false } : SMALL);
+      const forwarded = await call('ForwardParticipant', { room: from, identity: 'one', destinationRoom: to });
+      assert.equal(forwarded.status, 200, JSON.stringify(forwarded));
+      assertBars(await far.ask('seen', { identity: 'one', atLeast: 5 }), 'elsewhere');
+      assertBars(await near.ask('seen', { identity: 'one', atLeast: 5 }), 'at home');
+      // What it publishes later is there as well.
+      await one.ask('publishTone', { hertz: HERTZ });
+      assertTone(await far.ask('heard', { identity: 'one' }), HERTZ, 'elsewhere');
+      assertTone(await near.ask('heard', { identity: 'one' }), HERTZ, 'at home');
+      const again = await call('ForwardParticipant', { room: from, identity: 'one', destinationRoom: to });
+      assert.equal(again.status, 409, JSON.stringify(again));
+      assert.deepEqual((await near.ask('state')).participants.map((each) => each.identity), ['one'], 'nobody comes back by it');
+      await one.ask('leave');
+      await eventually('it to be gone elsewhere', async () => (await far.ask('state')).participants.length === 0);
+    });
+  }
+});
+
 describe('the server calls', () => {
   for (const kind of ['chromium', 'python', 'rtc-node']) {
     it(`a method of ${kind}'s`, async () => {

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use livekit_protocol as proto;
 use parvis_meeting::text;
+use parvis_signal::ForwardError;
 
 use super::Call;
 use super::error::{Code, TwirpError};
+use crate::forwards::ForwardFailure;
 use crate::moves::MoveError;
 use crate::rpc::PerformRpcError;
 
@@ -19,10 +21,15 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const MARGIN: Duration = Duration::from_secs(1);
 
 pub(super) async fn forward_participant(
-    _: Call,
-    _: proto::ForwardParticipantRequest,
+    call: Call,
+    request: proto::ForwardParticipantRequest,
 ) -> Result<proto::ForwardParticipantResponse> {
-    Err(TwirpError::new(Code::Unimplemented, "participants can't be forwarded to other rooms yet"))
+    let chars = call.rooms.keys.room_name_chars();
+    text::check_name("destination_room", &request.destination_room, chars).map_err(TwirpError::invalid)?;
+    let from = call.authority.room(&request.room);
+    let to = call.authority.room(&request.destination_room);
+    call.rooms.forward_participant(&from, &request.identity, &to).await?;
+    Ok(proto::ForwardParticipantResponse {})
 }
 
 pub(super) async fn move_participant(
@@ -50,6 +57,19 @@ pub(super) async fn perform_rpc(
     let (to, method) = (&request.destination_identity, &request.method);
     let payload = call.rooms.perform_rpc(&room, to, method, request.payload, timeout).await?;
     Ok(proto::PerformRpcResponse { payload })
+}
+
+impl From<ForwardFailure> for TwirpError {
+    fn from(failure: ForwardFailure) -> Self {
+        let code = match &failure {
+            ForwardFailure::NoRoom(_) | ForwardFailure::NoParticipant { .. } => Code::NotFound,
+            ForwardFailure::SameRoom => Code::InvalidArgument,
+            ForwardFailure::TooMany => Code::ResourceExhausted,
+            ForwardFailure::Refused(ForwardError::Taken) => Code::AlreadyExists,
+            ForwardFailure::NoDestination { .. } | ForwardFailure::Refused(_) => Code::FailedPrecondition,
+        };
+        TwirpError::new(code, failure)
+    }
 }
 
 impl From<MoveError> for TwirpError {

@@ -128,8 +128,9 @@ impl Room {
                     Event::StreamState { subscription, paused }
                 }
                 MediaEvent::Speakers(mut speakers) => {
-                    // Each forwarder tells of its own.
-                    speakers.retain(|(track, _)| !self.imports.contains_key(track));
+                    // Each forwarder tells of its own, and of whom other rooms lend.
+                    let lent = |from: &ForwarderId| from.is_bridge();
+                    speakers.retain(|(track, _)| self.imports.get(track).is_none_or(lent));
                     Event::Speakers { room: id, speakers }
                 }
                 MediaEvent::Quality(peer, report) => Event::Quality { peer, report },

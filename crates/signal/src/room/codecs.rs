@@ -136,7 +136,7 @@ impl Room {
             wishes[place] = publication.info.codecs.get(place).and_then(|codec| wanted(codec, &settings));
         }
         if let Some(track) = switch {
-            self.forward(Command::SwitchTrack { subscription, track });
+            self.command(Command::SwitchTrack { subscription, track });
         }
         self.dynacast.want(subscription, track, wishes);
     }

@@ -196,7 +196,7 @@ impl Room {
         self.repeat_wanted(id);
         self.qualities_wanted(now);
         if let Some(peer) = subscriber {
-            self.forward(Command::RestartIce { peer });
+            self.command(Command::RestartIce { peer });
         }
         if let Some(sections) = sections {
             self.send(id, Response::MediaSectionsRequirement(sections));

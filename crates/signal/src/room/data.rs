@@ -109,10 +109,14 @@ impl Room {
             return;
         };
         let peer = session.links.primary().peer;
-        self.forward(Command::SendData { peer, channel: DataChannel::Lossy, payload: payload.clone() });
+        self.command(Command::SendData { peer, channel: DataChannel::Lossy, payload: payload.clone() });
     }
 
     pub(super) fn post(&mut self, now: Instant, receiver: ParticipantId, letter: Letter) {
+        // One who is only seen here reads nothing here.
+        if self.is_guest(receiver) {
+            return;
+        }
         let Some(session) = self.sessions.get_mut(&receiver) else { return };
         if session.mailbox.push(letter).is_err() {
             self.stats.slow_readers += 1;

@@ -362,7 +362,7 @@ impl Room {
         }
         self.stats.track_packets += 1;
         for command in commands {
-            self.forward(command);
+            self.command(command);
         }
         Some(())
     }

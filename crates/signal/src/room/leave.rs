@@ -34,6 +34,8 @@ impl Room {
 
     /// Someone left the meeting, for whichever reason: tells its client, frees what was its.
     pub(super) fn left(&mut self, participant: &Participant, reason: LeaveReason) {
+        let guest = self.is_guest(participant.id);
+        self.end_forwards(participant.id);
         self.forget_pace(participant.id);
         self.forget_data_tracks(participant.id);
         self.end_calls_of(participant.id);
@@ -53,9 +55,9 @@ impl Room {
             self.by_subscription.remove(subscription);
             self.forget_choice(*subscription);
         }
-        for link in session.links.iter() {
+        for link in session.links.iter().filter(|_| !guest) {
             self.by_peer.remove(&link.peer);
-            self.forward(Command::ClosePeer { peer: link.peer });
+            self.command(Command::ClosePeer { peer: link.peer });
         }
         self.by_sid.remove(&session.sid);
         self.speaking.remove(&participant.id);

@@ -4,7 +4,8 @@
 //! what the forwarder tells, [`data`] are messages between clients, [`roster`] tells everyone what changed, [`leave`]
 //! ends sessions, [`control`] is what is done from outside. [`codecs`] chooses what codec each subscriber gets, [`dynacast`]
 //! tells publishers what is wanted, [`pace`] lets reliable messages wait for their readers. [`data_tracks`] and [`blobs`] are
-//! what applications share besides, [`rpc`] calls their methods. [`moves`] sends participants to other rooms, [`start`]
+//! what applications share besides, [`rpc`] calls their methods. [`moves`] sends participants to other rooms, [`forwarded`] shows
+//! them there, [`start`]
 //! takes what a token says of a new room, [`simulate`] makes trouble for tests.
 
 mod blobs;
@@ -14,6 +15,7 @@ mod control;
 mod data;
 mod data_tracks;
 mod dynacast;
+mod forwarded;
 mod leave;
 mod media;
 mod moves;
@@ -44,6 +46,7 @@ use crate::{Output, RoomConfig, RoomStats};
 
 pub use connect::{ConnectError, Join};
 pub use control::{Actor, Control, ControlError, Reply, RoomSettings};
+pub use forwarded::{ForwardError, ForwardId, ForwardedStream, ForwardedView};
 pub use moves::{ClosedError, RoomView};
 pub(crate) use pace::Pace;
 use publish::Publication;
@@ -85,6 +88,7 @@ pub struct Room {
     calls: rpc::Calls,
     simulation: simulate::Simulation,
     start: start::Start,
+    forwards: forwarded::Forwards,
     /// Who speaks, and how loud.
     speaking: BTreeMap<ParticipantId, f32>,
     news: roster::News,
@@ -141,6 +145,7 @@ impl Room {
             calls: rpc::Calls::default(),
             simulation: simulate::Simulation::default(),
             start: start::Start::default(),
+            forwards: forwarded::Forwards::default(),
             speaking: BTreeMap::new(),
             news: roster::News::default(),
             roster: roster::Roster::default(),
@@ -291,7 +296,7 @@ impl Room {
         prefix.chars().chain(random).collect()
     }
 
-    fn forward(&mut self, command: Command) {
+    fn command(&mut self, command: Command) {
         self.outputs.push_back(Output::Forward(command));
     }
 

@@ -54,7 +54,7 @@ impl Room {
             letters.push(payload);
         }
         for payload in letters {
-            self.forward(Command::SendData { peer, channel: DataChannel::Reliable, payload });
+            self.command(Command::SendData { peer, channel: DataChannel::Reliable, payload });
         }
     }
 
@@ -90,7 +90,7 @@ impl Room {
         if first {
             self.stats.senders_held += 1;
             let peer = session.links.publisher.peer;
-            self.forward(Command::HoldData { peer, held: true });
+            self.command(Command::HoldData { peer, held: true });
         }
     }
 
@@ -103,7 +103,7 @@ impl Room {
             session.pace.held_for.remove(&receiver);
             if session.pace.held_for.is_empty() {
                 let peer = session.links.publisher.peer;
-                self.forward(Command::HoldData { peer, held: false });
+                self.command(Command::HoldData { peer, held: false });
             }
         }
     }

@@ -174,7 +174,7 @@ impl Room {
             started: false,
         });
         self.by_forwarded.insert(forwarded, track);
-        self.forward(Command::Publish { peer, track: forwarded, spec });
+        self.command(Command::Publish { peer, track: forwarded, spec });
     }
 
     /// The forwarder found a track's media section. The first codec's makes it known to others.
@@ -236,6 +236,9 @@ impl Room {
         }
         if began && place > 0 {
             self.review_choices(track);
+            if let Some(publisher) = self.meeting.track(track).map(|track| track.publisher) {
+                self.tell_forwards(publisher);
+            }
         }
     }
 
@@ -257,7 +260,7 @@ impl Room {
         }
         self.review_choices(track);
         self.by_forwarded.remove(&forwarded);
-        self.forward(Command::Unpublish { track: forwarded });
+        self.command(Command::Unpublish { track: forwarded });
     }
 
     /// The meeting says that a track is gone.
@@ -267,7 +270,7 @@ impl Room {
         self.dynacast.close(track);
         for encoding in &publication.encodings {
             self.by_forwarded.remove(&encoding.track);
-            self.forward(Command::Unpublish { track: encoding.track });
+            self.command(Command::Unpublish { track: encoding.track });
         }
         for session in self.sessions.values_mut() {
             session.settings.remove(&track);
@@ -292,7 +295,7 @@ impl Room {
         let encodings: Vec<parvis_sfu::TrackId> =
             publication.encodings.iter().map(|encoding| encoding.track).collect();
         for track in encodings {
-            self.forward(Command::SetMuted { track, muted });
+            self.command(Command::SetMuted { track, muted });
         }
     }
 

@@ -84,7 +84,7 @@ impl Room {
             return;
         }
         let description = Description { kind, sdp: description.sdp, id: description.id };
-        self.forward(Command::RemoteDescription { peer, description });
+        self.command(Command::RemoteDescription { peer, description });
     }
 
     /// A candidate of the client's, as JSON. One that isn't such is nobody's loss: we never dial.
@@ -104,7 +104,7 @@ impl Room {
             && candidate.len() <= MAX_CANDIDATE_BYTES
             && !candidate.contains(char::is_control);
         if honest {
-            self.forward(Command::RemoteCandidate { peer, candidate });
+            self.command(Command::RemoteCandidate { peer, candidate });
         }
     }
 

@@ -15,6 +15,7 @@ use parvis_meeting::{Event, LeaveReason, ParticipantId, TrackId};
 
 use super::Room;
 use crate::Output;
+use crate::session::Session;
 use crate::wire::{self, Encoded};
 
 /// What is still to be told.
@@ -108,7 +109,12 @@ impl Room {
         if gone.is_empty() && changed.is_empty() {
             return;
         }
-        for session in self.sessions.values_mut().filter(|session| session.socket.is_none()) {
+        for id in &changed {
+            self.tell_forwards(*id);
+        }
+        let guests = &self.forwards;
+        let waiting = |session: &&mut Session| session.socket.is_none() && !guests.has(session.id);
+        for session in self.sessions.values_mut().filter(waiting) {
             if session.missed.len() + gone.len() > self.config.missed_departures {
                 session.missed.clear();
                 session.missed_too_much = true;
@@ -182,6 +188,7 @@ impl Room {
         let (sid, joined) = (&session.sid, session.joined_at_ms);
         let mut info = wire::participant_info(participant, state, sid, &session.client, joined, tracks);
         info.data_tracks = self.data_tracks.infos(id);
+        info.kind_details = self.kind_details(id);
         Some(info)
     }
 

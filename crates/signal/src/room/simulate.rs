@@ -66,7 +66,7 @@ impl Room {
             Scenario::SubscriberBandwidth(bits) => {
                 let bits_per_second = u64::try_from(bits).ok().filter(|bits| *bits > 0);
                 if let Some(peer) = self.sessions.get(&id).and_then(|session| session.links.receiving()) {
-                    self.forward(Command::LimitBandwidth { peer, bits_per_second });
+                    self.command(Command::LimitBandwidth { peer, bits_per_second });
                 }
             }
             Scenario::DisconnectSignalOnResume(_) => self.cut_next_resume(id, Cut::AfterMessages),
@@ -83,7 +83,7 @@ impl Room {
         let links = self.sessions.get(&id).into_iter().flat_map(|session| session.links.iter());
         let peers: Vec<_> = links.map(|link| link.peer).collect();
         for peer in peers {
-            self.forward(Command::OfferOnly { peer, protocol: Protocol::Tcp });
+            self.command(Command::OfferOnly { peer, protocol: Protocol::Tcp });
         }
     }
 

@@ -62,9 +62,9 @@ impl Room {
 
     /// Has the forwarder make a peer connection as this room's are.
     pub(super) fn create_peer(&mut self, peer: PeerId, role: PeerRole) {
-        self.forward(Command::CreatePeer { room: self.id, peer, role });
+        self.command(Command::CreatePeer { room: self.id, peer, role });
         if let Some(delay) = self.start.playout_delay.filter(|_| role != PeerRole::Publisher) {
-            self.forward(Command::SetPlayoutDelay { peer, delay });
+            self.command(Command::SetPlayoutDelay { peer, delay });
         }
     }
 }

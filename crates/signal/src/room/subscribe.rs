@@ -107,9 +107,9 @@ impl Room {
         session.subscriptions.insert(track, subscription);
         let settings = session.settings.get(&track).copied();
         self.by_subscription.insert(subscription, (subscriber, track));
-        self.forward(command);
+        self.command(command);
         if let Some(settings) = settings {
-            self.forward(Command::ConfigureSubscription { subscription, settings });
+            self.command(Command::ConfigureSubscription { subscription, settings });
         }
         self.review_choice(subscription);
         self.tell_audio_codecs(track);
@@ -121,7 +121,7 @@ impl Room {
         if let Some(subscription) = session.and_then(|session| session.subscriptions.remove(&track)) {
             self.by_subscription.remove(&subscription);
             self.forget_choice(subscription);
-            self.forward(Command::Unsubscribe { subscription });
+            self.command(Command::Unsubscribe { subscription });
             self.tell_audio_codecs(track);
         }
     }
@@ -147,7 +147,7 @@ impl Room {
         let Some(session) = self.sessions.get_mut(&id).filter(|_| announced) else { return };
         session.settings.insert(track, settings);
         if let Some(subscription) = session.subscriptions.get(&track).copied() {
-            self.forward(Command::ConfigureSubscription { subscription, settings });
+            self.command(Command::ConfigureSubscription { subscription, settings });
             self.review_choice(subscription);
         }
     }

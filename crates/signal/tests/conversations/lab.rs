@@ -18,7 +18,7 @@ use parvis_sfu::{
 };
 use parvis_meeting::Permissions;
 use parvis_signal::{
-    Actor, ConnectError, ConnectionId, Control, ControlError, Form, Frame, Grants, Join, JoinParams, Output,
+    Actor, ConnectError, ConnectionId, Control, ControlError, Form, ForwardId, ForwardedView, Frame, Grants, Join, JoinParams, Output,
     Reply, Resume, Room, RoomConfig, RpcError,
 };
 use prost::Message;
@@ -34,6 +34,9 @@ pub struct Lab {
     pub ended: bool,
     /// What the server's calls came to.
     pub replies: Vec<(u64, Result<String, RpcError>)>,
+    /// What other rooms are to be told.
+    pub forwarded: Vec<(ForwardId, Option<ForwardedView>)>,
+    pub guests_gone: Vec<ForwardId>,
     /// What tokens asked to be recorded.
     pub egress: Vec<proto::RoomEgress>,
     /// The peer connections of each participant, by its sid.
@@ -78,6 +81,8 @@ impl Lab {
             refreshes: Vec::new(),
             ended: false,
             replies: Vec::new(),
+            forwarded: Vec::new(),
+            guests_gone: Vec::new(),
             egress: Vec::new(),
             links: BTreeMap::new(),
             next: 1,
@@ -331,6 +336,8 @@ impl Lab {
                     Output::RefreshToken { connection, grants } => self.refreshes.push((connection, *grants)),
                     Output::RpcReply { reply_id, result } => self.replies.push((reply_id, result)),
                     Output::StartEgress(egress) => self.egress.push(*egress),
+                    Output::Forwarded { forward, view } => self.forwarded.push((forward, view.map(|view| *view))),
+                    Output::GuestGone { forward } => self.guests_gone.push(forward),
                     Output::Ended => self.ended = true,
                 }
             }

@@ -9,6 +9,7 @@ mod control;
 mod crowd;
 mod data;
 mod data_tracks;
+mod forwarded;
 mod join;
 mod lab;
 mod limits;

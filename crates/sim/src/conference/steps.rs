@@ -259,8 +259,11 @@ impl Conference {
                         room.refreshed(connection, "token".to_owned());
                     }
                 }
-                // Nobody calls methods here, and tokens ask for nothing.
-                Output::RpcReply { .. } | Output::StartEgress(_) => {}
+                // Nobody calls methods here or is forwarded, and tokens ask for nothing.
+                Output::RpcReply { .. }
+                | Output::StartEgress(_)
+                | Output::Forwarded { .. }
+                | Output::GuestGone { .. } => {}
                 Output::Ended => {
                     self.rooms.remove(&room);
                 }

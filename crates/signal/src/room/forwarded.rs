@@ -149,7 +149,6 @@ impl Room {
     /// Whoever was forwarded is gone.
     pub fn drop_guest(&mut self, now: Instant, forward: ForwardId) {
         if let Some(id) = self.forwards.guests.remove(&forward) {
-            self.forwards.by_guest.remove(&id);
             self.meeting.leave(now, id, LeaveReason::Client);
         }
         self.settle(now);
@@ -176,8 +175,8 @@ impl Room {
 
     /// Someone left: it is seen nowhere any more.
     pub(super) fn end_forwards(&mut self, id: ParticipantId) {
-        if let Some(forward) = self.forwards.by_guest.remove(&id) {
-            self.forwards.guests.remove(&forward);
+        let forward = self.forwards.by_guest.remove(&id);
+        if let Some(forward) = forward.filter(|forward| self.forwards.guests.remove(forward).is_some()) {
             self.outputs.push_back(Output::GuestGone { forward });
         }
         let outputs = &mut self.outputs;

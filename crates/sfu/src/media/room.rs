@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use parvis_peer::DropReason;
 use parvis_peer::sdp::{MediaKind, MediaSection, SenderId};
-use parvis_rtp::Mid;
+use parvis_rtp::{Mid, PlayoutDelay};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 use rustc_hash::FxHashMap;

@@ -49,6 +49,7 @@ impl Room {
         }
         let sequence = packet.known.sequence;
         if reliable && sequence != 0 {
+            let session = self.sessions.get_mut(&sender)?;
             if sequence <= session.last_sequence {
                 return None;
             }

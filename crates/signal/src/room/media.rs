@@ -10,7 +10,7 @@ use livekit_protocol::signal_response::Message as Response;
 use parvis_meeting::{LeaveReason, ParticipantId, State};
 use parvis_rtp::Mid;
 use parvis_sfu::{
-    Command, DataChannel, Description, DescriptionKind, Event, PeerId, PeerRole, QualityReport,
+    DataChannel, Description, DescriptionKind, Event, PeerId, PeerRole, QualityReport,
     SubscriptionId,
 };
 

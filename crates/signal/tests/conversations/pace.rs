@@ -40,7 +40,8 @@ fn fifty_megabytes_reach_a_slow_reader_whole_in_order_and_in_bounded_memory() {
         let (ada, bob) = (lab.join_by("ada", params.clone()), lab.join_by("bob", params));
         let sender = lab.publisher(ada);
         let cost = (CHUNK + DATA_OVERHEAD_BYTES) as u64;
-        let (total, mut sent, mut read) = (50_000_000 / CHUNK as u32, 0, Vec::new());
+        let (total, mut sent) = (50_000_000 / CHUNK as u32, 0);
+        let mut read: Vec<u32> = Vec::new();
         let mut most = 0;
         while (read.len() as u32) < total {
             // The client sends until it is held; then ten more are under way.

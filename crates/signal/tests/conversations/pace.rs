@@ -165,6 +165,6 @@ fn a_sender_that_leaves_while_it_is_held_leaves_nothing_behind() {
     }
     assert_eq!(lab.received(bob).len(), sequence as usize, "what it sent still arrives");
     assert!(handed < sequence as usize);
-    lab.pass(Duration::from_secs(60));
+    lab.pass(Duration::from_secs(40));
     assert_eq!(lab.client(bob).closed, None);
 }

@@ -80,8 +80,7 @@ impl Rooms {
         let name = identity.to_owned();
         let there = self.ask(from, move |room, _| room.grants_of(&name)).await.ok_or_else(no_room)?;
         there.ok_or_else(no_participant)?;
-        self.open(to)
-            .map_err(|refusal| ForwardFailure::NoDestination { room: to.name.clone(), refusal })?;
+        self.open(to).map_err(|refusal| ForwardFailure::NoDestination { room: to.name.clone(), refusal })?;
         let name = identity.to_owned();
         let gone = || ForwardFailure::NoRoom(to.name.clone());
         self.ask(to, move |room, _| room.check_guest(&name)).await.ok_or_else(gone)??;

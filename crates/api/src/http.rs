@@ -198,11 +198,12 @@ async fn connect(
     let join = Join { grants, params, address: address.to_string() };
     let opening = Opening { agents };
     let opening = (rooms.config.auto_create || may_create).then_some(&opening);
-    let attached = rooms.join(&RoomKey::new(&tenant, &room), opening, join, queue).await.map_err(|refusal| {
-        let refusal = Refusal::from(refusal);
-        outcome(refusal.code);
-        refusal
-    })?;
+    let attached =
+        rooms.join(&RoomKey::new(&tenant, &room), opening, join, queue).await.map_err(|refusal| {
+            let refusal = Refusal::from(refusal);
+            outcome(refusal.code);
+            refusal
+        })?;
     let Some(outbound) = outbound else { return Err(JoinRefusal::Ending.into()) };
     outcome("ok");
 

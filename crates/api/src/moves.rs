@@ -56,14 +56,11 @@ impl Rooms {
         if moved.ok_or_else(no_room)? { Ok(()) } else { Err(no_participant()) }
     }
 
-    async fn view_of(
-        self: &Arc<Self>,
-        to: &RoomKey,
-        grants: Grants,
-    ) -> Result<RoomView, MoveError> {
+    async fn view_of(self: &Arc<Self>, to: &RoomKey, grants: Grants) -> Result<RoomView, MoveError> {
         self.open(to).map_err(|refusal| MoveError::NoDestination { room: to.name.clone(), refusal })?;
         let view = self.ask(to, move |room, _| room.view_for(&grants)).await;
-        let view = view.ok_or_else(|| MoveError::Closed { room: to.name.clone(), closed: ClosedError::Ending })?;
+        let view =
+            view.ok_or_else(|| MoveError::Closed { room: to.name.clone(), closed: ClosedError::Ending })?;
         view.map_err(|closed| MoveError::Closed { room: to.name.clone(), closed })
     }
 }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use parvis_sfu::{Event, ForwarderId, RoomId};
 use livekit_protocol as proto;
+use parvis_sfu::{Event, ForwarderId, RoomId};
 use parvis_signal::{
     Actor, ConnectError, ConnectionId, Control, ControlError, Frame, Join, Reply, Room, RoomSettings,
 };

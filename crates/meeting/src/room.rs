@@ -423,11 +423,10 @@ impl Room {
 
     /// The limit that keeps one more of this kind out, if one does.
     pub fn full_for(&self, kind: Kind) -> Option<usize> {
-        let people = || self.participants.values().filter(|participant| participant.kind.keeps_open()).count();
+        let people =
+            || self.participants.values().filter(|participant| participant.kind.keeps_open()).count();
         let seats = self.limits.seats.filter(|seats| kind.keeps_open() && people() >= *seats);
-        seats.or_else(|| {
-            Some(self.limits.participants).filter(|limit| self.participants.len() >= *limit)
-        })
+        seats.or_else(|| Some(self.limits.participants).filter(|limit| self.participants.len() >= *limit))
     }
 
     fn next_id(&mut self) -> u64 {

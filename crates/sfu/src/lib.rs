@@ -51,8 +51,8 @@ pub use command::{
     TrackSpec,
 };
 pub use event::{Event, QualityReport};
-pub use forwarder::{DATA_OVERHEAD_BYTES, DATA_TAKEN_STEP_BYTES};
 pub use forwarder::{CheckRate, Forwarder, ForwarderConfig, ForwarderStats};
+pub use forwarder::{DATA_OVERHEAD_BYTES, DATA_TAKEN_STEP_BYTES};
 pub use id::{ForwarderId, PeerId, RoomId, SubscriptionId, TrackId};
 pub use outbox::{MAX_DATAGRAM_BYTES, Outbox};
 pub use spread::{Spread, SpreadConfig};

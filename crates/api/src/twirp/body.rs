@@ -142,7 +142,8 @@ mod tests {
     #[test]
     fn row_32_a_key_that_comes_twice_anywhere_is_refused() {
         type Update = proto::UpdateParticipantRequest;
-        let fine = json::<Update>(r#"{"room":"a","attributes":{"x":"1","y":"1"},"unknown":[1,null,{"a":2.5}]}"#);
+        let fine =
+            json::<Update>(r#"{"room":"a","attributes":{"x":"1","y":"1"},"unknown":[1,null,{"a":2.5}]}"#);
         assert_eq!(fine.unwrap().attributes.len(), 2);
         for twice in [
             r#"{"room":"a","room":"b"}"#,
@@ -156,7 +157,10 @@ mod tests {
 
     #[test]
     fn both_ways_to_write_a_field_are_read() {
-        for text in [r#"{"room":"a","trackSid":"TR_1","muted":true}"#, r#"{"room":"a","track_sid":"TR_1","muted":true}"#] {
+        for text in [
+            r#"{"room":"a","trackSid":"TR_1","muted":true}"#,
+            r#"{"room":"a","track_sid":"TR_1","muted":true}"#,
+        ] {
             let request: proto::MuteRoomTrackRequest = json(text).unwrap();
             assert_eq!((request.track_sid.as_str(), request.muted), ("TR_1", true));
         }
@@ -173,15 +177,22 @@ mod tests {
             headers
         };
         assert_eq!(Format::of(&headers("application/protobuf", None)), Ok(Format::Protobuf));
-        assert_eq!(Format::of(&headers("Application/JSON; charset=utf-8", Some("identity"))), Ok(Format::Json));
-        for refused in [headers("text/plain", None), headers("application/json", Some("gzip")), HeaderMap::new()] {
+        assert_eq!(
+            Format::of(&headers("Application/JSON; charset=utf-8", Some("identity"))),
+            Ok(Format::Json)
+        );
+        for refused in
+            [headers("text/plain", None), headers("application/json", Some("gzip")), HeaderMap::new()]
+        {
             assert!(Format::of(&refused).is_err(), "{refused:?}");
         }
     }
 
     #[test]
     fn json_that_is_deep_or_no_json_is_refused_without_harm() {
-        for text in [String::new(), "[".repeat(100_000), r#"{"a":"#.repeat(1_000), "{}x".into(), "\u{0}".into()] {
+        for text in
+            [String::new(), "[".repeat(100_000), r#"{"a":"#.repeat(1_000), "{}x".into(), "\u{0}".into()]
+        {
             assert!(json::<proto::ListRoomsRequest>(&text).is_err(), "{text:.20}");
         }
     }

@@ -86,7 +86,10 @@ impl TwirpError {
     /// A body beyond the limit.
     pub(crate) fn too_large(limit: usize) -> TwirpError {
         let message = format!("the body is larger than {limit} bytes");
-        TwirpError { status: Some(StatusCode::PAYLOAD_TOO_LARGE), ..TwirpError::new(Code::Malformed, message) }
+        TwirpError {
+            status: Some(StatusCode::PAYLOAD_TOO_LARGE),
+            ..TwirpError::new(Code::Malformed, message)
+        }
     }
 
     /// A body in an encoding that is not read.
@@ -126,7 +129,9 @@ impl From<ControlFailure> for TwirpError {
             ControlFailure::NoRoom(_) => Code::NotFound,
             ControlFailure::Refused(refused) => match refused {
                 ControlError::Revoked => Code::Unauthenticated,
-                ControlError::Ended | ControlError::NoParticipant(_) | ControlError::NoTrack(_) => Code::NotFound,
+                ControlError::Ended | ControlError::NoParticipant(_) | ControlError::NoTrack(_) => {
+                    Code::NotFound
+                }
                 ControlError::MayNotUnmute => Code::FailedPrecondition,
                 ControlError::Refused(MeetingError::NoParticipant | MeetingError::NoTrack) => Code::NotFound,
                 ControlError::Refused(_) | ControlError::TooLarge { .. } | ControlError::Nonce(_) => {

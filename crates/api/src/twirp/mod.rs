@@ -6,8 +6,8 @@
 //! row's own code runs. [`body`] reads and writes bodies, [`error`] is how calls fail; each service has a file.
 
 mod body;
-mod error;
 mod elsewhere;
+mod error;
 mod room_service;
 mod table;
 
@@ -87,7 +87,8 @@ pub(crate) fn router(body_limit: usize) -> Router<Shared> {
     for method in table::table() {
         let path = method.path();
         let method = Arc::new(method);
-        let serve = move |State(shared): State<Shared>, request: Request| serve(Arc::clone(&method), shared, request);
+        let serve =
+            move |State(shared): State<Shared>, request: Request| serve(Arc::clone(&method), shared, request);
         router = router.route(&path, any(serve));
     }
     router.layer(DefaultBodyLimit::max(body_limit))
@@ -107,11 +108,7 @@ async fn serve(method: Arc<Method>, shared: Shared, request: Request) -> Respons
 }
 
 /// Who asks is checked before the body is read.
-async fn answer(
-    method: &Method,
-    shared: Shared,
-    request: Request,
-) -> Result<(Format, Vec<u8>), TwirpError> {
+async fn answer(method: &Method, shared: Shared, request: Request) -> Result<(Format, Vec<u8>), TwirpError> {
     if request.method() != HttpMethod::POST {
         return Err(TwirpError::new(Code::BadRoute, "calls are made with POST"));
     }

@@ -13,7 +13,8 @@ type Result<T> = std::result::Result<T, TwirpError>;
 
 /// Makes a room ahead, or changes the settings of one that is there.
 pub(super) async fn create_room(call: Call, request: proto::CreateRoomRequest) -> Result<proto::Room> {
-    text::check_name("name", &request.name, call.rooms.keys.room_name_chars()).map_err(TwirpError::invalid)?;
+    text::check_name("name", &request.name, call.rooms.keys.room_name_chars())
+        .map_err(TwirpError::invalid)?;
     if request.egress.is_some() {
         let message = "rooms can't be recorded from their beginning yet: this server has no media worker";
         return Err(TwirpError::new(Code::Unimplemented, message));
@@ -54,7 +55,10 @@ pub(super) async fn update_room_metadata(
     }
 }
 
-pub(super) async fn send_data(call: Call, request: proto::SendDataRequest) -> Result<proto::SendDataResponse> {
+pub(super) async fn send_data(
+    call: Call,
+    request: proto::SendDataRequest,
+) -> Result<proto::SendDataResponse> {
     let room = request.room.clone();
     control(&call, &room, Control::SendData(request)).await?;
     Ok(proto::SendDataResponse {})

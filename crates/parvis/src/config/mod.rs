@@ -306,7 +306,9 @@ impl Default for Rooms {
             max_metadata_bytes: bytes(limits.metadata_bytes),
             max_attributes_bytes: bytes(limits.attributes_bytes),
             max_data_tracks_per_participant: Bounded::of(room.data_tracks_per_participant as i64),
-            max_data_subscriptions_per_participant: Bounded::of(room.data_subscriptions_per_participant as i64),
+            max_data_subscriptions_per_participant: Bounded::of(
+                room.data_subscriptions_per_participant as i64,
+            ),
             max_blob_bytes: bytes(room.blob_bytes),
             max_blobs_per_participant: Bounded::of(room.blobs_per_participant as i64),
             max_blobs: Bounded::of(room.blobs_per_room as i64),

@@ -25,7 +25,10 @@ pub(super) struct Blobs {
 
 impl Blobs {
     fn count_of(&self, identity: &str) -> usize {
-        self.stored.range((identity.to_owned(), Vec::new())..).take_while(|((owner, _), _)| owner == identity).count()
+        self.stored
+            .range((identity.to_owned(), Vec::new())..)
+            .take_while(|((owner, _), _)| owner == identity)
+            .count()
     }
 }
 
@@ -74,10 +77,13 @@ impl Room {
         }
         if self.blobs.stored.len() >= of_all {
             let meeting = &self.meeting;
-            let left = self.blobs.stored.keys().find(|(owner, _)| meeting.by_identity(owner).is_none()).cloned();
+            let left =
+                self.blobs.stored.keys().find(|(owner, _)| meeting.by_identity(owner).is_none()).cloned();
             match left {
                 Some(place) => drop(self.blobs.stored.remove(&place)),
-                None => return Err((Reason::LimitExceeded, "the room holds as many blobs as it may".to_owned())),
+                None => {
+                    return Err((Reason::LimitExceeded, "the room holds as many blobs as it may".to_owned()));
+                }
             }
         }
         Ok(())

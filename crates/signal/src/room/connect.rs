@@ -9,11 +9,11 @@ use livekit_protocol::signal_response::Message as Response;
 use parvis_meeting::{Admission, LeaveReason, MeetingError, Permissions, Profile, State};
 use parvis_sfu::{Command, PeerId, PeerRole};
 
+use super::Cut;
 use super::leave::{CLOSE_GOING_AWAY, leave_message};
 use super::{ConnectionId, Room};
 use crate::session::{Link, Links, Session, Socket};
 use crate::wire::{self, Encoded};
-use super::Cut;
 use crate::{Form, Grants, JoinParams, Output, Resume};
 
 /// A client that wants to come in.

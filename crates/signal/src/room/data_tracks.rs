@@ -147,7 +147,9 @@ impl Room {
         let Some(handle) = handle else {
             return refused(Reason::InvalidHandle, "a handle is a number from 1 to 65535");
         };
-        if let Err(error) = parvis_meeting::text::check_name("the data track's name", &request.name, NAME_CHARS) {
+        if let Err(error) =
+            parvis_meeting::text::check_name("the data track's name", &request.name, NAME_CHARS)
+        {
             return Err((Reason::InvalidName, error.to_string()));
         }
         check_types(request)?;
@@ -183,8 +185,12 @@ impl Room {
         let track = DataTrack { info: info.clone(), publisher: id, subscribers: BTreeMap::new() };
         self.data_tracks.tracks.insert(Arc::clone(&sid), track);
         self.meeting.touch(id);
-        let automatic: Vec<ParticipantId> =
-            self.sessions.values().filter(|session| session.auto_data_tracks).map(|session| session.id).collect();
+        let automatic: Vec<ParticipantId> = self
+            .sessions
+            .values()
+            .filter(|session| session.auto_data_tracks)
+            .map(|session| session.id)
+            .collect();
         for subscriber in automatic {
             if self.subscribe_data_track(subscriber, &sid, None) {
                 self.data_tracks.untold.insert(subscriber);
@@ -201,7 +207,13 @@ impl Room {
         let handle = u16::try_from(request.pub_handle).unwrap_or_default();
         let Some(sid) = self.data_tracks.by_handle.get(&(id, handle)).cloned() else {
             let message = "no data track has this handle";
-            return self.refuse(id, 0, Reason::InvalidHandle, message, Some(Echo::UnpublishDataTrack(request)));
+            return self.refuse(
+                id,
+                0,
+                Reason::InvalidHandle,
+                message,
+                Some(Echo::UnpublishDataTrack(request)),
+            );
         };
         self.end_data_track(&sid);
     }
@@ -214,7 +226,11 @@ impl Room {
         self.meeting.touch(track.publisher);
     }
 
-    pub(super) fn update_data_subscription(&mut self, id: ParticipantId, update: proto::UpdateDataSubscription) {
+    pub(super) fn update_data_subscription(
+        &mut self,
+        id: ParticipantId,
+        update: proto::UpdateDataSubscription,
+    ) {
         for update in update.updates {
             if !update.subscribe {
                 self.data_tracks.unsubscribe(id, &update.track_sid);
@@ -351,7 +367,8 @@ impl Room {
         let track = self.data_tracks.tracks.get_mut(sid)?;
         let mut commands = Vec::new();
         for (subscriber, subscription) in &mut track.subscribers {
-            let Some(session) = self.sessions.get(subscriber).filter(|session| session.can_take_data()) else {
+            let Some(session) = self.sessions.get(subscriber).filter(|session| session.can_take_data())
+            else {
                 continue;
             };
             if subscription.takes(now, head) {
@@ -373,7 +390,8 @@ fn check_types(request: &proto::PublishDataTrackRequest) -> Result<(), (Reason, 
     use proto::data_track_schema_encoding::Value as Schemas;
     let invalid = |message: &str| Err((Reason::InvalidRequest, message.to_owned()));
     let fits = |text: &str, limit: usize| !text.is_empty() && text.chars().take(limit + 1).count() <= limit;
-    if let Some(Frames::Custom(name)) = request.frame_encoding.as_ref().and_then(|encoding| encoding.value.as_ref())
+    if let Some(Frames::Custom(name)) =
+        request.frame_encoding.as_ref().and_then(|encoding| encoding.value.as_ref())
         && !fits(name, ENCODING_CHARS)
     {
         return invalid("the frame encoding's name is empty or longer than 32 characters");

@@ -166,8 +166,13 @@ impl Room {
 
     /// Someone changed who may be seen elsewhere.
     pub(super) fn tell_forwards(&mut self, id: ParticipantId) {
-        let of: Vec<ForwardId> =
-            self.forwards.away.iter().filter(|(_, (whose, _))| *whose == id).map(|(forward, _)| *forward).collect();
+        let of: Vec<ForwardId> = self
+            .forwards
+            .away
+            .iter()
+            .filter(|(_, (whose, _))| *whose == id)
+            .map(|(forward, _)| *forward)
+            .collect();
         for forward in of {
             self.tell_forward(forward);
         }
@@ -231,7 +236,11 @@ impl Room {
             identity: view.info.identity.clone(),
             profile: Profile::default(),
             kind: view.kind,
-            permissions: Permissions { can_subscribe: false, can_publish_data: false, ..Permissions::default() },
+            permissions: Permissions {
+                can_subscribe: false,
+                can_publish_data: false,
+                ..Permissions::default()
+            },
             auto_subscribe: false,
         };
         let id = self.meeting.admit(now, admission)?;
@@ -309,7 +318,12 @@ impl Room {
             return;
         }
         let Some(at) = stream.at else { return };
-        publication.encodings.push(Encoding { cid, track: own, codec: stream.codec, started: stream.started });
+        publication.encodings.push(Encoding {
+            cid,
+            track: own,
+            codec: stream.codec,
+            started: stream.started,
+        });
         let count = publication.info.codecs.len();
         self.by_forwarded.insert(own, track);
         self.dynacast.grow(track, count);

@@ -10,8 +10,8 @@ use parvis_meeting::{EndReason, LeaveReason, Participant, ParticipantId};
 use parvis_sfu::Command;
 
 use super::{ConnectionId, Room};
-use crate::wire::{self, Encoded};
 use crate::Output;
+use crate::wire::{self, Encoded};
 
 /// WebSocket close codes (RFC 6455 section 7.4.1).
 pub(super) const CLOSE_NORMAL: u16 = 1000;
@@ -151,10 +151,9 @@ impl Room {
 /// Tells a client that its session is over, and what to do.
 pub(super) fn leave_message(reason: LeaveReason, end: Option<EndReason>) -> Response {
     let action = match reason {
-        LeaveReason::MediaFailed
-        | LeaveReason::Shutdown
-        | LeaveReason::Reconnect
-        | LeaveReason::Moved => Action::Reconnect,
+        LeaveReason::MediaFailed | LeaveReason::Shutdown | LeaveReason::Reconnect | LeaveReason::Moved => {
+            Action::Reconnect
+        }
         LeaveReason::Ended if end == Some(EndReason::Shutdown) => Action::Reconnect,
         _ => Action::Disconnect,
     };

@@ -10,8 +10,7 @@ use livekit_protocol::signal_response::Message as Response;
 use parvis_meeting::{LeaveReason, ParticipantId, State};
 use parvis_rtp::Mid;
 use parvis_sfu::{
-    DataChannel, Description, DescriptionKind, Event, PeerId, PeerRole, QualityReport,
-    SubscriptionId,
+    DataChannel, Description, DescriptionKind, Event, PeerId, PeerRole, QualityReport, SubscriptionId,
 };
 
 use super::Room;

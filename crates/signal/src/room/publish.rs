@@ -327,7 +327,8 @@ impl Room {
 
     /// Older clients say by their layers how large a video has become.
     pub(super) fn update_layers(&mut self, id: ParticipantId, update: &proto::UpdateVideoLayers) {
-        let largest = update.layers.iter().max_by_key(|layer| u64::from(layer.width) * u64::from(layer.height));
+        let largest =
+            update.layers.iter().max_by_key(|layer| u64::from(layer.width) * u64::from(layer.height));
         let Some(largest) = largest.filter(|layer| layer.width > 0 && layer.height > 0) else { return };
         let track_sid = update.track_sid.clone();
         let update = proto::UpdateLocalVideoTrack { track_sid, width: largest.width, height: largest.height };

@@ -184,11 +184,9 @@ fn read_answer(value: Option<&Answer>) -> Result<String, RpcError> {
     match value {
         Some(Answer::Payload(payload)) => Ok(payload.clone()),
         Some(Answer::CompressedPayload(bytes)) => inflate(bytes),
-        Some(Answer::Error(error)) => Err(RpcError {
-            code: error.code,
-            message: error.message.clone(),
-            data: error.data.clone(),
-        }),
+        Some(Answer::Error(error)) => {
+            Err(RpcError { code: error.code, message: error.message.clone(), data: error.data.clone() })
+        }
         None => Ok(String::new()),
     }
 }

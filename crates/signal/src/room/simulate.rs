@@ -116,7 +116,8 @@ impl Room {
 
     /// There is no TURN over TLS here: who asks for it gets TCP.
     fn switch_protocol(&mut self, id: ParticipantId, protocol: i32) {
-        let Some(identity) = self.meeting.participant(id).map(|participant| participant.identity.clone()) else {
+        let Some(identity) = self.meeting.participant(id).map(|participant| participant.identity.clone())
+        else {
             return;
         };
         if protocol == proto::CandidateProtocol::Udp as i32 {

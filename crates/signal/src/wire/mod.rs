@@ -17,7 +17,8 @@ pub(crate) use data::{destinations, stamp};
 pub(crate) use describe::{participant_info, server_info, timed_version};
 pub(crate) use track_packet::{TrackPacketHead, with_handle};
 pub(crate) use words::{
-    codec_mime, codec_of_mime, disconnect_reason, encoding_layers, kind, layer_mode, layer_specs, permission, permissions, short_name, source,
+    codec_mime, codec_of_mime, disconnect_reason, encoding_layers, kind, layer_mode, layer_specs, permission,
+    permissions, short_name, source,
 };
 
 use crate::Frame;

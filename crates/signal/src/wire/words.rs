@@ -215,7 +215,8 @@ mod tests {
     #[test]
     fn permissions_are_the_same_there_and_back() {
         let mute = Permissions { can_publish: false, can_update_profile: true, ..Permissions::default() };
-        let only = Permissions { can_publish_sources: [TrackSource::Camera].into(), ..Permissions::default() };
+        let only =
+            Permissions { can_publish_sources: [TrackSource::Camera].into(), ..Permissions::default() };
         for each in [Permissions::default(), mute, only] {
             assert_eq!(permissions(&permission(&each, Kind::Standard)), each);
         }

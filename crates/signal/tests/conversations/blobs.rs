@@ -15,7 +15,12 @@ fn generic(name: &str) -> Option<proto::DataBlobKey> {
     Some(proto::DataBlobKey { key: Some(Key::Generic(name.into())) })
 }
 
-fn store(lab: &mut Lab, of: ConnectionId, key: Option<proto::DataBlobKey>, contents: &[u8]) -> Option<Reason> {
+fn store(
+    lab: &mut Lab,
+    of: ConnectionId,
+    key: Option<proto::DataBlobKey>,
+    contents: &[u8],
+) -> Option<Reason> {
     lab.clear();
     let blob = Some(proto::DataBlob { key: key.clone(), contents: contents.to_vec() });
     lab.send(of, Request::StoreDataBlobRequest(proto::StoreDataBlobRequest { request_id: 7, blob }));
@@ -36,7 +41,12 @@ fn store(lab: &mut Lab, of: ConnectionId, key: Option<proto::DataBlobKey>, conte
     }
 }
 
-fn fetch(lab: &mut Lab, by: ConnectionId, of: &str, key: Option<proto::DataBlobKey>) -> Result<Vec<u8>, Reason> {
+fn fetch(
+    lab: &mut Lab,
+    by: ConnectionId,
+    of: &str,
+    key: Option<proto::DataBlobKey>,
+) -> Result<Vec<u8>, Reason> {
     lab.clear();
     let request = proto::GetDataBlobRequest { request_id: 8, participant_identity: of.into(), key };
     lab.send(by, Request::GetDataBlobRequest(request));

@@ -48,7 +48,10 @@ fn row_44_who_was_removed_comes_back_neither_by_its_token_nor_by_a_resume() {
     lab.drop_socket(bob);
     lab.remove("bob").unwrap();
     assert!(!lab.client(ada).roster.contains_key("bob"));
-    assert!(lab.forwarder.tracks.is_empty() && lab.forwarder.peers.len() == 2, "its media stops in this call");
+    assert!(
+        lab.forwarder.tracks.is_empty() && lab.forwarder.peers.len() == 2,
+        "its media stops in this call"
+    );
 
     for grants in [issued("bob", START - 10), issued("bob", START + 59), Grants::of("bob")] {
         assert_eq!(lab.try_connect(grants.clone(), dual()).unwrap_err(), ConnectError::Revoked);
@@ -121,7 +124,8 @@ fn a_track_is_muted_from_afar_and_unmuted_only_where_that_is_allowed() {
         lab.clear();
         let Ok(Reply::Track(track)) = lab.control(mute("ada", &mic, true)) else { panic!("no track") };
         assert!(track.muted && track.sid == mic);
-        let told = lab.client(ada).find(|m| if let Response::Mute(mute) = m { Some(mute.clone()) } else { None });
+        let told =
+            lab.client(ada).find(|m| if let Response::Mute(mute) = m { Some(mute.clone()) } else { None });
         assert_eq!(told, Some(proto::MuteTrackRequest { sid: mic.clone(), muted: true }));
         assert!(lab.client(bob).roster["ada"].tracks[0].muted);
         let stopped = |c: &Command| matches!(c, Command::SetMuted { muted: true, .. });
@@ -177,7 +181,8 @@ fn row_45_an_older_token_does_not_bring_permissions_back() {
     let mute = Permissions { can_publish: false, ..Permissions::default() };
     lab.permit("ada", &mute);
     lab.send(ada, Request::Leave(proto::LeaveRequest::default()));
-    let can_publish = |lab: &Lab, who| lab.client(who).own.as_ref().unwrap().permission.clone().unwrap().can_publish;
+    let can_publish =
+        |lab: &Lab, who| lab.client(who).own.as_ref().unwrap().permission.clone().unwrap().can_publish;
     let again = lab.connect(issued("ada", START - 10), dual());
     assert!(!can_publish(&lab, again), "the token that she came with first");
     let newer = lab.connect(issued("ada", START + 1), dual());
@@ -222,9 +227,17 @@ fn a_message_from_the_server_reaches_those_it_is_for_once() {
     for client in [ada, bob] {
         let received = lab.received(client);
         assert_eq!(received.len(), 1, "the repetition is not sent");
-        assert_eq!((received[0].0, text_of(&received[0].1).as_str()), (DataChannel::Reliable, "closing soon"));
-        let Some(proto::data_packet::Value::User(user)) = &received[0].1.value else { panic!("no user packet") };
-        assert_eq!((user.topic.as_deref(), received[0].1.participant_identity.as_str()), (Some("notices"), ""));
+        assert_eq!(
+            (received[0].0, text_of(&received[0].1).as_str()),
+            (DataChannel::Reliable, "closing soon")
+        );
+        let Some(proto::data_packet::Value::User(user)) = &received[0].1.value else {
+            panic!("no user packet")
+        };
+        assert_eq!(
+            (user.topic.as_deref(), received[0].1.participant_identity.as_str()),
+            (Some("notices"), "")
+        );
     }
     lab.clear();
     let lossy = proto::SendDataRequest {
@@ -235,7 +248,8 @@ fn a_message_from_the_server_reaches_those_it_is_for_once() {
     };
     lab.control(Control::SendData(lossy)).unwrap();
     assert_eq!((lab.received(ada).len(), lab.received(bob)[0].0), (0, DataChannel::Lossy));
-    let refused = lab.control(Control::SendData(proto::SendDataRequest { nonce: vec![1], ..request.clone() }));
+    let refused =
+        lab.control(Control::SendData(proto::SendDataRequest { nonce: vec![1], ..request.clone() }));
     assert_eq!(refused, Err(ControlError::Nonce(1)));
     let large = proto::SendDataRequest { data: vec![0; 256 * 1024 + 1], nonce: vec![], ..request };
     let refused = lab.control(Control::SendData(large));
@@ -248,7 +262,9 @@ fn a_rooms_metadata_reaches_everyone_at_once() {
     let ada = lab.join("ada");
     lab.clear();
     assert_eq!(room_of(lab.control(Control::SetMetadata("agenda".into()))).metadata, "agenda");
-    let told = lab.client(ada).find(|m| if let Response::RoomUpdate(update) = m { update.room.clone() } else { None });
+    let told = lab
+        .client(ada)
+        .find(|m| if let Response::RoomUpdate(update) = m { update.room.clone() } else { None });
     assert_eq!(told.unwrap().metadata, "agenda");
     let refused = lab.control(Control::SetMetadata("x".repeat(64 * 1024 + 1)));
     assert!(matches!(refused, Err(ControlError::Refused(_))));

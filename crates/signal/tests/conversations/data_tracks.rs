@@ -13,7 +13,8 @@ use parvis_signal::{ConnectionId, Grants, JoinParams, Rate, RoomConfig};
 use crate::lab::*;
 
 fn publish(lab: &mut Lab, connection: ConnectionId, handle: u32, name: &str) {
-    let request = proto::PublishDataTrackRequest { pub_handle: handle, name: name.into(), ..Default::default() };
+    let request =
+        proto::PublishDataTrackRequest { pub_handle: handle, name: name.into(), ..Default::default() };
     lab.send(connection, Request::PublishDataTrackRequest(request));
 }
 
@@ -34,13 +35,22 @@ fn subscribe(lab: &mut Lab, connection: ConnectionId, sid: &str, subscribe: bool
     subscribe_at(lab, connection, sid, subscribe, None);
 }
 
-fn subscribe_at(lab: &mut Lab, connection: ConnectionId, sid: &str, subscribe: bool, target_fps: Option<u32>) {
+fn subscribe_at(
+    lab: &mut Lab,
+    connection: ConnectionId,
+    sid: &str,
+    subscribe: bool,
+    target_fps: Option<u32>,
+) {
     let update = proto::update_data_subscription::Update {
         track_sid: sid.into(),
         subscribe,
         options: target_fps.map(|fps| proto::DataTrackSubscriptionOptions { target_fps: Some(fps) }),
     };
-    lab.send(connection, Request::UpdateDataSubscription(proto::UpdateDataSubscription { updates: vec![update] }));
+    lab.send(
+        connection,
+        Request::UpdateDataSubscription(proto::UpdateDataSubscription { updates: vec![update] }),
+    );
 }
 
 /// The handle by which a client knows a track, by what it was told last.
@@ -74,7 +84,10 @@ fn frames_reach_subscribers_under_their_own_handles_in_both_forms() {
         let sid = publish_one(&mut lab, ada, 700, "temperature");
         assert!(sid.starts_with("DTR_"));
         let told = &lab.client(bob).roster["ada"].data_tracks;
-        assert_eq!((told.len(), told[0].sid.as_str(), told[0].name.as_str()), (1, sid.as_str(), "temperature"));
+        assert_eq!(
+            (told.len(), told[0].sid.as_str(), told[0].name.as_str()),
+            (1, sid.as_str(), "temperature")
+        );
 
         subscribe(&mut lab, carol, &other, true);
         subscribe(&mut lab, bob, &sid, true);
@@ -290,7 +303,9 @@ fn a_client_that_resumes_has_its_subscriptions_and_is_told_of_its_handles() {
         options: None,
     };
     let state = proto::SyncState {
-        data_subscription: Some(proto::UpdateDataSubscription { updates: vec![update(&sid), update(&other)] }),
+        data_subscription: Some(proto::UpdateDataSubscription {
+            updates: vec![update(&sid), update(&other)],
+        }),
         ..Default::default()
     };
     lab.send(again, Request::SyncState(state));

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use livekit_protocol as proto;
 use livekit_protocol::signal_request::Message as Request;
 use livekit_protocol::signal_response::Message as Response;
+use parvis_meeting::Permissions;
 use parvis_peer::sdp::CodecKind;
 use parvis_peer::{Path, Protocol, TransportReport};
 use parvis_rtp::Mid;
@@ -16,10 +17,9 @@ use parvis_sfu::{
     Command, DataChannel, Description, DescriptionKind, Event, PeerId, PeerRole, RoomId, SubscriptionId,
     TrackId, TrackSpec,
 };
-use parvis_meeting::Permissions;
 use parvis_signal::{
-    Actor, ConnectError, ConnectionId, Control, ControlError, Form, ForwardId, ForwardedView, Frame, Grants, Join, JoinParams, Output,
-    Reply, Resume, Room, RoomConfig, RpcError,
+    Actor, ConnectError, ConnectionId, Control, ControlError, Form, ForwardId, ForwardedView, Frame, Grants,
+    Join, JoinParams, Output, Reply, Resume, Room, RoomConfig, RpcError,
 };
 use prost::Message;
 
@@ -336,7 +336,9 @@ impl Lab {
                     Output::RefreshToken { connection, grants } => self.refreshes.push((connection, *grants)),
                     Output::RpcReply { reply_id, result } => self.replies.push((reply_id, result)),
                     Output::StartEgress(egress) => self.egress.push(*egress),
-                    Output::Forwarded { forward, view } => self.forwarded.push((forward, view.map(|view| *view))),
+                    Output::Forwarded { forward, view } => {
+                        self.forwarded.push((forward, view.map(|view| *view)))
+                    }
                     Output::GuestGone { forward } => self.guests_gone.push(forward),
                     Output::Ended => self.ended = true,
                 }

@@ -8,9 +8,7 @@ use livekit_protocol::leave_request::Action;
 use livekit_protocol::signal_response::Message as Response;
 use parvis_meeting::{Kind, Permissions};
 use parvis_sfu::RoomId;
-use parvis_signal::{
-    ClosedError, ConnectionId, Control, Grants, Join, Room, RoomConfig, RoomSettings,
-};
+use parvis_signal::{ClosedError, ConnectionId, Control, Grants, Join, Room, RoomConfig, RoomSettings};
 
 use crate::lab::*;
 
@@ -66,7 +64,10 @@ fn a_room_that_takes_nobody_says_so_and_nothing_changes() {
     let seats = RoomSettings { max_participants: Some(1), ..RoomSettings::default() };
     salon.control(now, &Default::default(), Control::Configure(seats)).unwrap();
     assert_eq!(salon.view_for(&grants), Err(ClosedError::Full));
-    assert!(salon.view_for(&Grants { kind: Kind::Egress, ..grants.clone() }).is_ok(), "a recording needs no seat");
+    assert!(
+        salon.view_for(&Grants { kind: Kind::Egress, ..grants.clone() }).is_ok(),
+        "a recording needs no seat"
+    );
     assert!(salon.view_for(&Grants::of("carol")).is_ok(), "one who is there already needs none");
     salon.drain(now);
     assert_eq!(salon.view_for(&grants), Err(ClosedError::Ending));

@@ -58,15 +58,24 @@ fn a_speaker_is_heard_of_and_falls_silent() {
     lab.clear();
     simulate(&mut lab, ada, Scenario::SpeakerUpdate(3));
     lab.pass(Duration::from_secs(4));
-    let told: Vec<bool> = lab.client(bob).inbox.iter().filter_map(|message| match message {
-        Response::SpeakersChanged(changed) => Some(changed.speakers[0].active),
-        _ => None,
-    }).collect();
+    let told: Vec<bool> = lab
+        .client(bob)
+        .inbox
+        .iter()
+        .filter_map(|message| match message {
+            Response::SpeakersChanged(changed) => Some(changed.speakers[0].active),
+            _ => None,
+        })
+        .collect();
     assert_eq!(told, [true, false]);
     simulate(&mut lab, ada, Scenario::SpeakerUpdate(-1));
     simulate(&mut lab, ada, Scenario::SpeakerUpdate(i32::MAX));
     lab.pass(Duration::from_secs(100));
-    assert_eq!(lab.room.sessions(), 0, "clients that fell silent themselves are gone, and nothing else is left");
+    assert_eq!(
+        lab.room.sessions(),
+        0,
+        "clients that fell silent themselves are gone, and nothing else is left"
+    );
 }
 
 #[test]
@@ -124,7 +133,10 @@ fn a_socket_is_cut_on_the_next_resume_and_the_one_after_works() {
         assert_eq!(lab.client(cut).kinds().first().map(String::as_str) == Some("Reconnect"), messages);
         assert_eq!(lab.client(cut).closed.as_ref().unwrap().0, 1001);
         let again = lab.resume("ada", &sid);
-        assert_eq!((lab.client(again).kinds()[0].as_str(), lab.client(again).closed.clone()), ("Reconnect", None));
+        assert_eq!(
+            (lab.client(again).kinds()[0].as_str(), lab.client(again).closed.clone()),
+            ("Reconnect", None)
+        );
     }
 }
 
@@ -135,10 +147,15 @@ fn who_asks_for_tcp_is_offered_nothing_else_from_its_next_connection_on() {
     simulate(&mut lab, ada, Scenario::SwitchCandidateProtocol(1));
     lab.clear();
     let ada = lab.connect(parvis_signal::Grants::of("ada"), dual());
-    let only: Vec<PeerId> = lab.forwarder.commands.iter().filter_map(|command| match command {
-        Command::OfferOnly { peer, protocol: Protocol::Tcp } => Some(*peer),
-        _ => None,
-    }).collect();
+    let only: Vec<PeerId> = lab
+        .forwarder
+        .commands
+        .iter()
+        .filter_map(|command| match command {
+            Command::OfferOnly { peer, protocol: Protocol::Tcp } => Some(*peer),
+            _ => None,
+        })
+        .collect();
     assert_eq!(only, lab.peers(ada));
     simulate(&mut lab, ada, Scenario::SwitchCandidateProtocol(0));
     lab.clear();
@@ -155,8 +172,8 @@ fn a_slow_network_is_that_of_the_receiving_connection() {
         simulate(&mut lab, ada, Scenario::SubscriberBandwidth(100_000));
         simulate(&mut lab, ada, Scenario::SubscriberBandwidth(0));
         let peer = lab.primary(ada);
-        let expected = [Some(100_000), None]
-            .map(|bits_per_second| Command::LimitBandwidth { peer, bits_per_second });
+        let expected =
+            [Some(100_000), None].map(|bits_per_second| Command::LimitBandwidth { peer, bits_per_second });
         assert_eq!(lab.forwarder.commands, expected);
     }
 }

@@ -50,7 +50,8 @@ fn the_token_that_opens_a_room_says_how_it_is_in_both_forms() {
         assert!(lab.try_connect(Grants::of("carol"), params).is_err(), "two places");
         // Whoever receives is asked to show pictures so late.
         let delay = PlayoutDelay { min: 20, max: 100 };
-        let receivers: Vec<_> = lab.forwarder.peers.iter().filter(|(_, role)| **role != PeerRole::Publisher).collect();
+        let receivers: Vec<_> =
+            lab.forwarder.peers.iter().filter(|(_, role)| **role != PeerRole::Publisher).collect();
         assert_eq!(receivers.len(), 2);
         for (peer, _) in receivers {
             assert!(lab.forwarder.commands.contains(&Command::SetPlayoutDelay { peer: *peer, delay }));

@@ -137,8 +137,7 @@ impl Room {
         if nonce.is_empty() {
             return Ok(false);
         }
-        let nonce: [u8; NONCE_BYTES] =
-            nonce.try_into().map_err(|_| ControlError::Nonce(nonce.len()))?;
+        let nonce: [u8; NONCE_BYTES] = nonce.try_into().map_err(|_| ControlError::Nonce(nonce.len()))?;
         if self.nonces.contains(&nonce) {
             return Ok(true);
         }

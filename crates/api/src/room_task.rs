@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parvis_sfu::{Command, ForwarderId, PeerId, RoomId, Spread};
-use parvis_signal::{ConnectionId, Frame, Output, Room, RoomStats};
-use tokio::sync::mpsc;
+use parvis_signal::{ConnectionId, Frame, Output, Room, RoomStats, RpcError};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::rooms::{Input, Rooms};
+use crate::rpc::RpcCall;
 use crate::socket::Outgoing;
 use crate::tenant::RoomKey;
 
@@ -39,6 +40,9 @@ pub(crate) struct RoomTask {
     counted: RoomStats,
     /// Its media is gone: it ends when its clients have been told.
     lost: bool,
+    /// Who waits for the answer of a participant's method.
+    calls: BTreeMap<u64, oneshot::Sender<Result<String, RpcError>>>,
+    last_call: u64,
 }
 
 impl RoomTask {
@@ -67,6 +71,8 @@ impl RoomTask {
             counted_participants: 0,
             counted: RoomStats::default(),
             lost: false,
+            calls: BTreeMap::new(),
+            last_call: 0,
         }
     }
 
@@ -129,6 +135,13 @@ impl RoomTask {
                 // Whoever asked may have gone; what was done stays done.
                 let _ = reply.send(self.room.control(now, &actor, *control));
             }
+            Input::Act(act) => act(&mut self.room, now),
+            Input::Call(call) => {
+                self.last_call += 1;
+                let RpcCall { destination, method, payload, timeout, reply } = *call;
+                self.calls.insert(self.last_call, reply);
+                self.room.perform_rpc(now, &destination, &method, payload, timeout, self.last_call);
+            }
             Input::CloseDoors => self.room.close_doors(),
             Input::Drain => self.room.drain(now),
             Input::MediaLost => {
@@ -159,6 +172,27 @@ impl RoomTask {
                     }
                 }
                 Output::Happened(occurrence) => self.rooms.happened(&self.key, *occurrence),
+                Output::RpcReply { reply_id, result } => {
+                    if let Some(reply) = self.calls.remove(&reply_id) {
+                        let _ = reply.send(result);
+                    }
+                }
+                Output::Forwarded { forward, view } => {
+                    let view = view.map(|mut view| {
+                        for stream in view.streams.values_mut().flatten() {
+                            stream.at = self.spread.whereabouts(stream.track);
+                        }
+                        *view
+                    });
+                    self.rooms.tell_guest(forward, view);
+                }
+                Output::GuestGone { forward } => self.rooms.stop_forward(forward),
+                Output::StartEgress(_) => {
+                    tracing::warn!(
+                        room = self.room.sid(),
+                        "the token that opened the room asks for a recording, which this server can't make yet"
+                    );
+                }
                 Output::Ended => return ControlFlow::Break(()),
             }
         }
@@ -231,6 +265,7 @@ impl Drop for RoomTask {
         for occurrence in self.room.abandoned() {
             self.rooms.happened(&self.key, occurrence);
         }
+        self.rooms.end_forwards_of(self.id);
         let peers: Vec<PeerId> = self.spread.peers().collect();
         for peer in peers {
             self.spread.command(Command::ClosePeer { peer }, || None);
@@ -247,7 +282,7 @@ fn far_future() -> tokio::time::Instant {
     tokio::time::Instant::now() + Duration::from_secs(3_600)
 }
 
-fn figures(stats: &RoomStats) -> [(&'static str, u64); 15] {
+fn figures(stats: &RoomStats) -> [(&'static str, u64); 17] {
     [
         ("joins", stats.joins),
         ("joins_refused", stats.joins_refused),
@@ -262,6 +297,8 @@ fn figures(stats: &RoomStats) -> [(&'static str, u64); 15] {
         ("floods", stats.floods),
         ("data_messages", stats.data_messages),
         ("data_dropped", stats.data_dropped),
+        ("track_packets", stats.track_packets),
+        ("senders_held", stats.senders_held),
         ("slow_readers", stats.slow_readers),
         ("media_failures", stats.media_failures),
     ]

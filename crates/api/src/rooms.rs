@@ -4,12 +4,12 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use livekit_protocol as proto;
 use parvis_sfu::{Event, ForwarderId, RoomId};
 use parvis_signal::{
-    Actor, ConnectError, ConnectionId, Control, ControlError, Frame, Join, Occurrence, Reply, RoomSettings,
+    Actor, ConnectError, ConnectionId, Control, ControlError, Frame, Join, Occurrence, Reply, Room, RoomSettings,
 };
 use parvis_store::Store;
 use rustc_hash::FxHashMap;
@@ -19,8 +19,10 @@ use tokio::task::AbortHandle;
 use crate::agents::{self, Agents, News};
 use crate::config::ApiConfig;
 use crate::forwarders::Forwarders;
+use crate::forwards::Forwards;
 use crate::metrics::Metrics;
 use crate::room_task::RoomTask;
+use crate::rpc::RpcCall;
 use crate::socket::Outgoing;
 use crate::tenant::{RoomKey, TenantId};
 use crate::token::Keys;
@@ -47,11 +49,17 @@ pub(crate) enum Input {
         control: Box<Control>,
         reply: oneshot::Sender<Result<Reply, ControlError>>,
     },
+    /// To look at the room, or to do something to it.
+    Act(Act),
+    Call(Box<RpcCall>),
     CloseDoors,
     Drain,
     /// The room's media is gone.
     MediaLost,
 }
+
+/// What is done to a room in its task.
+pub(crate) type Act = Box<dyn FnOnce(&mut Room, Instant) + Send>;
 
 /// Everything that rooms share.
 pub(crate) struct Rooms {
@@ -70,6 +78,7 @@ pub(crate) struct Rooms {
     next_connection: AtomicU64,
     /// Rung when a room has gone.
     gone: Notify,
+    pub(crate) forwards: Forwards,
 }
 
 #[derive(Default)]
@@ -157,6 +166,7 @@ impl Rooms {
             register: Mutex::default(),
             next_connection: AtomicU64::new(1),
             gone: Notify::new(),
+            forwards: Forwards::default(),
         })
     }
 
@@ -255,9 +265,42 @@ impl Rooms {
     }
 
     /// The inbox of a room that is there.
-    fn inbox(&self, key: &RoomKey) -> Option<mpsc::Sender<Input>> {
+    pub(crate) fn inbox(&self, key: &RoomKey) -> Option<mpsc::Sender<Input>> {
         let register = self.register();
         Some(register.by_id.get(register.by_key.get(key)?)?.inbox.clone())
+    }
+
+    /// The room's name among all that ever were.
+    pub(crate) fn id_of(&self, key: &RoomKey) -> Option<RoomId> {
+        self.register().by_key.get(key).copied()
+    }
+
+    /// The inbox of a room by that name.
+    pub(crate) fn inbox_of(&self, id: RoomId) -> Option<mpsc::Sender<Input>> {
+        self.register().by_id.get(&id).map(|entry| entry.inbox.clone())
+    }
+
+    /// Sees to it that there is this room: one that has to come to be may, where rooms come to be by themselves.
+    pub(crate) fn open(self: &Arc<Self>, key: &RoomKey) -> Result<(), JoinRefusal> {
+        if self.config.auto_create {
+            return self.room(key, &Opening::default()).map(drop);
+        }
+        self.inbox(key).map(drop).ok_or(JoinRefusal::NoRoom)
+    }
+
+    /// Has something done in a room's task, and gives what came of it. `None` when it isn't there, or ends meanwhile.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        key: &RoomKey,
+        act: impl FnOnce(&mut Room, Instant) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        let act: Act = Box::new(move |room, now| {
+            // Whoever asked may have gone.
+            let _ = reply.send(act(room, now));
+        });
+        self.inbox(key)?.send(Input::Act(act)).await.ok()?;
+        answer.await.ok()
     }
 
     /// The inbox of a room, which comes to be if need be.

@@ -174,7 +174,9 @@ impl Keys {
             .map_err(|_| TokenError::NoJoin("its identity is missing, or can't be"))?;
         let agents = claims.room_config.as_ref().map(|config| config.agents.clone()).unwrap_or_default();
         let may_create = claims.video.room_create;
-        Ok(Verified { tenant, room, may_create, agents, grants: grants(claims)? })
+        let mut grants = grants(claims)?;
+        grants.permissions.can_subscribe_metrics = may_subscribe_metrics(token);
+        Ok(Verified { tenant, room, may_create, agents, grants })
     }
 
     /// Checks a token of the server APIs. What it may do is another question.
@@ -243,6 +245,23 @@ impl Keys {
     }
 }
 
+/// Whether a token that holds lets its bearer have what others' clients measure: a grant that the claims' type lacks.
+fn may_subscribe_metrics(token: &str) -> bool {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Payload {
+        video: Video,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(default, rename_all = "camelCase")]
+    struct Video {
+        can_subscribe_metrics: bool,
+    }
+    let payload = token.split('.').nth(1).and_then(|payload| URL_SAFE_NO_PAD.decode(payload).ok());
+    let payload = payload.and_then(|payload| serde_json::from_slice::<Payload>(&payload).ok());
+    payload.is_some_and(|payload| payload.video.can_subscribe_metrics)
+}
+
 fn unix_now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
@@ -255,6 +274,7 @@ fn grants(claims: Claims) -> Result<Grants, TokenError> {
         can_subscribe: video.can_subscribe(),
         can_publish_data: video.can_publish_data(),
         can_update_profile: video.can_update_own_metadata(),
+        can_subscribe_metrics: false,
         hidden: video.hidden,
         recorder: video.recorder,
     };
@@ -273,6 +293,7 @@ fn grants(claims: Claims) -> Result<Grants, TokenError> {
         kind: kind.ok_or(TokenError::NoJoin("its kind is unknown"))?,
         permissions,
         not_before: claims.nbf as u64,
+        room: claims.room_config.map(Box::new),
     })
 }
 

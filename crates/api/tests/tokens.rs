@@ -87,6 +87,7 @@ fn a_token_that_holds_says_who_comes_where_and_what_it_may_do() {
             ..Permissions::default()
         },
         not_before: 0,
+        room: None,
     };
     assert!(verified.grants.not_before + 5 > now(), "when the token was made");
     let timeless = |grants: Grants| Grants { not_before: 0, ..grants };

@@ -112,6 +112,8 @@ pub struct Permissions {
     pub can_publish_data: bool,
     /// Change its own name, metadata and attributes.
     pub can_update_profile: bool,
+    /// Receive what others' clients measure.
+    pub can_subscribe_metrics: bool,
     /// Others don't see it.
     pub hidden: bool,
     /// It records: others are told that a recording goes on.
@@ -126,6 +128,7 @@ impl Default for Permissions {
             can_subscribe: true,
             can_publish_data: true,
             can_update_profile: false,
+            can_subscribe_metrics: false,
             hidden: false,
             recorder: false,
         }
@@ -174,4 +177,6 @@ pub enum LeaveReason {
     Shutdown,
     /// It starts over with a fresh connection, and will be back at once.
     Reconnect,
+    /// It goes on in another meeting.
+    Moved,
 }

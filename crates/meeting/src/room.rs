@@ -422,7 +422,7 @@ impl Room {
     }
 
     /// The limit that keeps one more of this kind out, if one does.
-    fn full_for(&self, kind: Kind) -> Option<usize> {
+    pub fn full_for(&self, kind: Kind) -> Option<usize> {
         let people =
             || self.participants.values().filter(|participant| participant.kind.keeps_open()).count();
         let seats = self.limits.seats.filter(|seats| kind.keeps_open() && people() >= *seats);
@@ -448,7 +448,8 @@ impl Room {
         Ok(profile)
     }
 
-    fn touch(&mut self, id: ParticipantId) {
+    /// Takes note that what others see of a participant changed, where the meeting itself does not keep it.
+    pub fn touch(&mut self, id: ParticipantId) {
         if let Some(participant) = self.participants.get_mut(&id) {
             participant.version += 1;
             self.events.push_back(Event::Updated(id));

@@ -402,6 +402,58 @@ fn row_25_a_receiver_that_does_not_read_keeps_memory_flat_on_both_sides() {
 }
 
 #[test]
+fn a_held_channel_keeps_its_messages_the_others_go_on_and_nothing_is_lost() {
+    let weather = Weather { loss_percent: 3, dup_percent: 3, reorder_percent: 10 };
+    let mut link = Link::new(21, weather);
+    let (held, other) = (link.open(CLIENT, reliable()), link.open(CLIENT, reliable()));
+    link.ends[SERVER].hold(held);
+    for number in 0..20 {
+        link.ends[CLIENT].send(held, &message(number, 1000)).unwrap();
+        link.ends[CLIENT].send(other, &message(1000 + number, 1000)).unwrap();
+    }
+    link.run_for(Duration::from_secs(20));
+    let numbers = |link: &Link| link.payloads(SERVER).into_iter().map(number_of).collect::<Vec<u32>>();
+    assert_eq!(numbers(&link), (1000..1020).collect::<Vec<u32>>());
+
+    // Far more than the window: the sender stops, and what is kept is bounded.
+    let mut sent = 20;
+    link.run(Duration::from_secs(200), |link| {
+        while sent < 4000 && link.ends[CLIENT].send(held, &message(sent, 1000)).is_ok() {
+            sent += 1;
+        }
+        assert!(link.ends[SERVER].held_bytes() <= 1024 * 1024);
+        link.now - link.start > Duration::from_secs(120)
+    });
+    assert!(sent < 3000, "{sent} messages went into two buffers of a megabyte");
+    link.ends[SERVER].release(held);
+    link.run(Duration::from_secs(400), |link| {
+        while sent < 4000 && link.ends[CLIENT].send(held, &message(sent, 1000)).is_ok() {
+            sent += 1;
+        }
+        link.events[SERVER].len() >= 4000 + 20
+    });
+    let of_held: Vec<u32> = numbers(&link).split_off(20);
+    assert_eq!(of_held, (0..4000).collect::<Vec<u32>>(), "each once and in order");
+    assert_eq!(link.ends[SERVER].held_bytes(), 0);
+}
+
+#[test]
+fn a_held_channel_that_closes_gives_out_what_it_holds_first() {
+    let mut link = Link::new(22, Weather::default());
+    let channel = link.open(CLIENT, reliable());
+    link.ends[SERVER].hold(channel);
+    for number in 0..5 {
+        link.ends[CLIENT].send(channel, &message(number, 100)).unwrap();
+    }
+    link.ends[CLIENT].close(channel);
+    link.run_for(Duration::from_secs(5));
+    let kinds: Vec<bool> =
+        link.events[SERVER].iter().map(|event| matches!(event, SctpEvent::Closed(_))).collect();
+    assert_eq!(kinds, [false, false, false, false, false, true], "five messages, and then the end");
+    assert_eq!(link.payloads(SERVER).into_iter().map(number_of).collect::<Vec<u32>>(), [0, 1, 2, 3, 4]);
+}
+
+#[test]
 fn closing_a_channel_sends_what_it_holds_closes_both_ends_and_frees_the_id() {
     for seed in 0..10 {
         let mut link = Link::new(seed, Weather { loss_percent: 10, dup_percent: 10, reorder_percent: 20 });

@@ -127,7 +127,39 @@ pub enum Command {
         /// Which.
         track: TrackId,
     },
+    /// Say what a bridge joins: a track of a room here, and what it is in another room, here or on another forwarder. Between
+    /// [`Command::Export`] and [`Command::Import`] the bridge's name then stands for the far end.
+    OpenBridge {
+        /// Its name, the same at both ends.
+        bridge: ForwarderId,
+        /// What it joins here.
+        near: (RoomId, TrackId),
+        /// What that is at the far end.
+        far: (RoomId, TrackId),
+        /// Where the far end is; `None` for here.
+        at: Option<ForwarderId>,
+    },
+    /// Forget one end of a bridge.
+    CloseBridge {
+        /// Its name.
+        bridge: ForwarderId,
+        /// What it joins here.
+        near: (RoomId, TrackId),
+    },
+    /// Have a track of another room in this one: subscriptions to it open bridges. For [`crate::Spread`]; it reaches no
+    /// forwarder.
+    Adopt {
+        /// Its name here.
+        track: TrackId,
+        /// Where it is published …
+        at: ForwarderId,
+        /// … in which room …
+        room: RoomId,
+        /// … and by which name.
+        of: TrackId,
+    },
     /// Send a message on one of the peer's data channels. A lossy message that finds its channel full is dropped.
+    /// [`crate::Event::DataTaken`] tells how a reliable channel drains.
     SendData {
         /// To whom.
         peer: PeerId,
@@ -135,6 +167,35 @@ pub enum Command {
         channel: DataChannel,
         /// What.
         payload: Bytes,
+    },
+    /// Take no more of what the client sends on its reliable channel, or take it again. Meanwhile the client's own buffers
+    /// fill, and nothing is lost.
+    HoldData {
+        /// Whose.
+        peer: PeerId,
+        /// Whether nothing more is taken.
+        held: bool,
+    },
+    /// Ask a peer to show pictures neither sooner nor later than so after they were taken.
+    SetPlayoutDelay {
+        /// Whom.
+        peer: PeerId,
+        /// The bounds.
+        delay: parvis_rtp::PlayoutDelay,
+    },
+    /// Name only candidates of this protocol from the next description on. For tests of clients.
+    OfferOnly {
+        /// Whom.
+        peer: PeerId,
+        /// The protocol.
+        protocol: parvis_peer::Protocol,
+    },
+    /// Send no more than so many bits per second, whatever the path carries. For tests of clients.
+    LimitBandwidth {
+        /// To whom.
+        peer: PeerId,
+        /// The limit; `None` for that of the configuration.
+        bits_per_second: Option<u64>,
     },
 }
 

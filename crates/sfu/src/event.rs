@@ -132,6 +132,14 @@ pub enum Event {
         /// What.
         payload: Bytes,
     },
+    /// A peer has acknowledged so much more of what it was sent on its reliable channel: payload, and
+    /// [`crate::DATA_OVERHEAD_BYTES`] for each message. Told when it has come to [`crate::DATA_TAKEN_STEP_BYTES`].
+    DataTaken {
+        /// Who.
+        peer: PeerId,
+        /// How much.
+        bytes: u64,
+    },
     /// A reliable channel's reader is too slow: its buffer was full and the message is lost to it. The control side ends the session.
     DataOverflow {
         /// Whose.

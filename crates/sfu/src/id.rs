@@ -29,3 +29,18 @@ id!(
     /// One track on its way to one peer.
     SubscriptionId
 );
+
+impl ForwarderId {
+    /// The name by which both ends of a bridge know each other: no shard has it. A room's bridges are numbered below 2^31.
+    pub fn of_bridge(room: RoomId, number: u64) -> ForwarderId {
+        ForwarderId(BRIDGE | (room.0 << 31) | number)
+    }
+
+    /// Whether it is the name of a bridge.
+    pub fn is_bridge(self) -> bool {
+        self.0 & BRIDGE != 0
+    }
+}
+
+/// The highest bit is no shard's.
+const BRIDGE: u64 = 1 << 63;

@@ -5,7 +5,8 @@
 //! [`Event`]s and the next deadline come out. [`media`] is the engine of one room's plaintext packets, [`bwe`] estimates
 //! what a path carries; neither knows of encryption, which the forwarder puts around them.
 //!
-//! **The invariant: what enters one room leaves by no other,** and nothing is taken from, or sent to, an address that
+//! **The invariant: what enters one room leaves by no other,** but for the tracks that the control side lends by a bridge
+//! ([`Command::OpenBridge`]); and nothing is taken from, or sent to, an address that
 //! no authentic STUN request came from. The same seed, commands, datagrams and times give the same bytes out.
 //!
 //! ```
@@ -51,6 +52,7 @@ pub use command::{
 };
 pub use event::{Event, QualityReport};
 pub use forwarder::{CheckRate, Forwarder, ForwarderConfig, ForwarderStats};
+pub use forwarder::{DATA_OVERHEAD_BYTES, DATA_TAKEN_STEP_BYTES};
 pub use id::{ForwarderId, PeerId, RoomId, SubscriptionId, TrackId};
 pub use outbox::{MAX_DATAGRAM_BYTES, Outbox};
 pub use spread::{Spread, SpreadConfig};

@@ -42,6 +42,11 @@ pub struct Spread {
     left: BTreeMap<SubscriptionId, Vec<TrackId>>,
     /// Subscriptions by track and part, for parts that have the track by a trunk.
     trunks: BTreeMap<(TrackId, usize), usize>,
+    /// Tracks of other rooms: where they are published, in which room, and by which name.
+    adopted: BTreeMap<TrackId, (ForwarderId, RoomId, TrackId)>,
+    /// The bridge by which each part has such a track.
+    bridges: BTreeMap<(TrackId, usize), ForwarderId>,
+    last_bridge: u64,
     commands: VecDeque<(ForwarderId, Command)>,
 }
 
@@ -72,6 +77,9 @@ impl Spread {
             subscriptions: BTreeMap::new(),
             left: BTreeMap::new(),
             trunks: BTreeMap::new(),
+            adopted: BTreeMap::new(),
+            bridges: BTreeMap::new(),
+            last_bridge: 0,
             commands: VecDeque::new(),
         }
     }
@@ -89,7 +97,11 @@ impl Spread {
             Command::RemoteDescription { peer, .. }
             | Command::RestartIce { peer }
             | Command::RemoteCandidate { peer, .. }
-            | Command::SendData { peer, .. } => self.part_of(*peer),
+            | Command::SendData { peer, .. }
+            | Command::HoldData { peer, .. }
+            | Command::SetPlayoutDelay { peer, .. }
+            | Command::OfferOnly { peer, .. }
+            | Command::LimitBandwidth { peer, .. } => self.part_of(*peer),
             Command::Publish { peer, track, .. } => {
                 let part = self.part_of(*peer);
                 if let Some(entry) = self.peers.get_mut(peer) {
@@ -97,6 +109,16 @@ impl Spread {
                     self.tracks.insert(*track, (*peer, part));
                 }
                 part
+            }
+            Command::Adopt { track, at, room, of } => {
+                self.adopted.insert(*track, (*at, *room, *of));
+                return;
+            }
+            // Its own room says whether it is silent, and when it ends.
+            Command::SetMuted { track, .. } if self.adopted.contains_key(track) => return,
+            Command::Unpublish { track } if self.adopted.contains_key(track) => {
+                self.forget_track(*track);
+                return;
             }
             Command::Unpublish { track } => {
                 let part = self.home_of(*track);
@@ -120,7 +142,9 @@ impl Spread {
             Command::Export { .. }
             | Command::Unexport { .. }
             | Command::Import { .. }
-            | Command::Unimport { .. } => return,
+            | Command::Unimport { .. }
+            | Command::OpenBridge { .. }
+            | Command::CloseBridge { .. } => return,
         };
         self.push(part, command);
     }
@@ -157,7 +181,8 @@ impl Spread {
 
     /// Every trunk that is open: the track, from where, and where to.
     pub fn trunks(&self) -> impl Iterator<Item = (TrackId, ForwarderId, ForwarderId)> + '_ {
-        self.trunks.keys().map(|(track, part)| {
+        let own = self.trunks.keys().filter(|(track, _)| !self.adopted.contains_key(track));
+        own.map(|(track, part)| {
             (*track, self.parts[self.home_of(*track)].forwarder, self.parts[*part].forwarder)
         })
     }
@@ -192,20 +217,22 @@ impl Spread {
 
     fn subscribe(&mut self, subscription: SubscriptionId, peer: PeerId, track: TrackId) -> usize {
         let part = self.part_of(peer);
-        let Some(entry) = self.peers.get_mut(&peer) else { return part };
-        let Some((_, home)) = self.tracks.get(&track).copied() else { return part };
+        let known = self.tracks.contains_key(&track) || self.adopted.contains_key(&track);
+        let Some(entry) = self.peers.get_mut(&peer).filter(|_| known) else { return part };
         if self.subscriptions.contains_key(&subscription) {
             return part;
         }
         entry.subscriptions.insert(subscription);
         self.subscriptions.insert(subscription, (peer, track));
-        self.take_track(part, track, home);
+        self.take_track(part, track);
         part
     }
 
     fn switch(&mut self, subscription: SubscriptionId, track: TrackId) -> usize {
         let part = self.part_of_subscription(subscription);
-        let Some((_, home)) = self.tracks.get(&track).copied() else { return part };
+        if !self.tracks.contains_key(&track) && !self.adopted.contains_key(&track) {
+            return part;
+        }
         let Some((_, current)) = self.subscriptions.get_mut(&subscription) else { return part };
         let former = std::mem::replace(current, track);
         if former != track {
@@ -215,7 +242,7 @@ impl Spread {
                 Some(place) => left[place] = former,
                 None => {
                     left.push(former);
-                    self.take_track(part, track, home);
+                    self.take_track(part, track);
                 }
             }
         }
@@ -234,14 +261,19 @@ impl Spread {
     }
 
     fn forget_track(&mut self, track: TrackId) {
-        let Some((peer, home)) = self.tracks.remove(&track) else { return };
-        if let Some(entry) = self.peers.get_mut(&peer) {
-            entry.tracks.remove(&track);
+        if !self.tracks.contains_key(&track) && !self.adopted.contains_key(&track) {
+            return;
         }
         let parts: Vec<usize> =
             self.trunks.range((track, 0)..=(track, usize::MAX)).map(|((_, part), _)| *part).collect();
         for part in parts {
-            self.close(track, home, part);
+            self.close(track, part);
+        }
+        self.adopted.remove(&track);
+        if let Some((peer, _)) = self.tracks.remove(&track)
+            && let Some(entry) = self.peers.get_mut(&peer)
+        {
+            entry.tracks.remove(&track);
         }
         // The forwarders end the subscriptions by themselves.
         let peers = &mut self.peers;
@@ -275,17 +307,40 @@ impl Spread {
     }
 
     /// One more subscription of a part takes a track: the first one opens a trunk, if it is published elsewhere.
-    fn take_track(&mut self, part: usize, track: TrackId, home: usize) {
-        if part == home {
+    fn take_track(&mut self, part: usize, track: TrackId) {
+        let adopted = self.adopted.get(&track).copied();
+        let home = self.home_of(track);
+        if adopted.is_none() && part == home {
             return;
         }
         let count = self.trunks.entry((track, part)).or_default();
         *count += 1;
-        if *count == 1 {
-            let (from, to) = (self.parts[home].forwarder, self.parts[part].forwarder);
-            self.push(home, Command::Export { track, to });
-            self.push(part, Command::Import { room: self.room, track, from });
+        if *count > 1 {
+            return;
         }
+        match adopted {
+            Some(adopted) => self.build_bridge(part, track, adopted),
+            None => {
+                let (from, to) = (self.parts[home].forwarder, self.parts[part].forwarder);
+                self.push(home, Command::Export { track, to });
+                self.push(part, Command::Import { room: self.room, track, from });
+            }
+        }
+    }
+
+    /// Lets a part have a track of another room.
+    fn build_bridge(&mut self, part: usize, track: TrackId, (at, room, of): (ForwarderId, RoomId, TrackId)) {
+        self.last_bridge += 1;
+        let bridge = ForwarderId::of_bridge(self.room, self.last_bridge);
+        self.bridges.insert((track, part), bridge);
+        let to = self.parts[part].forwarder;
+        let (there, here) = ((room, of), (self.room, track));
+        let elsewhere = |other: ForwarderId| (at != to).then_some(other);
+        let open = |near, far, at| Command::OpenBridge { bridge, near, far, at };
+        self.commands.push_back((at, open(there, here, elsewhere(to))));
+        self.commands.push_back((to, open(here, there, elsewhere(at))));
+        self.commands.push_back((at, Command::Export { track: of, to: bridge }));
+        self.commands.push_back((to, Command::Import { room: self.room, track, from: bridge }));
     }
 
     /// One less does: the last one closes the trunk.
@@ -293,16 +348,29 @@ impl Spread {
         let Some(count) = self.trunks.get_mut(&(track, part)) else { return };
         *count -= 1;
         if *count == 0 {
-            let home = self.home_of(track);
-            self.close(track, home, part);
+            self.close(track, part);
         }
     }
 
-    fn close(&mut self, track: TrackId, home: usize, part: usize) {
+    fn close(&mut self, track: TrackId, part: usize) {
         self.trunks.remove(&(track, part));
         let to = self.parts[part].forwarder;
         self.push(part, Command::Unimport { track });
-        self.push(home, Command::Unexport { track, to });
+        let adopted = self.adopted.get(&track).copied();
+        let bridge = self.bridges.remove(&(track, part));
+        if let (Some((at, room, of)), Some(bridge)) = (adopted, bridge) {
+            self.commands.push_back((at, Command::Unexport { track: of, to: bridge }));
+            self.commands.push_back((to, Command::CloseBridge { bridge, near: (self.room, track) }));
+            self.commands.push_back((at, Command::CloseBridge { bridge, near: (room, of) }));
+        } else {
+            let home = self.home_of(track);
+            self.push(home, Command::Unexport { track, to });
+        }
+    }
+
+    /// Where a track is published, when it is published in this room.
+    pub fn whereabouts(&self, track: TrackId) -> Option<ForwarderId> {
+        self.tracks.get(&track).map(|(_, part)| self.parts[*part].forwarder)
     }
 
     /// A peer's part. What nobody knows goes to the first, where it is refused and counted.

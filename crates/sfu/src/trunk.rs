@@ -176,6 +176,8 @@ pub struct TrunkBatch {
 struct Message {
     room: RoomId,
     track: TrackId,
+    /// The bridge that it came over, if it did.
+    bridge: Option<ForwarderId>,
     word: TrunkWord,
 }
 
@@ -184,6 +186,7 @@ struct Message {
 pub(crate) struct Carried<'a> {
     pub(crate) room: RoomId,
     pub(crate) track: TrackId,
+    pub(crate) bridge: Option<ForwarderId>,
     pub(crate) word: &'a TrunkWord,
     pub(crate) descriptor: &'a [u8],
     pub(crate) payload: &'a [u8],
@@ -220,7 +223,8 @@ impl TrunkBatch {
             let (descriptor, behind) = rest.split_at(descriptor_len);
             let (payload, behind) = behind.split_at(payload_len);
             rest = behind;
-            Carried { room: message.room, track: message.track, word: &message.word, descriptor, payload }
+            let Message { room, track, bridge, word } = message;
+            Carried { room: *room, track: *track, bridge: *bridge, word, descriptor, payload }
         })
     }
 
@@ -237,11 +241,26 @@ pub(crate) struct Trunks {
     limits: TrunkLimits,
     waiting: BTreeMap<ForwarderId, TrunkBatch>,
     spare: Vec<TrunkBatch>,
+    /// What stands at the far end of each bridge, by the bridge and by what it joins here.
+    bridges: BTreeMap<(ForwarderId, RoomId, TrackId), FarEnd>,
+    /// What waits for a room of this forwarder itself.
+    here: bool,
 }
+
+/// The far end of a bridge.
+#[derive(Debug, Clone, Copy)]
+struct FarEnd {
+    room: RoomId,
+    track: TrackId,
+    at: ForwarderId,
+}
+
+/// As whom this forwarder speaks to itself, from one of its rooms to another.
+pub(crate) const HERE: ForwarderId = ForwarderId(u64::MAX);
 
 impl Trunks {
     pub(crate) fn new(limits: TrunkLimits) -> Trunks {
-        Trunks { limits, waiting: BTreeMap::new(), spare: Vec::new() }
+        Trunks { limits, waiting: BTreeMap::new(), spare: Vec::new(), bridges: BTreeMap::new(), here: false }
     }
 
     /// Puts a message behind the others. `false` when there is no room for it.
@@ -253,6 +272,13 @@ impl Trunks {
         descriptor: &[u8],
         payload: &[u8],
     ) -> bool {
+        let far = if to.is_bridge() { self.bridges.get(&(to, room, track)) } else { None };
+        let bridge = far.map(|_| to);
+        let (to, room, track) = far.map_or((to, room, track), |far| (far.at, far.room, far.track));
+        if to.is_bridge() && to != HERE {
+            // The bridge is gone, and with it whoever would listen.
+            return true;
+        }
         let batch = self.waiting.entry(to).or_default();
         let packet = matches!(word, TrunkWord::Packet(_));
         let bytes = descriptor.len() + payload.len();
@@ -267,8 +293,36 @@ impl Trunks {
         batch.packets += usize::from(packet);
         batch.bytes.extend_from_slice(descriptor);
         batch.bytes.extend_from_slice(payload);
-        batch.messages.push(Message { room, track, word });
+        batch.messages.push(Message { room, track, bridge, word });
+        self.here |= to == HERE;
         true
+    }
+
+    /// Joins a track of a room here with what it is elsewhere.
+    pub(crate) fn open_bridge(
+        &mut self,
+        bridge: ForwarderId,
+        near: (RoomId, TrackId),
+        far: (RoomId, TrackId),
+        at: Option<ForwarderId>,
+    ) -> bool {
+        let far = FarEnd { room: far.0, track: far.1, at: at.unwrap_or(HERE) };
+        bridge.is_bridge() && self.bridges.insert((bridge, near.0, near.1), far).is_none()
+    }
+
+    /// Forgets one end of a bridge.
+    pub(crate) fn close_bridge(&mut self, bridge: ForwarderId, near: (RoomId, TrackId)) -> bool {
+        self.bridges.remove(&(bridge, near.0, near.1)).is_some()
+    }
+
+    /// How many ends of bridges there are.
+    pub(crate) fn bridges(&self) -> usize {
+        self.bridges.len()
+    }
+
+    /// Takes what waits for this forwarder itself.
+    pub(crate) fn take_here(&mut self) -> Option<TrunkBatch> {
+        std::mem::take(&mut self.here).then(|| self.take(HERE)).flatten()
     }
 
     /// Takes what waits for a forwarder.

@@ -8,6 +8,8 @@
 #[allow(dead_code)]
 mod world;
 
+#[path = "trunk/bridges.rs"]
+mod bridges;
 #[path = "trunk/forwarders.rs"]
 mod forwarders;
 #[path = "trunk/media.rs"]

@@ -39,12 +39,31 @@ pub struct RoomConfig {
     pub replay_messages: usize,
     /// … and in bytes. A message for many is held once: a room's sum is that of its distinct messages.
     pub replay_bytes: usize,
+    /// What one client's reliable channel is handed before it has taken some of it, in bytes: half of what the channel
+    /// holds, so that it never overflows.
+    pub data_window_bytes: usize,
+    /// A reader for whom others are made to wait has to take so many bytes in each interval, or it starts over.
+    pub slow_reader: (Duration, u64),
     /// Departures that a waiting client is told of when it is back; after more it has to start over.
     pub missed_departures: usize,
     /// How many people a room may have for all of them to be told of each other. In a larger one clients hear of those on
     /// stage, who publish something, and how many the others are: 1,000 people who hear of each other are a million
     /// descriptions of 500 bytes.
     pub roster_limit: usize,
+    /// Data tracks that one participant publishes.
+    pub data_tracks_per_participant: usize,
+    /// Data tracks that one participant receives, below 60,000: their handles have 16 bits.
+    pub data_subscriptions_per_participant: usize,
+    /// Packets of all data tracks of one participant. Beyond, they are dropped.
+    pub track_packets: Rate,
+    /// Largest data blob, in bytes: the protocol's 50 KB.
+    pub blob_bytes: usize,
+    /// Data blobs of one participant …
+    pub blobs_per_participant: usize,
+    /// … and of one room: at 50 KB each 256 are 13 MB.
+    pub blobs_per_room: usize,
+    /// Whether clients may ask for trouble (simulate a lost node, a slow network and the like): for tests of clients.
+    pub simulate: bool,
     /// How many encodings one track may have: a first codec and its backups.
     pub encodings_per_track: usize,
     /// How often numbers of the room and qualities of connections are told, at most.
@@ -98,8 +117,17 @@ impl Default for RoomConfig {
             lossy_data: Rate { burst: 1000, per_second: 500 },
             replay_messages: 2048,
             replay_bytes: 4 * 1024 * 1024,
+            data_window_bytes: 512 * 1024,
+            slow_reader: (Duration::from_secs(10), 320 * 1024),
             missed_departures: 1000,
             roster_limit: 200,
+            data_tracks_per_participant: 32,
+            data_subscriptions_per_participant: 1000,
+            track_packets: Rate { burst: 2000, per_second: 2000 },
+            blob_bytes: 50 * 1024,
+            blobs_per_participant: 32,
+            blobs_per_room: 256,
+            simulate: false,
             encodings_per_track: 3,
             digest_interval: Duration::from_secs(1),
             dynacast_delay: Duration::from_secs(5),

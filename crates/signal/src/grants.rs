@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use livekit_protocol::RoomConfiguration;
 use parvis_meeting::{Kind, Permissions};
 
 /// Who comes, and what it may do. Built by the caller from a token that it has verified; nothing in it is from the
 /// client.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Grants {
     /// Who it is.
     pub identity: String,
@@ -24,6 +25,8 @@ pub struct Grants {
     /// From when on the token counts (RFC 7519 section 4.1.5), in seconds of Unix time: what tells a new token from one
     /// that was revoked. 0 when it doesn't say, which is older than any revocation.
     pub not_before: u64,
+    /// What the room is to be like, if it comes to be by this token.
+    pub room: Option<Box<RoomConfiguration>>,
 }
 
 impl Grants {
@@ -37,6 +40,7 @@ impl Grants {
             kind: Kind::Standard,
             permissions: Permissions::default(),
             not_before: 0,
+            room: None,
         }
     }
 }

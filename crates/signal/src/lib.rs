@@ -35,7 +35,10 @@ pub use config::{Rate, RoomConfig};
 pub use grants::Grants;
 pub use join::{Form, JoinError, JoinParams, Resume};
 pub use output::{Frame, Occurrence, OccurrenceKind, Output};
-pub use room::{Actor, ConnectError, ConnectionId, Control, ControlError, Join, Reply, Room, RoomSettings};
+pub use room::{
+    Actor, ClosedError, ConnectError, ConnectionId, Control, ControlError, ForwardError, ForwardId,
+    ForwardedStream, ForwardedView, Join, Reply, Room, RoomSettings, RoomView, RpcError,
+};
 pub use stats::RoomStats;
 pub use wire::{
     DataPacket, SERVER_PROTOCOL, SERVER_VERSION, WireError, decode_data, decode_request, decode_request_json,

@@ -15,6 +15,8 @@ pub(crate) struct Mailbox {
     /// How many of the letters, from the front, were handed to the forwarder.
     sent: usize,
     bytes: usize,
+    /// Of those that were not.
+    waiting_bytes: usize,
     max_letters: usize,
     max_bytes: usize,
     keep: Duration,
@@ -36,13 +38,22 @@ pub(crate) struct Full;
 
 impl Mailbox {
     pub(crate) fn new(max_letters: usize, max_bytes: usize, keep: Duration) -> Mailbox {
-        Mailbox { letters: VecDeque::new(), sent: 0, bytes: 0, max_letters, max_bytes, keep }
+        Mailbox {
+            letters: VecDeque::new(),
+            sent: 0,
+            bytes: 0,
+            waiting_bytes: 0,
+            max_letters,
+            max_bytes,
+            keep,
+        }
     }
 
     /// Takes a letter in. What was sent goes first when room is needed, or when it is older than anyone asks for.
     pub(crate) fn push(&mut self, letter: Letter) -> Result<(), Full> {
         let now = letter.at;
         self.bytes += letter.payload.len();
+        self.waiting_bytes += letter.payload.len();
         self.letters.push_back(letter);
         while self.sent > 0 && self.letters.front().is_some_and(|first| now >= first.at + self.keep) {
             self.drop_first();
@@ -56,30 +67,37 @@ impl Mailbox {
         Ok(())
     }
 
-    /// The letters that wait, as sent from now on.
-    pub(crate) fn take_waiting(&mut self) -> Vec<Bytes> {
-        let waiting = self.letters.iter().skip(self.sent).map(|letter| letter.payload.clone()).collect();
-        self.sent = self.letters.len();
-        waiting
+    /// The next of the letters that wait, as sent from now on.
+    pub(crate) fn take_next(&mut self) -> Option<Bytes> {
+        let payload = self.letters.get(self.sent)?.payload.clone();
+        self.sent += 1;
+        self.waiting_bytes -= payload.len();
+        Some(payload)
     }
 
-    /// The sent letters that a receiver with these counts doesn't have. One that comes twice after all is known to
-    /// it by its count; a letter without a count is not sent twice.
-    pub(crate) fn missed(&self, states: &[DataChannelReceiveState]) -> Vec<Bytes> {
+    /// How full it is of letters that wait: 1 is as many as it takes.
+    pub(crate) fn backlog(&self) -> f32 {
+        let waiting = self.letters.len() - self.sent;
+        let letters = waiting as f32 / self.max_letters.max(1) as f32;
+        letters.max(self.waiting_bytes as f32 / self.max_bytes.max(1) as f32)
+    }
+
+    /// Has the sent letters wait again that a receiver with these counts doesn't have, before all others. One that comes
+    /// twice after all is known to it by its count; a letter without a count is not sent twice.
+    pub(crate) fn resend_missed(&mut self, states: &[DataChannelReceiveState]) {
         let last = |sid: &str| {
-            states
-                .iter()
-                .filter(|state| state.publisher_sid == sid)
-                .map(|state| state.last_seq)
-                .max()
-                .unwrap_or(0)
+            let of_publisher = states.iter().filter(|state| state.publisher_sid == sid);
+            of_publisher.map(|state| state.last_seq).max().unwrap_or(0)
         };
-        self.letters
-            .iter()
-            .take(self.sent)
-            .filter(|letter| letter.sequence > last(&letter.publisher_sid))
-            .map(|letter| letter.payload.clone())
-            .collect()
+        let waiting = self.letters.split_off(self.sent);
+        let sent = std::mem::take(&mut self.letters);
+        let (missed, known): (VecDeque<Letter>, VecDeque<Letter>) =
+            sent.into_iter().partition(|letter| letter.sequence > last(&letter.publisher_sid));
+        self.sent = known.len();
+        self.waiting_bytes += missed.iter().map(|letter| letter.payload.len()).sum::<usize>();
+        self.letters = known;
+        self.letters.extend(missed);
+        self.letters.extend(waiting);
     }
 
     fn drop_first(&mut self) {
@@ -102,29 +120,35 @@ mod tests {
         DataChannelReceiveState { publisher_sid: sid.into(), last_seq }
     }
 
+    fn take_all(mailbox: &mut Mailbox) -> Vec<Bytes> {
+        std::iter::from_fn(|| mailbox.take_next()).collect()
+    }
+
     #[test]
     fn what_waits_is_sent_once_and_in_order() {
         let now = Instant::now();
         let mut mailbox = Mailbox::new(8, 1000, Duration::from_secs(30));
         mailbox.push(letter("a", 1, now)).unwrap();
         mailbox.push(letter("b", 1, now)).unwrap();
-        assert_eq!(mailbox.take_waiting(), ["a1", "b1"]);
+        assert_eq!(take_all(&mut mailbox), ["a1", "b1"]);
         mailbox.push(letter("a", 2, now)).unwrap();
-        assert_eq!(mailbox.take_waiting(), ["a2"]);
-        assert!(mailbox.take_waiting().is_empty());
+        assert_eq!(take_all(&mut mailbox), ["a2"]);
+        assert!(take_all(&mut mailbox).is_empty());
     }
 
     #[test]
-    fn a_resuming_client_gets_what_it_misses_of_each_publisher() {
+    fn a_resuming_client_gets_what_it_misses_of_each_publisher_before_what_is_new() {
         let now = Instant::now();
         let mut mailbox = Mailbox::new(8, 1000, Duration::from_secs(30));
         for (sid, sequence) in [("a", 1), ("b", 1), ("a", 2), ("c", 0), ("b", 2)] {
             mailbox.push(letter(sid, sequence, now)).unwrap();
         }
-        mailbox.take_waiting();
+        take_all(&mut mailbox);
         mailbox.push(letter("a", 3, now)).unwrap();
-        assert_eq!(mailbox.missed(&[state("a", 1), state("b", 2)]), ["a2"]);
-        assert_eq!(mailbox.missed(&[state("a", 2)]), ["b1", "b2"]);
+        mailbox.resend_missed(&[state("a", 1), state("b", 2)]);
+        assert_eq!(take_all(&mut mailbox), ["a2", "a3"]);
+        mailbox.resend_missed(&[state("a", 3)]);
+        assert_eq!(take_all(&mut mailbox), ["b1", "b2"]);
     }
 
     #[test]
@@ -134,9 +158,8 @@ mod tests {
         for sequence in 1..=3 {
             mailbox.push(letter("a", sequence, now)).unwrap();
         }
-        mailbox.take_waiting();
+        take_all(&mut mailbox);
         mailbox.push(letter("a", 4, now)).unwrap();
-        assert_eq!(mailbox.missed(&[]), ["a2", "a3"]);
         mailbox.push(letter("a", 5, now)).unwrap();
         mailbox.push(letter("a", 6, now)).unwrap();
         assert_eq!(mailbox.push(letter("a", 7, now)), Err(Full));
@@ -148,8 +171,25 @@ mod tests {
 
         let mut mailbox = Mailbox::new(100, 1000, Duration::from_secs(30));
         mailbox.push(letter("a", 1, now)).unwrap();
-        mailbox.take_waiting();
+        take_all(&mut mailbox);
         mailbox.push(letter("a", 2, now + Duration::from_secs(31))).unwrap();
-        assert!(mailbox.missed(&[]).is_empty());
+        mailbox.resend_missed(&[]);
+        assert_eq!(take_all(&mut mailbox), ["a2"]);
+    }
+
+    #[test]
+    fn its_backlog_is_what_waits_by_number_or_by_bytes() {
+        let now = Instant::now();
+        let mut mailbox = Mailbox::new(4, 1000, Duration::from_secs(30));
+        mailbox.push(letter("a", 1, now)).unwrap();
+        assert_eq!(mailbox.backlog(), 0.25);
+        take_all(&mut mailbox);
+        assert_eq!(mailbox.backlog(), 0.0);
+        let mut mailbox = Mailbox::new(100, 4, Duration::from_secs(30));
+        mailbox.push(letter("a", 1, now)).unwrap();
+        assert_eq!(mailbox.backlog(), 0.5);
+        take_all(&mut mailbox);
+        mailbox.resend_missed(&[]);
+        assert_eq!(mailbox.backlog(), 0.5);
     }
 }

@@ -3,9 +3,10 @@
 
 use bytes::Bytes;
 use livekit_protocol as proto;
+use livekit_protocol::RoomEgress;
 use parvis_sfu::Command;
 
-use crate::{ConnectionId, Grants};
+use crate::{ConnectionId, ForwardId, ForwardedView, Grants, RpcError};
 
 /// One thing to do, in order.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +38,28 @@ pub enum Output {
     },
     /// Something happened that the outer world may be told of. Nothing in the room waits for that.
     Happened(Box<Occurrence>),
+    /// A call of [`crate::Room::perform_rpc`] is over.
+    RpcReply {
+        /// Which.
+        reply_id: u64,
+        /// What the method gave, or why it gave nothing.
+        result: Result<String, RpcError>,
+    },
+    /// What another room's [`crate::Room::take_guest`] is to be given; `None` when its [`crate::Room::drop_guest`] is to be
+    /// called.
+    Forwarded {
+        /// Whose.
+        forward: ForwardId,
+        /// What it publishes now. Where each stream is published is still to be filled in.
+        view: Option<Box<ForwardedView>>,
+    },
+    /// A guest is gone without a word of its own room: that room's [`crate::Room::stop_forward`] is to be called.
+    GuestGone {
+        /// Which.
+        forward: ForwardId,
+    },
+    /// The token that opened the room wants it recorded or streamed.
+    StartEgress(Box<RoomEgress>),
     /// The meeting is over and everyone has left: forget the room.
     Ended,
 }

@@ -11,6 +11,7 @@ use parvis_sfu::{PeerId, SubscriptionId, SubscriptionSettings};
 
 use crate::bucket::Bucket;
 use crate::mailbox::Mailbox;
+use crate::room::{Cut, Pace};
 use crate::{ConnectionId, Form, JoinParams, RoomConfig};
 
 #[derive(Debug)]
@@ -30,16 +31,22 @@ pub(crate) struct Session {
     pub(crate) requests: Bucket,
     pub(crate) reliable_data: Bucket,
     pub(crate) lossy_data: Bucket,
+    pub(crate) track_packets: Bucket,
+    /// Whether it takes every data track.
+    pub(crate) auto_data_tracks: bool,
     pub(crate) subscriptions: BTreeMap<TrackId, SubscriptionId>,
     /// What it shows of each track; kept when the track is unsubscribed and wanted again.
     pub(crate) settings: BTreeMap<TrackId, SubscriptionSettings>,
     pub(crate) mailbox: Mailbox,
+    pub(crate) pace: Pace,
     /// The last of its reliable messages, by its own count.
     pub(crate) last_sequence: u32,
     /// Who left while it waited.
     pub(crate) missed: Vec<proto::ParticipantInfo>,
     /// More left than it can be told of.
     pub(crate) missed_too_much: bool,
+    /// Its next resume is to be cut.
+    pub(crate) cut_resume: Option<Cut>,
     /// The media sections that it was last asked for.
     pub(crate) sections: Option<proto::MediaSectionsRequirement>,
     /// Whether it still has to be told how everyone's connection does.
@@ -158,12 +165,16 @@ impl Session {
             requests: Bucket::new(config.requests, now),
             reliable_data: Bucket::new(config.reliable_data, now),
             lossy_data: Bucket::new(config.lossy_data, now),
+            track_packets: Bucket::new(config.track_packets, now),
+            auto_data_tracks: params.auto_data_tracks,
             subscriptions: BTreeMap::new(),
             settings: BTreeMap::new(),
             mailbox: Mailbox::new(config.replay_messages, config.replay_bytes, config.resume_timeout),
+            pace: Pace::default(),
             last_sequence: 0,
             missed: Vec::new(),
             missed_too_much: false,
+            cut_resume: None,
             sections: None,
             qualities_due: true,
         }
@@ -185,7 +196,7 @@ impl Session {
     pub(crate) fn deadline(&self, config: &RoomConfig) -> Instant {
         let idle = self.socket.map(|socket| socket.last_heard + config.idle_timeout);
         let refresh = self.socket.map(|_| self.refresh_at);
-        [idle, refresh, self.waiting_until, self.join_deadline]
+        [idle, refresh, self.waiting_until, self.join_deadline, self.pace.due()]
             .into_iter()
             .flatten()
             .min()

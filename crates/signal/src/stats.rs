@@ -30,6 +30,10 @@ pub struct RoomStats {
     pub data_messages: u64,
     /// Data messages dropped: malformed, forbidden, too large, too fast, or seen before.
     pub data_dropped: u64,
+    /// Packets of data tracks passed on, counted once each.
+    pub track_packets: u64,
+    /// How often a sender of reliable messages was made to wait for a slow reader.
+    pub senders_held: u64,
     /// Sessions ended because they did not read their reliable messages.
     pub slow_readers: u64,
     /// Connections that failed in the network or in their handshake.

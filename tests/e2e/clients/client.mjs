@@ -5,6 +5,7 @@ import {
   TrackPublishOptions, TrackSource, VideoBufferType, VideoCodec, VideoFrame, VideoSource, VideoStream,
 } from '@livekit/rtc-node';
 import { createInterface } from 'node:readline';
+import { sharing } from './share.mjs';
 
 const BARS = [[192, 192, 192], [192, 192, 0], [0, 192, 192], [0, 192, 0], [192, 0, 192], [192, 0, 0], [0, 0, 192]];
 const RATE = 48000;
@@ -64,9 +65,11 @@ function strongest(samples) {
 }
 
 const calls = {
-  async connect({ url, token }) {
+  async connect({ url, token, passphrase }) {
     const start = Date.now();
-    await room.connect(url, token, { autoSubscribe: true, dynacast: false });
+    const encryption = passphrase && { keyProviderOptions: { sharedKey: new TextEncoder().encode(passphrase) } };
+    await room.connect(url, token, { autoSubscribe: true, dynacast: false, encryption });
+    shared.connected();
     return { milliseconds: Date.now() - start, sid: room.localParticipant.sid };
   },
 
@@ -147,6 +150,9 @@ const calls = {
     await room.disconnect();
   },
 };
+
+const shared = sharing({ room, until, events });
+Object.assign(calls, shared.calls);
 
 // A test that ends, however it ends, takes its callers along.
 process.stdin.on('end', () => process.exit(0));

@@ -9,11 +9,13 @@ import time
 import numpy
 from livekit import rtc
 
+from share import Sharing
+
 BARS = [(192, 192, 192), (192, 192, 0), (0, 192, 192), (0, 192, 0), (192, 0, 192), (192, 0, 0), (0, 0, 192)]
 RATE = 48000
 
 
-class Caller:
+class Caller(Sharing):
     def __init__(self):
         self.room = rtc.Room()
         self.data = []
@@ -24,6 +26,7 @@ class Caller:
         self.room.on("data_received", lambda packet: self.data.append(packet))
         for name in ("reconnecting", "reconnected", "disconnected", "participant_connected", "participant_disconnected"):
             self.room.on(name, lambda *_, name=name: self.events.append(name))
+        self.share()
 
     def subscribed(self, track, publication, participant):
         self.tracks[(participant.identity, track.kind)] = track
@@ -38,12 +41,16 @@ class Caller:
                 raise TimeoutError(f"waited {milliseconds} ms for {what}; {self.events[-8:]}")
             await asyncio.sleep(0.05)
 
-    async def connect(self, url, token, single=None):
+    async def connect(self, url, token, single=None, passphrase=None):
         start = time.monotonic()
         options = rtc.RoomOptions()
+        if passphrase is not None:
+            keys = rtc.KeyProviderOptions(shared_key=passphrase.encode())
+            options.encryption = rtc.E2EEOptions(key_provider_options=keys)
         if single is not None and hasattr(options, "single_peer_connection"):
             options.single_peer_connection = single
         await self.room.connect(url, token, options)
+        await self.offerMethods()
         return {"milliseconds": (time.monotonic() - start) * 1000, "sid": self.room.local_participant.sid}
 
     async def publishBars(self, width=640, height=360, fps=15, codec="vp8", simulcast=False):

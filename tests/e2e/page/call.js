@@ -2,6 +2,7 @@
 // A page that calls with the published livekit-client and answers the tests' questions. It shows seven colour bars
 // and plays a tone, and tells what of another's bars and tone it sees and hears.
 import { ConnectionState, Room, RoomEvent, Track } from 'livekit-client';
+import { encryption, sharing } from './share.js';
 
 let room;
 const events = [];
@@ -108,10 +109,13 @@ function element(track) {
 }
 
 const calls = {
-  async connect({ url, token, options = {}, connectOptions = {}, withoutCodec }) {
+  async connect({ url, token, options = {}, connectOptions = {}, withoutCodec, passphrase }) {
     leftOut = withoutCodec;
-    room = new Room({ adaptiveStream: false, dynacast: false, ...options });
+    const encrypted = passphrase ? { encryption: await encryption(passphrase) } : {};
+    room = new Room({ adaptiveStream: false, dynacast: false, ...encrypted, ...options });
     watch();
+    shared.watch();
+    if (passphrase) await room.setE2EEEnabled(true);
     const start = performance.now();
     await room.connect(url, token, connectOptions);
     room.engine.on('signalResumed', () => note('SignalResumed'));
@@ -290,9 +294,9 @@ const calls = {
     return at;
   },
 
-  async simulate({ scenario }) {
+  async simulate({ scenario, argument }) {
     const at = performance.now();
-    await room.simulateScenario(scenario);
+    await room.simulateScenario(scenario, argument);
     return at;
   },
 
@@ -318,6 +322,9 @@ const calls = {
     await room?.disconnect();
   },
 };
+
+const shared = sharing({ room: () => room, until, note });
+Object.assign(calls, shared.calls);
 
 window.ask = async (name, parameters = {}) => {
   try {

@@ -2,6 +2,7 @@
 // Chromium and Firefox ESR behind one interface: a page that answers `ask(name, parameters)`.
 import { build } from 'esbuild';
 import { createServer } from 'node:http';
+import { createRequire } from 'node:module';
 import { readFileSync } from 'node:fs';
 import { chromium } from 'playwright-core';
 import puppeteer from 'puppeteer-core';
@@ -11,7 +12,12 @@ const here = (path) => new URL(`../${path}`, import.meta.url).pathname;
 /** Serves a page, the test page unless another is named, on loopback, where browsers allow cameras without TLS. */
 export async function servePage(script = 'page/call.js') {
   const bundle = await build({ entryPoints: [here(script)], bundle: true, format: 'esm', write: false });
-  const files = { '/': ['text/html', readFileSync(here('page/index.html'))], '/call.js': ['text/javascript', bundle.outputFiles[0].contents] };
+  const worker = createRequire(import.meta.url).resolve('livekit-client/e2ee-worker');
+  const files = {
+    '/': ['text/html', readFileSync(here('page/index.html'))],
+    '/call.js': ['text/javascript', bundle.outputFiles[0].contents],
+    '/e2ee.js': ['text/javascript', readFileSync(worker)],
+  };
   const server = createServer((request, response) => {
     const found = files[new URL(request.url, 'http://page').pathname];
     response.writeHead(found ? 200 : 404, { 'content-type': found?.[0] ?? 'text/plain' });

@@ -41,9 +41,12 @@ export class Network {
     }
   }
 
-  /** From now on datagrams take so many milliseconds each way, and this share of them is lost: at random, and each time alike. */
-  impair({ delay = 0, loss = 0 } = {}) {
-    Object.assign(this, { delay, loss, random: 1 });
+  /**
+   * From now on datagrams take so many milliseconds each way, and this share of them is lost: at random, and each time
+   * alike. `rate` is how many bytes a second reach the client; what would wait for longer than 200 ms is lost.
+   */
+  impair({ delay = 0, loss = 0, rate = Infinity } = {}) {
+    Object.assign(this, { delay, loss, rate, random: 1, free: 0 });
   }
 
   /** Carries again. */
@@ -83,12 +86,17 @@ export class Network {
     }
   }
 
-  #carry(send) {
+  #carry(send, bytes = 0) {
     this.random = (Math.imul(this.random, 1664525) + 1013904223) >>> 0;
     if (!this.up || this.random / 2 ** 32 < this.loss) return;
-    if (this.delay === 0) send();
+    const now = performance.now();
+    const begins = Math.max(now, this.free);
+    if (begins - now > 200) return;
+    this.free = begins + (bytes / this.rate) * 1000;
+    const wait = this.delay + this.free - now;
+    if (wait < 1) send();
     // What is under way when a test ends has nowhere to go.
-    else setTimeout(() => { try { send(); } catch {} }, this.delay);
+    else setTimeout(() => { try { send(); } catch {} }, wait);
   }
 
   async #front(port) {
@@ -112,7 +120,7 @@ export class Network {
   async #back({ front, client }) {
     const back = await bound(createSocket('udp4'));
     back.on('message', (bytes) => {
-      this.#carry(() => front.send(bytes, client, LOOPBACK));
+      this.#carry(() => front.send(bytes, client, LOOPBACK), bytes.length);
     });
     return back;
   }

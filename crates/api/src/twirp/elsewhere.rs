@@ -1,27 +1,101 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Calls that reach over into another room, and into a participant's own program.
 
+use std::time::Duration;
+
 use livekit_protocol as proto;
+use parvis_meeting::text;
+use parvis_signal::ForwardError;
 
 use super::Call;
 use super::error::{Code, TwirpError};
+use crate::forwards::ForwardFailure;
+use crate::moves::MoveError;
+use crate::rpc::PerformRpcError;
 
 type Result<T> = std::result::Result<T, TwirpError>;
 
+/// How long a method may take when nobody says.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+/// What is left of a request's time when a method is given up, so that there is an answer that says so.
+const MARGIN: Duration = Duration::from_secs(1);
+
 pub(super) async fn forward_participant(
-    _: Call,
-    _: proto::ForwardParticipantRequest,
+    call: Call,
+    request: proto::ForwardParticipantRequest,
 ) -> Result<proto::ForwardParticipantResponse> {
-    Err(TwirpError::new(Code::Unimplemented, "participants can't be forwarded to other rooms yet"))
+    let chars = call.rooms.keys.room_name_chars();
+    text::check_name("destination_room", &request.destination_room, chars).map_err(TwirpError::invalid)?;
+    let from = call.authority.room(&request.room);
+    let to = call.authority.room(&request.destination_room);
+    call.rooms.forward_participant(&from, &request.identity, &to).await?;
+    Ok(proto::ForwardParticipantResponse {})
 }
 
 pub(super) async fn move_participant(
-    _: Call,
-    _: proto::MoveParticipantRequest,
+    call: Call,
+    request: proto::MoveParticipantRequest,
 ) -> Result<proto::MoveParticipantResponse> {
-    Err(TwirpError::new(Code::Unimplemented, "participants can't be moved to other rooms yet"))
+    let chars = call.rooms.keys.room_name_chars();
+    text::check_name("destination_room", &request.destination_room, chars).map_err(TwirpError::invalid)?;
+    let from = call.authority.room(&request.room);
+    let to = call.authority.room(&request.destination_room);
+    call.rooms.move_participant(&from, &request.identity, &to).await?;
+    Ok(proto::MoveParticipantResponse {})
 }
 
-pub(super) async fn perform_rpc(_: Call, _: proto::PerformRpcRequest) -> Result<proto::PerformRpcResponse> {
-    Err(TwirpError::new(Code::Unimplemented, "the server can't call participants' methods yet"))
+pub(super) async fn perform_rpc(
+    call: Call,
+    request: proto::PerformRpcRequest,
+) -> Result<proto::PerformRpcResponse> {
+    let room = call.authority.room(&request.room);
+    let wanted = match request.response_timeout_ms {
+        0 => DEFAULT_TIMEOUT,
+        milliseconds => Duration::from_millis(milliseconds.into()),
+    };
+    let timeout = wanted.min(call.rooms.config.connections.request.saturating_sub(MARGIN));
+    let (to, method) = (&request.destination_identity, &request.method);
+    let payload = call.rooms.perform_rpc(&room, to, method, request.payload, timeout).await?;
+    Ok(proto::PerformRpcResponse { payload })
+}
+
+impl From<ForwardFailure> for TwirpError {
+    fn from(failure: ForwardFailure) -> Self {
+        let code = match &failure {
+            ForwardFailure::NoRoom(_) | ForwardFailure::NoParticipant { .. } => Code::NotFound,
+            ForwardFailure::SameRoom => Code::InvalidArgument,
+            ForwardFailure::TooMany => Code::ResourceExhausted,
+            ForwardFailure::Refused(ForwardError::Taken) => Code::AlreadyExists,
+            ForwardFailure::NoDestination { .. } | ForwardFailure::Refused(_) => Code::FailedPrecondition,
+        };
+        TwirpError::new(code, failure)
+    }
+}
+
+impl From<MoveError> for TwirpError {
+    fn from(error: MoveError) -> Self {
+        let code = match &error {
+            MoveError::NoRoom(_) | MoveError::NoParticipant { .. } => Code::NotFound,
+            MoveError::SameRoom | MoveError::NoToken(_) => Code::InvalidArgument,
+            MoveError::NoDestination { .. } | MoveError::Closed { .. } => Code::FailedPrecondition,
+        };
+        TwirpError::new(code, error)
+    }
+}
+
+impl From<PerformRpcError> for TwirpError {
+    fn from(error: PerformRpcError) -> Self {
+        let code = match &error {
+            PerformRpcError::NoRoom(_) => Code::NotFound,
+            PerformRpcError::Failed(failed) => match failed.code {
+                1401 => Code::NotFound,
+                1402 => Code::InvalidArgument,
+                1501 | 1502 => Code::DeadlineExceeded,
+                1503 => Code::Unavailable,
+                // The method's own word.
+                _ => Code::FailedPrecondition,
+            },
+        };
+        TwirpError::new(code, error)
+    }
 }

@@ -73,7 +73,7 @@ impl Config {
         self.webhook_config().check(&keys).map_err(|error| (error.key().to_owned(), error.to_string()))
     }
 
-    fn times_that_must_be(&self) -> [(&'static str, Time); 19] {
+    fn times_that_must_be(&self) -> [(&'static str, Time); 20] {
         let (http, media, sessions) = (&self.http, &self.media, &self.sessions);
         let webhooks = &self.webhooks;
         [
@@ -90,6 +90,7 @@ impl Config {
             ("agents.token_age", self.agents.token_age),
             ("sessions.resume_timeout", sessions.resume_timeout),
             ("sessions.join_timeout", sessions.join_timeout),
+            ("sessions.slow_reader_interval", sessions.slow_reader_interval),
             ("tokens.max_age", self.tokens.max_age),
             ("tokens.guest_age", self.tokens.guest_age),
             ("database.timeout", self.database.timeout),
@@ -204,6 +205,7 @@ impl Config {
                 write_queue_bytes: http.write_queue_bytes.size(),
                 joins: rate(http.joins_per_address),
             },
+            ..ApiConfig::default()
         }
     }
 
@@ -229,12 +231,23 @@ impl Config {
             requests: rate(sessions.requests),
             reliable_data: rate(sessions.reliable_data),
             lossy_data: rate(sessions.lossy_data),
+            track_packets: rate(sessions.track_packets),
             replay_messages: sessions.replay_messages.size(),
             replay_bytes: sessions.replay_bytes.size(),
+            slow_reader: (
+                sessions.slow_reader_interval.0,
+                u64::try_from(sessions.slow_reader_bytes.get()).unwrap_or_default(),
+            ),
             roster_limit: rooms.max_roster.size(),
             remote_unmute: rooms.remote_unmute,
             longest_timeout: rooms.longest_timeout.0,
             remembered_identities: rooms.remembered_identities.size(),
+            data_tracks_per_participant: rooms.max_data_tracks_per_participant.size(),
+            data_subscriptions_per_participant: rooms.max_data_subscriptions_per_participant.size(),
+            blob_bytes: rooms.max_blob_bytes.size(),
+            blobs_per_participant: rooms.max_blobs_per_participant.size(),
+            blobs_per_room: rooms.max_blobs.size(),
+            simulate: sessions.simulate,
             ..RoomConfig::default()
         }
     }

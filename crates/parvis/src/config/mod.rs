@@ -134,6 +134,11 @@ pub(crate) struct Rooms {
     pub(crate) max_name_chars: Bounded<1, 4_096>,
     pub(crate) max_metadata_bytes: Bytes,
     pub(crate) max_attributes_bytes: Bytes,
+    pub(crate) max_data_tracks_per_participant: Bounded<0, 65_535>,
+    pub(crate) max_data_subscriptions_per_participant: Bounded<0, 60_000>,
+    pub(crate) max_blob_bytes: Bytes,
+    pub(crate) max_blobs_per_participant: Bounded<0, 100_000>,
+    pub(crate) max_blobs: Bounded<0, 100_000>,
     pub(crate) empty_timeout: Time,
     pub(crate) departure_timeout: Time,
     pub(crate) longest_timeout: Time,
@@ -153,8 +158,12 @@ pub(crate) struct Sessions {
     pub(crate) requests: Rate,
     pub(crate) reliable_data: Rate,
     pub(crate) lossy_data: Rate,
+    pub(crate) track_packets: Rate,
     pub(crate) replay_messages: Count,
     pub(crate) replay_bytes: Bytes,
+    pub(crate) slow_reader_interval: Time,
+    pub(crate) slow_reader_bytes: Bytes,
+    pub(crate) simulate: bool,
 }
 
 /// Access tokens.
@@ -314,6 +323,13 @@ impl Default for Rooms {
             max_name_chars: Bounded::of(limits.name_chars as i64),
             max_metadata_bytes: bytes(limits.metadata_bytes),
             max_attributes_bytes: bytes(limits.attributes_bytes),
+            max_data_tracks_per_participant: Bounded::of(room.data_tracks_per_participant as i64),
+            max_data_subscriptions_per_participant: Bounded::of(
+                room.data_subscriptions_per_participant as i64,
+            ),
+            max_blob_bytes: bytes(room.blob_bytes),
+            max_blobs_per_participant: Bounded::of(room.blobs_per_participant as i64),
+            max_blobs: Bounded::of(room.blobs_per_room as i64),
             empty_timeout: Time(limits.empty_timeout),
             departure_timeout: Time(limits.departure_timeout),
             longest_timeout: Time(room.longest_timeout),
@@ -335,8 +351,12 @@ impl Default for Sessions {
             requests: rate(room.requests),
             reliable_data: rate(room.reliable_data),
             lossy_data: rate(room.lossy_data),
+            track_packets: rate(room.track_packets),
             replay_messages: count(room.replay_messages),
             replay_bytes: bytes(room.replay_bytes),
+            slow_reader_interval: Time(room.slow_reader.0),
+            slow_reader_bytes: Bounded::of(i64::try_from(room.slow_reader.1).unwrap_or(i64::MAX)),
+            simulate: room.simulate,
         }
     }
 }
@@ -378,6 +398,8 @@ impl Config {
         }];
         self.rooms.guests = true;
         self.rooms.guest_room_chars = Bounded::of(1);
+        // Clients are tested against it.
+        self.sessions.simulate = true;
         // Several may share the machine with each other and a browser.
         self.media.pin = false;
         // Other people's tests make tokens that last for days.

@@ -40,7 +40,21 @@ impl Peer {
         }
     }
 
-    /// What waits on a channel to be sent or acknowledged, in bytes.
+    /// Keeps the messages of one channel back, or gives them out again. What is kept closes the window: the client stops
+    /// sending and nothing is lost.
+    pub fn hold_channel(&mut self, now: Instant, channel: ChannelId, held: bool) {
+        if let Some(association) = &mut self.sctp {
+            if held {
+                association.hold(channel);
+            } else {
+                association.release(channel);
+            }
+            self.take_sctp_output(now);
+        }
+    }
+
+    /// What waits on a channel to be sent or acknowledged, in bytes: payload, and
+    /// [`MESSAGE_OVERHEAD_BYTES`](crate::sctp::MESSAGE_OVERHEAD_BYTES) for each message.
     pub fn buffered_bytes(&self, channel: ChannelId) -> usize {
         self.sctp.as_ref().map_or(0, |association| association.buffered_bytes(channel))
     }

@@ -40,6 +40,8 @@ pub struct Peer {
     remote: Option<RemoteTransport>,
     /// Our offer that is under way restarts ICE.
     offered_restart: bool,
+    /// Our candidates of other protocols are not named.
+    only_protocol: Option<crate::Protocol>,
     remote_candidates: usize,
     dtls: Option<Box<dyn Endpoint>>,
     /// DTLS that came from a valid path before the answer to our offer did.
@@ -86,6 +88,7 @@ impl Peer {
             ice,
             remote: None,
             offered_restart: false,
+            only_protocol: None,
             remote_candidates: 0,
             dtls: None,
             early_dtls: Vec::new(),

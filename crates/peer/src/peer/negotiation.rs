@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::{Peer, Phase};
 use crate::sdp::{LocalTransport, RemoteTransport, SdpError};
+use crate::{LocalCandidate, Protocol};
 
 /// The SCTP port that all of WebRTC uses (RFC 8841 section 5.1).
 const SCTP_PORT: u16 = 5000;
@@ -85,6 +86,12 @@ impl Peer {
         Ok(())
     }
 
+    /// Names only candidates of this protocol from the next description on, if there are any: a client then goes that way,
+    /// at the latest with its next ICE restart.
+    pub fn offer_only(&mut self, protocol: Protocol) {
+        self.only_protocol = Some(protocol);
+    }
+
     /// Takes back the offer that is under way.
     pub fn rollback(&mut self) {
         self.session.rollback();
@@ -119,13 +126,20 @@ impl Peer {
         self.remote_is_known(now);
     }
 
+    fn candidates(&self) -> Vec<LocalCandidate> {
+        let all = self.config.local_candidates.iter().copied();
+        let of_protocol: Vec<LocalCandidate> =
+            all.clone().filter(|candidate| Some(candidate.protocol) == self.only_protocol).collect();
+        if of_protocol.is_empty() { all.collect() } else { of_protocol }
+    }
+
     fn local_transport(&self) -> LocalTransport {
         let credentials = self.ice.credentials();
         LocalTransport {
             ufrag: credentials.ufrag.clone(),
             password: credentials.password.clone(),
             fingerprint: self.config.dtls.fingerprint_sha256(),
-            candidates: self.config.local_candidates.to_vec(),
+            candidates: self.candidates(),
             sctp_port: SCTP_PORT,
             max_message_size: u32::try_from(self.config.sctp.message_bytes).unwrap_or(u32::MAX),
         }

@@ -7,6 +7,7 @@ use super::reset::{MAX_REQUEST_BYTES, Outcome, Resets};
 use super::send::{MAX_FORWARD_BYTES, MESSAGE_OVERHEAD_BYTES, Sender};
 use super::wire::{self, Chunk, Data, Header, Init, MAX_PACKET_BYTES};
 use super::{SctpConfig, SctpEvent, SctpStats};
+use crate::ChannelId;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 use std::collections::VecDeque;
@@ -50,6 +51,8 @@ pub struct Association {
     pub(super) resets: Resets,
     pub(super) channels: Channels,
     events: VecDeque<SctpEvent>,
+    /// A channel whose messages are not given out for now, and those messages.
+    held: Option<(ChannelId, VecDeque<SctpEvent>)>,
     /// Payload and overhead of the messages in `events`.
     undelivered: usize,
     /// Whole packets of the handshake.
@@ -120,6 +123,7 @@ impl Association {
             resets: Resets::new(local_tsn),
             channels: Channels::default(),
             events: VecDeque::new(),
+            held: None,
             undelivered: 0,
             handshake: VecDeque::new(),
             replies: VecDeque::new(),
@@ -282,6 +286,26 @@ impl Association {
         Some(event)
     }
 
+    /// Gives out no message of this channel until [`release`](Self::release): they wait here, the announced window
+    /// shrinks by them, and in the end the peer stops sending. Other channels go on for as long as there is a window. At
+    /// most one channel is held; holding another releases the first.
+    pub fn hold(&mut self, channel: ChannelId) {
+        if let Some(former) = self.held.as_ref().map(|(held, _)| *held) {
+            if former == channel {
+                return;
+            }
+            self.release(former);
+        }
+        self.held = Some((channel, VecDeque::new()));
+    }
+
+    /// Gives out what was held, in order, and all that follows.
+    pub fn release(&mut self, channel: ChannelId) {
+        if let Some((_, messages)) = self.held.take_if(|(held, _)| *held == channel) {
+            self.events.extend(messages);
+        }
+    }
+
     /// Whether the handshake is done and the association has not ended.
     pub fn is_established(&self) -> bool {
         self.state == State::Established
@@ -310,8 +334,16 @@ impl Association {
     }
 
     pub(super) fn push_event(&mut self, event: SctpEvent) {
-        if let SctpEvent::Message { payload, .. } = &event {
-            self.undelivered += payload.len() + MESSAGE_OVERHEAD_BYTES;
+        match &event {
+            SctpEvent::Message { channel, payload, .. } => {
+                self.undelivered += payload.len() + MESSAGE_OVERHEAD_BYTES;
+                if let Some((_, messages)) = self.held.as_mut().filter(|(held, _)| held == channel) {
+                    return messages.push_back(event);
+                }
+            }
+            // What came before the end comes out before it.
+            SctpEvent::Closed(channel) => self.release(*channel),
+            _ => {}
         }
         self.events.push_back(event);
     }

@@ -31,6 +31,7 @@ mod tests;
 mod wire;
 
 pub use association::Association;
+pub use send::MESSAGE_OVERHEAD_BYTES;
 
 use crate::{ChannelId, ChannelSpec};
 use bytes::Bytes;

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 /// What a message costs beside its payload: its place in a queue and its bookkeeping in flight.
-pub(crate) const MESSAGE_OVERHEAD_BYTES: usize = 64;
+pub const MESSAGE_OVERHEAD_BYTES: usize = 64;
 
 /// A message to send.
 #[derive(Debug)]

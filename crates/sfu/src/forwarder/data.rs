@@ -15,6 +15,11 @@ use crate::{DataChannel, Event};
 const WAITING_MESSAGES: usize = 128;
 /// And their bytes in all.
 const WAITING_BYTES: usize = 512 * 1024;
+/// What a message on a data channel costs beside its payload, in bytes.
+pub const DATA_OVERHEAD_BYTES: usize = parvis_peer::sctp::MESSAGE_OVERHEAD_BYTES;
+/// How much a reader takes until that is told: an eighth of what a reliable channel holds, so that whoever feeds it knows
+/// in time, and a chat makes no events at all.
+pub const DATA_TAKEN_STEP_BYTES: u64 = 128 * 1024;
 
 impl Entry {
     /// Opens the channels on which a client of `/rtc` receives.
@@ -37,14 +42,18 @@ impl Context<'_> {
     pub(super) fn send_data(&mut self, purpose: DataChannel, payload: Bytes) -> bool {
         let now = self.now;
         let Some(entry) = self.entry() else { return false };
+        let reliable = purpose == DataChannel::Reliable;
         let sent = match entry.channels[purpose as usize] {
             Some(channel) => entry.peer.send(now, channel, &payload),
-            None if purpose == DataChannel::Reliable && entry.has_room_for(payload.len()) => {
+            None if reliable && entry.has_room_for(payload.len()) => {
                 entry.waiting.push_back(payload);
                 return true;
             }
             None => Err(SendError::NotOpen),
         };
+        if sent.is_ok() && reliable {
+            entry.data_given += (payload.len() + DATA_OVERHEAD_BYTES) as u64;
+        }
         if sent.is_err() {
             self.stats.data_dropped += 1;
             if purpose == DataChannel::Reliable {
@@ -53,6 +62,29 @@ impl Context<'_> {
             }
         }
         true
+    }
+
+    /// Takes no more of the client's reliable messages, or takes them again. Without a channel there are none.
+    pub(super) fn hold_data(&mut self, held: bool) -> bool {
+        let now = self.now;
+        let Some(entry) = self.entry() else { return false };
+        if let Some(channel) = entry.channels[DataChannel::Reliable as usize] {
+            entry.peer.hold_channel(now, channel, held);
+        }
+        true
+    }
+
+    /// Tells how the reliable channel drained, when it is worth a word.
+    pub(super) fn tell_taken(&mut self) {
+        let peer = self.id;
+        let Some(entry) = self.entry().filter(|entry| entry.data_given > entry.data_told) else { return };
+        let Some(channel) = entry.channels[DataChannel::Reliable as usize] else { return };
+        let left = entry.peer.buffered_bytes(channel) as u64;
+        let bytes = entry.data_given.saturating_sub(left).saturating_sub(entry.data_told);
+        if bytes >= DATA_TAKEN_STEP_BYTES {
+            entry.data_told += bytes;
+            self.tell(Event::DataTaken { peer, bytes });
+        }
     }
 
     pub(super) fn channel_open(&mut self, channel: ChannelId, spec: &ChannelSpec) {

@@ -27,6 +27,7 @@ use rustc_hash::FxHashMap;
 use crate::media::{MediaConfig, MediaStats, RoomMedia};
 use crate::trunk::{TrunkLimits, Trunks};
 use crate::{Command, Event, Outbox, PeerId, PeerRole, RoomId, SubscriptionId, TrackId};
+pub use data::{DATA_OVERHEAD_BYTES, DATA_TAKEN_STEP_BYTES};
 use demux::{Demux, Found};
 use doorkeeper::Doorkeeper;
 use room::{Entry, Room};
@@ -165,6 +166,11 @@ impl Forwarder {
 
     /// Does what the control side asks.
     pub fn handle_command(&mut self, now: Instant, command: Command, outbox: &mut Outbox) {
+        self.carry_out(now, command, outbox);
+        self.loop_back(now, outbox);
+    }
+
+    fn carry_out(&mut self, now: Instant, command: Command, outbox: &mut Outbox) {
         let known = match command {
             Command::CreatePeer { room, peer, role } => self.create_peer(now, room, peer, role, outbox),
             Command::ClosePeer { peer } => {
@@ -199,6 +205,9 @@ impl Forwarder {
             Command::Unexport { track, to } => self.unexport(now, track, to),
             Command::Import { room, track, from } => self.import(room, track, from),
             Command::Unimport { track } => self.unimport(now, track),
+            Command::OpenBridge { bridge, near, far, at } => self.trunks.open_bridge(bridge, near, far, at),
+            Command::CloseBridge { bridge, near } => self.trunks.close_bridge(bridge, near),
+            Command::Adopt { .. } => false,
             Command::Subscribe { subscription, peer, track, stream_id, track_label } => {
                 let wish = room::Wish { track, stream_id, track_label };
                 self.subscribe(now, subscription, peer, wish, outbox)
@@ -219,6 +228,20 @@ impl Forwarder {
             Command::SendData { peer, channel, payload } => {
                 self.with_peer(now, peer, outbox, |context| context.send_data(channel, payload))
             }
+            Command::HoldData { peer, held } => {
+                self.with_peer(now, peer, outbox, |context| context.hold_data(held))
+            }
+            Command::SetPlayoutDelay { peer, delay } => self.with_peer(now, peer, outbox, |context| {
+                context.room.media.set_playout_delay(context.id, delay)
+            }),
+            Command::OfferOnly { peer, protocol } => self.with_peer(now, peer, outbox, |context| {
+                context.entry().map(|entry| entry.peer.offer_only(protocol)).is_some()
+            }),
+            Command::LimitBandwidth { peer, bits_per_second } => {
+                self.with_peer(now, peer, outbox, |context| {
+                    context.room.media.limit_bandwidth(now, context.id, bits_per_second)
+                })
+            }
         };
         if !known {
             self.stats.refused_commands += 1;
@@ -227,6 +250,11 @@ impl Forwarder {
 
     /// Takes one datagram (or one deframed packet) from the network. It is decrypted in place.
     pub fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8], outbox: &mut Outbox) {
+        self.take_datagram(now, path, datagram, outbox);
+        self.loop_back(now, outbox);
+    }
+
+    fn take_datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8], outbox: &mut Outbox) {
         self.stats.datagrams_in += 1;
         let Some(Found { peer: id, proven }) = self.demux.peer_of(path, datagram) else {
             self.stats.strangers += 1;
@@ -319,6 +347,7 @@ impl Forwarder {
                 }
             }
         }
+        self.loop_back(now, outbox);
     }
 
     /// When [`Forwarder::handle_timeout`] is due.
@@ -335,7 +364,7 @@ impl Forwarder {
     /// are gone.
     pub fn held(&self) -> usize {
         let tables = [self.rooms.len(), self.peers.len(), self.tracks.len(), self.subscriptions.len()];
-        tables.iter().sum::<usize>() + self.demux.len() + self.timers.len()
+        tables.iter().sum::<usize>() + self.demux.len() + self.timers.len() + self.trunks.bridges()
     }
 
     /// What was counted so far; of media, only in rooms that are gone.

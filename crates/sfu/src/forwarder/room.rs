@@ -43,6 +43,9 @@ pub(super) struct Entry {
     pub(super) channels_told: bool,
     /// Messages for the reliable channel that came before it was open.
     pub(super) waiting: VecDeque<bytes::Bytes>,
+    /// What its reliable channel was given in all, and how much of that it was told to have taken.
+    pub(super) data_given: u64,
+    pub(super) data_told: u64,
     /// Our offer under way, by number.
     pub(super) offer_out: Option<u32>,
     pub(super) last_offer: u32,
@@ -125,8 +128,9 @@ impl Room {
                     Event::StreamState { subscription, paused }
                 }
                 MediaEvent::Speakers(mut speakers) => {
-                    // Each forwarder tells of its own.
-                    speakers.retain(|(track, _)| !self.imports.contains_key(track));
+                    // Each forwarder tells of its own, and of whom other rooms lend.
+                    let lent = |from: &ForwarderId| from.is_bridge();
+                    speakers.retain(|(track, _)| self.imports.get(track).is_none_or(lent));
                     Event::Speakers { room: id, speakers }
                 }
                 MediaEvent::Quality(peer, report) => Event::Quality { peer, report },
@@ -147,6 +151,8 @@ impl Entry {
             channels: [None; DataChannel::ALL.len()],
             channels_told: false,
             waiting: VecDeque::new(),
+            data_given: 0,
+            data_told: 0,
             offer_out: None,
             last_offer: 0,
             offer_wanted: false,
@@ -226,6 +232,7 @@ impl Context<'_> {
         while let Some(event) = self.entry().and_then(|entry| entry.peer.poll_event()) {
             failed |= self.peer_event(event, demux);
         }
+        self.tell_taken();
         let Some(entry) = self.room.entries.get_mut(&self.id) else { return failed };
         while let Some((path, datagram)) = entry.peer.poll_transmit() {
             outbox.push(path, &datagram);

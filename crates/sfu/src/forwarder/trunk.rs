@@ -7,8 +7,11 @@ use super::Forwarder;
 use super::room::Context;
 use super::wire::Wire;
 use crate::media::RoomMedia;
-use crate::trunk::{Carried, Trunks};
+use crate::trunk::{Carried, HERE, Trunks};
 use crate::{Demand, ForwarderId, Outbox, PeerId, RoomId, TrackId, TrackState, TrunkBatch, TrunkWord};
+
+/// How often words may go back and forth between two rooms at once.
+const MAX_ROUNDS: usize = 8;
 
 impl Forwarder {
     /// What waits for another forwarder: to be carried to its [`Forwarder::handle_trunk`], in order.
@@ -45,11 +48,28 @@ impl Forwarder {
 
     /// Takes what another forwarder says.
     pub fn handle_trunk(&mut self, now: Instant, from: ForwarderId, batch: &TrunkBatch, outbox: &mut Outbox) {
+        self.take_batch(now, from, batch, outbox);
+        self.loop_back(now, outbox);
+    }
+
+    /// Carries what one of our rooms has to say to another of them. Both ends answer each word with at most one round of
+    /// words of their own, so that few rounds are enough; what is left over goes with the next input.
+    pub(super) fn loop_back(&mut self, now: Instant, outbox: &mut Outbox) {
+        for _ in 0..MAX_ROUNDS {
+            let Some(batch) = self.trunks.take_here() else { return };
+            self.take_batch(now, HERE, &batch, outbox);
+            self.trunks.recycle(batch);
+        }
+    }
+
+    fn take_batch(&mut self, now: Instant, from: ForwarderId, batch: &TrunkBatch, outbox: &mut Outbox) {
         let mut room = None;
         for message in batch.iter() {
             if let Some(last) = room.replace(message.room).filter(|last| *last != message.room) {
                 self.settle_media(now, last);
             }
+            // At the far end of a bridge stands a room, whoever carries its words.
+            let from = message.bridge.unwrap_or(from);
             if !self.handle_message(now, from, &message, outbox) {
                 self.stats.trunk_strays += 1;
             }
@@ -67,7 +87,7 @@ impl Forwarder {
         message: &Carried<'_>,
         outbox: &mut Outbox,
     ) -> bool {
-        let Carried { room: room_id, track, word, descriptor, payload } = *message;
+        let Carried { room: room_id, track, word, descriptor, payload, .. } = *message;
         let Some(room) = self.rooms.get_mut(&room_id) else { return false };
         let imported = room.imports.get(&track) == Some(&from);
         let mut wire = Wire {

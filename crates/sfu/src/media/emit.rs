@@ -266,17 +266,18 @@ impl Sender<'_> {
             _ => 0,
         };
         let room = HEADER_ROOM_BYTES + descriptor_len + DESCRIPTOR_GROWTH_BYTES + payload.len();
+        let video = self.publication.kind == MediaKind::Video;
         let extensions = Extensions {
             audio_level: stored.audio_level,
             video_orientation: stored.video_orientation,
-            playout_delay: stored.playout_delay,
+            playout_delay: self.peer.playout_delay.filter(|_| video).or(stored.playout_delay),
             abs_capture_time: stored.abs_capture_time,
             dependency_descriptor: (descriptor_len > 0).then(|| &descriptor_buf[..descriptor_len]),
             ..self.transport_extensions(payload.len() + 24, SentKind::Media)
         };
         let opus = self.subscription.outgoing_type(CodecKind::Opus).map(|opus| opus.payload_type);
         let takes_red = payload.len() == stored.payload().len();
-        let protects = self.publication.kind == MediaKind::Video && !resend;
+        let protects = video && !resend;
         let mut protection = if protects { self.protection() } else { None };
         let map = &self.peer.extensions;
         let mut len = 0;

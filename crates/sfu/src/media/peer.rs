@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use parvis_peer::sdp::MediaSection;
-use parvis_rtp::{Extension, ExtensionMap};
+use parvis_rtp::{Extension, ExtensionMap, PlayoutDelay};
 use rustc_hash::FxHashMap;
 
 use super::MediaConfig;
@@ -44,6 +44,10 @@ pub(crate) struct MediaPeer {
     pub(crate) downlink: Downlink,
     /// Its last REMB, in bits per second.
     pub(crate) remb: Option<u64>,
+    /// What it is sent at most, where a test says so, in bits per second.
+    pub(crate) ceiling: Option<u64>,
+    /// Bounds of its pictures' delay, in place of those that publishers ask for.
+    pub(crate) playout_delay: Option<PlayoutDelay>,
     pub(crate) pacer: Pacer,
     pub(crate) resends: ResendBudget,
     /// Its estimate is too low for sound that is sent more than once.
@@ -102,6 +106,8 @@ impl MediaPeer {
             uplink: Uplink::new(),
             downlink: Downlink::new(config, now),
             remb: None,
+            ceiling: None,
+            playout_delay: None,
             pacer: Pacer::new(now, config.pacer_packets, rate, config.max_bitrate, config.pacing_burst),
             narrow: false,
             redundancy: Redundancy::default(),
@@ -139,15 +145,20 @@ impl MediaPeer {
             Some(_) => self.downlink.estimate(),
             None => self.remb.unwrap_or(BLIND_BITRATE),
         };
-        estimate.clamp(config.min_bitrate, config.max_bitrate)
+        self.bounded(config, estimate)
     }
 
     /// What it can receive without queues growing on its path, whatever is lost there, in bits per second.
     pub(crate) fn estimate_by_delay(&self, config: &MediaConfig) -> u64 {
         match self.extensions.id(Extension::TransportSequence) {
-            Some(_) => self.downlink.estimate_by_delay().clamp(config.min_bitrate, config.max_bitrate),
+            Some(_) => self.bounded(config, self.downlink.estimate_by_delay()),
             None => self.estimate(config),
         }
+    }
+
+    fn bounded(&self, config: &MediaConfig, estimate: u64) -> u64 {
+        let estimate = estimate.clamp(config.min_bitrate, config.max_bitrate);
+        self.ceiling.map_or(estimate, |ceiling| estimate.min(ceiling))
     }
 
     /// Takes a new agreement.

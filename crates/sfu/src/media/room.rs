@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use parvis_peer::DropReason;
 use parvis_peer::sdp::{MediaKind, MediaSection, SenderId};
-use parvis_rtp::Mid;
+use parvis_rtp::{Mid, PlayoutDelay};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 use rustc_hash::FxHashMap;
@@ -143,6 +143,23 @@ impl RoomMedia {
             self.apply_outlet(self.peers[place].subscriptions[at]);
         }
         self.reallocate(now, place);
+    }
+
+    /// Sends a peer no more than so many bits per second, or as much as its path carries again. `false`: no such peer.
+    pub fn limit_bandwidth(&mut self, now: Instant, peer: PeerId, bits_per_second: Option<u64>) -> bool {
+        let Some(&place) = self.peer_places.get(&peer) else { return false };
+        self.peers[place].ceiling = bits_per_second;
+        let config = self.config.clone();
+        self.peers[place].pace(&config, now);
+        self.reallocate(now, place);
+        true
+    }
+
+    /// Has a peer's pictures bear these bounds in place of their publishers'. `false`: no such peer.
+    pub fn set_playout_delay(&mut self, peer: PeerId, delay: PlayoutDelay) -> bool {
+        let Some(&place) = self.peer_places.get(&peer) else { return false };
+        self.peers[place].playout_delay = Some(delay);
+        true
     }
 
     /// Says whether packets can reach the peer.

@@ -32,6 +32,8 @@ pub struct JoinParams {
     pub client: proto::ClientInfo,
     /// Whether it wants every track that it doesn't refuse.
     pub auto_subscribe: bool,
+    /// Whether it wants every data track.
+    pub auto_data_tracks: bool,
     /// Whether it says itself what it shows of each track.
     pub adaptive_stream: bool,
     /// Metadata in place of the token's.

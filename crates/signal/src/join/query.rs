@@ -35,6 +35,7 @@ pub(super) fn parse(query: &str) -> Result<JoinParams, JoinError> {
             ..Default::default()
         },
         auto_subscribe: flag("auto_subscribe").unwrap_or(true),
+        auto_data_tracks: flag("auto_subscribe_data_track").unwrap_or(false),
         adaptive_stream: flag("adaptive_stream").unwrap_or(false),
         metadata: None,
         attributes,

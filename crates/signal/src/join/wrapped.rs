@@ -51,6 +51,7 @@ fn from_request(request: proto::JoinRequest) -> JoinParams {
         form: Form::Single,
         client: request.client_info.unwrap_or_default(),
         auto_subscribe: settings.auto_subscribe,
+        auto_data_tracks: settings.auto_subscribe_data_track.unwrap_or(false),
         adaptive_stream: settings.adaptive_stream,
         metadata: Some(request.metadata).filter(|metadata| !metadata.is_empty()),
         attributes: request.participant_attributes.into_iter().collect(),

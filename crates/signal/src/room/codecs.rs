@@ -5,6 +5,7 @@
 
 use livekit_protocol as proto;
 use livekit_protocol::BackupCodecPolicy as Policy;
+use livekit_protocol::signal_response::Message as Response;
 use parvis_meeting::TrackId;
 use parvis_sfu::{Command, SubscriptionId, SubscriptionSettings};
 
@@ -79,6 +80,27 @@ impl Room {
         }
     }
 
+    /// Tells who publishes sound in several codecs which of them somebody takes. Everyone takes the first.
+    pub(super) fn tell_audio_codecs(&mut self, track: TrackId) {
+        let Some(publication) = self.publications.get(&track) else { return };
+        if publication.info.r#type() != proto::TrackType::Audio || publication.info.codecs.len() < 2 {
+            return;
+        }
+        let Some(meeting_track) = self.meeting.track(track) else { return };
+        let taken = meeting_track.subscribers().len() > 0;
+        let codecs = publication.info.codecs.iter().enumerate();
+        let subscribed_audio_codecs = codecs.map(|(place, codec)| proto::SubscribedAudioCodec {
+            codec: wire::short_name(&codec.mime_type),
+            enabled: taken && place == 0,
+        });
+        let update = proto::SubscribedAudioCodecUpdate {
+            track_sid: publication.info.sid.clone(),
+            subscribed_audio_codecs: subscribed_audio_codecs.collect(),
+        };
+        let publisher = meeting_track.publisher;
+        self.send(publisher, Response::SubscribedAudioCodecUpdate(update));
+    }
+
     /// Looks anew at what every subscriber of a track gets.
     pub(super) fn review_choices(&mut self, track: TrackId) {
         let all = self.sessions.values().filter_map(|session| session.subscriptions.get(&track).copied());
@@ -114,7 +136,7 @@ impl Room {
             wishes[place] = publication.info.codecs.get(place).and_then(|codec| wanted(codec, &settings));
         }
         if let Some(track) = switch {
-            self.forward(Command::SwitchTrack { subscription, track });
+            self.command(Command::SwitchTrack { subscription, track });
         }
         self.dynacast.want(subscription, track, wishes);
     }

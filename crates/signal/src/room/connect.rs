@@ -9,6 +9,7 @@ use livekit_protocol::signal_response::Message as Response;
 use parvis_meeting::{Admission, LeaveReason, MeetingError, Permissions, Profile, State};
 use parvis_sfu::{Command, PeerId, PeerRole};
 
+use super::Cut;
 use super::leave::{CLOSE_GOING_AWAY, leave_message};
 use super::{ConnectionId, Room};
 use crate::session::{Link, Links, Session, Socket};
@@ -88,7 +89,9 @@ impl Room {
             grants.permissions = Permissions { hidden: grants.permissions.hidden, ..permissions.clone() };
         }
         let can_subscribe = grants.permissions.can_subscribe;
+        let start = grants.room.clone();
         let id = self.meeting.admit(now, admission(grants, &params))?;
+        self.begin(start);
         // Whoever had this identity is gone before anyone hears of the new one: clients keep their list by identity.
         self.settle(now);
 
@@ -120,9 +123,13 @@ impl Room {
             Form::Single => PeerRole::Single,
         };
         for (peer, role) in peers.into_iter().zip([publishing, PeerRole::Subscriber]) {
-            self.forward(Command::CreatePeer { room: self.id, peer, role });
+            self.create_peer(peer, role);
         }
+        self.apply_simulated_protocol(id);
         self.qualities_wanted(now);
+        if params.auto_data_tracks {
+            self.take_all_data_tracks(id);
+        }
         // The subscriptions go first, so that the first answer or offer has them in it.
         self.settle(now);
         for request in params.add_tracks {
@@ -154,6 +161,7 @@ impl Room {
         let former = session.socket.replace(Socket { id: connection, json: false, last_heard: now });
         session.waiting_until = None;
         session.qualities_due = true;
+        let cut = session.cut_resume.take();
         let last_message_seq = session.last_sequence;
         let missed = std::mem::take(&mut session.missed);
         let subscriber = session.links.subscriber.as_ref().map(|link| link.peer);
@@ -163,6 +171,9 @@ impl Room {
             self.close(former.id, CLOSE_GOING_AWAY, "the session goes on in another connection");
         }
         self.by_connection.insert(connection, id);
+        if cut == Some(Cut::BeforeMessages) {
+            return self.drop_socket_of(now, id, "cut before any message");
+        }
         self.stats.resumes += 1;
 
         let reconnect = proto::ReconnectResponse {
@@ -186,16 +197,20 @@ impl Room {
         self.repeat_wanted(id);
         self.qualities_wanted(now);
         if let Some(peer) = subscriber {
-            self.forward(Command::RestartIce { peer });
+            self.command(Command::RestartIce { peer });
         }
         if let Some(sections) = sections {
             self.send(id, Response::MediaSectionsRequirement(sections));
         }
+        self.repeat_handles(id);
         if let Some(state) = resume.sync_state {
             self.sync(id, state);
         }
         if let Some(offer) = join.params.publisher_offer {
             self.offer(now, id, offer);
+        }
+        if cut == Some(Cut::AfterMessages) {
+            self.drop_socket_of(now, id, "cut after the resume");
         }
     }
 

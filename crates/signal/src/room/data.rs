@@ -38,21 +38,31 @@ impl Room {
             return None;
         }
         let packet = wire::decode_data(payload).ok()?;
+        if self.take_rpc(sender, &packet.known) {
+            return Some(());
+        }
         #[allow(deprecated)]
         let forged = matches!(packet.known.value, Some(Value::Speaker(_)));
-        // Who speaks is for us to say. Metrics are for those who may have them: nobody, so far.
-        if forged || matches!(packet.known.value, Some(Value::Metrics(_))) {
+        // Who speaks is for us to say.
+        if forged {
             return None;
         }
         let sequence = packet.known.sequence;
         if reliable && sequence != 0 {
+            let session = self.sessions.get_mut(&sender)?;
             if sequence <= session.last_sequence {
                 return None;
             }
             session.last_sequence = sequence;
         }
 
-        let receivers = self.receivers(Some(sender), &packet.known);
+        let mut receivers = self.receivers(Some(sender), &packet.known);
+        if matches!(packet.known.value, Some(Value::Metrics(_))) {
+            let may = |id: &ParticipantId| {
+                self.meeting.participant(*id).is_some_and(|p| p.permissions.can_subscribe_metrics)
+            };
+            receivers.retain(may);
+        }
         let participant = self.meeting.participant(sender)?;
         let session = self.sessions.get(&sender)?;
         // A hidden participant stays so when it speaks.
@@ -66,6 +76,7 @@ impl Room {
                 let letter =
                     Letter { publisher_sid: sid.clone(), sequence, payload: payload.clone(), at: now };
                 self.post(now, receiver, letter);
+                self.hold_if_behind(now, sender, receiver);
             } else {
                 self.send_lossy(receiver, &payload);
             }
@@ -99,10 +110,14 @@ impl Room {
             return;
         };
         let peer = session.links.primary().peer;
-        self.forward(Command::SendData { peer, channel: DataChannel::Lossy, payload: payload.clone() });
+        self.command(Command::SendData { peer, channel: DataChannel::Lossy, payload: payload.clone() });
     }
 
     pub(super) fn post(&mut self, now: Instant, receiver: ParticipantId, letter: Letter) {
+        // One who is only seen here reads nothing here.
+        if self.is_guest(receiver) {
+            return;
+        }
         let Some(session) = self.sessions.get_mut(&receiver) else { return };
         if session.mailbox.push(letter).is_err() {
             self.stats.slow_readers += 1;
@@ -112,30 +127,16 @@ impl Room {
         self.deliver(receiver);
     }
 
-    /// Sends what waits, when the channel can take it.
-    pub(super) fn deliver(&mut self, receiver: ParticipantId) {
-        let Some(session) = self.sessions.get_mut(&receiver).filter(|session| session.can_take_data()) else {
-            return;
-        };
-        let waiting = session.mailbox.take_waiting();
-        let peer = session.links.primary().peer;
-        for payload in waiting {
-            self.forward(Command::SendData { peer, channel: DataChannel::Reliable, payload });
-        }
-    }
-
     /// Sends again what a client that resumes does not have.
     pub(super) fn replay(&mut self, receiver: ParticipantId, states: &[proto::DataChannelReceiveState]) {
-        let Some(session) = self.sessions.get(&receiver).filter(|session| session.can_take_data()) else {
+        let Some(session) = self.sessions.get_mut(&receiver).filter(|session| session.can_take_data()) else {
             return;
         };
         // A client that says nothing does not count its messages, and would take each for a new one.
         if states.is_empty() {
             return;
         }
-        let peer = session.links.primary().peer;
-        for payload in session.mailbox.missed(states) {
-            self.forward(Command::SendData { peer, channel: DataChannel::Reliable, payload });
-        }
+        session.mailbox.resend_missed(states);
+        self.deliver(receiver);
     }
 }

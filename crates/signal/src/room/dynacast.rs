@@ -12,6 +12,7 @@ use parvis_meeting::{ParticipantId, TrackId};
 use parvis_sfu::{Quality, SubscriptionId};
 
 use super::Room;
+use crate::wire;
 
 /// Codecs of one track that are counted: there are no more video codecs.
 pub(super) const MAX_CODECS: usize = 4;
@@ -164,8 +165,7 @@ impl Room {
         let codecs = publication.info.codecs.iter().zip(streams);
         let subscribed_codecs: Vec<proto::SubscribedCodec> = codecs
             .map(|(codec, stream)| proto::SubscribedCodec {
-                // Clients compare with their own names, which have no kind and are in lower case.
-                codec: codec.mime_type.rsplit('/').next().unwrap_or_default().to_ascii_lowercase(),
+                codec: wire::short_name(&codec.mime_type),
                 qualities: qualities(stream.sent),
             })
             .collect();

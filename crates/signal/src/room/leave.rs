@@ -10,8 +10,8 @@ use parvis_meeting::{EndReason, LeaveReason, Participant, ParticipantId};
 use parvis_sfu::Command;
 
 use super::{ConnectionId, Room};
+use crate::Output;
 use crate::wire::{self, Encoded};
-use crate::{Grants, Output};
 
 /// WebSocket close codes (RFC 6455 section 7.4.1).
 pub(super) const CLOSE_NORMAL: u16 = 1000;
@@ -34,6 +34,11 @@ impl Room {
 
     /// Someone left the meeting, for whichever reason: tells its client, frees what was its.
     pub(super) fn left(&mut self, participant: &Participant, reason: LeaveReason) {
+        let guest = self.is_guest(participant.id);
+        self.end_forwards(participant.id);
+        self.forget_pace(participant.id);
+        self.forget_data_tracks(participant.id);
+        self.end_calls_of(participant.id);
         let Some(session) = self.sessions.get_mut(&participant.id) else { return };
         let socket = session.socket.take();
         if let Some(socket) = socket {
@@ -50,9 +55,9 @@ impl Room {
             self.by_subscription.remove(subscription);
             self.forget_choice(*subscription);
         }
-        for link in session.links.iter() {
+        for link in session.links.iter().filter(|_| !guest) {
             self.by_peer.remove(&link.peer);
-            self.forward(Command::ClosePeer { peer: link.peer });
+            self.command(Command::ClosePeer { peer: link.peer });
         }
         self.by_sid.remove(&session.sid);
         self.speaking.remove(&participant.id);
@@ -129,15 +134,7 @@ impl Room {
         if session.refresh_at <= now {
             session.refresh_at = now + self.config.token_refresh;
             if let Some(participant) = self.meeting.participant(id) {
-                let grants = Box::new(Grants {
-                    identity: participant.identity.clone(),
-                    name: participant.profile.name.clone(),
-                    metadata: participant.profile.metadata.clone(),
-                    attributes: participant.profile.attributes.clone(),
-                    kind: participant.kind,
-                    permissions: participant.permissions.clone(),
-                    not_before: 0,
-                });
+                let grants = Box::new(self.grants(participant));
                 self.outputs.push_back(Output::RefreshToken { connection: socket.id, grants });
             }
         }
@@ -155,7 +152,9 @@ impl Room {
 /// Tells a client that its session is over, and what to do.
 pub(super) fn leave_message(reason: LeaveReason, end: Option<EndReason>) -> Response {
     let action = match reason {
-        LeaveReason::MediaFailed | LeaveReason::Shutdown | LeaveReason::Reconnect => Action::Reconnect,
+        LeaveReason::MediaFailed | LeaveReason::Shutdown | LeaveReason::Reconnect | LeaveReason::Moved => {
+            Action::Reconnect
+        }
         LeaveReason::Ended if end == Some(EndReason::Shutdown) => Action::Reconnect,
         _ => Action::Disconnect,
     };
@@ -187,5 +186,6 @@ fn close_text(reason: LeaveReason) -> &'static str {
         LeaveReason::Violation => "too many requests, or one that breaks the protocol",
         LeaveReason::Shutdown => "the server stops",
         LeaveReason::Reconnect => "connect anew",
+        LeaveReason::Moved => "go on in the other room",
     }
 }

@@ -10,13 +10,12 @@ use livekit_protocol::signal_response::Message as Response;
 use parvis_meeting::{LeaveReason, ParticipantId, State};
 use parvis_rtp::Mid;
 use parvis_sfu::{
-    Command, DataChannel, Description, DescriptionKind, Event, PeerId, PeerRole, QualityReport,
-    SubscriptionId,
+    DataChannel, Description, DescriptionKind, Event, PeerId, PeerRole, QualityReport, SubscriptionId,
 };
 
 use super::Room;
 use crate::Form;
-use crate::session::Link;
+use crate::session::{Link, Session};
 
 impl Room {
     pub(super) fn media_event(&mut self, now: Instant, event: Event) {
@@ -60,11 +59,11 @@ impl Room {
             Event::Speakers { room, speakers } if room == self.id => self.speakers(&speakers),
             Event::Speakers { .. } => {}
             Event::Quality { peer, report } => self.quality(now, peer, &report),
-            Event::Data { peer, channel: DataChannel::DataTrack, .. } => {
-                tracing::trace!(room = %self.sid, ?peer, "a data track's packet: there are none here");
-                self.stats.data_dropped += 1;
+            Event::Data { peer, channel: DataChannel::DataTrack, payload } => {
+                self.track_packet(now, peer, &payload);
             }
             Event::Data { peer, channel, payload } => self.data(now, peer, channel, &payload),
+            Event::DataTaken { peer, bytes } => self.data_taken(peer, bytes),
             Event::DataOverflow { peer, channel } => {
                 if let Some(id) =
                     self.by_peer.get(&peer).copied().filter(|_| channel == DataChannel::Reliable)
@@ -90,7 +89,7 @@ impl Room {
             session.links.subscriber = Some(Link::new(peer));
         }
         self.by_peer.insert(peer, id);
-        self.forward(Command::CreatePeer { room: self.id, peer, role: PeerRole::Subscriber });
+        self.create_peer(peer, PeerRole::Subscriber);
     }
 
     fn link(&mut self, peer: PeerId) -> Option<(ParticipantId, &mut Link)> {
@@ -173,6 +172,10 @@ impl Room {
         link.up = false;
         link.quality = Some(proto::ConnectionQuality::Lost);
         self.quality_changed(now, id);
+        // Who can't be reached holds nobody.
+        if !self.sessions.get(&id).is_some_and(Session::can_take_data) {
+            self.let_go(id);
+        }
     }
 
     /// The connection is gone for good. A client that never used it gets a new one; others start over.
@@ -193,7 +196,7 @@ impl Room {
             session.links.publisher = Link::new(peer);
         }
         self.by_peer.insert(peer, id);
-        self.forward(Command::CreatePeer { room: self.id, peer, role: PeerRole::Publisher });
+        self.create_peer(peer, PeerRole::Publisher);
     }
 
     fn subscription_started(&mut self, subscription: SubscriptionId) {

@@ -2,20 +2,31 @@
 //! One meeting with its sessions. This file holds the state and the doors; what happens behind them:
 //! [`connect`] joins and resumes, [`request`] and [`publish`] and [`subscribe`] are what clients ask, [`media`] is
 //! what the forwarder tells, [`data`] are messages between clients, [`roster`] tells everyone what changed, [`leave`]
-//! ends sessions, [`control`] is what is done from outside. [`codecs`] chooses what codec each subscriber gets,
-//! [`dynacast`] tells publishers what is wanted, [`happened`] is what the outer world is told.
+//! ends sessions, [`control`] is what is done from outside. [`codecs`] chooses what codec each subscriber gets, [`dynacast`]
+//! tells publishers what is wanted, [`pace`] lets reliable messages wait for their readers. [`data_tracks`] and [`blobs`] are
+//! what applications share besides, [`rpc`] calls their methods. [`moves`] sends participants to other rooms, [`forwarded`]
+//! shows them there, [`start`] takes what a token says of a new room, [`simulate`] makes trouble for tests, [`happened`] is
+//! what the outer world is told.
 
+mod blobs;
 mod codecs;
 mod connect;
 mod control;
 mod data;
+mod data_tracks;
 mod dynacast;
+mod forwarded;
 mod happened;
 mod leave;
 mod media;
+mod moves;
+mod pace;
 mod publish;
 mod request;
 mod roster;
+mod rpc;
+mod simulate;
+mod start;
 mod subscribe;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -36,7 +47,12 @@ use crate::{Output, RoomConfig, RoomStats};
 
 pub use connect::{ConnectError, Join};
 pub use control::{Actor, Control, ControlError, Reply, RoomSettings};
+pub use forwarded::{ForwardError, ForwardId, ForwardedStream, ForwardedView};
+pub use moves::{ClosedError, RoomView};
+pub(crate) use pace::Pace;
 use publish::Publication;
+pub use rpc::RpcError;
+pub(crate) use simulate::Cut;
 
 /// One socket, as the caller names it; never reused within a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,6 +84,12 @@ pub struct Room {
     /// Which of a track's codecs each subscription gets.
     choices: BTreeMap<SubscriptionId, codecs::Choice>,
     dynacast: dynacast::Dynacast,
+    data_tracks: data_tracks::DataTracks,
+    blobs: blobs::Blobs,
+    calls: rpc::Calls,
+    simulation: simulate::Simulation,
+    start: start::Start,
+    forwards: forwarded::Forwards,
     /// Who speaks, and how loud.
     speaking: BTreeMap<ParticipantId, f32>,
     news: roster::News,
@@ -120,6 +142,12 @@ impl Room {
             by_subscription: BTreeMap::new(),
             choices: BTreeMap::new(),
             dynacast: dynacast::Dynacast::default(),
+            data_tracks: data_tracks::DataTracks::default(),
+            blobs: blobs::Blobs::default(),
+            calls: rpc::Calls::default(),
+            simulation: simulate::Simulation::default(),
+            start: start::Start::default(),
+            forwards: forwarded::Forwards::default(),
             speaking: BTreeMap::new(),
             news: roster::News::default(),
             roster: roster::Roster::default(),
@@ -183,7 +211,10 @@ impl Room {
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.meeting.handle_timeout(now);
+        self.check_readers(now);
         self.session_timeouts(now);
+        self.end_late_calls(now);
+        self.settle_simulation(now);
         self.digest(now);
         self.settle(now);
     }
@@ -191,10 +222,15 @@ impl Room {
     /// When [`Room::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let sessions = self.sessions.values().map(|session| session.deadline(&self.config)).min();
-        [sessions, self.meeting.poll_timeout(), self.news.digest_at(), self.dynacast_due()]
-            .into_iter()
-            .flatten()
-            .min()
+        let rest = [
+            sessions,
+            self.meeting.poll_timeout(),
+            self.news.digest_at(),
+            self.dynacast_due(),
+            self.calls_due(),
+            self.simulation_due(),
+        ];
+        rest.into_iter().flatten().min()
     }
 
     /// What to do, in order; `None` when all is done until the next call.
@@ -268,7 +304,7 @@ impl Room {
         prefix.chars().chain(random).collect()
     }
 
-    fn forward(&mut self, command: Command) {
+    fn command(&mut self, command: Command) {
         self.outputs.push_back(Output::Forward(command));
     }
 

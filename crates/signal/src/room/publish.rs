@@ -182,7 +182,7 @@ impl Room {
             started: false,
         });
         self.by_forwarded.insert(forwarded, track);
-        self.forward(Command::Publish { peer, track: forwarded, spec });
+        self.command(Command::Publish { peer, track: forwarded, spec });
     }
 
     /// The forwarder found a track's media section. The first codec's makes it known to others.
@@ -247,6 +247,9 @@ impl Room {
         }
         if began && place > 0 {
             self.review_choices(track);
+            if let Some(publisher) = self.meeting.track(track).map(|track| track.publisher) {
+                self.tell_forwards(publisher);
+            }
         }
     }
 
@@ -268,7 +271,7 @@ impl Room {
         }
         self.review_choices(track);
         self.by_forwarded.remove(&forwarded);
-        self.forward(Command::Unpublish { track: forwarded });
+        self.command(Command::Unpublish { track: forwarded });
     }
 
     /// The meeting says that a track is gone.
@@ -278,7 +281,7 @@ impl Room {
         self.dynacast.close(track);
         for encoding in &publication.encodings {
             self.by_forwarded.remove(&encoding.track);
-            self.forward(Command::Unpublish { track: encoding.track });
+            self.command(Command::Unpublish { track: encoding.track });
         }
         for session in self.sessions.values_mut() {
             session.settings.remove(&track);
@@ -306,7 +309,7 @@ impl Room {
         let encodings: Vec<parvis_sfu::TrackId> =
             publication.encodings.iter().map(|encoding| encoding.track).collect();
         for track in encodings {
-            self.forward(Command::SetMuted { track, muted });
+            self.command(Command::SetMuted { track, muted });
         }
     }
 
@@ -334,6 +337,16 @@ impl Room {
         if let Some(track) = track {
             self.meeting.touch_track(track);
         }
+    }
+
+    /// Older clients say by their layers how large a video has become.
+    pub(super) fn update_layers(&mut self, id: ParticipantId, update: &proto::UpdateVideoLayers) {
+        let largest =
+            update.layers.iter().max_by_key(|layer| u64::from(layer.width) * u64::from(layer.height));
+        let Some(largest) = largest.filter(|layer| layer.width > 0 && layer.height > 0) else { return };
+        let track_sid = update.track_sid.clone();
+        let update = proto::UpdateLocalVideoTrack { track_sid, width: largest.width, height: largest.height };
+        self.update_video_track(id, update);
     }
 
     /// The actor's own track of that sid.

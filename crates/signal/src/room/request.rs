@@ -46,34 +46,13 @@ impl Room {
             Request::UpdateMetadata(update) => self.update_metadata(id, update),
             Request::UpdateAudioTrack(update) => self.update_audio_track(id, update),
             Request::UpdateVideoTrack(update) => self.update_video_track(id, update),
-            Request::PublishDataTrackRequest(request) => {
-                self.refuse(
-                    id,
-                    0,
-                    Reason::UnsupportedType,
-                    NO_DATA_TRACKS,
-                    Some(Echo::PublishDataTrack(request)),
-                );
-            }
-            Request::UnpublishDataTrackRequest(request) => {
-                self.refuse(
-                    id,
-                    0,
-                    Reason::UnsupportedType,
-                    NO_DATA_TRACKS,
-                    Some(Echo::UnpublishDataTrack(request)),
-                );
-            }
-            Request::StoreDataBlobRequest(request) => {
-                self.refuse(id, request.request_id, Reason::NotAllowed, NO_DATA_BLOBS, None);
-            }
-            Request::GetDataBlobRequest(request) => {
-                self.refuse(id, request.request_id, Reason::NotAllowed, NO_DATA_BLOBS, None);
-            }
-            // Deprecated; scenarios for client tests; subscriptions of data tracks, of which there are none.
-            Request::UpdateLayers(_) | Request::Simulate(_) | Request::UpdateDataSubscription(_) => {
-                self.stats.requests_unknown += 1;
-            }
+            Request::PublishDataTrackRequest(request) => self.publish_data_track(id, request),
+            Request::UnpublishDataTrackRequest(request) => self.unpublish_data_track(id, request),
+            Request::UpdateDataSubscription(update) => self.update_data_subscription(id, update),
+            Request::StoreDataBlobRequest(request) => self.store_blob(id, request),
+            Request::GetDataBlobRequest(request) => self.fetch_blob(id, request),
+            Request::UpdateLayers(update) => self.update_layers(id, &update),
+            Request::Simulate(scenario) => self.simulate(now, id, scenario),
         }
     }
 
@@ -105,7 +84,7 @@ impl Room {
             return;
         }
         let description = Description { kind, sdp: description.sdp, id: description.id };
-        self.forward(Command::RemoteDescription { peer, description });
+        self.command(Command::RemoteDescription { peer, description });
     }
 
     /// A candidate of the client's, as JSON. One that isn't such is nobody's loss: we never dial.
@@ -125,7 +104,7 @@ impl Room {
             && candidate.len() <= MAX_CANDIDATE_BYTES
             && !candidate.contains(char::is_control);
         if honest {
-            self.forward(Command::RemoteCandidate { peer, candidate });
+            self.command(Command::RemoteCandidate { peer, candidate });
         }
     }
 
@@ -179,9 +158,6 @@ impl Room {
     }
 }
 
-const NO_DATA_TRACKS: &str = "this server has no data tracks";
-const NO_DATA_BLOBS: &str = "this server stores no data blobs";
-
 pub(super) fn reason(error: &MeetingError) -> Reason {
     match error {
         MeetingError::TooLarge { .. } | MeetingError::TooManyTracks { .. } | MeetingError::Full { .. } => {
@@ -202,7 +178,10 @@ fn cost(request: &Request) -> u32 {
         Request::Offer(_) | Request::Answer(_) => 10,
         Request::AddTrack(_) | Request::UpdateMetadata(_) | Request::UpdateAudioTrack(_) => 10,
         Request::UpdateVideoTrack(_) | Request::SubscriptionPermission(_) => 10,
-        Request::SyncState(_) => 20,
+        Request::SyncState(_) | Request::Simulate(_) => 20,
+        Request::PublishDataTrackRequest(_) | Request::UnpublishDataTrackRequest(_) => 10,
+        Request::StoreDataBlobRequest(_) | Request::GetDataBlobRequest(_) => 5,
+        Request::UpdateDataSubscription(update) => 1 + listed(update.updates.len()),
         Request::Mute(_) => 3,
         Request::Subscription(update) => {
             let tracks =

@@ -15,6 +15,7 @@ use parvis_meeting::{Event, LeaveReason, ParticipantId, TrackId};
 
 use super::Room;
 use crate::Output;
+use crate::session::Session;
 use crate::wire::{self, Encoded};
 
 /// What is still to be told.
@@ -63,8 +64,12 @@ impl Room {
     pub(super) fn settle(&mut self, now: Instant) {
         while let Some(event) = self.meeting.poll_event() {
             match event {
-                Event::Joined(id) | Event::Updated(id) => {
+                Event::Joined(id) => {
                     self.news.changed.insert(id);
+                }
+                Event::Updated(id) => {
+                    self.news.changed.insert(id);
+                    self.review_data_tracks(id);
                 }
                 Event::Left { participant, reason } => {
                     self.news.changed.remove(&participant.id);
@@ -91,6 +96,7 @@ impl Room {
             }
         }
         self.tell_changes();
+        self.tell_handles();
         self.settle_dynacast(now);
         if self.end.is_some() && self.sessions.is_empty() && !std::mem::replace(&mut self.end_told, true) {
             self.finished();
@@ -104,7 +110,12 @@ impl Room {
         if gone.is_empty() && changed.is_empty() {
             return;
         }
-        for session in self.sessions.values_mut().filter(|session| session.socket.is_none()) {
+        for id in &changed {
+            self.tell_forwards(*id);
+        }
+        let guests = &self.forwards;
+        let waiting = |session: &&mut Session| session.socket.is_none() && !guests.has(session.id);
+        for session in self.sessions.values_mut().filter(waiting) {
             if session.missed.len() + gone.len() > self.config.missed_departures {
                 session.missed.clear();
                 session.missed_too_much = true;
@@ -149,7 +160,7 @@ impl Room {
 
     /// Whether someone publishes.
     fn is_on_stage(&self, id: ParticipantId) -> bool {
-        !self.announced(id).is_empty()
+        !self.announced(id).is_empty() || self.data_tracks.publishes(id)
     }
 
     /// Those whom one who joins is told of.
@@ -175,14 +186,11 @@ impl Room {
         let session = self.sessions.get(&id)?;
         let tracks = self.announced(id).into_iter().filter_map(|track| self.track_info(track)).collect();
         let state = Some(participant.state);
-        Some(wire::participant_info(
-            participant,
-            state,
-            &session.sid,
-            &session.client,
-            session.joined_at_ms,
-            tracks,
-        ))
+        let (sid, joined) = (&session.sid, session.joined_at_ms);
+        let mut info = wire::participant_info(participant, state, sid, &session.client, joined, tracks);
+        info.data_tracks = self.data_tracks.infos(id);
+        info.kind_details = self.kind_details(id);
+        Some(info)
     }
 
     /// One track's description, as it is now.

@@ -49,6 +49,9 @@ impl Room {
                 self.configure(id, track, settings);
             }
         }
+        if let Some(subscription) = state.data_subscription {
+            self.update_data_subscription(id, subscription);
+        }
         self.replay(id, &state.datachannel_receive_states);
     }
 
@@ -92,7 +95,7 @@ impl Room {
         let Some(publisher_sid) = publisher.map(|publisher| publisher.sid.clone()) else { return };
         let Some(session) = self.sessions.get(&subscriber) else { return };
         let Some(peer) = session.links.receiving() else { return };
-        let stream = if self.config.sync_streams && session.can_sync_streams() {
+        let stream = if self.start.syncs_streams(&self.config) && session.can_sync_streams() {
             publication.info.stream.as_str()
         } else {
             publication.info.sid.as_str()
@@ -104,11 +107,12 @@ impl Room {
         session.subscriptions.insert(track, subscription);
         let settings = session.settings.get(&track).copied();
         self.by_subscription.insert(subscription, (subscriber, track));
-        self.forward(command);
+        self.command(command);
         if let Some(settings) = settings {
-            self.forward(Command::ConfigureSubscription { subscription, settings });
+            self.command(Command::ConfigureSubscription { subscription, settings });
         }
         self.review_choice(subscription);
+        self.tell_audio_codecs(track);
     }
 
     /// The meeting says that it is no longer.
@@ -117,7 +121,8 @@ impl Room {
         if let Some(subscription) = session.and_then(|session| session.subscriptions.remove(&track)) {
             self.by_subscription.remove(&subscription);
             self.forget_choice(subscription);
-            self.forward(Command::Unsubscribe { subscription });
+            self.command(Command::Unsubscribe { subscription });
+            self.tell_audio_codecs(track);
         }
     }
 
@@ -142,7 +147,7 @@ impl Room {
         let Some(session) = self.sessions.get_mut(&id).filter(|_| announced) else { return };
         session.settings.insert(track, settings);
         if let Some(subscription) = session.subscriptions.get(&track).copied() {
-            self.forward(Command::ConfigureSubscription { subscription, settings });
+            self.command(Command::ConfigureSubscription { subscription, settings });
             self.review_choice(subscription);
         }
     }

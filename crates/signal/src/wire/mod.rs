@@ -4,6 +4,7 @@
 
 mod data;
 mod describe;
+mod track_packet;
 mod words;
 
 use livekit_protocol as proto;
@@ -14,10 +15,11 @@ use prost::Message;
 pub use data::{DataPacket, decode_data};
 pub(crate) use data::{destinations, stamp};
 pub(crate) use describe::{participant_info, server_info, timed_version};
+pub(crate) use track_packet::{TrackPacketHead, with_handle};
 pub use words::permissions;
 pub(crate) use words::{
     codec_mime, codec_of_mime, disconnect_reason, encoding_layers, kind, layer_mode, layer_specs, permission,
-    source,
+    short_name, source,
 };
 
 use crate::Frame;

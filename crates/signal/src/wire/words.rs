@@ -60,6 +60,7 @@ pub(crate) fn permission(permissions: &Permissions, kind: Kind) -> proto::Partic
         hidden: permissions.hidden,
         recorder: permissions.recorder,
         can_update_metadata: permissions.can_update_profile,
+        can_subscribe_metrics: permissions.can_subscribe_metrics,
         agent: kind == Kind::Agent,
         ..Default::default()
     }
@@ -79,6 +80,7 @@ pub fn permissions(permission: &proto::ParticipantPermission) -> Permissions {
         can_subscribe: permission.can_subscribe,
         can_publish_data: permission.can_publish_data,
         can_update_profile: permission.can_update_metadata,
+        can_subscribe_metrics: permission.can_subscribe_metrics,
         hidden: permission.hidden,
         recorder: permission.recorder,
     }
@@ -99,6 +101,7 @@ pub(crate) fn disconnect_reason(reason: LeaveReason, end: Option<EndReason>) -> 
         (LeaveReason::MediaFailed, _) => Reason::MediaFailure,
         (LeaveReason::Shutdown, _) => Reason::ServerShutdown,
         (LeaveReason::Reconnect, _) => Reason::StateMismatch,
+        (LeaveReason::Moved, _) => Reason::Migration,
         (LeaveReason::Violation, _) => Reason::UnknownReason,
     }
 }
@@ -112,6 +115,11 @@ pub(crate) fn codec_mime(codec: CodecKind) -> &'static str {
         CodecKind::Av1 => "video/AV1",
         CodecKind::H264 => "video/H264",
     }
+}
+
+/// The name by which clients compare codecs: without a kind, and in lower case.
+pub(crate) fn short_name(mime: &str) -> String {
+    mime.rsplit('/').next().unwrap_or_default().to_ascii_lowercase()
 }
 
 /// The codec that a MIME type names.

@@ -18,8 +18,8 @@ use parvis_sfu::{
     TrackId, TrackSpec,
 };
 use parvis_signal::{
-    Actor, ConnectError, ConnectionId, Control, ControlError, Form, Frame, Grants, Join, JoinParams,
-    Occurrence, Output, Reply, Resume, Room, RoomConfig,
+    Actor, ConnectError, ConnectionId, Control, ControlError, Form, ForwardId, ForwardedView, Frame, Grants,
+    Join, JoinParams, Occurrence, Output, Reply, Resume, Room, RoomConfig, RpcError,
 };
 use prost::Message;
 
@@ -34,6 +34,13 @@ pub struct Lab {
     /// What the outer world is told.
     pub told: Vec<Occurrence>,
     pub ended: bool,
+    /// What the server's calls came to.
+    pub replies: Vec<(u64, Result<String, RpcError>)>,
+    /// What other rooms are to be told.
+    pub forwarded: Vec<(ForwardId, Option<ForwardedView>)>,
+    pub guests_gone: Vec<ForwardId>,
+    /// What tokens asked to be recorded.
+    pub egress: Vec<proto::RoomEgress>,
     /// The peer connections of each participant, by its sid.
     links: BTreeMap<String, Vec<PeerId>>,
     next: u64,
@@ -76,6 +83,10 @@ impl Lab {
             refreshes: Vec::new(),
             told: Vec::new(),
             ended: false,
+            replies: Vec::new(),
+            forwarded: Vec::new(),
+            guests_gone: Vec::new(),
+            egress: Vec::new(),
             links: BTreeMap::new(),
             next: 1,
         }
@@ -280,10 +291,33 @@ impl Lab {
         self.event(Event::Data { peer, channel, payload: packet.encode_to_vec().into() });
     }
 
+    /// Joins in one form or the other, and has its media connection come up.
+    pub fn join_by(&mut self, identity: &str, params: JoinParams) -> ConnectionId {
+        let connection = self.connect(Grants::of(identity), params);
+        self.bring_up(connection);
+        connection
+    }
+
+    /// Sends a packet of a data track from a client.
+    pub fn track_packet(&mut self, connection: ConnectionId, packet: &[u8]) {
+        let peer = self.publisher(connection);
+        let payload = Bytes::copy_from_slice(packet);
+        self.event(Event::Data { peer, channel: DataChannel::DataTrack, payload });
+    }
+
+    /// What packets of data tracks came to a client since the last [`Lab::clear`].
+    pub fn track_packets(&self, connection: ConnectionId) -> Vec<Bytes> {
+        let peers = self.peers(connection);
+        let own = self.forwarder.data.iter();
+        let own = own.filter(|(peer, channel, _)| peers.contains(peer) && *channel == DataChannel::DataTrack);
+        own.map(|(_, _, payload)| payload.clone()).collect()
+    }
+
     /// What came to a client's data channels since the last [`Lab::clear`].
     pub fn received(&self, connection: ConnectionId) -> Vec<(DataChannel, proto::DataPacket)> {
         let peers = self.peers(connection);
-        let own = self.forwarder.data.iter().filter(|(peer, _, _)| peers.contains(peer));
+        let own = self.forwarder.data.iter();
+        let own = own.filter(|(peer, channel, _)| peers.contains(peer) && *channel != DataChannel::DataTrack);
         own.map(|(_, channel, payload)| (*channel, proto::DataPacket::decode(payload.clone()).unwrap()))
             .collect()
     }
@@ -304,6 +338,12 @@ impl Lab {
                     Output::Forward(command) => events.extend(self.forwarder.handle(command)),
                     Output::RefreshToken { connection, grants } => self.refreshes.push((connection, *grants)),
                     Output::Happened(occurrence) => self.told.push(*occurrence),
+                    Output::RpcReply { reply_id, result } => self.replies.push((reply_id, result)),
+                    Output::StartEgress(egress) => self.egress.push(*egress),
+                    Output::Forwarded { forward, view } => {
+                        self.forwarded.push((forward, view.map(|view| *view)))
+                    }
+                    Output::GuestGone { forward } => self.guests_gone.push(forward),
                     Output::Ended => self.ended = true,
                 }
             }

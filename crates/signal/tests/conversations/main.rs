@@ -4,14 +4,22 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod adaptation;
+mod blobs;
 mod control;
 mod crowd;
 mod data;
+mod data_tracks;
+mod forwarded;
 mod happened;
 mod join;
 mod lab;
 mod limits;
+mod moves;
+mod pace;
 mod permissions;
 mod publish;
 mod resume;
 mod roster;
+mod rpc;
+mod simulate;
+mod start;

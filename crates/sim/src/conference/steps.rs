@@ -261,6 +261,11 @@ impl Conference {
                 }
                 // Nobody outside listens.
                 Output::Happened(_) => {}
+                // Nobody calls methods here or is forwarded, and tokens ask for nothing.
+                Output::RpcReply { .. }
+                | Output::StartEgress(_)
+                | Output::Forwarded { .. }
+                | Output::GuestGone { .. } => {}
                 Output::Ended => {
                     self.rooms.remove(&room);
                 }

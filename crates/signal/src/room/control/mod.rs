@@ -123,6 +123,7 @@ impl Room {
             Control::Describe => Ok(self.described()),
             Control::Configure(settings) => {
                 self.begin();
+                self.decided();
                 self.configure_room(settings)
             }
             Control::ListParticipants => {

@@ -37,7 +37,7 @@ impl RoomSettings {
 }
 
 impl Room {
-    pub(super) fn configure_room(&mut self, settings: RoomSettings) -> Result<Reply, ControlError> {
+    pub(in crate::room) fn configure_room(&mut self, settings: RoomSettings) -> Result<Reply, ControlError> {
         let before = self.meeting.limits();
         if let Some(metadata) = &settings.metadata {
             text::check_bytes("metadata", metadata.len(), before.metadata_bytes)?;

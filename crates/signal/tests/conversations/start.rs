@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! What tokens say of the rooms that they open.
+
+use std::time::Duration;
+
+use livekit_protocol as proto;
+use livekit_protocol::signal_response::Message as Response;
+use parvis_rtp::PlayoutDelay;
+use parvis_sfu::{Command, PeerRole};
+use parvis_signal::{ConnectionId, Control, Grants, RoomConfig, RoomSettings};
+
+use crate::lab::*;
+
+fn wanted() -> proto::RoomConfiguration {
+    proto::RoomConfiguration {
+        empty_timeout: 40,
+        departure_timeout: 30,
+        max_participants: 2,
+        metadata: "about the room".into(),
+        min_playout_delay: 200,
+        max_playout_delay: 1000,
+        sync_streams: true,
+        egress: Some(proto::RoomEgress::default()),
+        ..Default::default()
+    }
+}
+
+fn grants(identity: &str, room: proto::RoomConfiguration) -> Grants {
+    Grants { room: Some(Box::new(room)), ..Grants::of(identity) }
+}
+
+fn room_of(lab: &Lab, connection: ConnectionId) -> proto::Room {
+    let join = lab.client(connection).find(|message| match message {
+        Response::Join(join) => join.room.clone(),
+        _ => None,
+    });
+    join.expect("it joined")
+}
+
+#[test]
+fn the_token_that_opens_a_room_says_how_it_is_in_both_forms() {
+    for params in [dual(), single()] {
+        let mut lab = Lab::new();
+        let ada = lab.connect(grants("ada", wanted()), params.clone());
+        let room = room_of(&lab, ada);
+        assert_eq!((room.empty_timeout, room.departure_timeout, room.max_participants), (40, 30, 2));
+        assert_eq!(room.metadata, "about the room");
+        assert_eq!(lab.egress.len(), 1);
+        lab.connect(Grants::of("bob"), params.clone());
+        assert!(lab.try_connect(Grants::of("carol"), params).is_err(), "two places");
+        // Whoever receives is asked to show pictures so late.
+        let delay = PlayoutDelay { min: 20, max: 100 };
+        let receivers: Vec<_> =
+            lab.forwarder.peers.iter().filter(|(_, role)| **role != PeerRole::Publisher).collect();
+        assert_eq!(receivers.len(), 2);
+        for (peer, _) in receivers {
+            assert!(lab.forwarder.commands.contains(&Command::SetPlayoutDelay { peer: *peer, delay }));
+        }
+    }
+}
+
+#[test]
+fn a_token_changes_nothing_of_a_room_that_is_there() {
+    let mut lab = Lab::new();
+    lab.join("ada");
+    let bob = lab.connect(grants("bob", wanted()), dual());
+    assert_eq!(room_of(&lab, bob).metadata, "");
+    assert!(lab.egress.is_empty());
+
+    let mut lab = Lab::new();
+    let settings = RoomSettings { metadata: Some("by the server".into()), ..RoomSettings::default() };
+    lab.control(Control::Configure(settings)).unwrap();
+    let ada = lab.connect(grants("ada", wanted()), dual());
+    assert_eq!(room_of(&lab, ada).metadata, "by the server");
+}
+
+#[test]
+fn row_41_what_a_token_says_beyond_the_servers_limits_is_left_out_and_keeps_nobody_away() {
+    let mut lab = Lab::new();
+    let huge = proto::RoomConfiguration {
+        metadata: "x".repeat(70_000),
+        empty_timeout: u32::MAX,
+        max_participants: u32::MAX,
+        ..Default::default()
+    };
+    let ada = lab.connect(grants("ada", huge), dual());
+    let room = room_of(&lab, ada);
+    assert_eq!(room.metadata, "");
+    assert!(room.max_participants <= 500);
+    assert!(u64::from(room.empty_timeout) <= RoomConfig::default().longest_timeout.as_secs());
+    assert!(RoomConfig::default().longest_timeout > Duration::ZERO);
+}

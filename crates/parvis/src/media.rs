@@ -46,6 +46,7 @@ pub(crate) fn start(config: &Config, shards: &ShardConfig) -> Result<Media, Medi
             sdp: Arc::default(),
             sctp: parvis_peer::sctp::SctpLimits::default(),
             limits: parvis_peer::PeerLimits::default(),
+            ufrag_tag: u16::try_from(setup.shard).ok(),
         };
         let config = ForwarderConfig {
             max_peers,

@@ -164,6 +164,11 @@ impl<'a> Message<'a> {
         self.integrity_at.is_some()
     }
 
+    /// Whether FINGERPRINT is there; one that does not hold makes it no message.
+    pub fn has_fingerprint(&self) -> bool {
+        self.has_fingerprint
+    }
+
     /// Kind and value of each attribute before MESSAGE-INTEGRITY and FINGERPRINT: those that count.
     pub fn attributes(&self) -> impl Iterator<Item = (u16, &'a [u8])> + use<'a> {
         let bytes = self.bytes.get(..self.integrity_at.unwrap_or(self.bytes.len())).unwrap_or_default();

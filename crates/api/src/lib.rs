@@ -22,6 +22,7 @@
 mod accept;
 mod config;
 mod forwarders;
+mod front;
 mod http;
 mod limit;
 mod metrics;
@@ -39,9 +40,11 @@ use tokio::sync::watch;
 
 pub use config::{ApiConfig, ConnectionLimits};
 pub use forwarders::Forwarders;
+pub use front::{Arrival, ByteStream, Front, Place, Relays, Visitor, shared_by};
 pub use metrics::{Metrics, Sample, Source};
 pub use token::{DEV_KEY, KeyError, Keys, MIN_SECRET_BYTES, TokenError, Verified};
 
+use accept::Doors;
 use http::Shared;
 use limit::{Connections, Throttle};
 use rooms::Rooms;
@@ -73,8 +76,8 @@ impl Api {
             joins: Arc::clone(&self.joins),
             page_headers: page_headers(),
         };
-        let router = http::router(shared);
-        accept::serve(listener, router, limits, connections, metrics, self.stop.subscribe()).await;
+        let doors = Doors { router: http::router(shared), front: config.front.clone(), limits, connections };
+        accept::serve(listener, doors, metrics, self.stop.subscribe()).await;
     }
 
     /// Serves the metrics page until [`Api::stop`]. Its listener must not be reachable for strangers.
@@ -88,8 +91,8 @@ impl Api {
             Err(_) => metrics.clone(),
         };
         let connections = Connections::new(CONNECTIONS, CONNECTIONS, Vec::new(), uncounted);
-        let router = metrics.router();
-        accept::serve(listener, router, limits, connections, metrics, self.stop.subscribe()).await;
+        let doors = Doors { router: metrics.router(), front: None, limits, connections };
+        accept::serve(listener, doors, metrics, self.stop.subscribe()).await;
     }
 
     /// Hands a forwarder's event to its room. It never waits.

@@ -11,7 +11,7 @@ use parvis_signal::Rate;
 use crate::metrics::Metrics;
 
 /// What one user has for himself: an IPv4 address, or the /64 around an IPv6 address.
-pub(crate) fn shared_by(ip: IpAddr) -> IpAddr {
+pub fn shared_by(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V4(v4) => v4.into(),
         IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6) & !u128::from(u64::MAX)).into(),
@@ -61,6 +61,16 @@ impl Connections {
         open.total += 1;
         self.metrics.connections.inc();
         Ok(Permit { connections: Arc::clone(self), ip })
+    }
+}
+
+impl Permit {
+    /// Counts the connection for another address, that of whom a proxy speaks for, or says by which limit not.
+    pub(crate) fn count_for(self, ip: IpAddr) -> Result<Permit, &'static str> {
+        let connections = Arc::clone(&self.connections);
+        // Its own place is free before the new one is asked for: a full house stays as full.
+        drop(self);
+        connections.admit(ip)
     }
 }
 

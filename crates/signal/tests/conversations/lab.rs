@@ -30,6 +30,8 @@ pub struct Lab {
     pub forwarder: Forwarder,
     pub refreshes: Vec<(ConnectionId, Grants)>,
     pub ended: bool,
+    /// Whose credentials the relay was told to take, and to take no more.
+    pub relayed: Vec<(String, bool)>,
     /// The peer connections of each participant, by its sid.
     links: BTreeMap<String, Vec<PeerId>>,
     next: u64,
@@ -71,6 +73,7 @@ impl Lab {
             forwarder: Forwarder::default(),
             refreshes: Vec::new(),
             ended: false,
+            relayed: Vec::new(),
             links: BTreeMap::new(),
             next: 1,
         }
@@ -262,6 +265,8 @@ impl Lab {
                     }
                     Output::Forward(command) => events.extend(self.forwarder.handle(command)),
                     Output::RefreshToken { connection, grants } => self.refreshes.push((connection, *grants)),
+                    Output::RelayAllowed { sid } => self.relayed.push((sid.to_string(), true)),
+                    Output::RelayRevoked { sid } => self.relayed.push((sid.to_string(), false)),
                     Output::Ended => self.ended = true,
                 }
             }

@@ -11,5 +11,6 @@ mod lab;
 mod limits;
 mod permissions;
 mod publish;
+mod relay;
 mod resume;
 mod roster;

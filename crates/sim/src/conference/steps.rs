@@ -259,6 +259,8 @@ impl Conference {
                         room.refreshed(connection, "token".to_owned());
                     }
                 }
+                // There is no relay in these networks.
+                Output::RelayAllowed { .. } | Output::RelayRevoked { .. } => {}
                 Output::Ended => {
                     self.rooms.remove(&room);
                 }

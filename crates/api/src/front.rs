@@ -13,8 +13,6 @@ use tokio::net::TcpStream;
 
 use crate::limit::Permit;
 
-pub use crate::limit::shared_by;
-
 /// A connection that carries HTTP.
 pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 

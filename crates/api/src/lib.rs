@@ -40,7 +40,7 @@ use tokio::sync::watch;
 
 pub use config::{ApiConfig, ConnectionLimits};
 pub use forwarders::Forwarders;
-pub use front::{Arrival, ByteStream, Front, Place, Relays, Visitor, shared_by};
+pub use front::{Arrival, ByteStream, Front, Place, Relays, Visitor};
 pub use metrics::{Metrics, Sample, Source};
 pub use token::{DEV_KEY, KeyError, Keys, MIN_SECRET_BYTES, TokenError, Verified};
 

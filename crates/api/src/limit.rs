@@ -11,7 +11,7 @@ use parvis_signal::Rate;
 use crate::metrics::Metrics;
 
 /// What one user has for himself: an IPv4 address, or the /64 around an IPv6 address.
-pub fn shared_by(ip: IpAddr) -> IpAddr {
+pub(crate) fn shared_by(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V4(v4) => v4.into(),
         IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6) & !u128::from(u64::MAX)).into(),

@@ -27,8 +27,8 @@ impl CertificateFiles {
             Ok(certificate) => {
                 tls.show(&certificate);
                 count(&stats.certificates_loaded);
-                let days = certificate.days_left(SystemTime::now());
-                tracing::info!(file = %self.certificate.display(), days_left = days, "certificate in use");
+                let days_left = tls.days_left(SystemTime::now());
+                tracing::info!(file = %self.certificate.display(), days_left, "certificate in use");
                 Ok(())
             }
             Err(error) => {

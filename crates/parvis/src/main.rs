@@ -4,6 +4,7 @@
 
 mod cli;
 mod config;
+mod edge;
 mod media;
 mod serve;
 mod settings;
@@ -41,7 +42,10 @@ fn run(command: Command) -> Result<(), Problem> {
         Command::Check(arguments) => {
             let (settings, _) = settings::settle(&arguments)?;
             let runtime = runtime()?;
-            runtime.block_on(serve::bind(&settings))?;
+            let bound = runtime.block_on(serve::bind(&settings))?;
+            for line in bound.describe(&settings) {
+                println!("{line}");
+            }
             println!("ok");
             Ok(())
         }

@@ -41,7 +41,8 @@ pub(crate) fn settle(arguments: &cli::Settings) -> Result<(Settings, Loaded), Co
     }
     let keys = config.keys(base.as_deref().unwrap_or(Path::new(".")), arguments.dev);
     let keys = keys.map_err(|(key, problem)| ConfigError::Wrong { place: key, problem })?;
-    let settings = Settings { config: loaded.config.clone(), keys, dev: arguments.dev };
+    let base = base.unwrap_or_else(|| Path::new(".").to_owned());
+    let settings = Settings { config: loaded.config.clone(), keys, dev: arguments.dev, base };
     Ok((settings, loaded))
 }
 
@@ -57,7 +58,15 @@ fn development() -> Loaded {
     let mut config = Config::default();
     config.for_development(DEV_KEY);
     let changed =
-        ["keys", "rooms.guests", "rooms.guest_room_chars", "media.pin", "tokens.max_age", "drain.deadline"];
+        [
+            "keys",
+            "rooms.guests",
+            "rooms.guest_room_chars",
+            "media.pin",
+            "media.tcp_on_http_port",
+            "tokens.max_age",
+            "drain.deadline",
+        ];
     let origins = changed.iter().map(|key| ((*key).to_owned(), "--dev".to_owned())).collect();
     Loaded { config, origins }
 }

@@ -191,6 +191,11 @@ impl Server {
         self.end(client);
     }
 
+    /// Whether a client has an allocation.
+    pub fn has_allocation(&self, client: Client) -> bool {
+        self.allocations.contains_key(&client)
+    }
+
     /// A socket to be closed: its allocation has ended.
     pub fn poll_closed(&mut self) -> Option<RelayId> {
         self.closed.pop_front()

@@ -154,12 +154,6 @@ impl Certificate {
     pub fn not_before(&self) -> u64 {
         self.facts.not_before
     }
-
-    /// Whole days from now until then.
-    pub fn days_left(&self, now: SystemTime) -> u64 {
-        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        self.facts.not_after.saturating_sub(now) / 86_400
-    }
 }
 
 impl fmt::Debug for Certificate {
@@ -197,7 +191,10 @@ mod tests {
         let (chain, key) = pair("meet.example");
         for profile in [CryptoProfile::Modern, CryptoProfile::Anssi, CryptoProfile::Bsi] {
             let taken = Certificate::from_pem(chain.as_bytes(), key.as_bytes(), ("a", "b"), profile, on(10));
-            assert_eq!(taken.unwrap().days_left(on(10)), 80);
+            let tls = super::super::Tls::new(profile).unwrap();
+            assert_eq!(tls.days_left(on(10)), None);
+            tls.show(&taken.unwrap());
+            assert_eq!(tls.days_left(on(10)), Some(80));
         }
     }
 

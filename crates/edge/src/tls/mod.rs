@@ -6,8 +6,10 @@ mod certificate;
 mod profile;
 mod x509;
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::ServerConfig;
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -34,8 +36,10 @@ pub struct Tls {
 struct Certificates {
     /// For everyone.
     shown: RwLock<Option<Arc<CertifiedKey>>>,
-    /// To a certificate authority that validates a name by RFC 8737: the name, and what proves it.
-    challenge: Mutex<Option<(String, Arc<CertifiedKey>)>>,
+    /// When its time is over, in seconds since 1970.
+    not_after: RwLock<Option<u64>>,
+    /// To a certificate authority that validates names by RFC 8737: what proves each.
+    challenges: Mutex<HashMap<String, Arc<CertifiedKey>>>,
 }
 
 impl Tls {
@@ -60,19 +64,24 @@ impl Tls {
     pub fn show(&self, certificate: &Certificate) {
         let key = Some(Arc::clone(&certificate.key));
         *self.certificates.shown.write().unwrap_or_else(PoisonError::into_inner) = key;
+        let not_after = Some(certificate.not_after());
+        *self.certificates.not_after.write().unwrap_or_else(PoisonError::into_inner) = not_after;
     }
 
-    /// Shows this one to a certificate authority that asks for `name` by RFC 8737, until [`Tls::end_challenge`].
+    /// Whole days for which the certificate that is shown still holds; `None` when there is none.
+    pub fn days_left(&self, now: SystemTime) -> Option<u64> {
+        let not_after = *self.certificates.not_after.read().unwrap_or_else(PoisonError::into_inner);
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        not_after.map(|not_after| not_after.saturating_sub(now) / 86_400)
+    }
+
+    /// Shows this one to a certificate authority that asks for `name` by RFC 8737, until [`Tls::end_challenges`].
     pub(crate) fn begin_challenge(&self, name: &str, key: Arc<CertifiedKey>) {
-        *self.challenge() = Some((name.to_ascii_lowercase(), key));
+        self.certificates.challenges().insert(name.to_ascii_lowercase(), key);
     }
 
-    pub(crate) fn end_challenge(&self) {
-        *self.challenge() = None;
-    }
-
-    fn challenge(&self) -> std::sync::MutexGuard<'_, Option<(String, Arc<CertifiedKey>)>> {
-        self.certificates.challenge.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn end_challenges(&self) {
+        self.certificates.challenges().clear();
     }
 }
 
@@ -82,13 +91,18 @@ impl fmt::Debug for Tls {
     }
 }
 
+impl Certificates {
+    fn challenges(&self) -> MutexGuard<'_, HashMap<String, Arc<CertifiedKey>>> {
+        self.challenges.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         if hello.alpn().is_some_and(|mut offered| offered.any(|protocol| protocol == ALPN_ACME)) {
             // A validation offers nothing else, and gets nothing else.
             let name = hello.server_name()?.to_ascii_lowercase();
-            let challenge = self.challenge.lock().unwrap_or_else(PoisonError::into_inner);
-            return challenge.as_ref().filter(|(wanted, _)| *wanted == name).map(|(_, key)| Arc::clone(key));
+            return self.challenges().get(&name).cloned();
         }
         self.shown.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

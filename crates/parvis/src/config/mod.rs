@@ -2,9 +2,11 @@
 //! The configuration: what may be set, and to what it is set when nobody says.
 //!
 //! [`load()`] reads a file and points at what is wrong in it, [`value`] holds the kinds of values, [`apply`] turns all
-//! of it into the words of the crates below, [`show()`] prints it with the origin of each value.
+//! of it into the words of the crates below, [`edge`] does both for the public port, [`show()`] prints it with the origin
+//! of each value.
 
 mod apply;
+mod edge;
 mod load;
 mod show;
 #[cfg(test)]
@@ -19,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use load::{ConfigError, Loaded, load};
 pub(crate) use show::show;
 pub(crate) use value::Ports;
+use edge::{NodeIp, PlainHttp, Tls, Turn};
 use value::{Bounded, Bytes, Count, Port, Time};
 
 /// All that may be set. `configs/parvis.toml` says the same with a word for each.
@@ -26,6 +29,8 @@ use value::{Bounded, Bytes, Count, Port, Time};
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Config {
     pub(crate) http: Http,
+    pub(crate) tls: Tls,
+    pub(crate) turn: Turn,
     pub(crate) metrics: Metrics,
     pub(crate) media: Media,
     pub(crate) rooms: Rooms,
@@ -42,7 +47,10 @@ pub(crate) struct Config {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Http {
     pub(crate) listen: SocketAddr,
+    pub(crate) public_port: Port,
+    pub(crate) plain: PlainHttp,
     pub(crate) trusted_proxies: Vec<IpAddr>,
+    pub(crate) proxy_protocol_from: Vec<IpAddr>,
     pub(crate) max_connections: Count,
     pub(crate) max_connections_per_address: Count,
     pub(crate) reserved_files: Bounded<16, 100_000>,
@@ -76,9 +84,11 @@ pub(crate) struct Metrics {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Media {
     pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) node_ip: Vec<NodeIp>,
     pub(crate) udp_ports: Ports,
     pub(crate) tcp: bool,
     pub(crate) tcp_port: Port,
+    pub(crate) tcp_on_http_port: bool,
     pub(crate) shards: Bounded<0, 1_024>,
     pub(crate) pin: bool,
     pub(crate) gso: bool,
@@ -212,7 +222,10 @@ impl Default for Http {
         let limits = parvis_api::ConnectionLimits::default();
         Http {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7880)),
+            public_port: Bounded::of(0),
+            plain: PlainHttp::Redirect,
             trusted_proxies: Vec::new(),
+            proxy_protocol_from: Vec::new(),
             max_connections: count(limits.max),
             max_connections_per_address: count(limits.max_per_ip),
             reserved_files: Bounded::of(i64::try_from(limits.reserve).unwrap_or(i64::MAX)),
@@ -241,9 +254,11 @@ impl Default for Media {
         let checks = parvis_sfu::CheckRate::default();
         Media {
             addresses: Vec::new(),
+            node_ip: Vec::new(),
             udp_ports: Ports { first: 7882, last: 7945 },
             tcp: true,
             tcp_port: Bounded::of(7881),
+            tcp_on_http_port: true,
             shards: Bounded::of(0),
             pin: shard.pin,
             gso: shard.gso,
@@ -354,6 +369,7 @@ impl Config {
         self.rooms.guest_room_chars = Bounded::of(1);
         // Several may share the machine with each other and a browser.
         self.media.pin = false;
+        self.media.tcp_on_http_port = false;
         // Other people's tests make tokens that last for days.
         self.tokens.max_age = Time::secs(31 * 86_400);
         self.drain.deadline = Time::secs(0);

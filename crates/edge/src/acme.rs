@@ -13,8 +13,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use instant_acme::{
-    Account, AccountCredentials, AuthorizationStatus, ChallengeType, ExternalAccountKey, Identifier, NewAccount,
-    NewOrder, OrderStatus, RetryPolicy,
+    Account, AccountCredentials, AuthorizationStatus, ChallengeType, ExternalAccountKey, Identifier,
+    NewAccount, NewOrder, OrderStatus, RetryPolicy,
 };
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -50,7 +50,11 @@ impl std::fmt::Debug for AcmeConfig {
     /// The account's key gets into no log.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let AcmeConfig { directory, names, .. } = self;
-        formatter.debug_struct("AcmeConfig").field("directory", directory).field("names", names).finish_non_exhaustive()
+        formatter
+            .debug_struct("AcmeConfig")
+            .field("directory", directory)
+            .field("names", names)
+            .finish_non_exhaustive()
     }
 }
 
@@ -61,7 +65,9 @@ pub enum AcmeError {
     #[error("the certificate authority: {0}; check tls.acme, and that its directory can be reached")]
     Authority(#[from] instant_acme::Error),
     /// It offers no validation that can be done on this port.
-    #[error("the certificate authority offers no tls-alpn-01 for {0}; use another authority, or certificates from files")]
+    #[error(
+        "the certificate authority offers no tls-alpn-01 for {0}; use another authority, or certificates from files"
+    )]
     NoChallenge(String),
     /// It could not validate a name.
     #[error("the certificate authority could not validate {0}; its port 443 must lead to this server")]
@@ -100,7 +106,9 @@ pub fn show_kept(config: &AcmeConfig, tls: &Tls, stats: &EdgeStats) {
             tls.show(&certificate);
             count(&stats.certificates_loaded);
         }
-        None => tracing::info!(folder = %config.folder.display(), "no certificate is kept yet; one will be asked for"),
+        None => {
+            tracing::info!(folder = %config.folder.display(), "no certificate is kept yet; one will be asked for")
+        }
     }
 }
 
@@ -108,13 +116,15 @@ pub fn show_kept(config: &AcmeConfig, tls: &Tls, stats: &EdgeStats) {
 pub async fn keep(config: AcmeConfig, tls: Tls, stats: Arc<EdgeStats>) {
     let mut pause = FIRST_PAUSE;
     loop {
-        let due = kept(&config, &tls).map_or(Duration::ZERO, |certificate| renewal_in(&certificate, SystemTime::now()));
+        let due = kept(&config, &tls)
+            .map_or(Duration::ZERO, |certificate| renewal_in(&certificate, SystemTime::now()));
         // A clock that is set must be noticed: no longer than the longest pause at once.
         if !due.is_zero() {
             tokio::time::sleep(due.min(LONGEST_PAUSE)).await;
             continue;
         }
-        match tokio::time::timeout(TRY_TIMEOUT, renew(&config, &tls)).await.unwrap_or(Err(AcmeError::TooSlow)) {
+        match tokio::time::timeout(TRY_TIMEOUT, renew(&config, &tls)).await.unwrap_or(Err(AcmeError::TooSlow))
+        {
             Ok(certificate) => {
                 tls.show(&certificate);
                 count(&stats.certificates_loaded);
@@ -209,7 +219,8 @@ async fn account(config: &AcmeConfig) -> Result<Account, AcmeError> {
     };
     let contact: Vec<&str> = config.contact.iter().map(String::as_str).collect();
     let wanted = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
-    let (account, credentials) = builder()?.create(&wanted, config.directory.clone(), external.as_ref()).await?;
+    let (account, credentials) =
+        builder()?.create(&wanted, config.directory.clone(), external.as_ref()).await?;
     let kept = Kept { directory: config.directory.clone(), credentials };
     write(&path, &serde_json::to_vec(&kept).unwrap_or_default())?;
     Ok(account)

@@ -68,7 +68,11 @@ pub struct Edge {
 /// What a connection has turned out to be.
 enum Guest {
     Http(Visitor),
-    Turn { stream: Box<dyn ByteStream>, client: Client, place: Place },
+    Turn {
+        stream: Box<dyn ByteStream>,
+        client: Client,
+        place: Place,
+    },
     /// Dealt with, or not wanted.
     Gone,
 }
@@ -166,7 +170,7 @@ impl Edge {
                 let count = stream.read(&mut first).await.unwrap_or(0);
                 first.truncate(count);
                 match first.first() {
-                    Some(..0x40) => Protocol::Turn,
+                    Some(0..=0x3f) => Protocol::Turn,
                     Some(b'A'..=b'Z') => Protocol::Http,
                     _ => Protocol::Unknown,
                 }
@@ -244,7 +248,11 @@ async fn shard_of(stream: &TcpStream) -> Option<usize> {
 }
 
 /// Looks at what has come until `tell` can tell, and takes nothing of it. `None` when the connection ends before.
-async fn peek_until<T>(stream: &TcpStream, buffer: &mut [u8], tell: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
+async fn peek_until<T>(
+    stream: &TcpStream,
+    buffer: &mut [u8],
+    tell: impl Fn(&[u8]) -> Option<T>,
+) -> Option<T> {
     let mut seen = 0;
     loop {
         let count = stream.peek(buffer).await.ok().filter(|count| *count > 0)?;

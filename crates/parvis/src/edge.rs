@@ -97,8 +97,7 @@ pub(crate) async fn bind(
         (None, None)
     };
     let ice: Arc<dyn IceDoor> = Arc::new(Doors(shards.clone()));
-    let edge =
-        Edge::new(config.edge_config(), tls.clone(), relay.clone(), Some(ice), Arc::clone(&stats));
+    let edge = Edge::new(config.edge_config(), tls.clone(), relay.clone(), Some(ice), Arc::clone(&stats));
     Ok(PublicPort { edge: Arc::new(edge), tls, source, relay, offer, stats })
 }
 
@@ -146,8 +145,12 @@ impl PublicPort {
             let (turn, dropped) = relay.stats();
             for (name, value) in turn.fields().chain([("dropped_full", dropped)]) {
                 samples.push(match name.strip_suffix("_now") {
-                    Some(name) => sample(format!("parvis_turn_{name}"), "What the relay holds.", false, value),
-                    None => sample(format!("parvis_turn_{name}_total"), "What the relay counts.", true, value),
+                    Some(name) => {
+                        sample(format!("parvis_turn_{name}"), "What the relay holds.", false, value)
+                    }
+                    None => {
+                        sample(format!("parvis_turn_{name}_total"), "What the relay counts.", true, value)
+                    }
                 });
             }
             samples

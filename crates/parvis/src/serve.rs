@@ -88,7 +88,8 @@ pub(crate) async fn bind(settings: &Settings) -> Result<Bound, ServeError> {
     }
     let mut shards =
         config.shard_config(addresses).map_err(|(key, problem)| ServeError::Config { key, problem })?;
-    let listens = http.local_addr().map_err(|source| ServeError::System { what: "read the HTTP address", source })?;
+    let listens =
+        http.local_addr().map_err(|source| ServeError::System { what: "read the HTTP address", source })?;
     if config.media.tcp_on_http_port && shards.addresses.iter().all(|ip| covers(listens, *ip)) {
         shards.shared_tcp_port = Some(config.public_port(listens));
     }

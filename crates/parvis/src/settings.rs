@@ -57,16 +57,15 @@ pub(crate) fn keys_of(path: &Path) -> Result<Keys, ConfigError> {
 fn development() -> Loaded {
     let mut config = Config::default();
     config.for_development(DEV_KEY);
-    let changed =
-        [
-            "keys",
-            "rooms.guests",
-            "rooms.guest_room_chars",
-            "media.pin",
-            "media.tcp_on_http_port",
-            "tokens.max_age",
-            "drain.deadline",
-        ];
+    let changed = [
+        "keys",
+        "rooms.guests",
+        "rooms.guest_room_chars",
+        "media.pin",
+        "media.tcp_on_http_port",
+        "tokens.max_age",
+        "drain.deadline",
+    ];
     let origins = changed.iter().map(|key| ((*key).to_owned(), "--dev".to_owned())).collect();
     Loaded { config, origins }
 }

@@ -50,7 +50,8 @@ fn behind_a_nat_no_inner_address_is_told_to_a_client() {
     let config = configuration(&directory, extra);
     let server = serve(&config);
     let said = joined(&server, &config);
-    let offer = said.iter().find_map(|m| if let Response::Offer(offer) = m { Some(&offer.sdp) } else { None });
+    let offer =
+        said.iter().find_map(|m| if let Response::Offer(offer) = m { Some(&offer.sdp) } else { None });
     let offer = offer.unwrap();
     let candidates: Vec<&str> = offer.lines().filter(|line| line.starts_with("a=candidate:")).collect();
     assert!(candidates.len() >= 2 && candidates.iter().all(|line| line.contains(" 203.0.113.7 ")), "{offer}");
@@ -88,15 +89,36 @@ fn a_configuration_that_cannot_be_honoured_is_refused_at_start() {
     let directory = Directory::new("edge-refused");
     directory.write("no.pem", "nothing");
     for (extra, expected) in [
-        ("[tls]\ncrypto_profile = \"fips\"", ":2: tls.crypto_profile: \"fips\" is no crypto profile; use \"modern\", \"anssi\" or \"bsi\""),
-        ("[tls]\ncertificate = \"no.pem\"", ":2: tls.certificate: certificate and key go together; name both files, or neither"),
-        ("[tls.acme]\ndirectory = \"https://ca.example/dir\"", "tls.acme.names: there is none; name the hosts that the certificate is for"),
-        ("[tls.acme]\ndirectory = \"http://ca.example/dir\"\nnames = [\"a.example\"]", "tls.acme.directory: it is no https:// address; use the authority's directory"),
-        ("[media]\nnode_ip = [\"0.0.0.0\"]", ":2: media.node_ip: \"0.0.0.0\" is no address; use one as \"203.0.113.7\", or with the one that it stands for as \"203.0.113.7=10.0.0.5\""),
-        ("[media]\naddresses = [\"127.0.0.1\"]\nnode_ip = [\"203.0.113.7=10.9.8.7\"]", "media.node_ip: 10.9.8.7 is no address of this machine, or not in media.addresses; name one that is"),
+        (
+            "[tls]\ncrypto_profile = \"fips\"",
+            ":2: tls.crypto_profile: \"fips\" is no crypto profile; use \"modern\", \"anssi\" or \"bsi\"",
+        ),
+        (
+            "[tls]\ncertificate = \"no.pem\"",
+            ":2: tls.certificate: certificate and key go together; name both files, or neither",
+        ),
+        (
+            "[tls.acme]\ndirectory = \"https://ca.example/dir\"",
+            "tls.acme.names: there is none; name the hosts that the certificate is for",
+        ),
+        (
+            "[tls.acme]\ndirectory = \"http://ca.example/dir\"\nnames = [\"a.example\"]",
+            "tls.acme.directory: it is no https:// address; use the authority's directory",
+        ),
+        (
+            "[media]\nnode_ip = [\"0.0.0.0\"]",
+            ":2: media.node_ip: \"0.0.0.0\" is no address; use one as \"203.0.113.7\", or with the one that it stands for as \"203.0.113.7=10.0.0.5\"",
+        ),
+        (
+            "[media]\naddresses = [\"127.0.0.1\"]\nnode_ip = [\"203.0.113.7=10.9.8.7\"]",
+            "media.node_ip: 10.9.8.7 is no address of this machine, or not in media.addresses; name one that is",
+        ),
         ("[turn]\nenabled = true\nsecret_file = \"no.pem\"", "turn.secret_file: "),
         ("[tls]\ncertificate = \"no.pem\"\nkey = \"no.pem\"", "no.pem: no certificate in PEM form; "),
-        ("[http]\nplain = \"maybe\"", ":2: http.plain: unknown variant `maybe`, expected `redirect` or `serve`"),
+        (
+            "[http]\nplain = \"maybe\"",
+            ":2: http.plain: unknown variant `maybe`, expected `redirect` or `serve`",
+        ),
     ] {
         let config = configuration(&directory, extra);
         let arguments = [["--config", &config, "--metrics", "127.0.0.1:0"].as_slice(), &ANY_PORTS].concat();
@@ -118,7 +140,8 @@ fn check_says_what_each_crypto_profile_allows() {
         ("bsi", "never CHACHA20", "X25519"),
     ] {
         let config = configuration(&directory, &format!("[tls]\ncrypto_profile = \"{profile}\""));
-        let arguments = [["check", "--config", &config, "--metrics", "127.0.0.1:0"].as_slice(), &ANY_PORTS].concat();
+        let arguments =
+            [["check", "--config", &config, "--metrics", "127.0.0.1:0"].as_slice(), &ANY_PORTS].concat();
         let output = parvis(&arguments);
         let said = text(&output.stdout);
         assert!(output.status.success(), "{}", text(&output.stderr));

@@ -123,8 +123,11 @@ mod tests {
     fn a_channel_has_one_peer_until_its_time_is_over() {
         let now = Instant::now();
         let address = |text: &str| text.parse::<SocketAddr>().unwrap();
-        let client =
-            Client { transport: Transport::Udp, local: address("192.0.2.1:3478"), remote: address("192.0.2.9:1") };
+        let client = Client {
+            transport: Transport::Udp,
+            local: address("192.0.2.1:3478"),
+            remote: address("192.0.2.9:1"),
+        };
         let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, b"");
         let sid: Arc<str> = "PA_ada".into();
         let mut allocation = Allocation::new(client, sid, RelayId(1), Family::V4, now, [0; 12], key);
@@ -133,7 +136,9 @@ mod tests {
         assert!(!allocation.bind(now, 0x4000, other), "the number is taken");
         assert!(!allocation.bind(now, 0x4001, one), "the peer has a number");
         assert_eq!(allocation.channel_of(now, one), Some(0x4000));
-        assert!(allocation.permits(now, one.ip()) && !allocation.permits(now + PERMISSION_LIFETIME, one.ip()));
+        assert!(
+            allocation.permits(now, one.ip()) && !allocation.permits(now + PERMISSION_LIFETIME, one.ip())
+        );
         let later = now + CHANNEL_LIFETIME;
         assert_eq!((allocation.channel_peer(later, 0x4000), allocation.channel_of(later, one)), (None, None));
         assert!(allocation.bind(later, 0x4000, other) && allocation.bind(later, 0x4001, one));

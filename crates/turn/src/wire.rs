@@ -74,7 +74,7 @@ pub(crate) fn unknown_attributes(message: &Message<'_>) -> Vec<u8> {
 }
 
 /// LIFETIME in seconds.
-pub(crate) fn lifetime(message: &Message<'_>) -> Option<u32> {
+pub(crate) fn lifetime_asked(message: &Message<'_>) -> Option<u32> {
     Some(u32::from_be_bytes(message.attribute(LIFETIME)?.try_into().ok()?))
 }
 

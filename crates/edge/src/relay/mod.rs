@@ -14,7 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use parvis_api::Relays;
-use parvis_turn::{Client, Family, Issuer, Outcome, Peers, RelayId, Server, Transport, TurnConfig, TurnStats};
+use parvis_turn::{
+    Client, Family, Issuer, Outcome, Peers, RelayId, Server, Transport, TurnConfig, TurnStats,
+};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;

@@ -42,7 +42,9 @@ pub enum CertificateError {
         bytes: u64,
     },
     /// No certificate in it.
-    #[error("{place}: no certificate in PEM form; it begins with -----BEGIN CERTIFICATE-----, the server's own first")]
+    #[error(
+        "{place}: no certificate in PEM form; it begins with -----BEGIN CERTIFICATE-----, the server's own first"
+    )]
     NoCertificate {
         /// Which file.
         place: String,
@@ -54,7 +56,9 @@ pub enum CertificateError {
         place: String,
     },
     /// They don't belong together, or can't be used.
-    #[error("{place}: certificate and key can't be used together: {reason}; take the pair that was issued together")]
+    #[error(
+        "{place}: certificate and key can't be used together: {reason}; take the pair that was issued together"
+    )]
     Unfit {
         /// Which files.
         place: String,
@@ -70,7 +74,9 @@ pub enum CertificateError {
         what: &'static str,
     },
     /// Too weak for the rule book.
-    #[error("{place}: an RSA key of {bits} bits; the crypto profile \"{profile}\" wants {wanted}: have one issued for an ECDSA key")]
+    #[error(
+        "{place}: an RSA key of {bits} bits; the crypto profile \"{profile}\" wants {wanted}: have one issued for an ECDSA key"
+    )]
     Weak {
         /// Which file.
         place: String,
@@ -208,7 +214,10 @@ mod tests {
             (refused(&chain, &chain, on(10)), "key.pem: no private key in PEM form"),
             (refused(&chain, &other, on(10)), "chain.pem: certificate and key can't be used together"),
             (refused(&chain, &key, on(100)), "chain.pem: the certificate has expired"),
-            (refused(&chain, &key, on(0) - Duration::from_secs(86_400)), "chain.pem: the certificate is not valid yet"),
+            (
+                refused(&chain, &key, on(0) - Duration::from_secs(86_400)),
+                "chain.pem: the certificate is not valid yet",
+            ),
         ] {
             assert!(error.starts_with(expected), "{error}\nis not\n{expected}");
             assert!(error.contains("; "), "a remedy: {error}");
@@ -219,7 +228,8 @@ mod tests {
     fn a_short_rsa_key_is_refused_by_the_strict_profiles() {
         let (chain, key) = pair("meet.example");
         let mut taken =
-            Certificate::from_pem(chain.as_bytes(), key.as_bytes(), ("a", "b"), CryptoProfile::Bsi, on(1)).unwrap();
+            Certificate::from_pem(chain.as_bytes(), key.as_bytes(), ("a", "b"), CryptoProfile::Bsi, on(1))
+                .unwrap();
         taken.facts.rsa_bits = Some(2_048);
         taken.check("a", CryptoProfile::Modern, on(1)).unwrap();
         for profile in [CryptoProfile::Anssi, CryptoProfile::Bsi] {

@@ -135,9 +135,9 @@ impl FromStr for CryptoProfile {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let all = [CryptoProfile::Modern, CryptoProfile::Anssi, CryptoProfile::Bsi];
-        all.into_iter().find(|profile| profile.name() == text).ok_or_else(|| {
-            format!("\"{text}\" is no crypto profile; use \"modern\", \"anssi\" or \"bsi\"")
-        })
+        all.into_iter()
+            .find(|profile| profile.name() == text)
+            .ok_or_else(|| format!("\"{text}\" is no crypto profile; use \"modern\", \"anssi\" or \"bsi\""))
     }
 }
 

@@ -59,7 +59,7 @@ impl<'a> Reader<'a> {
         let (&tag, rest) = self.0.split_first()?;
         let (&first, rest) = rest.split_first()?;
         let (length, rest) = match usize::from(first) {
-            short @ 0..0x80 => (short, rest),
+            short @ 0..=0x7f => (short, rest),
             long @ 0x81..=0x84 => {
                 let (bytes, rest) = rest.split_at_checked(long - 0x80)?;
                 (bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)), rest)
@@ -102,7 +102,8 @@ impl<'a> Reader<'a> {
 /// Days from 1970 to a date of the Gregorian calendar.
 fn days(year: u64, month: u64, day: u64) -> u64 {
     const BEFORE: [u64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
-    let is_leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let is_leap =
+        |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let leap_days = (1970..year).filter(|year| is_leap(*year)).count() as u64;
     let this_year = u64::from(is_leap(year) && month > 2);
     (year - 1970) * 365 + leap_days + BEFORE[(month - 1) as usize] + this_year + day - 1

@@ -31,7 +31,10 @@ async fn a_new_pair_is_shown_without_a_restart_and_a_bad_one_leaves_the_old_one_
     files.load(&scene.tls, &scene.stats).unwrap();
     let name = || ServerName::try_from(NAME).unwrap();
     let old_trust = scene.client(CryptoProfile::Modern, &[]);
-    assert!(old_trust.connect(name(), scene.connect().await).await.is_err(), "the former is not shown any more");
+    assert!(
+        old_trust.connect(name(), scene.connect().await).await.is_err(),
+        "the former is not shown any more"
+    );
     scene.root = root;
     assert!(get(scene.within_tls(NAME, &[]).await, "/livez").await.starts_with("HTTP/1.1 200"));
 

@@ -51,8 +51,10 @@ async fn turn_is_known_by_alpn_by_name_and_by_its_first_byte_and_without_tls() {
     let by_name = scene.within_tls("turn.example", &[]).await;
     // As browsers do: the same name as the pages, and no ALPN.
     let by_first_byte = scene.within_tls(NAME, &[]).await;
-    let mut clients: Vec<Turn> =
-        [by_alpn, by_name, by_first_byte].into_iter().map(|line| Turn::over(line, credentials.clone())).collect();
+    let mut clients: Vec<Turn> = [by_alpn, by_name, by_first_byte]
+        .into_iter()
+        .map(|line| Turn::over(line, credentials.clone()))
+        .collect();
     clients.push(Turn::over(scene.connect().await, credentials));
     for client in &mut clients {
         client.allocate().await.unwrap();
@@ -225,7 +227,10 @@ async fn row_38_one_address_behind_a_proxy_cannot_take_all_connections() {
     let mut open = Vec::new();
     for number in 0..220 {
         let mut proxied = from("127.0.0.2", &scene).await;
-        proxied.write_all(&header(format!("198.51.100.66:{}", 1_000 + number).parse().unwrap())).await.unwrap();
+        proxied
+            .write_all(&header(format!("198.51.100.66:{}", 1_000 + number).parse().unwrap()))
+            .await
+            .unwrap();
         open.push(proxied);
     }
     until("those beyond 200 are refused", || scene.counted("proxy_refused") == 20).await;

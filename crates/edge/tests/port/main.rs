@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! The public port on loopback, with clients of each protocol that comes to it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod certificates;
 mod kinds;

@@ -97,7 +97,11 @@ async fn behind_a_nat_clients_hear_of_the_outer_address_alone() {
     let mut ada = Turn::udp(&scene, credentials).await;
     let relayed = ada.allocate().await.unwrap();
     assert_eq!(relayed.ip(), offered.ip());
-    assert_eq!(ada.ask(CREATE_PERMISSION, &[], &[bound]).await, Err(403), "the inner address is nothing to clients");
+    assert_eq!(
+        ada.ask(CREATE_PERMISSION, &[], &[bound]).await,
+        Err(403),
+        "the inner address is nothing to clients"
+    );
     ada.ask(CHANNEL_BIND, &[(0x000c, &[0x40, 1, 0, 0])], &[offered]).await.unwrap();
     ada.send(&channel(b"ping")).await;
     let mut buffer = [0; 100];

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::hmac;
 use md5::{Digest, Md5};
 use parvis_api::{Api, ApiConfig, ByteStream, Forwarders, Front, Keys, Metrics, Relays};
-use parvis_edge::{Certificate, CryptoProfile, Edge, EdgeConfig, EdgeStats, IceDoor, Plain, Relay, RelayConfig, Tls};
+use parvis_edge::{
+    Certificate, CryptoProfile, Edge, EdgeConfig, EdgeStats, IceDoor, Plain, Relay, RelayConfig, Tls,
+};
 use parvis_peer::stun::{ERROR_CODE, Message, USERNAME, Writer, read_xor_address};
 use parvis_sfu::{Command, ForwarderId, RoomId};
 use parvis_turn::{Clock, Credentials, Issuer, REALM, TurnConfig};
@@ -271,7 +273,12 @@ impl Turn {
     }
 
     /// The error's code, or the answer.
-    pub async fn ask(&mut self, method: u16, attributes: &[(u16, &[u8])], peers: &[SocketAddr]) -> Result<Vec<u8>, u16> {
+    pub async fn ask(
+        &mut self,
+        method: u16,
+        attributes: &[(u16, &[u8])],
+        peers: &[SocketAddr],
+    ) -> Result<Vec<u8>, u16> {
         let Credentials { username, password } = self.credentials.clone();
         let key = Md5::digest(format!("{username}:{REALM}:{password}"));
         let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &key);

@@ -191,6 +191,7 @@ impl Config {
                 write_queue_bytes: http.write_queue_bytes.size(),
                 joins: rate(http.joins_per_address),
             },
+            ..ApiConfig::default()
         }
     }
 

@@ -148,17 +148,30 @@ impl Config {
                 return problem("tls.acme.directory", "there is tls.certificate too; use one of both");
             }
             if !acme.directory.starts_with("https://") {
-                return problem("tls.acme.directory", "it is no https:// address; use the authority's directory");
+                return problem(
+                    "tls.acme.directory",
+                    "it is no https:// address; use the authority's directory",
+                );
             }
             if acme.names.is_empty() {
-                return problem("tls.acme.names", "there is none; name the hosts that the certificate is for");
+                return problem(
+                    "tls.acme.names",
+                    "there is none; name the hosts that the certificate is for",
+                );
             }
             if acme.eab_key_id.is_empty() == is_set(&acme.eab_key_file) {
                 return problem("tls.acme.eab_key_id", "key id and key go together; set both, or neither");
             }
         }
-        if turn.enabled && self.http.listen.port() == 0 && self.http.public_port.port() == 0 && !turn.host.is_empty() {
-            return problem("http.public_port", "http.listen has no port of its own; say under which one clients reach it");
+        if turn.enabled
+            && self.http.listen.port() == 0
+            && self.http.public_port.port() == 0
+            && !turn.host.is_empty()
+        {
+            return problem(
+                "http.public_port",
+                "http.listen has no port of its own; say under which one clients reach it",
+            );
         }
         Ok(())
     }
@@ -184,7 +197,9 @@ impl Config {
         }
         let external_account = match acme.eab_key_id.as_str() {
             "" => None,
-            id => Some((id.to_owned(), read_secret("tls.acme.eab_key_file", &base.join(&acme.eab_key_file))?)),
+            id => {
+                Some((id.to_owned(), read_secret("tls.acme.eab_key_file", &base.join(&acme.eab_key_file))?))
+            }
         };
         let root = (!acme.root_file.as_os_str().is_empty()).then(|| base.join(&acme.root_file));
         Ok(Some(AcmeConfig {
@@ -258,7 +273,8 @@ impl Config {
         let text = read_secret("turn.secret_file", &path)?;
         let secret = hex::decode(&text).ok().and_then(|bytes| bytes.try_into().ok());
         secret.ok_or_else(|| {
-            let text = format!("{}: not 64 hexadecimal digits; `parvis key create` makes them", path.display());
+            let text =
+                format!("{}: not 64 hexadecimal digits; `parvis key create` makes them", path.display());
             ("turn.secret_file".to_owned(), text)
         })
     }
@@ -295,7 +311,10 @@ fn stands_for(node: NodeIp, addresses: &[IpAddr]) -> Result<IpAddr, String> {
     let fitting: Vec<IpAddr> = addresses.iter().filter(same_family).copied().collect();
     match fitting.as_slice() {
         [one] => Ok(*one),
-        [] => Err(format!("{} has no address of its family to stand for; add one to media.addresses", node.offered)),
+        [] => Err(format!(
+            "{} has no address of its family to stand for; add one to media.addresses",
+            node.offered
+        )),
         several => Err(format!(
             "{} may stand for {} or {}; say for which, as \"{}={}\"",
             node.offered, several[0], several[1], node.offered, several[0]
@@ -306,10 +325,14 @@ fn stands_for(node: NodeIp, addresses: &[IpAddr]) -> Result<IpAddr, String> {
 /// A secret from a file that holds nothing else.
 fn read_secret(key: &str, path: &Path) -> Result<String, Problem> {
     let problem = |text: String| (key.to_owned(), text);
-    let secret = std::fs::read_to_string(path)
-        .map_err(|error| problem(format!("{}: {error}; name a file that the server can read", path.display())))?;
+    let secret = std::fs::read_to_string(path).map_err(|error| {
+        problem(format!("{}: {error}; name a file that the server can read", path.display()))
+    })?;
     if secret.len() > MAX_SECRET_BYTES {
-        return Err(problem(format!("{} has more than {MAX_SECRET_BYTES} bytes; is it the right file?", path.display())));
+        return Err(problem(format!(
+            "{} has more than {MAX_SECRET_BYTES} bytes; is it the right file?",
+            path.display()
+        )));
     }
     Ok(secret.trim().to_owned())
 }

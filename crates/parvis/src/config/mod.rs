@@ -18,10 +18,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use edge::{NodeIp, PlainHttp, Tls, Turn};
 pub(crate) use load::{ConfigError, Loaded, load};
 pub(crate) use show::show;
 pub(crate) use value::Ports;
-use edge::{NodeIp, PlainHttp, Tls, Turn};
 use value::{Bounded, Bytes, Count, Port, Time};
 
 /// All that may be set. `configs/parvis.toml` says the same with a word for each.

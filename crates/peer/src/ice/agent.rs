@@ -133,10 +133,8 @@ impl Agent {
 
     /// Takes fresh credentials. The paths stay, and the former credentials hold until the new ones were used.
     pub(crate) fn restart(&mut self, random: &mut ChaCha20Rng) {
-        let before = std::mem::replace(
-            &mut self.current,
-            Credentials::generate(random, self.settings.ufrag_tag),
-        );
+        let before =
+            std::mem::replace(&mut self.current, Credentials::generate(random, self.settings.ufrag_tag));
         if self.current_proved {
             self.former = Some(before);
             self.current_proved = false;

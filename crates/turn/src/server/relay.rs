@@ -32,13 +32,17 @@ impl Server {
     }
 
     /// RFC 8656 section 12.6.
-    pub(super) fn channel_message<'a>(&mut self, now: Instant, client: Client, bytes: &'a [u8]) -> Outcome<'a> {
+    pub(super) fn channel_message<'a>(
+        &mut self,
+        now: Instant,
+        client: Client,
+        bytes: &'a [u8],
+    ) -> Outcome<'a> {
         let Some((number, payload)) = wire::read_channel(bytes) else {
             self.stats.malformed += 1;
             return Outcome::Nothing;
         };
-        let peer =
-            self.allocations.get(&client).and_then(|allocation| allocation.channel_peer(now, number));
+        let peer = self.allocations.get(&client).and_then(|allocation| allocation.channel_peer(now, number));
         self.to_media(now, client, peer, payload)
     }
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
-use parvis_peer::stun::{BINDING_REQUEST, BINDING_SUCCESS, Message, UNKNOWN_ATTRIBUTES, Writer, XOR_MAPPED_ADDRESS};
+use parvis_peer::stun::{
+    BINDING_REQUEST, BINDING_SUCCESS, Message, UNKNOWN_ATTRIBUTES, Writer, XOR_MAPPED_ADDRESS,
+};
 
 use super::{Client, Family, Outcome, RelayId, Server, Transport, shared_by};
 use crate::allocation::Allocation;
@@ -105,7 +107,13 @@ impl Server {
         Ok(Proof { sid: Arc::clone(sid), key, expired })
     }
 
-    fn challenge<'a>(&mut self, now: Instant, client: Client, message: &Message<'_>, code: u16) -> Outcome<'a> {
+    fn challenge<'a>(
+        &mut self,
+        now: Instant,
+        client: Client,
+        message: &Message<'_>,
+        code: u16,
+    ) -> Outcome<'a> {
         match code {
             UNAUTHENTICATED => self.stats.unauthenticated += 1,
             STALE_NONCE => self.stats.stale_nonces += 1,
@@ -140,7 +148,9 @@ impl Server {
     ) -> Result<Outcome<'a>, u16> {
         if let Some(there) = self.allocations.get(&client) {
             return match &there.answer {
-                Some(answer) if there.transaction == *message.transaction() => Ok(Outcome::Reply(answer.clone())),
+                Some(answer) if there.transaction == *message.transaction() => {
+                    Ok(Outcome::Reply(answer.clone()))
+                }
                 _ => Err(ALLOCATION_MISMATCH),
             };
         }
@@ -205,7 +215,8 @@ impl Server {
         proof: &Proof,
     ) -> Result<Writer, u16> {
         // Whoever wants none wants the end; everybody else gets what there is, as RFC 8656 section 7.2 advises.
-        let lifetime = if wire::lifetime(message) == Some(0) { Duration::ZERO } else { self.config.max_lifetime };
+        let lifetime =
+            if lifetime_asked(message) == Some(0) { Duration::ZERO } else { self.config.max_lifetime };
         let allocation = self.own(client, proof)?;
         allocation.expires = now + lifetime;
         if lifetime.is_zero() {
@@ -253,7 +264,10 @@ impl Server {
         let number = number.first_chunk().map(|bytes| u16::from_be_bytes(*bytes)).ok_or(BAD_REQUEST)?;
         let value = message.attribute(XOR_PEER_ADDRESS).ok_or(BAD_REQUEST)?;
         let peer = self.peer(message, value, family)?;
-        if !CHANNELS.contains(&number) || peer.port() == 0 || !self.own(client, proof)?.bind(now, number, peer) {
+        if !CHANNELS.contains(&number)
+            || peer.port() == 0
+            || !self.own(client, proof)?.bind(now, number, peer)
+        {
             return Err(BAD_REQUEST);
         }
         Ok(Writer::new(message.kind() | SUCCESS, message.transaction()))
@@ -270,7 +284,7 @@ impl Server {
 
     /// One of our media addresses, or why not.
     fn peer(&self, message: &Message<'_>, value: &[u8], family: Family) -> Result<SocketAddr, u16> {
-        let written = wire::peer_address(message, value).ok_or(BAD_REQUEST)?;
+        let written = peer_address(message, value).ok_or(BAD_REQUEST)?;
         let peer = self.peers.named(written).ok_or(FORBIDDEN)?;
         if Family::of(peer.ip()) != family {
             return Err(FAMILY_MISMATCH);

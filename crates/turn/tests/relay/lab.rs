@@ -185,7 +185,10 @@ impl User {
             };
             let renewed = message.attribute(0x0015).map(<[u8]>::to_vec);
             if code != 438 {
-                assert!(code == 401 || message.is_authentic(&self.key()), "a refusal after proof proves itself");
+                assert!(
+                    code == 401 || message.is_authentic(&self.key()),
+                    "a refusal after proof proves itself"
+                );
                 return Answer::Error(code);
             }
             self.nonce = renewed.expect("a challenge has a nonce");
@@ -195,7 +198,9 @@ impl User {
 
     /// An allocation, by its socket and the address that the client is told.
     pub fn allocate(&mut self, lab: &mut Lab) -> (RelayId, SocketAddr) {
-        let Answer::Success(answer) = self.ask(lab, ALLOCATE, &[OVER_UDP], &[]) else { panic!("no allocation") };
+        let Answer::Success(answer) = self.ask(lab, ALLOCATE, &[OVER_UDP], &[]) else {
+            panic!("no allocation")
+        };
         let message = Message::parse(&answer).unwrap();
         let told = read_xor_address(message.attribute(RELAYED).unwrap(), message.transaction()).unwrap();
         let (relay, bound) = *lab.sockets.last().unwrap();

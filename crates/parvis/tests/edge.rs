@@ -123,7 +123,7 @@ fn a_configuration_that_cannot_be_honoured_is_refused_at_start() {
         let config = configuration(&directory, extra);
         let arguments = [["--config", &config, "--metrics", "127.0.0.1:0"].as_slice(), &ANY_PORTS].concat();
         for command in ["check", "serve"] {
-            let output = parvis(&[&[command], arguments.as_slice()].concat());
+            let output = parvis(&[[command].as_slice(), arguments.as_slice()].concat());
             let said = text(&output.stderr);
             assert_eq!(output.status.code(), Some(1), "{extra}\n{said}");
             assert!(said.contains(expected), "{said}\nhas no\n{expected}");

@@ -47,5 +47,6 @@ pub fn peer_config(candidates: &[LocalCandidate], seed: u8) -> Arc<PeerConfig> {
         sdp: Arc::new(SessionConfig::default()),
         sctp: SctpLimits::default(),
         limits: PeerLimits::default(),
+        ufrag_tag: None,
     })
 }

@@ -103,6 +103,7 @@ impl Connection {
             sdp: shared.sdp.clone(),
             sctp: SctpLimits::default(),
             limits: PeerLimits::default(),
+            ufrag_tag: None,
         };
         Ok(Connection {
             socket,

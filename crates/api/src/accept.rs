@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Accepting connections and serving HTTP/1.1 on them, within limits and deadlines.
 //!
-//! HTTP/2 is not spoken: browsers use it only with TLS, which stands before this port, and its attacks stay outside.
+//! HTTP/2 is not spoken: browsers use it only where TLS offers it, which ours does not, and its attacks stay outside.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -15,11 +15,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tower::ServiceExt;
 
 use crate::config::ConnectionLimits;
+use crate::front::{Arrival, Front, Place, Visitor};
+use crate::http::to_https;
 use crate::limit::{Connections, Permit};
 use crate::metrics::Metrics;
 
@@ -38,12 +40,19 @@ pub(crate) struct Client {
     pub(crate) permit: Arc<Permit>,
 }
 
+/// What a listener's connections come to.
+#[derive(Clone)]
+pub(crate) struct Doors {
+    pub(crate) router: Router,
+    pub(crate) front: Option<Arc<dyn Front>>,
+    pub(crate) limits: ConnectionLimits,
+    pub(crate) connections: Arc<Connections>,
+}
+
 /// Serves until told to stop. Connections that are open then go on.
 pub(crate) async fn serve(
     listener: TcpListener,
-    router: Router,
-    limits: ConnectionLimits,
-    connections: Arc<Connections>,
+    doors: Doors,
     metrics: Metrics,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -53,10 +62,10 @@ pub(crate) async fn serve(
             _ = stop.wait_for(|stop| *stop) => return,
         };
         match accepted {
-            Ok((stream, peer)) => match connections.admit(peer.ip()) {
+            Ok((stream, peer)) => match doors.connections.admit(peer.ip()) {
                 Ok(permit) => {
-                    let client = Client { peer, permit: Arc::new(permit) };
-                    tokio::spawn(serve_connection(stream, client, router.clone(), limits.clone()));
+                    let arrival = Arrival { stream, peer, place: Place(permit) };
+                    tokio::spawn(doors.clone().receive(arrival));
                 }
                 Err(limit) => metrics.connections_refused.with_label_values(&[limit]).inc(),
             },
@@ -71,9 +80,23 @@ pub(crate) async fn serve(
     }
 }
 
-async fn serve_connection(stream: TcpStream, client: Client, router: Router, limits: ConnectionLimits) {
-    // Signalling is small messages that wait for each other.
-    let _ = stream.set_nodelay(true);
+impl Doors {
+    async fn receive(self, arrival: Arrival) {
+        // Signalling is small messages that wait for each other.
+        let _ = arrival.stream.set_nodelay(true);
+        let visitor = match self.front {
+            Some(front) => front.receive(arrival).await,
+            None => Some(Visitor::plain(arrival)),
+        };
+        let Some(visitor) = visitor else { return };
+        let router = if visitor.to_https { Router::new().fallback(to_https) } else { self.router };
+        serve_connection(visitor, router, self.limits).await;
+    }
+}
+
+async fn serve_connection(visitor: Visitor, router: Router, limits: ConnectionLimits) {
+    let client = Client { peer: visitor.peer, permit: Arc::new(visitor.place.0) };
+    let stream = visitor.stream;
     let deadline = limits.request;
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(client.clone());

@@ -9,6 +9,7 @@ use parvis_sfu::SpreadConfig;
 use parvis_signal::RoomConfig;
 
 use crate::agents::AgentLimits;
+use crate::front::{Front, Relays};
 
 /// How rooms, sockets and joins are bounded.
 #[derive(Debug, Clone)]
@@ -38,6 +39,10 @@ pub struct ApiConfig {
     pub trusted_proxies: Vec<IpAddr>,
     /// Bounds of connections.
     pub connections: ConnectionLimits,
+    /// What takes connections before HTTP does; without it, all that comes is HTTP.
+    pub front: Option<Arc<dyn Front>>,
+    /// The relay whose credentials participants get.
+    pub relays: Option<Arc<dyn Relays>>,
 }
 
 /// Bounds of connections to the HTTP port.
@@ -82,6 +87,8 @@ impl Default for ApiConfig {
             guest_token: Duration::from_secs(600),
             trusted_proxies: Vec::new(),
             connections: ConnectionLimits::default(),
+            front: None,
+            relays: None,
         }
     }
 }

@@ -9,8 +9,10 @@ use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Extension, MatchedPath, OriginalUri, Path, RawQuery, Request, State};
 use axum::http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY,
+    ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH,
+    LOCATION, VARY,
 };
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -461,6 +463,19 @@ pub(crate) async fn ready(State(shared): State<Shared>) -> Response {
         return unavailable("no media can be forwarded\n");
     }
     "ready\n".into_response()
+}
+
+/// Sends whoever speaks plain HTTP to the same place behind TLS. A token in the query string was sent in the clear already;
+/// it is not repeated.
+pub(crate) async fn to_https(OriginalUri(uri): OriginalUri, headers: HeaderMap) -> Response {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let authority = host.and_then(|host| host.parse::<Authority>().ok());
+    let Some(authority) = authority else {
+        return (StatusCode::BAD_REQUEST, "this port speaks HTTPS\n").into_response();
+    };
+    let place = format!("https://{authority}{}", uri.path());
+    (StatusCode::PERMANENT_REDIRECT, [(LOCATION, place), (CACHE_CONTROL, "no-store".to_owned())])
+        .into_response()
 }
 
 /// The web client's files.

@@ -25,6 +25,7 @@ mod authority;
 mod config;
 mod forwarders;
 mod forwards;
+mod front;
 mod http;
 mod limit;
 mod metrics;
@@ -50,6 +51,7 @@ use tokio::sync::watch;
 pub use agents::AgentLimits;
 pub use config::{ApiConfig, ConnectionLimits};
 pub use forwarders::Forwarders;
+pub use front::{Arrival, ByteStream, Front, Place, Relays, Visitor};
 pub use metrics::{Metrics, Sample, Source};
 pub use openapi::openapi;
 pub use parvis_store::TenantId;
@@ -57,6 +59,7 @@ pub use token::{DEV_KEY, KeyError, Keys, MIN_SECRET_BYTES, TokenError, Verified}
 pub use twirp::server_api;
 pub use webhook::{WebhookConfig, WebhookError, Webhooks};
 
+use accept::Doors;
 use http::Shared;
 use limit::{Connections, Throttle};
 use rooms::Rooms;
@@ -98,8 +101,8 @@ impl Api {
             joins: Arc::clone(&self.joins),
             page_headers: page_headers(),
         };
-        let router = http::router(shared);
-        accept::serve(listener, router, limits, connections, metrics, self.stop.subscribe()).await;
+        let doors = Doors { router: http::router(shared), front: config.front.clone(), limits, connections };
+        accept::serve(listener, doors, metrics, self.stop.subscribe()).await;
     }
 
     /// Serves the metrics page until [`Api::stop`]. Its listener must not be reachable for strangers.
@@ -113,8 +116,8 @@ impl Api {
             Err(_) => metrics.clone(),
         };
         let connections = Connections::new(CONNECTIONS, CONNECTIONS, Vec::new(), uncounted);
-        let router = metrics.router();
-        accept::serve(listener, router, limits, connections, metrics, self.stop.subscribe()).await;
+        let doors = Doors { router: metrics.router(), front: None, limits, connections };
+        accept::serve(listener, doors, metrics, self.stop.subscribe()).await;
     }
 
     /// Hands a forwarder's event to its room. It never waits.

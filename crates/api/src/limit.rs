@@ -64,6 +64,16 @@ impl Connections {
     }
 }
 
+impl Permit {
+    /// Counts the connection for another address, that of whom a proxy speaks for, or says by which limit not.
+    pub(crate) fn count_for(self, ip: IpAddr) -> Result<Permit, &'static str> {
+        let connections = Arc::clone(&self.connections);
+        // Its own place is free before the new one is asked for: a full house stays as full.
+        drop(self);
+        connections.admit(ip)
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut open = self.connections.open.lock().unwrap_or_else(PoisonError::into_inner);

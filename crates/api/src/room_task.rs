@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! One room's task: it owns the room's state machine, gives it time and inputs, and does what it says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,6 +33,8 @@ pub(crate) struct RoomTask {
     room: Room,
     inbox: mpsc::Receiver<Input>,
     sockets: BTreeMap<ConnectionId, Outgoing>,
+    /// Whose credentials the relay takes: revoked if the room ends without its own farewell.
+    relayed: BTreeSet<Arc<str>>,
     /// Where its peers live: closed if the room ends without its own farewell.
     spread: Spread,
     participants: Arc<AtomicUsize>,
@@ -66,6 +68,7 @@ impl RoomTask {
             room,
             inbox,
             sockets: BTreeMap::new(),
+            relayed: BTreeSet::new(),
             spread,
             participants,
             counted_participants: 0,
@@ -193,6 +196,13 @@ impl RoomTask {
                         "the token that opened the room asks for a recording, which this server can't make yet"
                     );
                 }
+                Output::RelayAllowed { sid } => {
+                    if let Some(relays) = &self.rooms.config.relays {
+                        relays.admit(&sid);
+                        self.relayed.insert(sid);
+                    }
+                }
+                Output::RelayRevoked { sid } => self.revoke(&sid),
                 Output::Ended => return ControlFlow::Break(()),
             }
         }
@@ -206,6 +216,12 @@ impl RoomTask {
             self.sockets.remove(&connection);
             self.rooms.metrics.sockets_closed.with_label_values(&["slow"]).inc();
             self.room.disconnected(Instant::now(), connection);
+        }
+    }
+
+    fn revoke(&mut self, sid: &str) {
+        if let Some(relays) = self.rooms.config.relays.as_ref().filter(|_| self.relayed.remove(sid)) {
+            relays.revoke(sid);
         }
     }
 
@@ -266,6 +282,9 @@ impl Drop for RoomTask {
             self.rooms.happened(&self.key, occurrence);
         }
         self.rooms.end_forwards_of(self.id);
+        while let Some(sid) = self.relayed.first().cloned() {
+            self.revoke(&sid);
+        }
         let peers: Vec<PeerId> = self.spread.peers().collect();
         for peer in peers {
             self.spread.command(Command::ClosePeer { peer }, || None);

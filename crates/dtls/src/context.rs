@@ -3,7 +3,7 @@
 
 use std::{
     fmt,
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -32,6 +32,11 @@ pub struct Config {
     /// Key exchange groups, best first, by BoringSSL's names. Set by name because `boring` carries a patch with
     /// draft groups.
     pub groups: String,
+    /// Cipher suites of DTLS 1.2 in BoringSSL's language, such as `ECDHE+AESGCM`; its own choice when left out.
+    pub ciphers: Option<String>,
+    /// Parts of IANA names of cipher suites, such as `CHACHA20`, with which no connection comes up. BoringSSL lets nobody
+    /// choose among the three suites of DTLS 1.3, so what was agreed is checked before there are keys for media.
+    pub refused_ciphers: Vec<String>,
     /// SRTP protection profiles, best first. A server's order decides.
     pub srtp_profiles: Vec<SrtpProfile>,
     /// The largest datagram to send, in bytes of UDP payload. 1,200 pass everywhere.
@@ -50,6 +55,8 @@ impl Default for Config {
             min_version: Version::Dtls12,
             max_version: Version::Dtls13,
             groups: "X25519MLKEM768:X25519:P-256".to_owned(),
+            ciphers: None,
+            refused_ciphers: Vec::new(),
             srtp_profiles: SrtpProfile::PREFERENCE.to_vec(),
             mtu: 1200,
             first_retransmission: Duration::from_millis(50),
@@ -80,6 +87,7 @@ impl Version {
 pub struct Context {
     ssl: SslContext,
     fingerprint: [u8; 32],
+    refused_ciphers: Arc<[String]>,
     config: Config,
 }
 
@@ -88,7 +96,8 @@ impl Context {
     pub fn new(certificate: &Certificate, config: Config) -> Result<Context, Error> {
         let ssl = build(certificate, &config)
             .map_err(|error| Error::Setup { step: "making the context", reason: error.to_string() })?;
-        Ok(Context { ssl, fingerprint: certificate.fingerprint_sha256(), config })
+        let refused_ciphers = config.refused_ciphers.clone().into();
+        Ok(Context { ssl, fingerprint: certificate.fingerprint_sha256(), refused_ciphers, config })
     }
 }
 
@@ -115,7 +124,8 @@ impl Factory for Context {
             step: "making an endpoint",
             reason: error.to_string(),
         })?;
-        Ok(Box::new(BoringEndpoint::new(ssl, role, self.config.limits, now)?))
+        let refused = self.refused_ciphers.clone();
+        Ok(Box::new(BoringEndpoint::new(ssl, role, self.config.limits, refused, now)?))
     }
 }
 
@@ -153,6 +163,9 @@ fn build(certificate: &Certificate, config: &Config) -> Result<SslContext, Error
     builder
         .set_options(SslOptions::NO_TICKET | SslOptions::NO_QUERY_MTU | SslOptions::CIPHER_SERVER_PREFERENCE);
     builder.set_curves_list(&config.groups)?;
+    if let Some(ciphers) = &config.ciphers {
+        builder.set_strict_cipher_list(ciphers)?;
+    }
     let profiles: Vec<&str> = config.srtp_profiles.iter().map(|profile| profile.boring_name()).collect();
     builder.set_tlsext_use_srtp(&profiles.join(":"))?;
     let index = expectation()?;

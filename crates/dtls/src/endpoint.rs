@@ -4,6 +4,7 @@
 use std::{
     collections::VecDeque,
     io::{self, Read, Write},
+    sync::Arc,
     time::Instant,
 };
 
@@ -23,6 +24,7 @@ pub(crate) struct BoringEndpoint {
     role: Role,
     phase: Phase,
     limits: Limits,
+    refused_ciphers: Arc<[String]>,
     received_bytes: usize,
     received_datagrams: usize,
     /// When the endpoint was made; BoringSSL's clock counts from here.
@@ -39,7 +41,13 @@ enum Phase {
 }
 
 impl BoringEndpoint {
-    pub(crate) fn new(ssl: Ssl, role: Role, limits: Limits, now: Instant) -> Result<Self, Error> {
+    pub(crate) fn new(
+        ssl: Ssl,
+        role: Role,
+        limits: Limits,
+        refused_ciphers: Arc<[String]>,
+        now: Instant,
+    ) -> Result<Self, Error> {
         let stream = SslStream::new(ssl, Wire::default())
             .map_err(|error| Error::Setup { step: "making an endpoint", reason: error.to_string() })?;
         let mut endpoint = BoringEndpoint {
@@ -47,6 +55,7 @@ impl BoringEndpoint {
             role,
             phase: Phase::Handshake,
             limits,
+            refused_ciphers,
             received_bytes: 0,
             received_datagrams: 0,
             start: now,
@@ -93,6 +102,10 @@ impl BoringEndpoint {
             .selected_srtp_profile()
             .and_then(|profile| SrtpProfile::from_id(u16::try_from(profile.id().as_raw()).ok()?));
         let Some(srtp_profile) = profile else { return Err(self.fail(Error::NoSrtpProfile)) };
+        let cipher = ssl.current_cipher().and_then(|cipher| cipher.standard_name()).unwrap_or("").to_owned();
+        if self.refused_ciphers.iter().any(|refused| cipher.contains(refused)) {
+            return Err(self.fail(Error::Cipher(cipher)));
+        }
         let mut keying_material = vec![0; srtp_profile.keying_len()];
         if let Err(error) = ssl.export_keying_material(&mut keying_material, EXPORTER_LABEL, None) {
             return Err(self.fail(Error::Handshake(error.to_string())));
@@ -101,7 +114,7 @@ impl BoringEndpoint {
             srtp_profile,
             keying_material,
             version: ssl.version_str().to_owned(),
-            cipher: ssl.current_cipher().and_then(|cipher| cipher.standard_name()).unwrap_or("").to_owned(),
+            cipher,
             group: ssl.curve().unwrap_or(0),
         };
         self.phase = Phase::Connected;

@@ -198,6 +198,9 @@ pub enum Error {
     /// The peer offered none of our SRTP protection profiles.
     #[error("the peer offered no SRTP protection profile that we know; it must support RFC 5764")]
     NoSrtpProfile,
+    /// The peer leads to a cipher suite that the configuration refuses.
+    #[error("the DTLS handshake came to {0}, which the crypto profile refuses; the peer must offer AES-GCM")]
+    Cipher(String),
     /// The association broke after the handshake.
     #[error("the DTLS association broke: {0}")]
     Broken(String),

@@ -60,6 +60,31 @@ fn a_client_without_mlkem_and_one_that_must_be_asked_again_connect() {
 }
 
 #[test]
+fn a_cipher_that_is_refused_gives_no_keys_whether_by_the_list_or_by_what_came_of_it() {
+    let chacha =
+        || Config { max_version: Version::Dtls12, ciphers: Some("ECDHE+CHACHA20".to_owned()), ..chromium() };
+    let refusing = Config { refused_ciphers: vec!["CHACHA20".to_owned()], ..Config::default() };
+    let mut pair = Pair::new(&context(chacha()), &context(Config::default()), Faults::default(), 1);
+    pair.run(LONG);
+    let (_, server) = pair.server.connected.expect("connected");
+    assert!(server.cipher.contains("CHACHA20"), "{}", server.cipher);
+
+    let mut pair = Pair::new(&context(chacha()), &context(refusing), Faults::default(), 1);
+    pair.run(LONG);
+    assert!(pair.server.connected.is_none());
+    assert!(matches!(&pair.server.error, Some(Error::Cipher(cipher)) if cipher.contains("CHACHA20")));
+
+    let aes = Config { ciphers: Some("ECDHE+AESGCM".to_owned()), ..Config::default() };
+    let mut pair = Pair::new(&context(chacha()), &context(aes.clone()), Faults::default(), 1);
+    pair.run(LONG);
+    assert!(pair.server.connected.is_none() && pair.server.error.is_some());
+    let old = Config { max_version: Version::Dtls12, ..chromium() };
+    let mut pair = Pair::new(&context(old), &context(aes), Faults::default(), 1);
+    pair.run(LONG);
+    assert!(pair.server.connected.expect("connected").1.cipher.contains("AES"));
+}
+
+#[test]
 fn each_srtp_profile_can_be_agreed() {
     for profile in SrtpProfile::PREFERENCE {
         let config = Config { srtp_profiles: vec![profile], ..Config::default() };

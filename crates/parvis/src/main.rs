@@ -4,6 +4,7 @@
 
 mod cli;
 mod config;
+mod edge;
 mod media;
 mod serve;
 mod settings;
@@ -43,7 +44,10 @@ fn run(command: Command) -> Result<(), Problem> {
             let (settings, _) = settings::settle(&arguments)?;
             let runtime = runtime()?;
             runtime.block_on(async {
-                serve::bind(&settings).await?;
+                let bound = serve::bind(&settings).await?;
+                for line in bound.describe(&settings) {
+                    println!("{line}");
+                }
                 stored::probe(&settings).await
             })?;
             println!("ok");

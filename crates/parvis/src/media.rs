@@ -30,7 +30,7 @@ pub(crate) enum MediaError {
 /// Binds the sockets and starts the threads.
 pub(crate) fn start(config: &Config, shards: &ShardConfig) -> Result<Media, MediaError> {
     let certificate = Certificate::generate()?;
-    let dtls = Arc::new(Context::new(&certificate, parvis_dtls::Config::default())?);
+    let dtls = Arc::new(Context::new(&certificate, config.tls.crypto_profile.0.dtls())?);
     let media = Arc::new(config.media_config());
     let max_peers = config.media.max_peers_per_shard.size();
     let max_tracks_per_peer = config.media.max_tracks_per_peer.size();
@@ -46,6 +46,7 @@ pub(crate) fn start(config: &Config, shards: &ShardConfig) -> Result<Media, Medi
             sdp: Arc::default(),
             sctp: parvis_peer::sctp::SctpLimits::default(),
             limits: parvis_peer::PeerLimits::default(),
+            ufrag_tag: u16::try_from(setup.shard).ok(),
         };
         let config = ForwarderConfig {
             max_peers,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Starts the server, serves, and stops it with care.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
+use crate::edge::{self, PublicPort};
 use crate::media::{self, Media, MediaError, Threads};
 use crate::stored;
 
@@ -33,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) keys: Keys,
     pub(crate) store: StoreConfig,
     pub(crate) dev: bool,
+    /// Where relative paths of the configuration start.
+    pub(crate) base: PathBuf,
 }
 
 /// Why the server does not start.
@@ -59,6 +62,12 @@ pub(crate) enum ServeError {
     },
     #[error("metrics: {0}")]
     Metrics(String),
+    #[error("{key}: {problem}")]
+    Config { key: String, problem: String },
+    #[error(transparent)]
+    Certificate(#[from] parvis_edge::CertificateError),
+    #[error(transparent)]
+    Relay(#[from] parvis_edge::RelayError),
 }
 
 /// Everything that must be free, bound: what `check` tries and `serve` keeps.
@@ -66,7 +75,15 @@ pub(crate) struct Bound {
     http: TcpListener,
     metrics: TcpListener,
     media: Media,
+    public: PublicPort,
     max_connections: usize,
+}
+
+impl Bound {
+    /// What `check` says.
+    pub(crate) fn describe(&self, settings: &Settings) -> Vec<String> {
+        self.public.describe(&settings.config)
+    }
 }
 
 /// Binds all ports and starts the media threads, or says which of them is not to be had.
@@ -83,16 +100,25 @@ pub(crate) async fn bind(settings: &Settings) -> Result<Bound, ServeError> {
     if !dev && addresses.iter().any(|address| !address.is_loopback()) {
         addresses.retain(|address| !address.is_loopback());
     }
-    let mut shards = config.shard_config(addresses);
-    let max_connections = share_files(config, &mut shards)?;
+    let mut shards =
+        config.shard_config(addresses).map_err(|(key, problem)| ServeError::Config { key, problem })?;
+    let listens =
+        http.local_addr().map_err(|source| ServeError::System { what: "read the HTTP address", source })?;
+    if config.media.tcp_on_http_port && shards.addresses.iter().all(|ip| covers(listens, *ip)) {
+        shards.shared_tcp_port = Some(config.public_port(listens));
+    }
+    let share = share_files(config, &mut shards)?;
     let media = media::start(config, &shards)?;
-    Ok(Bound { http, metrics, media, max_connections })
+    let handle = media.shards.handle();
+    let public =
+        edge::bind(config, &settings.base, listens, &shards.addresses, &handle, share.allocations).await?;
+    Ok(Bound { http, metrics, media, public, max_connections: share.connections })
 }
 
 /// Serves until a signal, then drains.
 pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let bound = bind(&settings).await?;
-    let Settings { config, keys, store, dev } = settings;
+    let Settings { config, keys, store, dev, .. } = settings;
     let system = |what| move |source| ServeError::System { what, source };
     let mut terminate = signal(SignalKind::terminate()).map_err(system("listen to SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("listen to SIGINT"))?;
@@ -102,11 +128,18 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let Media { shards, events } = bound.media;
     let shards = Arc::new(shards);
     let handle = shards.handle();
-    let sources =
-        vec![media::figures(Arc::clone(&shards)), stored::figures(store.clone()), webhooks.figures()];
+    let sources = vec![
+        media::figures(Arc::clone(&shards)),
+        stored::figures(store.clone()),
+        webhooks.figures(),
+        bound.public.figures(),
+    ];
     let metrics = Metrics::new(sources).map_err(|error| ServeError::Metrics(error.to_string()))?;
     let forwarders = Arc::new(Threads(handle.clone()));
-    let api = Api::new(config.api_config(bound.max_connections), keys, forwarders, metrics);
+    let mut api_config = config.api_config(bound.max_connections);
+    bound.public.stand_before(&mut api_config);
+    bound.public.keep_certificate();
+    let api = Api::new(api_config, keys, forwarders, metrics);
     api.tell(webhooks.clone());
     api.keep(store.clone());
     for (shard, events) in events.into_iter().enumerate() {
@@ -125,7 +158,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
         let offered: Vec<String> = candidates.map(|c| format!("{:?} {}", c.protocol, c.address)).collect();
         tracing::info!(shard, offered = offered.join(", "), "media");
     }
-    announce(http, dev);
+    announce(bound.public.scheme(), http, dev);
 
     tokio::select! {
         _ = terminate.recv() => {}
@@ -171,10 +204,10 @@ async fn drain(api: &Api, deadline: Duration) {
 
 /// Says on the standard output that the server serves: the one line that scripts wait for, and a link for people.
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]
-fn announce(http: SocketAddr, dev: bool) {
-    println!("ready http://{http}");
+fn announce(scheme: &str, http: SocketAddr, dev: bool) {
+    println!("ready {scheme}://{http}");
     if dev {
-        println!("open http://{http}/r/{}", room_name(rand::random()));
+        println!("open {scheme}://{http}/r/{}", room_name(rand::random()));
     }
 }
 
@@ -186,24 +219,41 @@ fn make_data_directory(path: &Path) -> Result<(), ServeError> {
     std::fs::create_dir_all(path).map_err(|source| ServeError::Data { path: path.to_owned(), source })
 }
 
-/// Raises the limit of open files as far as it goes, and divides it: the reserve first, then half for HTTP and half for
-/// media over TCP. Returns HTTP's share.
-fn share_files(config: &Config, shards: &mut ShardConfig) -> Result<usize, ServeError> {
+/// Whether a listener at `listens` is reached by an address of ours.
+fn covers(listens: SocketAddr, ip: IpAddr) -> bool {
+    match listens.ip() {
+        IpAddr::V4(all) if all.is_unspecified() => ip.is_ipv4(),
+        IpAddr::V6(all) if all.is_unspecified() => true,
+        one => one == ip,
+    }
+}
+
+/// File descriptors by purpose.
+struct Share {
+    connections: usize,
+    allocations: usize,
+}
+
+/// Raises the limit of open files as far as it goes, and divides it: the reserve first, at most a quarter for the relay's
+/// sockets, then half of the rest for HTTP and half for media over TCP.
+fn share_files(config: &Config, shards: &mut ShardConfig) -> Result<Share, ServeError> {
     let system =
         |errno: nix::Error| ServeError::System { what: "read the limit of open files", source: errno.into() };
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(system)?;
     // A container may forbid it; then the soft limit it is.
     let limit = if setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft };
-    let sockets = shards.shards * shards.addresses.len() * 2;
+    let sockets = (shards.shards * 2 + 1) * shards.addresses.len();
     let needed = config.http.reserved_files.size() + sockets + 4;
     let free = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(needed);
     if free < 2 {
         return Err(ServeError::Files { limit, needed: needed as u64 + 2 });
     }
-    let half = free / 2;
+    let wanted = if config.turn.enabled { config.turn.max_allocations.size() } else { 0 };
+    let allocations = wanted.min(free / 4);
+    let half = (free - allocations) / 2;
     let per_shard = (half / shards.shards.max(1)).max(1);
     shards.tcp.max_connections = shards.tcp.max_connections.min(per_shard);
-    Ok(half)
+    Ok(Share { connections: half, allocations })
 }
 
 /// A room's name of 132 bits that nobody guesses, in the alphabet of links.

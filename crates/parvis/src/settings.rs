@@ -41,9 +41,10 @@ pub(crate) fn settle(arguments: &cli::Settings) -> Result<(Settings, Loaded), Co
     }
     let keys = config.keys(base.as_deref().unwrap_or(Path::new(".")), arguments.dev);
     let keys = keys.map_err(|(key, problem)| ConfigError::Wrong { place: key, problem })?;
-    let store = config.store_config(base.as_deref().unwrap_or(Path::new(".")));
+    let base = base.unwrap_or_else(|| Path::new(".").to_owned());
+    let store = config.store_config(&base);
     let store = store.map_err(|(key, problem)| ConfigError::Wrong { place: key, problem })?;
-    let settings = Settings { config: loaded.config.clone(), keys, store, dev: arguments.dev };
+    let settings = Settings { config: loaded.config.clone(), keys, store, dev: arguments.dev, base };
     Ok((settings, loaded))
 }
 
@@ -58,8 +59,15 @@ pub(crate) fn keys_of(path: &Path) -> Result<Keys, ConfigError> {
 fn development() -> Loaded {
     let mut config = Config::default();
     config.for_development(DEV_KEY);
-    let changed =
-        ["keys", "rooms.guests", "rooms.guest_room_chars", "media.pin", "tokens.max_age", "drain.deadline"];
+    let changed = [
+        "keys",
+        "rooms.guests",
+        "rooms.guest_room_chars",
+        "media.pin",
+        "media.tcp_on_http_port",
+        "tokens.max_age",
+        "drain.deadline",
+    ];
     let origins = changed.iter().map(|key| ((*key).to_owned(), "--dev".to_owned())).collect();
     Loaded { config, origins }
 }

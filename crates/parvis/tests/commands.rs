@@ -91,7 +91,9 @@ fn check_says_ok_or_which_port_is_taken() {
     let arguments =
         [["check", "--config", &config, "--metrics", "127.0.0.1:0"].as_slice(), &ANY_PORTS].concat();
     let output = parvis(&arguments);
-    assert_eq!((text(&output.stdout).as_str(), text(&output.stderr).as_str()), ("ok", ""));
+    let said = text(&output.stdout);
+    assert_eq!((said.lines().last(), text(&output.stderr).as_str()), (Some("ok"), ""));
+    assert!(said.starts_with("crypto profile: modern\n"), "{said}");
 
     let http = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = http.local_addr().unwrap().to_string();

@@ -24,6 +24,7 @@
 //!     sdp: Arc::default(),
 //!     sctp: Default::default(),
 //!     limits: Default::default(),
+//!     ufrag_tag: None,
 //! });
 //! let now = Instant::now();
 //! let mut peer = Peer::new(config, [7; 32], now);
@@ -48,7 +49,7 @@ pub mod sctp;
 pub mod sdp;
 mod types;
 
-pub use ice::{CandidateError, stun_local_ufrag};
+pub use ice::{CandidateError, local_ufrag_tag, stun, stun_local_ufrag};
 pub use peer::{NegotiationError, Peer, PeerConfig, PeerLimits, PeerStats};
 
 pub use types::{

@@ -23,6 +23,7 @@
 //!     sdp: Arc::default(),
 //!     sctp: Default::default(),
 //!     limits: Default::default(),
+//!     ufrag_tag: None,
 //! };
 //! let mut forwarder = Forwarder::new(ForwarderConfig::new(Arc::new(peers), Arc::default()), [2; 32]);
 //! let (now, mut outbox) = (Instant::now(), Outbox::default());

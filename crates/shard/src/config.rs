@@ -11,6 +11,12 @@ pub struct ShardConfig {
     pub shards: usize,
     /// Addresses to bind and offer. Never a wildcard: an answer must leave from the address that was asked.
     pub addresses: Vec<IpAddr>,
+    /// What clients are offered in place of a bound address, where a 1:1 NAT stands between: bound, then offered. An address
+    /// that is not in it is offered as it is.
+    pub offered: Vec<(IpAddr, IpAddr)>,
+    /// A TCP port of somebody else's listener, who hands connections over by [`crate::ShardHandle::adopt`]: offered by all
+    /// shards beside their own.
+    pub shared_tcp_port: Option<u16>,
     /// The first shard's UDP port; shard n has port first + n. 0 lets the system choose.
     pub first_udp_port: u16,
     /// The first shard's TCP port (RFC 6544, passive); shard n has port first + n. 0 lets the system choose,
@@ -50,11 +56,20 @@ pub struct TcpConfig {
     pub write_queue_bytes: usize,
 }
 
+impl ShardConfig {
+    /// What clients are offered for a bound address.
+    pub fn offered_ip(&self, bound: IpAddr) -> IpAddr {
+        self.offered.iter().find(|(from, _)| *from == bound).map_or(bound, |(_, offered)| *offered)
+    }
+}
+
 impl Default for ShardConfig {
     fn default() -> Self {
         ShardConfig {
             shards: 1,
             addresses: Vec::new(),
+            offered: Vec::new(),
+            shared_tcp_port: None,
             first_udp_port: 7882,
             first_tcp_port: Some(7881),
             pin: true,

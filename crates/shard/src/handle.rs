@@ -2,7 +2,7 @@
 //! The control side's end: starting, commanding, listening, stopping.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +19,9 @@ use crate::thread::{Control, Worker};
 use crate::trunk::mesh;
 use crate::udp::UdpPort;
 use crate::{Engine, EngineSetup, ShardConfig, ShardError, ShardStats};
+
+/// Connections that may wait to be taken over.
+const STREAM_QUEUE: usize = 256;
 
 /// What a shard tells.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,12 +64,14 @@ pub struct ShardHandle {
 
 struct ShardEnd {
     commands: SyncSender<Command>,
+    streams: SyncSender<TcpStream>,
     wake: Arc<EventFd>,
     stop: Arc<AtomicBool>,
     alive: Arc<AtomicBool>,
     rooms: AtomicUsize,
     stats: Arc<ShardStats>,
     candidates: Vec<LocalCandidate>,
+    bound: Vec<SocketAddr>,
 }
 
 impl<E: Engine> Shards<E> {
@@ -86,11 +91,14 @@ impl<E: Engine> Shards<E> {
         let wakes = wakes.collect::<Result<Vec<_>, _>>()?;
         let links = mesh(&wakes, config.trunk_queue);
         for (shard, (((udp, tcp), wake), links)) in sockets.into_iter().zip(wakes).zip(links).enumerate() {
-            let candidates = candidates(&udp, &tcp);
+            let candidates = candidates(&udp, &tcp, config);
             let (commands, command_receiver) = sync_channel(config.command_queue);
+            let (streams, stream_receiver) = sync_channel(STREAM_QUEUE);
             let (events, event_receiver) = mpsc::channel(config.event_queue.max(1));
             let end = ShardEnd {
                 commands,
+                streams,
+                bound: udp.iter().map(|port| port.local).collect(),
                 wake,
                 stop: Arc::default(),
                 alive: Arc::new(AtomicBool::new(true)),
@@ -101,6 +109,7 @@ impl<E: Engine> Shards<E> {
             let engine_stat = Arc::<Mutex<E::Stats>>::default();
             let control = Control {
                 commands: command_receiver,
+                streams: stream_receiver,
                 events,
                 event_queue: config.event_queue.max(1),
                 wake: Arc::clone(&end.wake),
@@ -231,6 +240,15 @@ impl ShardHandle {
         }
     }
 
+    /// Hands a connection over that carries frames of RFC 4571 and was accepted elsewhere, nothing read from it. `false`
+    /// when there is no such shard, or it can't keep up: the connection is closed.
+    pub fn adopt(&self, shard: usize, stream: TcpStream) -> bool {
+        let Some(end) = self.shards.get(shard) else { return false };
+        let taken = end.streams.try_send(stream).is_ok();
+        let _ = end.wake.write(1);
+        taken
+    }
+
     /// How many shards there are.
     pub fn count(&self) -> usize {
         self.shards.len()
@@ -246,9 +264,14 @@ impl ShardHandle {
         self.shards.get(shard).map(|end| &*end.stats)
     }
 
-    /// The addresses that a shard's sockets are bound to.
+    /// The addresses that a shard offers to clients.
     pub fn candidates(&self, shard: usize) -> &[LocalCandidate] {
         self.shards.get(shard).map_or(&[], |end| &end.candidates)
+    }
+
+    /// The addresses that its UDP sockets are bound to, in the order in which its candidates begin.
+    pub fn bound(&self, shard: usize) -> &[SocketAddr] {
+        self.shards.get(shard).map_or(&[], |end| &end.bound)
     }
 
     /// The shard that runs and has the fewest rooms, but for those; one more is its own from now on.
@@ -300,8 +323,15 @@ fn port_of(first: u16, shard: usize, shards: usize) -> Result<u16, ShardError> {
     u16::try_from(port).map_err(|_| ShardError::Ports { first, shards })
 }
 
-fn candidates(udp: &[UdpPort], tcp: &Tcp) -> Vec<LocalCandidate> {
-    let candidate = |protocol| move |address: SocketAddr| LocalCandidate { protocol, address };
+fn candidates(udp: &[UdpPort], tcp: &Tcp, config: &ShardConfig) -> Vec<LocalCandidate> {
+    let candidate = |protocol| {
+        move |bound: SocketAddr| LocalCandidate {
+            protocol,
+            address: SocketAddr::new(config.offered_ip(bound.ip()), bound.port()),
+        }
+    };
+    let shared = config.shared_tcp_port.into_iter();
+    let shared = shared.flat_map(|port| config.addresses.iter().map(move |ip| SocketAddr::new(*ip, port)));
     let udp = udp.iter().map(|port| port.local).map(candidate(Protocol::Udp));
-    udp.chain(tcp.locals().map(candidate(Protocol::Tcp))).collect()
+    udp.chain(tcp.locals().chain(shared).map(candidate(Protocol::Tcp))).collect()
 }

@@ -133,6 +133,12 @@ impl Tcp {
         }
     }
 
+    /// Takes a connection that somebody else accepted.
+    pub(crate) fn take_over(&mut self, now: Instant, stream: TcpStream, epoll: &Epoll, stats: &ShardStats) {
+        let adopted = stream.peer_addr().ok().and_then(|remote| self.adopt(now, stream, remote, epoll));
+        add(if adopted.is_some() { &stats.tcp_accepted } else { &stats.tcp_refused }, 1);
+    }
+
     fn adopt(&mut self, now: Instant, stream: TcpStream, remote: SocketAddr, epoll: &Epoll) -> Option<()> {
         let open = self.connections.len() - self.free.len();
         let from_ip = self.per_ip.get(&shared_by(remote.ip())).copied().unwrap_or(0);

@@ -2,7 +2,7 @@
 //! A shard's thread: one loop of waiting, receiving, deciding, sending.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,6 +49,7 @@ const PANIC_WINDOW: Duration = Duration::from_secs(60);
 /// The ends of the queues that belong to the thread.
 pub(crate) struct Control {
     pub(crate) commands: Receiver<Command>,
+    pub(crate) streams: Receiver<TcpStream>,
     pub(crate) events: mpsc::Sender<ShardEvent>,
     pub(crate) event_queue: usize,
     pub(crate) wake: Arc<EventFd>,
@@ -187,6 +188,7 @@ impl<S: Clone + Default + Send + 'static> Worker<S> {
                 self.handle_ready(now, *event, engine, scratch);
             }
             self.take_commands(now, engine, scratch);
+            self.take_streams(now);
             self.take_trunks(now, engine, scratch);
             if engine.poll_timeout().is_some_and(|deadline| deadline <= now) {
                 engine.handle_timeout(now, &mut scratch.outbox);
@@ -273,6 +275,13 @@ impl<S: Clone + Default + Send + 'static> Worker<S> {
             add(&self.control.stats.commands, 1);
             engine.handle_command(now, command, &mut scratch.outbox);
             self.flush_when_full(now, scratch);
+        }
+    }
+
+    /// Takes over connections that were accepted elsewhere. What they have sent already wakes us for the next turn.
+    fn take_streams(&mut self, now: Instant) {
+        while let Ok(stream) = self.control.streams.try_recv() {
+            self.tcp.take_over(now, stream, &self.epoll, &self.control.stats);
         }
     }
 

@@ -32,6 +32,7 @@ fn peer_config(candidates: Vec<parvis_peer::LocalCandidate>, dtls: Arc<dyn Facto
         sdp: Arc::default(),
         sctp: parvis_peer::sctp::SctpLimits::default(),
         limits: parvis_peer::PeerLimits::default(),
+        ufrag_tag: None,
     })
 }
 

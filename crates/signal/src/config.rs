@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use parvis_meeting::Limits;
 
+use crate::RelayOffer;
+
 /// How rooms behave; shared by all of them.
 #[derive(Debug, Clone)]
 pub struct RoomConfig {
@@ -87,6 +89,8 @@ pub struct RoomConfig {
     pub server_name: String,
     /// The name of this server among others.
     pub node_id: String,
+    /// The relay for those whose network lets nothing else through.
+    pub relay: Option<RelayOffer>,
 }
 
 /// A token bucket: so many at once, so many a second.
@@ -141,6 +145,7 @@ impl Default for RoomConfig {
             room_metadata: String::new(),
             server_name: concat!("Parvis ", env!("CARGO_PKG_VERSION")).to_owned(),
             node_id: "ND_parvis".to_owned(),
+            relay: None,
         }
     }
 }

@@ -26,6 +26,7 @@ mod grants;
 mod join;
 mod mailbox;
 mod output;
+mod relay;
 mod room;
 mod session;
 mod stats;
@@ -35,6 +36,7 @@ pub use config::{Rate, RoomConfig};
 pub use grants::Grants;
 pub use join::{Form, JoinError, JoinParams, Resume};
 pub use output::{Frame, Occurrence, OccurrenceKind, Output};
+pub use relay::RelayOffer;
 pub use room::{
     Actor, ClosedError, ConnectError, ConnectionId, Control, ControlError, ForwardError, ForwardId,
     ForwardedStream, ForwardedView, Join, Reply, Room, RoomSettings, RoomView, RpcError,

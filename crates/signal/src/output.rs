@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What a room asks its owner to do.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use livekit_protocol as proto;
 use livekit_protocol::RoomEgress;
@@ -60,6 +62,16 @@ pub enum Output {
     },
     /// The token that opened the room wants it recorded or streamed.
     StartEgress(Box<RoomEgress>),
+    /// Let the relay take this participant's credentials. It comes before the message that has them.
+    RelayAllowed {
+        /// The participant's sid.
+        sid: Arc<str>,
+    },
+    /// Let the relay take them no more, and end what it does for this participant: it has left.
+    RelayRevoked {
+        /// The participant's sid.
+        sid: Arc<str>,
+    },
     /// The meeting is over and everyone has left: forget the room.
     Ended,
 }

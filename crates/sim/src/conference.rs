@@ -128,6 +128,7 @@ impl Conference {
             sdp: Arc::new(SessionConfig::default()),
             sctp: SctpLimits::default(),
             limits: PeerLimits::default(),
+            ufrag_tag: None,
         });
         let config = ForwarderConfig::new(peers, Arc::new(MediaConfig::default()));
         let start = Instant::now();

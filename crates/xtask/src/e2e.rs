@@ -29,6 +29,7 @@ pub(crate) fn watch(filter: Option<&str>, line: impl FnMut(&str)) -> Result {
     setup::npm(FOLDER)?;
     let python = setup::python()?;
     let agents = setup::agents()?;
+    let (pebble, certificates) = setup::pebble()?;
     let mut arguments = vec!["--test".to_owned(), "--test-concurrency=1".to_owned()];
     arguments.push("--test-reporter=spec".to_owned());
     arguments.extend(filter.map(|pattern| format!("--test-name-pattern={pattern}")));
@@ -37,6 +38,8 @@ pub(crate) fn watch(filter: Option<&str>, line: impl FnMut(&str)) -> Result {
         .within(root().join(FOLDER))
         .with("PARVIS_PYTHON", python)
         .with("PARVIS_AGENTS_PYTHON", agents)
+        .with("PARVIS_PEBBLE", pebble)
+        .with("PARVIS_PEBBLE_CERTIFICATES", certificates)
         .with("PARVIS_SERVER", target().join("debug/parvis"))
         .watch(line)
 }

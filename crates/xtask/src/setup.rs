@@ -24,6 +24,9 @@ const PYTHON_PACKAGES: &[&str] = &["livekit==1.2.1", "livekit-api==1.2.2", "nump
 /// one above.
 const AGENT_PACKAGES: &[&str] = &["livekit-agents==1.8.9", "numpy"];
 
+/// The certificate authority's version.
+const PEBBLE: &str = "v2.10.3";
+
 /// What `cargo build` needs.
 pub(crate) fn build_tools() -> Result {
     debian(BUILD)
@@ -77,6 +80,31 @@ pub(crate) fn archives() -> Result {
 /// Chromium and Firefox ESR.
 pub(crate) fn browsers() -> Result {
     debian(BROWSERS)
+}
+
+/// A certificate authority to test with, Let's Encrypt's own: the folder of its programs, and of the certificates that
+/// they use.
+pub(crate) fn pebble() -> Result<(PathBuf, PathBuf)> {
+    let home = target().join("go");
+    let programs = home.join("bin");
+    let modules = home.join("mod");
+    let certificates = modules.join(format!("github.com/letsencrypt/pebble/v2@{PEBBLE}/test/certs"));
+    if programs.join("pebble").exists() && certificates.is_dir() {
+        return Ok((programs, certificates));
+    }
+    if process("go", ["version"]).output().is_none() {
+        debian(&["golang-go"])?;
+    }
+    say(&format!("installing Pebble {PEBBLE} by the Go module proxy"));
+    for program in ["pebble", "pebble-challtestsrv"] {
+        let module = format!("github.com/letsencrypt/pebble/v2/cmd/{program}@{PEBBLE}");
+        process("go", ["install", &module])
+            .with("GOBIN", &programs)
+            .with("GOMODCACHE", &modules)
+            .with("GOFLAGS", "-modcacherw")
+            .run()?;
+    }
+    Ok((programs, certificates))
 }
 
 /// A Python environment with the published SDK; gives its interpreter.

@@ -13,10 +13,15 @@ const note = (name, detail) => events.push({ at: performance.now(), name, detail
 const connections = [];
 const Original = window.RTCPeerConnection;
 let leftOut;
+let onlyRelay;
 window.RTCPeerConnection = class extends Original {
-  constructor(...parameters) {
-    super(...parameters);
+  constructor(configuration, ...rest) {
+    super(throughRelay(configuration), ...rest);
     connections.push(this);
+  }
+
+  setConfiguration(configuration) {
+    super.setConfiguration(throughRelay(configuration));
   }
 
   async createOffer(...parameters) {
@@ -46,6 +51,15 @@ window.RTCPeerConnection = class extends Original {
     if (!window.portBehindNetwork) return super.addIceCandidate(candidate);
   }
 };
+
+/** A test may leave nothing but one of the relay's addresses, known by how it begins and ends: `turns:` and `tcp`. */
+function throughRelay(configuration) {
+  if (!onlyRelay) return configuration;
+  const [scheme, transport] = onlyRelay;
+  const fits = (url) => url.startsWith(scheme) && url.endsWith(`transport=${transport}`);
+  const iceServers = (configuration?.iceServers ?? []).map((server) => ({ ...server, urls: [server.urls].flat().filter(fits) }));
+  return { ...configuration, iceServers: iceServers.filter((server) => server.urls.length > 0), iceTransportPolicy: 'relay' };
+}
 
 /** A test may put a network of its own before the server (`window.portBehindNetwork`): then the only candidate is its. */
 async function behindNetwork(sdp) {
@@ -109,8 +123,9 @@ function element(track) {
 }
 
 const calls = {
-  async connect({ url, token, options = {}, connectOptions = {}, withoutCodec, passphrase }) {
+  async connect({ url, token, options = {}, connectOptions = {}, withoutCodec, passphrase, relay }) {
     leftOut = withoutCodec;
+    onlyRelay = relay;
     const encrypted = passphrase ? { encryption: await encryption(passphrase) } : {};
     room = new Room({ adaptiveStream: false, dynacast: false, ...encrypted, ...options });
     watch();
@@ -312,7 +327,7 @@ const calls = {
         if (each.type === 'transport') out.transports.push({ dtls: each.tlsVersion, cipher: each.dtlsCipher, srtp: each.srtpCipher, state: each.dtlsState });
         if (each.type === 'inbound-rtp') out.inbound.push({ kind: each.kind, codec, width: each.frameWidth, height: each.frameHeight, decoded: each.framesDecoded, received: each.packetsReceived, bytes: each.bytesReceived, lost: each.packetsLost, fec: each.fecPacketsReceived ?? 0, fecBytes: each.fecBytesReceived ?? 0, fecDiscarded: each.fecPacketsDiscarded ?? 0 });
         if (each.type === 'outbound-rtp') out.outbound.push({ kind: each.kind, codec, rid: each.rid, width: each.frameWidth, sent: each.packetsSent, mode: each.scalabilityMode, active: each.active, retransmitted: each.retransmittedPacketsSent, target: each.targetBitrate });
-        if (each.type === 'candidate-pair' && each.nominated && each.state === 'succeeded') out.pairs.push({ protocol: report.get(each.localCandidateId)?.protocol, remote: report.get(each.remoteCandidateId)?.address, tcp: report.get(each.localCandidateId)?.tcpType, rtt: each.currentRoundTripTime });
+        if (each.type === 'candidate-pair' && each.nominated && each.state === 'succeeded') out.pairs.push({ protocol: report.get(each.localCandidateId)?.protocol, type: report.get(each.localCandidateId)?.candidateType, relay: report.get(each.localCandidateId)?.relayProtocol, remote: report.get(each.remoteCandidateId)?.address, tcp: report.get(each.localCandidateId)?.tcpType, rtt: each.currentRoundTripTime });
       }
     }
     return out;

@@ -21,20 +21,26 @@ export class Server {
   }
 
   /** The same with a configuration of its own: what `toml` says, and the key that tokens are signed with. */
-  static async configured(toml) {
+  static async configured(toml, http = '127.0.0.1:0', files = {}) {
     const server = new Server();
     server.data = mkdtempSync(join(tmpdir(), 'parvis-e2e-'));
     server.key = { name: 'main', secret: '0123456789abcdef0123456789abcdef' };
     const file = join(server.data, 'parvis.toml');
     writeFileSync(join(server.data, 'main.secret'), server.key.secret);
+    for (const [name, content] of Object.entries(files)) writeFileSync(join(server.data, name), content);
     writeFileSync(file, `${toml}\n[[keys]]\nname = "main"\nsecret_file = "main.secret"\n`);
-    return server.run('--config', file, '--metrics', '127.0.0.1:0');
+    return server.runAt(http, '--config', file, '--metrics', '127.0.0.1:0');
   }
 
   async run(...flags) {
+    return this.runAt('127.0.0.1:0', ...flags);
+  }
+
+  /** Starts it with HTTP at an address and port of the test's choice. */
+  async runAt(http, ...flags) {
     if (!BINARY) throw new Error('PARVIS_SERVER is not set: run these tests by `cargo xtask e2e`');
     const server = this;
-    const ports = ['--http', '127.0.0.1:0', '--media-ports', '0', '--tcp-port', '0', '--data', server.data];
+    const ports = ['--http', http, '--media-ports', '0', '--tcp-port', '0', '--data', server.data];
     server.process = spawn(BINARY, ['serve', ...flags, ...ports], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, RUST_LOG: process.env.RUST_LOG ?? 'info' },
@@ -44,7 +50,7 @@ export class Server {
     server.exited = new Promise((done) => server.process.once('exit', (code, signal) => done({ code, signal })));
     server.url = await new Promise((done, failed) => {
       createInterface({ input: server.process.stdout }).on('line', (line) => {
-        const ready = /^ready (http:\S+)/.exec(line);
+        const ready = /^ready (https?:\S+)/.exec(line);
         if (ready) done(ready[1].replace(/\/$/, ''));
       });
       server.exited.then(({ code }) => failed(new Error(`the server ended with ${code}:\n${server.log.join('\n')}`)));

@@ -104,6 +104,7 @@ pub(crate) fn peer() -> Peer {
             sdp: Arc::default(),
             sctp: Default::default(),
             limits: Default::default(),
+            ufrag_tag: None,
         })
     });
     let mut peer = Peer::new(Arc::clone(config), [4; 32], Instant::now());

@@ -68,12 +68,13 @@ impl Config {
                     .to_owned(),
             );
         }
+        self.check_edge()?;
         self.store_config(base)?;
         let keys = self.keys(base, false)?;
         self.webhook_config().check(&keys).map_err(|error| (error.key().to_owned(), error.to_string()))
     }
 
-    fn times_that_must_be(&self) -> [(&'static str, Time); 20] {
+    fn times_that_must_be(&self) -> [(&'static str, Time); 24] {
         let (http, media, sessions) = (&self.http, &self.media, &self.sessions);
         let webhooks = &self.webhooks;
         [
@@ -91,6 +92,10 @@ impl Config {
             ("sessions.resume_timeout", sessions.resume_timeout),
             ("sessions.join_timeout", sessions.join_timeout),
             ("sessions.slow_reader_interval", sessions.slow_reader_interval),
+            ("tls.handshake_timeout", self.tls.handshake_timeout),
+            ("turn.credential_age", self.turn.credential_age),
+            ("turn.allocation_lifetime", self.turn.allocation_lifetime),
+            ("turn.first_allocation_timeout", self.turn.first_allocation_timeout),
             ("tokens.max_age", self.tokens.max_age),
             ("tokens.guest_age", self.tokens.guest_age),
             ("database.timeout", self.database.timeout),
@@ -125,14 +130,20 @@ impl Config {
         }
     }
 
-    /// The shards' configuration; `addresses` are what the machine has, for when none are named.
-    pub(crate) fn shard_config(&self, addresses: Vec<IpAddr>) -> ShardConfig {
+    /// The shards' configuration; `addresses` are what the machine has, for when none are named. Where outer addresses are
+    /// named, those of ours that none stands for are not used at all.
+    pub(crate) fn shard_config(&self, addresses: Vec<IpAddr>) -> Result<ShardConfig, Problem> {
         let media = &self.media;
-        let addresses = if media.addresses.is_empty() { addresses } else { media.addresses.clone() };
+        let mut addresses = if media.addresses.is_empty() { addresses } else { media.addresses.clone() };
+        let offered = self.offered(&addresses)?;
+        if !offered.is_empty() {
+            addresses = offered.iter().map(|(bound, _)| *bound).collect();
+        }
         let shards = self.shards();
-        ShardConfig {
+        Ok(ShardConfig {
             shards,
             addresses,
+            offered,
             first_udp_port: media.udp_ports.first,
             first_tcp_port: media.tcp.then(|| media.tcp_port.port()),
             pin: media.pin,
@@ -149,7 +160,7 @@ impl Config {
                 write_queue_bytes: media.tcp_write_queue_bytes.size(),
             },
             ..ShardConfig::default()
-        }
+        })
     }
 
     /// The media engine's configuration.

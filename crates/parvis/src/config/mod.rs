@@ -3,10 +3,12 @@
 //!
 //! [`load()`] reads a file and points at what is wrong in it, [`value`] holds the kinds of values, [`apply`] turns all
 //! of it into the words of the crates below, [`stored`] is the same for the database and webhooks, [`applications`] for what
-//! applications' servers and agents may ask for, [`show()`] prints it with the origin of each value.
+//! applications' servers and agents may ask for, [`edge`] does both for the public port, [`show()`] prints it with the origin
+//! of each value.
 
 mod applications;
 mod apply;
+mod edge;
 mod load;
 mod show;
 mod stored;
@@ -19,6 +21,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use edge::{NodeIp, PlainHttp, Tls, Turn};
 pub(crate) use load::{ConfigError, Loaded, load};
 pub(crate) use show::show;
 pub(crate) use value::Ports;
@@ -29,6 +32,8 @@ use value::{Bounded, Bytes, Count, Port, Time};
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Config {
     pub(crate) http: Http,
+    pub(crate) tls: Tls,
+    pub(crate) turn: Turn,
     pub(crate) metrics: Metrics,
     pub(crate) media: Media,
     pub(crate) rooms: Rooms,
@@ -49,7 +54,10 @@ pub(crate) struct Config {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Http {
     pub(crate) listen: SocketAddr,
+    pub(crate) public_port: Port,
+    pub(crate) plain: PlainHttp,
     pub(crate) trusted_proxies: Vec<IpAddr>,
+    pub(crate) proxy_protocol_from: Vec<IpAddr>,
     pub(crate) max_connections: Count,
     pub(crate) max_connections_per_address: Count,
     pub(crate) reserved_files: Bounded<16, 100_000>,
@@ -83,9 +91,11 @@ pub(crate) struct Metrics {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Media {
     pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) node_ip: Vec<NodeIp>,
     pub(crate) udp_ports: Ports,
     pub(crate) tcp: bool,
     pub(crate) tcp_port: Port,
+    pub(crate) tcp_on_http_port: bool,
     pub(crate) shards: Bounded<0, 1_024>,
     pub(crate) pin: bool,
     pub(crate) gso: bool,
@@ -236,7 +246,10 @@ impl Default for Http {
         let limits = parvis_api::ConnectionLimits::default();
         Http {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7880)),
+            public_port: Bounded::of(0),
+            plain: PlainHttp::Redirect,
             trusted_proxies: Vec::new(),
+            proxy_protocol_from: Vec::new(),
             max_connections: count(limits.max),
             max_connections_per_address: count(limits.max_per_ip),
             reserved_files: Bounded::of(i64::try_from(limits.reserve).unwrap_or(i64::MAX)),
@@ -265,9 +278,11 @@ impl Default for Media {
         let checks = parvis_sfu::CheckRate::default();
         Media {
             addresses: Vec::new(),
+            node_ip: Vec::new(),
             udp_ports: Ports { first: 7882, last: 7945 },
             tcp: true,
             tcp_port: Bounded::of(7881),
+            tcp_on_http_port: true,
             shards: Bounded::of(0),
             pin: shard.pin,
             gso: shard.gso,
@@ -402,6 +417,7 @@ impl Config {
         self.sessions.simulate = true;
         // Several may share the machine with each other and a browser.
         self.media.pin = false;
+        self.media.tcp_on_http_port = false;
         // Other people's tests make tokens that last for days.
         self.tokens.max_age = Time::secs(31 * 86_400);
         self.drain.deadline = Time::secs(0);

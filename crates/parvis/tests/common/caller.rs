@@ -70,6 +70,7 @@ impl Caller {
             sdp: Arc::new(SessionConfig::default()),
             sctp: parvis_peer::sctp::SctpLimits::default(),
             limits: PeerLimits::default(),
+            ufrag_tag: None,
         };
         let now = Instant::now();
         let mut peer = Peer::new(Arc::new(config), [local.port() as u8; 32], now);

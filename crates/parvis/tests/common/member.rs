@@ -83,6 +83,7 @@ impl Leg {
             sdp: Arc::new(SessionConfig::default()),
             sctp: parvis_peer::sctp::SctpLimits::default(),
             limits: PeerLimits::default(),
+            ufrag_tag: None,
         };
         let now = Instant::now();
         let mut seed = [port_seed; 32];

@@ -42,6 +42,8 @@ pub(crate) struct Settings {
     pub(crate) max_paths: usize,
     /// How long a path lives without an authentic request.
     pub(crate) consent: Duration,
+    /// [`crate::PeerConfig::ufrag_tag`].
+    pub(crate) ufrag_tag: Option<u16>,
 }
 
 /// What an agent tells its peer.
@@ -96,7 +98,7 @@ impl Agent {
     pub(crate) fn new(settings: Settings, random: &mut ChaCha20Rng) -> Agent {
         Agent {
             settings,
-            current: Credentials::generate(random),
+            current: Credentials::generate(random, settings.ufrag_tag),
             former: None,
             current_proved: false,
             paths: Vec::new(),
@@ -131,7 +133,8 @@ impl Agent {
 
     /// Takes fresh credentials. The paths stay, and the former credentials hold until the new ones were used.
     pub(crate) fn restart(&mut self, random: &mut ChaCha20Rng) {
-        let before = std::mem::replace(&mut self.current, Credentials::generate(random));
+        let before =
+            std::mem::replace(&mut self.current, Credentials::generate(random, self.settings.ufrag_tag));
         if self.current_proved {
             self.former = Some(before);
             self.current_proved = false;

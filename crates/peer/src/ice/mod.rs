@@ -8,9 +8,10 @@
 mod agent;
 mod candidate;
 mod credentials;
-mod stun;
+pub mod stun;
 
 pub(crate) use agent::{Agent, AgentEvent, Settings};
 pub use candidate::CandidateError;
 pub(crate) use candidate::check_candidate;
+pub use credentials::local_ufrag_tag;
 pub use stun::stun_local_ufrag;

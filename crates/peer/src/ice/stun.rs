@@ -1,10 +1,22 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! STUN messages as far as ICE needs them (RFC 8489, RFC 8445 section 16), read in place.
+//! STUN messages (RFC 8489), read in place: what ICE needs of them (RFC 8445 section 16), and for TURN every attribute.
 //!
 //! An own reader: anyone can send these packets, so it allocates nothing, refuses what isn't exactly a message, and
 //! compares the tag in constant time.
+//!
+//! ```
+//! use parvis_peer::stun::{BINDING_REQUEST, Message, Writer, XOR_MAPPED_ADDRESS, read_xor_address};
+//!
+//! let mut writer = Writer::new(BINDING_REQUEST, &[7; 12]);
+//! writer.xor_address(XOR_MAPPED_ADDRESS, "192.0.2.1:7882".parse()?);
+//! let bytes = writer.finish(None);
+//! let message = Message::parse(&bytes).unwrap();
+//! let address = message.attribute(XOR_MAPPED_ADDRESS).and_then(|value| read_xor_address(value, message.transaction()));
+//! assert_eq!(address, Some("192.0.2.1:7882".parse()?));
+//! # Ok::<(), std::net::AddrParseError>(())
+//! ```
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use aws_lc_rs::{constant_time, hmac};
 
@@ -18,12 +30,18 @@ pub fn stun_local_ufrag(datagram: &[u8]) -> Option<&str> {
     message.local_ufrag()
 }
 
-pub(super) const BINDING_REQUEST: u16 = 0x0001;
-const BINDING_SUCCESS: u16 = 0x0101;
+/// A Binding request (RFC 8489 section 2).
+pub const BINDING_REQUEST: u16 = 0x0001;
+/// Its answer.
+pub const BINDING_SUCCESS: u16 = 0x0101;
 const BINDING_ERROR: u16 = 0x0111;
 
-const MAGIC_COOKIE: [u8; 4] = 0x2112_a442_u32.to_be_bytes();
-const HEADER_BYTES: usize = 20;
+/// Bytes 4 to 7 of every message (RFC 8489 section 5).
+pub const MAGIC_COOKIE: [u8; 4] = 0x2112_a442_u32.to_be_bytes();
+/// Bytes of the header.
+pub const HEADER_BYTES: usize = 20;
+/// Bytes of a transaction's id.
+pub const TRANSACTION_BYTES: usize = 12;
 /// An attribute's type and length.
 const ATTRIBUTE_HEADER_BYTES: usize = 4;
 const INTEGRITY_BYTES: usize = 20;
@@ -33,20 +51,26 @@ const FINGERPRINT_XOR: u32 = 0x5354_554e;
 /// How many unknown attributes an error response names.
 const MAX_UNKNOWN_NAMED: usize = 4;
 
-const USERNAME: u16 = 0x0006;
-const MESSAGE_INTEGRITY: u16 = 0x0008;
-const ERROR_CODE: u16 = 0x0009;
-const UNKNOWN_ATTRIBUTES: u16 = 0x000a;
-const XOR_MAPPED_ADDRESS: u16 = 0x0020;
+/// USERNAME (RFC 8489 section 14.3).
+pub const USERNAME: u16 = 0x0006;
+/// MESSAGE-INTEGRITY (RFC 8489 section 14.5).
+pub const MESSAGE_INTEGRITY: u16 = 0x0008;
+/// ERROR-CODE (RFC 8489 section 14.8).
+pub const ERROR_CODE: u16 = 0x0009;
+/// UNKNOWN-ATTRIBUTES (RFC 8489 section 14.13).
+pub const UNKNOWN_ATTRIBUTES: u16 = 0x000a;
+/// XOR-MAPPED-ADDRESS (RFC 8489 section 14.2).
+pub const XOR_MAPPED_ADDRESS: u16 = 0x0020;
 const PRIORITY: u16 = 0x0024;
 const USE_CANDIDATE: u16 = 0x0025;
-const FINGERPRINT: u16 = 0x8028;
+/// FINGERPRINT (RFC 8489 section 14.7).
+pub const FINGERPRINT: u16 = 0x8028;
 const ICE_CONTROLLED: u16 = 0x8029;
 const ICE_CONTROLLING: u16 = 0x802a;
 
 /// A well-formed STUN message whose FINGERPRINT, if it has one, holds.
 #[derive(Debug)]
-pub(super) struct Message<'a> {
+pub struct Message<'a> {
     bytes: &'a [u8],
     pub(super) kind: u16,
     username: Option<&'a str>,
@@ -62,7 +86,7 @@ pub(super) struct Message<'a> {
 
 impl<'a> Message<'a> {
     /// `None` unless `bytes` are one whole STUN message and nothing else.
-    pub(super) fn parse(bytes: &'a [u8]) -> Option<Message<'a>> {
+    pub fn parse(bytes: &'a [u8]) -> Option<Message<'a>> {
         let header = bytes.first_chunk::<HEADER_BYTES>()?;
         let kind = u16::from_be_bytes([header[0], header[1]]);
         let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
@@ -125,6 +149,45 @@ impl<'a> Message<'a> {
         Some(())
     }
 
+    /// Method and class, the first two bytes (RFC 8489 section 5).
+    pub fn kind(&self) -> u16 {
+        self.kind
+    }
+
+    /// USERNAME, when it is text.
+    pub fn username(&self) -> Option<&'a str> {
+        self.username
+    }
+
+    /// Whether MESSAGE-INTEGRITY is there; [`Message::is_authentic`] says whether it holds.
+    pub fn has_integrity(&self) -> bool {
+        self.integrity_at.is_some()
+    }
+
+    /// Whether FINGERPRINT is there; one that does not hold makes it no message.
+    pub fn has_fingerprint(&self) -> bool {
+        self.has_fingerprint
+    }
+
+    /// Kind and value of each attribute before MESSAGE-INTEGRITY and FINGERPRINT: those that count.
+    pub fn attributes(&self) -> impl Iterator<Item = (u16, &'a [u8])> + use<'a> {
+        let bytes = self.bytes.get(..self.integrity_at.unwrap_or(self.bytes.len())).unwrap_or_default();
+        let mut at = HEADER_BYTES;
+        std::iter::from_fn(move || {
+            let [t0, t1, l0, l1] = *bytes.get(at..)?.first_chunk::<ATTRIBUTE_HEADER_BYTES>()?;
+            let length = usize::from(u16::from_be_bytes([l0, l1]));
+            let value = bytes.get(at + ATTRIBUTE_HEADER_BYTES..)?.get(..length)?;
+            at += ATTRIBUTE_HEADER_BYTES + length.next_multiple_of(4);
+            Some((u16::from_be_bytes([t0, t1]), value))
+        })
+        .filter(|(kind, _)| *kind != FINGERPRINT)
+    }
+
+    /// The first attribute of this kind; later ones of the same kind don't count (RFC 8489 section 14).
+    pub fn attribute(&self, kind: u16) -> Option<&'a [u8]> {
+        self.attributes().find(|(found, _)| *found == kind).map(|(_, value)| value)
+    }
+
     /// The part of USERNAME that is the receiver's user fragment (RFC 8445 section 7.2.2).
     pub(super) fn local_ufrag(&self) -> Option<&'a str> {
         Some(self.username?.split_once(':')?.0)
@@ -136,7 +199,7 @@ impl<'a> Message<'a> {
     }
 
     /// Whether MESSAGE-INTEGRITY is there and holds (RFC 8489 section 14.5).
-    pub(super) fn is_authentic(&self, key: &hmac::Key) -> bool {
+    pub fn is_authentic(&self, key: &hmac::Key) -> bool {
         let Some(at) = self.integrity_at else { return false };
         let end = at + ATTRIBUTE_HEADER_BYTES + INTEGRITY_BYTES;
         let (Some(covered), Some(tag)) = (self.bytes.get(..at), self.bytes.get(end - INTEGRITY_BYTES..end))
@@ -149,32 +212,38 @@ impl<'a> Message<'a> {
     /// The answer to a Binding request: the address that it came from.
     pub(super) fn success(&self, source: SocketAddr, key: &hmac::Key) -> Vec<u8> {
         let mut writer = Writer::new(BINDING_SUCCESS, self.transaction());
-        writer.xor_address(source);
-        writer.finish(key)
+        writer.xor_address(XOR_MAPPED_ADDRESS, source);
+        writer.finish(Some(key))
     }
 
     /// A refusal of a Binding request.
     pub(super) fn error(&self, code: u16, key: &hmac::Key) -> Vec<u8> {
         let mut writer = Writer::new(BINDING_ERROR, self.transaction());
-        writer.attribute(ERROR_CODE, &[0, 0, (code / 100) as u8, (code % 100) as u8]);
+        writer.error_code(code);
         if !self.unknown().is_empty() {
             let names: Vec<u8> = self.unknown().iter().flat_map(|kind| kind.to_be_bytes()).collect();
             writer.attribute(UNKNOWN_ATTRIBUTES, &names);
         }
-        writer.finish(key)
+        writer.finish(Some(key))
     }
 
-    fn transaction(&self) -> &'a [u8] {
-        &self.bytes[8..HEADER_BYTES]
+    /// The transaction's id.
+    pub fn transaction(&self) -> &'a [u8; TRANSACTION_BYTES] {
+        const NONE: &[u8; TRANSACTION_BYTES] = &[0; TRANSACTION_BYTES];
+        // There always is one: a shorter header is no message.
+        self.bytes.get(8..).and_then(|rest| rest.first_chunk()).unwrap_or(NONE)
     }
 }
 
-struct Writer {
+/// Writes one message.
+#[derive(Debug)]
+pub struct Writer {
     bytes: Vec<u8>,
 }
 
 impl Writer {
-    fn new(kind: u16, transaction: &[u8]) -> Writer {
+    /// A message of this method and class.
+    pub fn new(kind: u16, transaction: &[u8; TRANSACTION_BYTES]) -> Writer {
         let mut bytes = Vec::with_capacity(96);
         bytes.extend_from_slice(&kind.to_be_bytes());
         bytes.extend_from_slice(&[0; 2]);
@@ -183,15 +252,21 @@ impl Writer {
         Writer { bytes }
     }
 
-    fn attribute(&mut self, kind: u16, value: &[u8]) {
+    /// Appends an attribute. A value has at most 65,535 bytes.
+    pub fn attribute(&mut self, kind: u16, value: &[u8]) {
         self.bytes.extend_from_slice(&kind.to_be_bytes());
         self.bytes.extend_from_slice(&(value.len() as u16).to_be_bytes());
         self.bytes.extend_from_slice(value);
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }
 
-    /// RFC 8489 section 14.2.
-    fn xor_address(&mut self, address: SocketAddr) {
+    /// Appends ERROR-CODE without a reason phrase: the code says it all, and an answer stays small.
+    pub fn error_code(&mut self, code: u16) {
+        self.attribute(ERROR_CODE, &[0, 0, (code / 100) as u8, (code % 100) as u8]);
+    }
+
+    /// Appends an address in the form of RFC 8489 section 14.2.
+    pub fn xor_address(&mut self, kind: u16, address: SocketAddr) {
         let [c0, c1, ..] = MAGIC_COOKIE;
         let [p0, p1] = address.port().to_be_bytes();
         let mut value = vec![0, 0, p0 ^ c0, p1 ^ c1];
@@ -207,12 +282,22 @@ impl Writer {
                 value.extend(ip.octets().iter().zip(mask).map(|(byte, mask)| byte ^ mask));
             }
         }
-        self.attribute(XOR_MAPPED_ADDRESS, &value);
+        self.attribute(kind, &value);
     }
 
-    fn finish(mut self, key: &hmac::Key) -> Vec<u8> {
-        let tag = integrity(key, &self.bytes);
-        self.attribute(MESSAGE_INTEGRITY, tag.as_ref());
+    /// The message with its length and nothing after the last attribute: as indications are sent.
+    pub fn finish_bare(mut self) -> Vec<u8> {
+        let length = self.bytes.len() - HEADER_BYTES;
+        self.bytes[2..4].copy_from_slice(&(length as u16).to_be_bytes());
+        self.bytes
+    }
+
+    /// The message with MESSAGE-INTEGRITY, if there is a key, and FINGERPRINT.
+    pub fn finish(mut self, key: Option<&hmac::Key>) -> Vec<u8> {
+        if let Some(key) = key {
+            let tag = integrity(key, &self.bytes);
+            self.attribute(MESSAGE_INTEGRITY, tag.as_ref());
+        }
         // FINGERPRINT covers the header with the final length.
         let length = self.bytes.len() - HEADER_BYTES + ATTRIBUTE_HEADER_BYTES + FINGERPRINT_BYTES;
         self.bytes[2..4].copy_from_slice(&(length as u16).to_be_bytes());
@@ -220,6 +305,29 @@ impl Writer {
         self.attribute(FINGERPRINT, &check.to_be_bytes());
         self.bytes
     }
+}
+
+/// Reads an address in the form of RFC 8489 section 14.2.
+pub fn read_xor_address(value: &[u8], transaction: &[u8; TRANSACTION_BYTES]) -> Option<SocketAddr> {
+    let [_, family, p0, p1] = *value.first_chunk::<4>()?;
+    let [c0, c1, ..] = MAGIC_COOKIE;
+    let port = u16::from_be_bytes([p0 ^ c0, p1 ^ c1]);
+    let mask = MAGIC_COOKIE.iter().chain(transaction);
+    let octets = value.get(4..)?.iter().zip(mask).map(|(byte, mask)| byte ^ mask);
+    let ip: IpAddr = match (family, value.len()) {
+        (1, 8) => {
+            let mut ip = [0; 4];
+            ip.iter_mut().zip(octets).for_each(|(to, from)| *to = from);
+            Ipv4Addr::from(ip).into()
+        }
+        (2, 20) => {
+            let mut ip = [0; 16];
+            ip.iter_mut().zip(octets).for_each(|(to, from)| *to = from);
+            Ipv6Addr::from(ip).into()
+        }
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, port))
 }
 
 /// HMAC-SHA1 over the message up to MESSAGE-INTEGRITY, with the header's length as if it ended with that attribute.
@@ -330,6 +438,29 @@ mod tests {
             assert_eq!(parsed.kind, BINDING_SUCCESS);
             assert!(parsed.is_authentic(&key()) && parsed.has_fingerprint);
             assert_eq!(answer[8..20], request[8..20], "the transaction id comes back");
+        }
+    }
+
+    #[test]
+    fn every_attribute_that_is_written_is_read_and_none_behind_the_tag() {
+        let mut writer = Writer::new(0x0003, &[9; 12]);
+        writer.attribute(0x0019, &[17, 0, 0, 0]);
+        writer.attribute(USERNAME, b"ada");
+        let addresses = ["192.0.2.1:3478", "[2001:db8::1]:443"].map(|text| text.parse().unwrap());
+        writer.xor_address(0x0012, addresses[0]);
+        writer.xor_address(0x0012, addresses[1]);
+        let written = writer.finish(Some(&key()));
+        let message = Message::parse(&written).unwrap();
+        assert!(message.is_authentic(&key()) && message.has_integrity() && message.has_fingerprint);
+        assert_eq!((message.kind(), message.username()), (0x0003, Some("ada")));
+        let kinds: Vec<u16> = message.attributes().map(|(kind, _)| kind).collect();
+        assert_eq!(kinds, [0x0019, USERNAME, 0x0012, 0x0012], "neither tag nor fingerprint is among them");
+        assert_eq!(message.attribute(0x0019), Some(&[17, 0, 0, 0][..]));
+        let read = message.attributes().filter(|(kind, _)| *kind == 0x0012);
+        let read: Vec<_> = read.map(|(_, value)| read_xor_address(value, message.transaction())).collect();
+        assert_eq!(read, addresses.map(Some));
+        for value in [&[][..], &[0, 1, 0, 0, 1, 2, 3], &[0, 2, 0, 0, 1, 2, 3, 4], &[0, 3, 0, 0, 1, 2, 3, 4]] {
+            assert_eq!(read_xor_address(value, &[9; 12]), None);
         }
     }
 

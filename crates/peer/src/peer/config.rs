@@ -18,6 +18,9 @@ pub struct PeerConfig {
     pub sctp: SctpLimits,
     /// All other bounds.
     pub limits: PeerLimits,
+    /// A number below 4,096 that user fragments begin with, so that a connection which could be for any of several
+    /// forwarders is given to the right one: see [`crate::local_ufrag_tag`].
+    pub ufrag_tag: Option<u16>,
 }
 
 /// Bounds of one peer. Each counts in [`crate::PeerStats`] when it is hit.

@@ -77,7 +77,11 @@ impl Peer {
     /// A peer that knows nothing of the other side yet. All its randomness comes from `seed`.
     pub fn new(config: Arc<PeerConfig>, seed: [u8; 32], _now: Instant) -> Peer {
         let mut random = ChaCha20Rng::from_seed(seed);
-        let settings = Settings { max_paths: config.limits.paths, consent: config.limits.consent };
+        let settings = Settings {
+            max_paths: config.limits.paths,
+            consent: config.limits.consent,
+            ufrag_tag: config.ufrag_tag,
+        };
         let ice = Agent::new(settings, &mut random);
         // RFC 8829 section 5.2.1: a number below 2^63.
         let session = Session::new(config.sdp.clone(), random.next_u64() >> 1);

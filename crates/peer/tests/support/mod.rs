@@ -45,6 +45,7 @@ pub fn config(dtls: Arc<dyn Factory>) -> PeerConfig {
         sdp: Arc::new(SessionConfig::default()),
         sctp: SctpLimits::default(),
         limits: PeerLimits::default(),
+        ufrag_tag: None,
     }
 }
 

@@ -53,6 +53,7 @@ impl Server {
             sdp: Arc::new(SessionConfig::default()),
             sctp: SctpLimits::default(),
             limits: PeerLimits::default(),
+            ufrag_tag: None,
         };
         let (commands, inbox) = mpsc::channel();
         let (outbox, seen) = events::unbounded_channel();

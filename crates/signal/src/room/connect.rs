@@ -14,7 +14,7 @@ use super::leave::{CLOSE_GOING_AWAY, leave_message};
 use super::{ConnectionId, Room};
 use crate::session::{Link, Links, Session, Socket};
 use crate::wire::{self, Encoded};
-use crate::{Form, Grants, JoinParams, Output, Resume};
+use crate::{Form, Grants, JoinParams, Output, RelayOffer, Resume};
 
 /// A client that wants to come in.
 #[derive(Debug, Clone)]
@@ -113,6 +113,9 @@ impl Room {
         self.sessions.insert(id, session);
         self.meeting.set_state(id, State::Joined);
         self.stats.joins += 1;
+        if self.config.relay.is_some() {
+            self.outputs.push_back(Output::RelayAllowed { sid: sid.clone() });
+        }
         tracing::debug!(room = %self.sid, %sid, %address, form = ?params.form, protocol = params.protocol(), "join");
 
         let response = self.join_response(id, now);
@@ -166,6 +169,7 @@ impl Room {
         let missed = std::mem::take(&mut session.missed);
         let subscriber = session.links.subscriber.as_ref().map(|link| link.peer);
         let sections = session.sections;
+        let sid = session.sid.clone();
         if let Some(former) = former {
             self.by_connection.remove(&former.id);
             self.close(former.id, CLOSE_GOING_AWAY, "the session goes on in another connection");
@@ -177,8 +181,8 @@ impl Room {
         self.stats.resumes += 1;
 
         let reconnect = proto::ReconnectResponse {
-            ice_servers: Vec::new(),
-            client_configuration: Some(proto::ClientConfiguration::default()),
+            ice_servers: self.ice_servers(now, &sid),
+            client_configuration: Some(self.client_configuration()),
             server_info: Some(wire::server_info(&self.config)),
             last_message_seq,
         };
@@ -221,6 +225,7 @@ impl Room {
             self.roster_infos().into_iter().filter(|info| own.as_ref().is_none_or(|own| own.sid != info.sid));
         let can_publish = self.meeting.participant(id).is_some_and(|p| p.permissions.can_publish);
         let links = self.sessions.get(&id).map(|session| &session.links);
+        let sid = self.sessions.get(&id).map(|session| session.sid.clone());
         let seconds = |duration: std::time::Duration| i32::try_from(duration.as_secs()).unwrap_or(i32::MAX);
         let codecs = self.config.publish_codecs.iter();
         let response = proto::JoinResponse {
@@ -229,7 +234,8 @@ impl Room {
             participant: own,
             server_version: wire::SERVER_VERSION.to_owned(),
             subscriber_primary: links.is_some_and(|links| links.subscriber_primary),
-            client_configuration: Some(proto::ClientConfiguration::default()),
+            ice_servers: sid.map(|sid| self.ice_servers(now, &sid)).unwrap_or_default(),
+            client_configuration: Some(self.client_configuration()),
             ping_interval: seconds(self.config.ping_interval),
             ping_timeout: seconds(self.config.ping_timeout),
             server_info: Some(wire::server_info(&self.config)),
@@ -242,6 +248,14 @@ impl Room {
         };
         tracing::trace!(room = %self.sid, at = self.unix_ms(now), "join response");
         response
+    }
+
+    fn ice_servers(&self, now: Instant, sid: &str) -> Vec<proto::IceServer> {
+        self.config.relay.as_ref().map(|relay| relay.ice_servers(now, sid)).unwrap_or_default()
+    }
+
+    fn client_configuration(&self) -> proto::ClientConfiguration {
+        self.config.relay.as_ref().map(RelayOffer::client_configuration).unwrap_or_default()
     }
 }
 

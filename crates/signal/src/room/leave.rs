@@ -60,6 +60,9 @@ impl Room {
             self.command(Command::ClosePeer { peer: link.peer });
         }
         self.by_sid.remove(&session.sid);
+        if self.config.relay.is_some() {
+            self.outputs.push_back(Output::RelayRevoked { sid: session.sid.clone() });
+        }
         self.speaking.remove(&participant.id);
         let mut info = wire::participant_info(
             participant,

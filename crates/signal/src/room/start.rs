@@ -38,7 +38,7 @@ impl Room {
     }
 
     /// The first one comes, with what its token says of the room. What can't be is left out: it must not keep anyone away.
-    pub(super) fn begin(&mut self, wanted: Option<Box<RoomConfiguration>>) {
+    pub(super) fn begin_with(&mut self, wanted: Option<Box<RoomConfiguration>>) {
         if std::mem::replace(&mut self.start.decided, true) {
             return;
         }

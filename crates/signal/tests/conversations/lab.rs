@@ -41,6 +41,8 @@ pub struct Lab {
     pub guests_gone: Vec<ForwardId>,
     /// What tokens asked to be recorded.
     pub egress: Vec<proto::RoomEgress>,
+    /// Whose credentials the relay was told to take, and to take no more.
+    pub relayed: Vec<(String, bool)>,
     /// The peer connections of each participant, by its sid.
     links: BTreeMap<String, Vec<PeerId>>,
     next: u64,
@@ -87,6 +89,7 @@ impl Lab {
             forwarded: Vec::new(),
             guests_gone: Vec::new(),
             egress: Vec::new(),
+            relayed: Vec::new(),
             links: BTreeMap::new(),
             next: 1,
         }
@@ -344,6 +347,8 @@ impl Lab {
                         self.forwarded.push((forward, view.map(|view| *view)))
                     }
                     Output::GuestGone { forward } => self.guests_gone.push(forward),
+                    Output::RelayAllowed { sid } => self.relayed.push((sid.to_string(), true)),
+                    Output::RelayRevoked { sid } => self.relayed.push((sid.to_string(), false)),
                     Output::Ended => self.ended = true,
                 }
             }

@@ -18,6 +18,7 @@ mod moves;
 mod pace;
 mod permissions;
 mod publish;
+mod relay;
 mod resume;
 mod roster;
 mod rpc;

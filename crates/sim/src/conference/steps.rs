@@ -266,6 +266,8 @@ impl Conference {
                 | Output::StartEgress(_)
                 | Output::Forwarded { .. }
                 | Output::GuestGone { .. } => {}
+                // There is no relay in these networks.
+                Output::RelayAllowed { .. } | Output::RelayRevoked { .. } => {}
                 Output::Ended => {
                     self.rooms.remove(&room);
                 }

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: EUPL-1.2
+// Calls that go through the relay and nothing else, and one port for everything else: HTTPS, WebSocket, TURN, ICE-TCP.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { openChromium } from '../support/browsers.mjs';
+import { assertBars, assertTone, eventually } from '../support/check.mjs';
+import { HERTZ, SMALL, Stage } from '../support/call.mjs';
+import { Server } from '../support/server.mjs';
+
+/** A certificate for loopback that nobody has signed, and its key. */
+function selfSigned() {
+  const folder = mkdtempSync(join(tmpdir(), 'parvis-pair-'));
+  const [chain, key] = ['chain.pem', 'key.pem'].map((name) => join(folder, name));
+  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '3',
+    '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-keyout', key, '-out', chain], { stdio: 'ignore' });
+  const files = { 'chain.pem': readFileSync(chain), 'key.pem': readFileSync(key) };
+  rmSync(folder, { recursive: true });
+  return files;
+}
+
+const TOML = `
+[media]
+addresses = ["127.0.0.1"]
+[turn]
+enabled = true
+host = "127.0.0.1"
+udp_port = 0
+[tls]
+certificate = "chain.pem"
+key = "key.pem"
+`;
+
+let stage;
+before(async () => {
+  // The test page's own requests go to wss: with a certificate that the browser is told to take.
+  stage = await Stage.over(await Server.configured(TOML, '127.0.0.1:0', selfSigned()));
+});
+after(() => stage?.close());
+afterEach(() => stage.clear());
+
+/** A Chromium that takes our certificate, in the call. */
+async function enter(room, identity, options = {}) {
+  const caller = await openChromium(stage.page.url, '--ignore-certificate-errors', '--allow-insecure-localhost');
+  stage.callers.push(caller);
+  await stage.connect(caller, room, identity, options);
+  await caller.ask('publishBars', { ...SMALL, videoCodec: 'vp8', simulcast: false });
+  await caller.ask('publishTone', { hertz: HERTZ });
+  return caller;
+}
+
+describe('the relay', () => {
+  for (const [how, relay] of [['udp', ['turn:', 'udp']], ['tcp', ['turn:', 'tcp']], ['tls', ['turns:', 'tcp']]]) {
+    it(`carries a call over ${how} when nothing else is let through`, async () => {
+      const room = stage.room();
+      const far = await enter(room, 'far', { relay });
+      const near = await enter(room, 'near');
+      for (const [who, whom] of [[far, 'near'], [near, 'far']]) {
+        assertBars(await who.ask('seen', { identity: whom }), `${how}: ${whom}`);
+        assertTone(await who.ask('heard', { identity: whom }), HERTZ, `${how}: ${whom}`);
+      }
+      const { pairs } = await far.ask('stats');
+      assert.ok(pairs.length > 0);
+      for (const pair of pairs) assert.deepEqual([pair.type, pair.relay], ['relay', how]);
+      await far.ask('say', { text: 'through the relay' });
+      await near.ask('untilData', { from: 'far', text: 'through the relay' });
+    });
+  }
+
+  it('lets nobody in who has left', async () => {
+    const metrics = () => stage.server.log.join('\n').match(/metrics=(\S+)/)[1];
+    const allocations = async () => {
+      const page = await (await fetch(`http://${metrics()}/metrics`)).text();
+      return Number(page.match(/^parvis_turn_allocations (\d+)/m)[1]);
+    };
+    const far = await enter(stage.room(), 'far', { relay: ['turn:', 'udp'] });
+    await eventually('an allocation', async () => (await allocations()) > 0);
+    await far.ask('leave');
+    await eventually('no allocation', async () => (await allocations()) === 0);
+  });
+});
+
+describe('one port', () => {
+  it('takes ICE over TCP beside pages and signalling', async () => {
+    const room = stage.room();
+    const flags = ['--force-webrtc-ip-handling-policy=disable_non_proxied_udp', '--webrtc-ip-handling-policy=disable_non_proxied_udp'];
+    const blocked = await openChromium(stage.page.url, '--ignore-certificate-errors', '--allow-insecure-localhost', ...flags);
+    stage.callers.push(blocked);
+    await stage.connect(blocked, room, 'blocked');
+    const one = await enter(room, 'one');
+    assertBars(await blocked.ask('seen', { identity: 'one' }), 'over TCP');
+    for (const pair of (await blocked.ask('stats')).pairs) assert.equal(pair.protocol, 'tcp');
+    assertTone(await blocked.ask('heard', { identity: 'one' }), HERTZ, 'over TCP');
+    await one.ask('leave');
+  });
+});

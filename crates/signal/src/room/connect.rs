@@ -91,7 +91,7 @@ impl Room {
         let can_subscribe = grants.permissions.can_subscribe;
         let start = grants.room.clone();
         let id = self.meeting.admit(now, admission(grants, &params))?;
-        self.begin(start);
+        self.begin_with(start);
         // Whoever had this identity is gone before anyone hears of the new one: clients keep their list by identity.
         self.settle(now);
 

@@ -301,6 +301,7 @@ impl Room {
             encodings: Vec::new(),
             regressed: false,
             subscribed_told: true,
+            published_told: false,
         };
         self.publications.insert(track, publication);
         Some(track)

@@ -96,6 +96,7 @@ impl Room {
         self.by_connection.insert(connection, id);
         self.by_sid.insert(sid.clone(), id);
         self.sessions.insert(id, session);
+        self.renew_deadline(id);
         self.meeting.set_state(id, State::Joined);
         self.stats.joins += 1;
         tracing::debug!(room = %self.sid, %sid, %address, form = ?params.form, protocol = params.protocol(), "join");
@@ -145,6 +146,7 @@ impl Room {
         let missed = std::mem::take(&mut session.missed);
         let subscriber = session.links.subscriber.as_ref().map(|link| link.peer);
         let sections = session.sections;
+        self.renew_deadline(id);
         if let Some(former) = former {
             self.by_connection.remove(&former.id);
             self.close(former.id, CLOSE_GOING_AWAY, "the session goes on in another connection");

@@ -295,8 +295,9 @@ impl Conference {
             let stats = format!("{:?}", self.stats().collect::<Vec<_>>());
             self.fail(format!("{held} entries are left after everyone has gone: {stats}"));
         }
-        if let Some(bytes) = self.bytes().filter(|bytes| *bytes > memory::LEFT) {
-            self.fail(format!("{bytes} bytes are left after everyone has gone, {} are their bound", memory::LEFT));
+        let most = memory::left(self.server.forwarders());
+        if let Some(bytes) = self.bytes().filter(|bytes| *bytes > most) {
+            self.fail(format!("{bytes} bytes are left after everyone has gone, {most} are their bound"));
         }
     }
 }

@@ -38,8 +38,11 @@ const MESSAGES_PER_SECOND: usize = 4;
 /// Datagrams that leave in one go: a key frame to everyone, of everyone.
 const OUTBOX: usize = 4 * 1024 * 1024;
 
-/// What is kept for the next ones after everyone has gone: what left last at once, the room for names in tables.
-pub(crate) const LEFT: i64 = 1024 * 1024;
+/// What is kept for the next ones after everyone has gone, for each forwarder what left last at once and the room for names in
+/// tables, and for each way from one to another batches that were emptied.
+pub(crate) fn left(forwarders: usize) -> i64 {
+    (forwarders * forwarders * 1024 * 1024) as i64
+}
 
 /// Someone who is there.
 #[derive(Debug, Clone, Copy)]

@@ -102,7 +102,10 @@ impl Receiving {
     pub(crate) fn learn(&mut self, remote: &Remote) {
         for section in remote.sections.iter().filter(|section| section.live && section.sends) {
             let (Some(kind), Some(ssrc)) = (section.kind, section.ssrcs.first()) else { continue };
-            self.extensions = section.extensions;
+            // An id means the same in all of a BUNDLE group (RFC 8843 section 9.2).
+            for (id, extension) in section.extensions.iter() {
+                self.extensions.insert(id, extension);
+            }
             self.red = section.red.or(self.red);
             self.kinds.insert(*ssrc, kind);
             if let Some(rtx) = section.ssrcs.get(1) {

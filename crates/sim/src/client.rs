@@ -153,7 +153,8 @@ impl Client {
             Offered { kind: Kind::Audio, sends: Some((track_cid(id, "mic"), &[])) },
         ];
         if profile.camera {
-            let rids: &'static [&'static str] = if profile.pictures == Pictures::Layers { &[] } else { &LAYERS };
+            let rids: &'static [&'static str] =
+                if profile.pictures == Pictures::Layers { &[] } else { &LAYERS };
             sections.push(Offered { kind: Kind::Video, sends: Some((track_cid(id, "cam"), rids)) });
         }
         let publishing = Publishing::new(id, profile, &mut random, now);
@@ -288,7 +289,7 @@ impl Client {
             }
             Response::StreamStateUpdate(update) => {
                 for state in update.stream_states {
-                    self.disturbed = now;
+                    self.disturbed = self.disturbed.max(now);
                     if state.state() == proto::StreamState::Paused {
                         self.paused.insert(state.track_sid);
                     } else {
@@ -320,7 +321,7 @@ impl Client {
         let was_up = connection.is_up();
         let incoming = connection.handle(now, random, datagram);
         if connection.is_up() != was_up {
-            self.disturbed = now;
+            self.disturbed = self.disturbed.max(now);
         }
         while let Some((label, message)) = connection.messages.pop_front() {
             self.receiver.message(&label, &message);
@@ -367,7 +368,7 @@ impl Client {
 
     /// Mutes its microphone and camera, or unmutes them.
     pub(crate) fn mute(&mut self, now: Instant, muted: bool) {
-        (self.muted, self.disturbed) = (muted, now);
+        (self.muted, self.disturbed) = (muted, self.disturbed.max(now));
         for sid in self.publishing.sids.values() {
             self.requests.push(Request::Mute(proto::MuteTrackRequest { sid: sid.clone(), muted }));
         }
@@ -410,7 +411,8 @@ impl Client {
                 ..Default::default()
             };
             let cid = track_cid(self.id, "cam");
-            let codec = proto::SimulcastCodec { codec: "av1".to_owned(), cid: cid.clone(), ..Default::default() };
+            let codec =
+                proto::SimulcastCodec { codec: "av1".to_owned(), cid: cid.clone(), ..Default::default() };
             tracks.push(proto::AddTrackRequest {
                 cid,
                 r#type: proto::TrackType::Video.into(),

@@ -71,7 +71,7 @@ impl Conference {
         let Some(client) = self.clients.get_mut(&id) else { return };
         let Some(connection) = client.socket else { return };
         client.socket_lost();
-        client.disturbed = self.now + away;
+        client.disturbed = client.disturbed.max(self.now + away);
         let room = client.room;
         self.sockets.remove(&connection);
         self.later(Duration::from_millis(5), Happening::Dropped(connection, room));
@@ -85,7 +85,7 @@ impl Conference {
         self.tell(id, "moves to another address");
         let port = 20_000 + (self.fresh() % 20_000) as u16;
         let Some(client) = self.clients.get_mut(&id) else { return };
-        client.disturbed = self.now;
+        client.disturbed = client.disturbed.max(self.now);
         let connections = std::iter::once(&mut client.sending).chain(&mut client.receiving);
         for (place, connection) in connections.enumerate() {
             let owner = self.addresses.get(&connection.path.remote).copied();
@@ -120,7 +120,7 @@ impl Conference {
         self.tell(id, &format!("freezes for {time:?}"));
         if let Some(client) = self.clients.get_mut(&id) {
             client.frozen_until = Some(self.now + time);
-            client.disturbed = self.now + time;
+            client.disturbed = client.disturbed.max(self.now + time);
         }
     }
 
@@ -141,7 +141,7 @@ impl Conference {
         wire.links = [Link::new(models[0], seeds[0]), Link::new(models[1], seeds[1])];
         self.disturb_others(id);
         if let Some(client) = self.clients.get_mut(&id) {
-            client.disturbed = self.now;
+            client.disturbed = client.disturbed.max(self.now);
         }
     }
 

@@ -82,7 +82,8 @@ fn of_room(people: &[Person], forwarders: usize, passed: Duration) -> usize {
 
 fn of_connection(media: &MediaConfig, said: usize, others: usize) -> usize {
     let (sctp, limits) = (SctpLimits::default(), PeerLimits::default());
-    let buffers = (said * MESSAGE).min(sctp.total_buffer_bytes) + (said * MESSAGE).min(sctp.receive_buffer_bytes);
+    let buffers =
+        (said * MESSAGE).min(sctp.total_buffer_bytes) + (said * MESSAGE).min(sctp.receive_buffer_bytes);
     let sections = (2 + 2 * others) * SECTION;
     CONNECTION + sections + HISTORY + media.pacer_packets * PACED + buffers + limits.early_dtls_bytes
 }

@@ -147,8 +147,7 @@ impl Publishing {
                 continue;
             };
             let rtx = section.rtx.iter().find(|(_, media)| *media == payload_type).map(|(rtx, _)| *rtx);
-            let agreed =
-                Section { mid, extensions: section.extensions, payload_type, red: section.red, rtx };
+            let agreed = Section { mid, extensions: section.extensions, payload_type, red: section.red, rtx };
             self.sections[place] = (section.live && section.receives).then_some(agreed);
         }
     }

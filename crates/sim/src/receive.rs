@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use parvis_peer::Path;
-use parvis_rtp::rtcp::{self, ReportBlock, Rtcp, Writer};
 use parvis_rtp::red::Red;
+use parvis_rtp::rtcp::{self, ReportBlock, Rtcp, Writer};
 use parvis_rtp::{ExtensionMap, Packet, rtx};
 
 use crate::deeds::Attack;
@@ -136,7 +136,8 @@ impl Receiving {
         match self.kinds.get(&packet.ssrc) {
             Some(Kind::Video) => {
                 self.receptions.entry(packet.ssrc).or_default().on(&packet);
-                let (place, descriptor) = ((packet.sequence, packet.marker), extensions.dependency_descriptor);
+                let (place, descriptor) =
+                    ((packet.sequence, packet.marker), extensions.dependency_descriptor);
                 self.video(now, packet.ssrc, place, descriptor, packet.payload);
             }
             Some(_) => {

@@ -105,7 +105,7 @@ pub fn meeting(seed: u64, people: usize, length: Duration, dtls: Dtls) -> Outcom
 
 /// What the server of a seed's run is made of: the smaller its parts, the more go by trunks.
 fn server(seed: u64, dtls: Dtls) -> ServerModel {
-    if seed % SPREAD != 0 {
+    if !seed.is_multiple_of(SPREAD) {
         return ServerModel { dtls, ..ServerModel::default() };
     }
     let forwarders = [2, 3, 4][(seed / SPREAD % 3) as usize];

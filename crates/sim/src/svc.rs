@@ -192,7 +192,7 @@ struct Bits {
 impl Bits {
     fn put(&mut self, value: u32, count: u32) -> &mut Bits {
         for bit in (0..count).rev() {
-            if self.len % 8 == 0 {
+            if self.len.is_multiple_of(8) {
                 self.bytes.push(0);
             }
             if let Some(last) = self.bytes.last_mut() {
@@ -270,7 +270,8 @@ impl SvcDecoder {
             return Verdict::Undecodable;
         }
         let mark = frame.mark;
-        let truly = mark.needs == mark.frame || self.decoded.iter().any(|(_, true_one)| *true_one == mark.needs);
+        let truly =
+            mark.needs == mark.frame || self.decoded.iter().any(|(_, true_one)| *true_one == mark.needs);
         self.decoded.push_back((frame.number, mark.frame));
         if self.decoded.len() > REMEMBERED {
             self.decoded.pop_front();

@@ -112,7 +112,8 @@ impl Dynacast {
     /// Takes up what changed and what is due. The tracks whose publisher has to be told.
     fn settle(&mut self, now: Instant, delay: Duration) -> BTreeSet<TrackId> {
         let mut due = std::mem::take(&mut self.changed);
-        let lowering = self.lowering.iter().filter(|track| self.lower_at(**track).is_some_and(|at| at <= now));
+        let lowering =
+            self.lowering.iter().filter(|track| self.lower_at(**track).is_some_and(|at| at <= now));
         due.extend(lowering);
         for track in due {
             for stream in self.tracks.get_mut(&track).into_iter().flatten() {

@@ -11,9 +11,7 @@ use parvis_signal::Grants;
 use prost::Message;
 use rand::RngExt;
 
-use super::{
-    CHECK_EVERY, Conference, HEADER_BYTES, Happening, SOCKET_BUFFER, STILL_HAPPENINGS, TRUNK_DELAY,
-};
+use super::{CHECK_EVERY, Conference, HEADER_BYTES, Happening, SOCKET_BUFFER, STILL_HAPPENINGS, TRUNK_DELAY};
 use crate::client::ClientId;
 use crate::deeds::Attack;
 use crate::server::Effect;

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use livekit_protocol as proto;
 use parvis_sfu::{Event, ForwarderId, RoomId};
 use parvis_signal::{
-    Actor, ConnectError, ConnectionId, Control, ControlError, Frame, Join, Occurrence, Reply, Room, RoomSettings,
+    Actor, ConnectError, ConnectionId, Control, ControlError, Frame, Join, Occurrence, Reply, Room,
+    RoomSettings,
 };
 use parvis_store::Store;
 use rustc_hash::FxHashMap;

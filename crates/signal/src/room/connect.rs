@@ -111,6 +111,7 @@ impl Room {
         self.by_connection.insert(connection, id);
         self.by_sid.insert(sid.clone(), id);
         self.sessions.insert(id, session);
+        self.renew_deadline(id);
         self.meeting.set_state(id, State::Joined);
         self.stats.joins += 1;
         if self.config.relay.is_some() {
@@ -170,6 +171,7 @@ impl Room {
         let subscriber = session.links.subscriber.as_ref().map(|link| link.peer);
         let sections = session.sections;
         let sid = session.sid.clone();
+        self.renew_deadline(id);
         if let Some(former) = former {
             self.by_connection.remove(&former.id);
             self.close(former.id, CLOSE_GOING_AWAY, "the session goes on in another connection");

@@ -253,6 +253,7 @@ impl Room {
         session.join_deadline = None;
         session.refresh_at = now + Duration::from_secs(u32::MAX.into());
         self.sessions.insert(id, session);
+        self.renew_deadline(id);
         self.by_sid.insert(sid, id);
         self.forwards.guests.insert(forward, id);
         self.forwards.by_guest.insert(id, forward);

@@ -58,7 +58,7 @@ describe('a move that can not be', () => {
       [{ room, identity: 'nobody', destinationRoom: other }, 404, /nobody with the identity/],
       [{ room: stage.room(), identity: 'one', destinationRoom: other }, 404, /no room/],
       [{ room, identity: 'one', destinationRoom: room }, 400, /that room already/],
-      [{ room, identity: 'one', destinationRoom: '' }, 400, /destination_room/],
+      [{ room, identity: 'one', destinationRoom: '' }, 401, /permissions denied/],
     ]) {
       const refused = await call('MoveParticipant', body);
       assert.equal(refused.status, status, JSON.stringify(refused));

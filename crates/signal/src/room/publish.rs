@@ -275,8 +275,11 @@ impl Room {
         for session in self.sessions.values_mut() {
             session.settings.remove(&track);
         }
-        let response = proto::TrackUnpublishedResponse { track_sid: publication.info.sid };
-        self.send(publisher, Response::TrackUnpublished(response));
+        // One who leaves, to come back at once, must not take it for its own track's end: it would not publish it again.
+        if self.meeting.participant(publisher).is_some() {
+            let response = proto::TrackUnpublishedResponse { track_sid: publication.info.sid };
+            self.send(publisher, Response::TrackUnpublished(response));
+        }
     }
 
     pub(super) fn mute(&mut self, id: ParticipantId, request: proto::MuteTrackRequest) {

@@ -45,8 +45,9 @@ for (const [kind, options] of [['chromium', { options: { singlePeerConnection: t
         const { at } = await goes.ask('untilEvent', { name: 'Moved', detail: to });
         // Until then livekit-client keeps messages back, for a resume that never comes.
         await goes.ask('untilEvent', { name: 'Reconnected', after: at });
+      } else {
+        await eventually('the event', async () => (await goes.ask('log')).some((name) => /moved/i.test(name)));
       }
-      else await eventually('the event', async () => (await goes.ask('log')).some((name) => /moved/i.test(name)));
       await goes.ask('say', { text: 'here I am' });
       await waits.ask('untilData', { from: 'goes', text: 'here I am' });
     });

@@ -42,14 +42,16 @@ for (const [kind, options] of [['chromium', { options: { singlePeerConnection: t
       await eventually('those who stay to see it gone', async () => (await stays.ask('state')).participants.length === 0);
       assert.equal(await goes.ask('roomName'), to);
       if (kind === 'chromium') {
-        const { at } = await goes.ask('untilEvent', { name: 'Moved', detail: to });
-        // Until then livekit-client keeps messages back, for a resume that never comes.
-        await goes.ask('untilEvent', { name: 'Reconnected', after: at });
+        await goes.ask('untilEvent', { name: 'Moved', detail: to });
       } else {
         await eventually('the event', async () => (await goes.ask('log')).some((name) => /moved/i.test(name)));
       }
-      await goes.ask('say', { text: 'here I am' });
-      await waits.ask('untilData', { from: 'goes', text: 'here I am' });
+      // What livekit-client is given while it connects anew it keeps for a resume, which never comes: it is said again.
+      await eventually('a message from there', async () => {
+        await goes.ask('say', { text: 'here I am' });
+        await new Promise((done) => setTimeout(done, 500));
+        return (await waits.ask('data')).some(({ from, text }) => from === 'goes' && text === 'here I am');
+      });
     });
   });
 }

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use livekit_protocol::{DisconnectReason, TrackSource};
 use livekit_protocol::leave_request::Action;
 use livekit_protocol::signal_response::Message as Response;
+use livekit_protocol::{DisconnectReason, TrackSource};
 use parvis_meeting::{Kind, Permissions};
 use parvis_sfu::RoomId;
 use parvis_signal::{ClosedError, ConnectionId, Control, Grants, Join, Room, RoomConfig, RoomSettings};

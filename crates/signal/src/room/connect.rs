@@ -126,10 +126,10 @@ impl Room {
             Form::Dual => PeerRole::Publisher,
             Form::Single => PeerRole::Single,
         };
+        self.apply_simulated_protocol(id);
         for (peer, role) in peers.into_iter().zip([publishing, PeerRole::Subscriber]) {
             self.create_peer(peer, role);
         }
-        self.apply_simulated_protocol(id);
         self.qualities_wanted(now);
         if params.auto_data_tracks {
             self.take_all_data_tracks(id);

@@ -121,6 +121,7 @@ impl Receiver {
         self.inbox.lock().unwrap().push(Received { head, body });
         let status = *self.status.borrow();
         let _ = stream.write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").as_bytes()).await;
+        let _ = stream.flush().await;
     }
 
     fn url(&self) -> String {

@@ -90,24 +90,12 @@ pub(super) enum SendError {
 }
 
 impl Client {
-    /// Looks names up as the system does, and trusts what it trusts, so that an operator's own authority counts.
-    pub(super) fn new(allowed: Allowed, timeout: Duration) -> Result<Client, rustls::Error> {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        Client::with(Box::new(System), allowed, timeout, roots)
+    pub(super) fn new(allowed: Allowed, timeout: Duration) -> Client {
+        Client::with_resolver(Box::new(System), allowed, timeout)
     }
 
-    pub(super) fn with(
-        resolver: Box<dyn Resolve>,
-        allowed: Allowed,
-        timeout: Duration,
-        roots: RootCertStore,
-    ) -> Result<Client, rustls::Error> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-        let mut tls = builder.with_root_certificates(roots).with_no_client_auth();
-        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Client { resolver, allowed, timeout, tls: Arc::new(tls) })
+    pub(super) fn with_resolver(resolver: Box<dyn Resolve>, allowed: Allowed, timeout: Duration) -> Client {
+        Client { resolver, allowed, timeout, tls: Arc::new(tls_config()) }
     }
 
     /// Sends an event; `Ok` when the target took it.
@@ -180,4 +168,17 @@ async fn exchange(
         },
     };
     Ok(response.map_err(failed)?.status())
+}
+
+/// Trusts what the system trusts, so that an operator's own authority counts.
+fn tls_config() -> ClientConfig {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    // The provider has the suites of both versions.
+    let builder = builder.unwrap_or_else(|_| ClientConfig::builder());
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config
 }

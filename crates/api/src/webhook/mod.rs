@@ -80,9 +80,6 @@ pub enum WebhookError {
     /// The key that is to sign is not there.
     #[error("there is no API key \"{0}\" to sign with; name one of `keys`")]
     Key(String),
-    /// There is no TLS to be had.
-    #[error("TLS can't be set up: {0}")]
-    Tls(#[from] rustls::Error),
     /// What waits can't be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -92,7 +89,7 @@ impl WebhookError {
     /// The key of the configuration that is to be changed.
     pub fn key(&self) -> &'static str {
         match self {
-            WebhookError::Url(_) | WebhookError::Tls(_) => "webhooks.urls",
+            WebhookError::Url(_) => "webhooks.urls",
             WebhookError::Allowed(_) => "webhooks.allow_internal",
             WebhookError::Key(_) => "webhooks.api_key",
             WebhookError::Store(_) => "database.url",
@@ -154,8 +151,7 @@ impl Webhooks {
     /// nothing.
     pub async fn start(config: WebhookConfig, keys: Keys, store: Store) -> Result<Webhooks, WebhookError> {
         let allowed = Allowed::parse(&config.allow_internal).map_err(WebhookError::Allowed)?;
-        let client = Client::new(allowed, config.request_timeout)?;
-        Webhooks::start_with(client, config, keys, store).await
+        Webhooks::start_with(Client::new(allowed, config.request_timeout), config, keys, store).await
     }
 
     async fn start_with(

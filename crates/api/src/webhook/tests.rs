@@ -13,11 +13,8 @@ use livekit_protocol as proto;
 use livekit_token::TokenVerifier;
 use parvis_store::StoreConfig;
 use sqlx::{Connection, Executor};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{RootCertStore, ServerConfig};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
 use super::client::Resolve;
 use super::*;
@@ -99,7 +96,7 @@ impl Receiver {
         receiver
     }
 
-    async fn serve(self, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+    async fn serve(self, mut stream: tokio::net::TcpStream) {
         let mut bytes = Vec::new();
         let (head, length) = loop {
             if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
@@ -121,7 +118,6 @@ impl Receiver {
         self.inbox.lock().unwrap().push(Received { head, body });
         let status = *self.status.borrow();
         let _ = stream.write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").as_bytes()).await;
-        let _ = stream.flush().await;
     }
 
     fn url(&self) -> String {
@@ -423,7 +419,7 @@ async fn row_49_a_name_that_turns_inward_between_two_requests_reaches_nothing() 
     let answers = Mutex::new(vec![secret.address, receiver.address]);
     let resolver = Box::new(Rebinding { answers, lookups: Arc::clone(&lookups) });
     let allowed = Allowed::parse(&[receiver.address.to_string()]).unwrap();
-    let client = Client::with(resolver, allowed, Duration::from_secs(2), RootCertStore::empty()).unwrap();
+    let client = Client::with_resolver(resolver, allowed, Duration::from_secs(2));
     let config = WebhookConfig {
         urls: vec![format!("http://rebind.example:{}/", receiver.address.port())],
         deadline: Duration::ZERO,
@@ -441,71 +437,6 @@ async fn row_49_a_name_that_turns_inward_between_two_requests_reaches_nothing() 
         2,
         "one look-up for each connection: what was checked is what is reached"
     );
-}
-
-/// The same receiver behind TLS, with a certificate of its own for `receiver.example`.
-async fn over_tls(receiver: &Receiver) -> (SocketAddr, CertificateDer<'static>) {
-    let made = rcgen::generate_simple_self_signed(["receiver.example".to_owned()]).unwrap();
-    let certificate = made.cert.der().clone();
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.clone()], key)
-        .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let receiver = receiver.clone();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            if let Ok(stream) = acceptor.accept(stream).await {
-                receiver.clone().serve(stream).await;
-            }
-        }
-    });
-    (address, certificate)
-}
-
-#[tokio::test]
-async fn over_tls_only_a_target_with_a_certificate_that_holds_gets_events() {
-    let folder = Folder::new("tls");
-    let receiver = Receiver::start("200 OK").await;
-    let (address, certificate) = over_tls(&receiver).await;
-    let store = folder.store().await;
-    // Trusted by its own name, by another name, and not at all.
-    let mut trusted = RootCertStore::empty();
-    trusted.add(certificate).unwrap();
-    let mut dead = 0;
-    for (host, roots, taken) in [
-        ("receiver.example", RootCertStore::empty(), false),
-        ("another.example", trusted.clone(), false),
-        ("receiver.example", trusted, true),
-    ] {
-        let lookups = Arc::default();
-        let resolver = Box::new(Rebinding { answers: Mutex::new(vec![address]), lookups });
-        let allowed = Allowed::parse(&[address.to_string()]).unwrap();
-        let client = Client::with(resolver, allowed, Duration::from_secs(2), roots).unwrap();
-        let url = format!("https://{host}:{}/", address.port());
-        let config = WebhookConfig { urls: vec![url], deadline: Duration::ZERO, ..WebhookConfig::default() };
-        let webhooks = Webhooks::start_with(client, config, keys(), store.clone()).await.unwrap();
-        webhooks.raise(&TenantId::default(), event("atelier", host));
-        if taken {
-            assert_eq!(names(&receiver.until(1).await), [host]);
-            continue;
-        }
-        let counted = figures(&webhooks);
-        until("it is given up", || counted("parvis_webhooks_dead_total") == 1.0).await;
-        dead += 1;
-        let given_up = store.held_events(true, 10).await.unwrap();
-        assert_eq!(given_up.len(), dead);
-        let problem = &given_up[dead - 1].problem;
-        assert!(problem.starts_with(&format!("no TLS with {host}: invalid peer certificate")), "{problem}");
-        assert!(receiver.received().is_empty());
-        webhooks.close(PATIENCE).await;
-    }
 }
 
 #[tokio::test]

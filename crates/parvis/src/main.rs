@@ -45,10 +45,11 @@ fn run(command: Command) -> Result<(), Problem> {
             let runtime = runtime()?;
             runtime.block_on(async {
                 let bound = serve::bind(&settings).await?;
+                stored::probe(&settings).await?;
                 for line in bound.describe(&settings) {
                     println!("{line}");
                 }
-                stored::probe(&settings).await
+                Ok(())
             })?;
             println!("ok");
             Ok(())

@@ -330,7 +330,7 @@ mod tests {
         }
         let (mut now, mut trains) = (start + Duration::from_secs(1), Vec::new());
         while let Some(due) = pacer.poll_timeout() {
-            assert!(due.saturating_duration_since(now) <= Duration::from_micros(1_600), "{trains:?}");
+            assert!(due.saturating_duration_since(now) <= Duration::from_micros(1_800), "{trains:?}");
             now = due.max(now);
             let mut train = 0;
             while pacer.pop(now).is_some() {

@@ -129,11 +129,12 @@ fn keep_last(demands: &mut [Demand], budget_by_delay: u64) -> u64 {
     if demands.iter().any(|demand| demand.given.is_some()) {
         return 0;
     }
-    let Some(first) = demands.iter_mut().find(|demand| !demand.ladder.is_empty()) else { return 0 };
-    let percent = if first.current.is_some() { STAY_PERCENT } else { RAISE_PERCENT };
-    if first.cost(Some(0)) * percent / 100 <= budget_by_delay {
-        first.given = Some(0);
-    }
+    let fits = |demand: &&mut Demand| {
+        let percent = if demand.current.is_some() { STAY_PERCENT } else { RAISE_PERCENT };
+        !demand.ladder.is_empty() && demand.cost(Some(0)) * percent / 100 <= budget_by_delay
+    };
+    let Some(first) = demands.iter_mut().find(fits) else { return 0 };
+    first.given = Some(0);
     first.cost(first.given)
 }
 

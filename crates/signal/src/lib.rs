@@ -34,8 +34,8 @@ mod wire;
 pub use config::{Rate, RoomConfig};
 pub use grants::Grants;
 pub use join::{Form, JoinError, JoinParams, Resume};
-pub use output::{Frame, Output};
-pub use room::{ConnectError, ConnectionId, Join, Room};
+pub use output::{Answer, Frame, Output};
+pub use room::{ConnectError, ConnectionId, Join, Offer, OfferError, Purpose, Room, Target};
 pub use stats::RoomStats;
 pub use wire::{
     DataPacket, SERVER_PROTOCOL, SERVER_VERSION, WireError, decode_data, decode_request, decode_request_json,

@@ -2,6 +2,7 @@
 //! What a room asks its owner to do.
 
 use bytes::Bytes;
+use livekit_protocol as proto;
 use parvis_sfu::Command;
 
 use crate::{ConnectionId, Grants};
@@ -16,7 +17,7 @@ pub enum Output {
         /// What.
         frame: Frame,
     },
-    /// Close the socket after what was sent. The room has forgotten it already.
+    /// Close the socket after what was sent, or forget the client that has none. The room has forgotten it already.
     Close {
         /// Which.
         connection: ConnectionId,
@@ -34,8 +35,24 @@ pub enum Output {
         /// What it says now; permissions and names may have changed since the join.
         grants: Box<Grants>,
     },
+    /// Answer the offer that a client without a socket sent last.
+    Answered {
+        /// Whose.
+        connection: ConnectionId,
+        /// The answer, or what was wrong with the offer.
+        answer: Result<Answer, String>,
+    },
     /// The meeting is over and everyone has left: forget the room.
     Ended,
+}
+
+/// What a client that came by an offer over HTTP is answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// The session description.
+    pub sdp: String,
+    /// STUN and TURN servers that it may use.
+    pub ice_servers: Vec<proto::IceServer>,
 }
 
 /// One WebSocket message.

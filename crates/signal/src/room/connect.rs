@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use livekit_protocol as proto;
 use livekit_protocol::signal_response::Message as Response;
-use parvis_meeting::{Admission, LeaveReason, MeetingError, Profile, State};
+use parvis_meeting::{Admission, LeaveReason, MeetingError, ParticipantId, Profile, State};
 use parvis_sfu::{Command, PeerId, PeerRole};
 
 use super::leave::{CLOSE_GOING_AWAY, leave_message};
@@ -71,44 +71,17 @@ impl Room {
     }
 
     fn join(&mut self, now: Instant, connection: ConnectionId, join: Join) -> Result<(), ConnectError> {
-        if self.draining {
-            return Err(ConnectError::Draining);
-        }
         let Join { grants, params, address } = join;
-        let can_subscribe = grants.permissions.can_subscribe;
-        let id = self.meeting.admit(now, admission(grants, &params))?;
-        // Whoever had this identity is gone before anyone hears of the new one: clients keep their list by identity.
-        self.settle(now);
-
-        let sid: Arc<str> = self.make_sid("PA_").into();
-        let publisher = Link::new(PeerId(self.next_id()));
-        let subscriber =
-            (params.form == Form::Dual && can_subscribe).then(|| Link::new(PeerId(self.next_id())));
-        let links =
-            Links { form: params.form, publisher, subscriber_primary: subscriber.is_some(), subscriber };
-        let mut session = Session::new(&self.config, now, id, sid.clone(), &params, links);
-        session.joined_at_ms = self.unix_ms(now);
-        session.socket = Some(Socket { id: connection, json: false, last_heard: now });
-        let peers: Vec<PeerId> = session.links.iter().map(|link| link.peer).collect();
-        for peer in &peers {
-            self.by_peer.insert(*peer, id);
+        let id = self.enter(now, grants, &params, &address)?;
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.socket = Some(Socket { id: connection, json: false, last_heard: now });
         }
         self.by_connection.insert(connection, id);
-        self.by_sid.insert(sid.clone(), id);
-        self.sessions.insert(id, session);
         self.meeting.set_state(id, State::Joined);
-        self.stats.joins += 1;
-        tracing::debug!(room = %self.sid, %sid, %address, form = ?params.form, protocol = params.protocol(), "join");
 
         let response = self.join_response(id, now);
         self.send(id, Response::Join(response));
-        let publishing = match params.form {
-            Form::Dual => PeerRole::Publisher,
-            Form::Single => PeerRole::Single,
-        };
-        for (peer, role) in peers.into_iter().zip([publishing, PeerRole::Subscriber]) {
-            self.forward(Command::CreatePeer { room: self.id, peer, role });
-        }
+        self.create_peers(id);
         self.qualities_wanted(now);
         // The subscriptions go first, so that the first answer or offer has them in it.
         self.settle(now);
@@ -119,6 +92,53 @@ impl Room {
             self.offer(now, id, offer);
         }
         Ok(())
+    }
+
+    /// Lets someone in: from now on it has a session, and nobody on the other end of it yet.
+    pub(super) fn enter(
+        &mut self,
+        now: Instant,
+        grants: Grants,
+        params: &JoinParams,
+        address: &str,
+    ) -> Result<ParticipantId, ConnectError> {
+        if self.draining {
+            return Err(ConnectError::Draining);
+        }
+        let can_subscribe = grants.permissions.can_subscribe;
+        let id = self.meeting.admit(now, admission(grants, params))?;
+        // Whoever had this identity is gone before anyone hears of the new one: clients keep their list by identity.
+        self.settle(now);
+
+        let sid: Arc<str> = self.make_sid("PA_").into();
+        let publisher = Link::new(PeerId(self.next_id()));
+        let subscriber =
+            (params.form == Form::Dual && can_subscribe).then(|| Link::new(PeerId(self.next_id())));
+        let links =
+            Links { form: params.form, publisher, subscriber_primary: subscriber.is_some(), subscriber };
+        let mut session = Session::new(&self.config, now, id, sid.clone(), params, links);
+        session.joined_at_ms = self.unix_ms(now);
+        for link in session.links.iter() {
+            self.by_peer.insert(link.peer, id);
+        }
+        self.by_sid.insert(sid.clone(), id);
+        self.sessions.insert(id, session);
+        self.stats.joins += 1;
+        tracing::debug!(room = %self.sid, %sid, %address, form = ?params.form, protocol = params.protocol(), "join");
+        Ok(id)
+    }
+
+    /// Has the forwarder make the peer connections of a session.
+    pub(super) fn create_peers(&mut self, id: ParticipantId) {
+        let Some(links) = self.sessions.get(&id).map(|session| &session.links) else { return };
+        let publishing = match links.form {
+            Form::Dual => PeerRole::Publisher,
+            Form::Single => PeerRole::Single,
+        };
+        let peers: Vec<PeerId> = links.iter().map(|link| link.peer).collect();
+        for (peer, role) in peers.into_iter().zip([publishing, PeerRole::Subscriber]) {
+            self.forward(Command::CreatePeer { room: self.id, peer, role });
+        }
     }
 
     /// Gives a session its new socket, or tells the client that there is nothing to resume.

@@ -112,6 +112,9 @@ impl Room {
         if answer {
             link.offer_pending = false;
         }
+        if self.sessions.get(&id).is_some_and(|session| session.resource.is_some()) {
+            return self.answered(id, Ok(description.sdp));
+        }
         let message = proto::SessionDescription {
             r#type: if answer { "answer" } else { "offer" }.to_owned(),
             sdp: description.sdp,
@@ -140,7 +143,14 @@ impl Room {
     fn description_refused(&mut self, now: Instant, peer: PeerId, reason: &str) {
         tracing::debug!(room = %self.sid, ?peer, reason, "the forwarder refused a description");
         let Some((id, link)) = self.link(peer) else { return };
-        let (pending, connected) = (link.offer_pending, link.connected);
+        let (pending, connected) = (std::mem::take(&mut link.offer_pending), link.connected);
+        if self.sessions.get(&id).is_some_and(|session| session.resource.is_some()) {
+            self.answered(id, Err(reason.to_owned()));
+            if connected {
+                // It asked for a restart; what it has goes on.
+                return;
+            }
+        }
         self.refuse(id, 0, Reason::InvalidRequest, reason, None);
         if pending {
             let reason = if connected { LeaveReason::Reconnect } else { LeaveReason::JoinFailed };
@@ -243,6 +253,7 @@ impl Room {
         if !changed.is_empty() {
             self.broadcast(Response::SpeakersChanged(proto::SpeakersChanged { speakers: changed }));
         }
+        self.follow_speakers();
     }
 
     /// Tells one who comes back who speaks now.

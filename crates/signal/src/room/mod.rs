@@ -3,6 +3,7 @@
 //! [`connect`] joins and resumes, [`request`] and [`publish`] and [`subscribe`] are what clients ask, [`media`] is
 //! what the forwarder tells, [`data`] are messages between clients, [`roster`] tells everyone what changed, [`leave`]
 //! ends sessions. [`codecs`] chooses what codec each subscriber gets, [`dynacast`] tells publishers what is wanted.
+//! [`offered`] is for clients that come by one offer over HTTP and have no socket, [`watch`] chooses what such a one sees.
 
 mod codecs;
 mod connect;
@@ -10,10 +11,12 @@ mod data;
 mod dynacast;
 mod leave;
 mod media;
+mod offered;
 mod publish;
 mod request;
 mod roster;
 mod subscribe;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -32,6 +35,7 @@ use crate::wire::{self, Encoded, WireError};
 use crate::{Output, RoomConfig, RoomStats};
 
 pub use connect::{ConnectError, Join};
+pub use offered::{Offer, OfferError, Purpose, Target};
 use publish::Publication;
 
 /// One socket, as the caller names it; never reused within a room.
@@ -175,7 +179,7 @@ impl Room {
 
     /// When [`Room::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let sessions = self.sessions.values().map(|session| session.deadline(&self.config)).min();
+        let sessions = self.sessions.values().filter_map(|session| session.deadline(&self.config)).min();
         [sessions, self.meeting.poll_timeout(), self.news.digest_at(), self.dynacast_due()]
             .into_iter()
             .flatten()

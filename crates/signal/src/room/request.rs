@@ -121,10 +121,7 @@ impl Room {
         };
         let init: Option<CandidateInit> = serde_json::from_str(&trickle.candidate_init).ok();
         let candidate = init.and_then(|init| init.candidate).unwrap_or_default();
-        let honest = candidate.starts_with("candidate:")
-            && candidate.len() <= MAX_CANDIDATE_BYTES
-            && !candidate.contains(char::is_control);
-        if honest {
+        if is_candidate(&candidate) {
             self.forward(Command::RemoteCandidate { peer, candidate });
         }
     }
@@ -181,6 +178,13 @@ impl Room {
 
 const NO_DATA_TRACKS: &str = "this server has no data tracks";
 const NO_DATA_BLOBS: &str = "this server stores no data blobs";
+
+/// Whether this may be a candidate at all.
+pub(super) fn is_candidate(candidate: &str) -> bool {
+    candidate.starts_with("candidate:")
+        && candidate.len() <= MAX_CANDIDATE_BYTES
+        && !candidate.contains(char::is_control)
+}
 
 pub(super) fn reason(error: &MeetingError) -> Reason {
     match error {

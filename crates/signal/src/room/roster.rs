@@ -72,7 +72,7 @@ impl Room {
                 }
                 Event::Unpublished { track, publisher } => self.unpublished(track, publisher),
                 Event::Subscribed { subscriber, track } => self.subscribed(subscriber, track),
-                Event::Unsubscribed { subscriber, track } => self.unsubscribed(subscriber, track),
+                Event::Unsubscribed { subscriber, track } => self.unsubscribed(now, subscriber, track),
                 Event::SubscriptionAllowed { subscriber, track, allowed } => {
                     self.subscription_allowed(subscriber, track, allowed);
                 }
@@ -103,7 +103,7 @@ impl Room {
         if gone.is_empty() && changed.is_empty() {
             return;
         }
-        for session in self.sessions.values_mut().filter(|session| session.socket.is_none()) {
+        for session in self.sessions.values_mut().filter(|session| session.waiting_until.is_some()) {
             if session.missed.len() + gone.len() > self.config.missed_departures {
                 session.missed.clear();
                 session.missed_too_much = true;

@@ -15,8 +15,8 @@ pub use data::{DataPacket, decode_data};
 pub(crate) use data::{destinations, stamp};
 pub(crate) use describe::{participant_info, server_info, timed_version};
 pub(crate) use words::{
-    codec_mime, codec_of_mime, disconnect_reason, encoding_layers, kind, layer_mode, layer_specs, permission,
-    source,
+    codec_mime, codec_of_mime, disconnect_reason, encoding_layers, kind, layer_mode, layer_specs, media_kind,
+    permission, source,
 };
 
 use crate::Frame;

@@ -5,7 +5,7 @@ use livekit_protocol as proto;
 use livekit_protocol::participant_info::Kind as ProtoKind;
 use livekit_protocol::video_layer::Mode;
 use parvis_meeting::{EndReason, Kind, LeaveReason, Permissions, TrackSource};
-use parvis_peer::sdp::CodecKind;
+use parvis_peer::sdp::{CodecKind, MediaKind};
 use parvis_rtp::Rid;
 use parvis_sfu::{LayerSpec, Quality};
 
@@ -90,6 +90,14 @@ pub(crate) fn codec_mime(codec: CodecKind) -> &'static str {
         CodecKind::Vp9 => "video/VP9",
         CodecKind::Av1 => "video/AV1",
         CodecKind::H264 => "video/H264",
+    }
+}
+
+/// Whether a track is heard or seen.
+pub(crate) fn media_kind(info: &proto::TrackInfo) -> MediaKind {
+    match info.r#type() {
+        proto::TrackType::Video => MediaKind::Video,
+        proto::TrackType::Audio | proto::TrackType::Data => MediaKind::Audio,
     }
 }
 

@@ -17,7 +17,8 @@ use parvis_sfu::{
     TrackId, TrackSpec,
 };
 use parvis_signal::{
-    ConnectError, ConnectionId, Form, Frame, Grants, Join, JoinParams, Output, Resume, Room, RoomConfig,
+    Answer, ConnectError, ConnectionId, Form, Frame, Grants, Join, JoinParams, Offer, OfferError, Output,
+    Purpose, Resume, Room, RoomConfig,
 };
 use prost::Message;
 
@@ -29,6 +30,8 @@ pub struct Lab {
     pub clients: BTreeMap<ConnectionId, Client>,
     pub forwarder: Forwarder,
     pub refreshes: Vec<(ConnectionId, Grants)>,
+    /// What clients that came by an offer were answered, in order.
+    pub answers: Vec<(ConnectionId, Result<Answer, String>)>,
     pub ended: bool,
     /// The peer connections of each participant, by its sid.
     links: BTreeMap<String, Vec<PeerId>>,
@@ -70,6 +73,7 @@ impl Lab {
             clients: BTreeMap::new(),
             forwarder: Forwarder::default(),
             refreshes: Vec::new(),
+            answers: Vec::new(),
             ended: false,
             links: BTreeMap::new(),
             next: 1,
@@ -110,6 +114,24 @@ impl Lab {
             self.links.insert(self.sid(connection), made);
         }
         Ok(connection)
+    }
+
+    /// Comes by an offer, as over HTTP. Gives the connection, its sid and its peer connection.
+    pub fn come(
+        &mut self,
+        grants: Grants,
+        purpose: Purpose,
+        sdp: &str,
+    ) -> Result<(ConnectionId, String, PeerId), OfferError> {
+        let connection = ConnectionId(self.next);
+        self.next += 1;
+        let identity = grants.identity.clone();
+        self.clients.insert(connection, Client { identity, ..Client::default() });
+        let offer = Offer { grants, purpose, sdp: sdp.to_owned(), address: "192.0.2.8".to_owned() };
+        let sid = self.room.connect_by_offer(self.now, connection, offer)?;
+        self.pump();
+        let peer = *self.forwarder.peers.keys().last().expect("it has a peer connection");
+        Ok((connection, sid, peer))
     }
 
     pub fn connect(&mut self, grants: Grants, params: JoinParams) -> ConnectionId {
@@ -262,6 +284,7 @@ impl Lab {
                     }
                     Output::Forward(command) => events.extend(self.forwarder.handle(command)),
                     Output::RefreshToken { connection, grants } => self.refreshes.push((connection, *grants)),
+                    Output::Answered { connection, answer } => self.answers.push((connection, answer)),
                     Output::Ended => self.ended = true,
                 }
             }
@@ -360,7 +383,7 @@ impl Forwarder {
                 assert!(self.peers.remove(&peer).is_some(), "a peer is closed twice");
                 vec![]
             }
-            Command::RemoteDescription { peer, description } if description.sdp == "refuse me" => {
+            Command::RemoteDescription { peer, description } if description.sdp.contains("refuse me") => {
                 vec![Event::DescriptionRefused { peer, reason: "line 1: not SDP".to_owned() }]
             }
             Command::RemoteDescription { peer, description }
@@ -368,7 +391,7 @@ impl Forwarder {
             {
                 let mut events = self.describe(peer, DescriptionKind::Answer, description.id);
                 for (track, (publisher, spec, bound)) in &mut self.tracks {
-                    let named = description.sdp.split(' ').position(|word| word == spec.cid);
+                    let named = description.sdp.split_whitespace().position(|word| word == spec.cid);
                     if let (true, false, Some(place)) = (*publisher == peer, *bound, named) {
                         *bound = true;
                         let codec = if spec.layers.is_empty() { CodecKind::Opus } else { CodecKind::Vp8 };

@@ -9,6 +9,7 @@ mod data;
 mod join;
 mod lab;
 mod limits;
+mod offered;
 mod permissions;
 mod publish;
 mod resume;

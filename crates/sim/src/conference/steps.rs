@@ -259,6 +259,8 @@ impl Conference {
                         room.refreshed(connection, "token".to_owned());
                     }
                 }
+                // Nobody here comes by an offer over HTTP.
+                Output::Answered { .. } => {}
                 Output::Ended => {
                     self.rooms.remove(&room);
                 }

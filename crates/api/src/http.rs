@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! The participants' routes: the web client, signalling, joining by link, health.
+//! The participants' routes: the web client, signalling, joining by link, health. WHIP and WHEP are in [`crate::whip`].
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,6 +26,7 @@ use crate::limit::Throttle;
 use crate::rooms::{JoinRefusal, Rooms};
 use crate::socket;
 use crate::token::{TokenError, Verified};
+use crate::whip::{self, StreamKeys};
 
 /// How long a browser may remember that other origins may ask.
 const CORS_MAX_AGE: Duration = Duration::from_secs(86_400);
@@ -39,6 +40,7 @@ const MAX_NAME_CHARS: usize = 100;
 pub(crate) struct Shared {
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) joins: Arc<Throttle>,
+    pub(crate) stream_keys: Option<Arc<dyn StreamKeys>>,
     pub(crate) page_headers: Arc<[(HeaderName, HeaderValue)]>,
 }
 
@@ -55,9 +57,11 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/rtc/v1", get(single))
         .route("/rtc/validate", get(validate_dual))
         .route("/rtc/v1/validate", get(validate_single))
-        .layer(cors);
+        .layer(cors.clone());
+    let max_offer_bytes = shared.rooms.config.offers.max_bytes;
     Router::new()
         .merge(signalling)
+        .merge(whip::routes(max_offer_bytes, cors))
         .route("/api/rooms/{room}/join", post(join_as_guest))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
@@ -74,6 +78,8 @@ async fn count(State(shared): State<Shared>, request: Request, next: Next) -> Re
             path.to_owned()
         }
         path if path.starts_with("/api/") => "/api/rooms/join".to_owned(),
+        path if path.starts_with("/whip") => "/whip".to_owned(),
+        path if path.starts_with("/whep") => "/whep".to_owned(),
         _ => "page".to_owned(),
     };
     let response = next.run(request).await;
@@ -84,15 +90,15 @@ async fn count(State(shared): State<Shared>, request: Request, next: Next) -> Re
 
 /// A refusal in words for people and, by its code, for our own client.
 #[derive(Debug, Serialize)]
-struct Refusal {
+pub(crate) struct Refusal {
     #[serde(skip)]
     status: StatusCode,
-    code: &'static str,
+    pub(crate) code: &'static str,
     message: String,
 }
 
 impl Refusal {
-    fn new(status: StatusCode, code: &'static str, message: impl ToString) -> Refusal {
+    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl ToString) -> Refusal {
         Refusal { status, code, message: message.to_string() }
     }
 }
@@ -122,6 +128,7 @@ impl From<JoinRefusal> for Refusal {
         let (status, code) = match &refusal {
             JoinRefusal::Draining => (unavailable, "draining"),
             JoinRefusal::TooManyRooms => (StatusCode::TOO_MANY_REQUESTS, "too_many_rooms"),
+            JoinRefusal::TooManyOffers(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many"),
             JoinRefusal::NoForwarder | JoinRefusal::Ending => (unavailable, "unavailable"),
             JoinRefusal::Refused(error) => {
                 let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
@@ -255,7 +262,7 @@ fn admit(
     Ok((verified, params))
 }
 
-fn throttle(shared: &Shared, address: IpAddr) -> Result<(), Refusal> {
+pub(crate) fn throttle(shared: &Shared, address: IpAddr) -> Result<(), Refusal> {
     if shared.joins.admit(address, Instant::now()) {
         return Ok(());
     }
@@ -263,12 +270,12 @@ fn throttle(shared: &Shared, address: IpAddr) -> Result<(), Refusal> {
     Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too_many", message))
 }
 
-fn refuse_when_draining(shared: &Shared) -> Result<(), Refusal> {
+pub(crate) fn refuse_when_draining(shared: &Shared) -> Result<(), Refusal> {
     if shared.rooms.is_draining() { Err(JoinRefusal::Draining.into()) } else { Ok(()) }
 }
 
 /// The token, from the header or else from the query.
-fn token(headers: &HeaderMap, query: &str) -> Option<String> {
+pub(crate) fn token(headers: &HeaderMap, query: &str) -> Option<String> {
     let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let bearer = header.and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;
@@ -281,7 +288,7 @@ fn token(headers: &HeaderMap, query: &str) -> Option<String> {
     })
 }
 
-fn address(shared: &Shared, client: &Client, headers: &HeaderMap) -> IpAddr {
+pub(crate) fn address(shared: &Shared, client: &Client, headers: &HeaderMap) -> IpAddr {
     let forwarded_for = headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
     client_ip(client.peer.ip(), forwarded_for, &shared.rooms.config.trusted_proxies)
 }

@@ -29,6 +29,7 @@ mod room_task;
 mod rooms;
 mod socket;
 mod token;
+mod whip;
 
 use std::sync::Arc;
 
@@ -37,10 +38,11 @@ use parvis_sfu::{Event, ForwarderId, RoomId};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-pub use config::{ApiConfig, ConnectionLimits};
+pub use config::{ApiConfig, ConnectionLimits, OfferLimits};
 pub use forwarders::Forwarders;
 pub use metrics::{Metrics, Sample, Source};
 pub use token::{DEV_KEY, KeyError, Keys, MIN_SECRET_BYTES, TokenError, Verified};
+pub use whip::{Stream, StreamKeys, StreamKeysError};
 
 use http::Shared;
 use limit::{Connections, Throttle};
@@ -51,6 +53,7 @@ use rooms::Rooms;
 pub struct Api {
     rooms: Arc<Rooms>,
     joins: Arc<Throttle>,
+    stream_keys: Option<Arc<dyn StreamKeys>>,
     stop: watch::Sender<bool>,
 }
 
@@ -58,7 +61,15 @@ impl Api {
     /// Ready to serve; no room is open yet.
     pub fn new(config: ApiConfig, keys: Keys, forwarders: Arc<dyn Forwarders>, metrics: Metrics) -> Api {
         let joins = Arc::new(Throttle::new(config.connections.joins));
-        Api { rooms: Rooms::new(config, keys, forwarders, metrics), joins, stop: watch::Sender::new(false) }
+        let rooms = Rooms::new(config, keys, forwarders, metrics);
+        Api { rooms, joins, stream_keys: None, stop: watch::Sender::new(false) }
+    }
+
+    /// Lets encoders publish by the stream keys that are kept here. Without it a token is the only way.
+    #[must_use]
+    pub fn with_stream_keys(mut self, stream_keys: Arc<dyn StreamKeys>) -> Api {
+        self.stream_keys = Some(stream_keys);
+        self
     }
 
     /// Serves participants until [`Api::stop`].
@@ -71,6 +82,7 @@ impl Api {
         let shared = Shared {
             rooms: Arc::clone(&self.rooms),
             joins: Arc::clone(&self.joins),
+            stream_keys: self.stream_keys.clone(),
             page_headers: page_headers(),
         };
         let router = http::router(shared);

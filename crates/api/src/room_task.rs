@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::rooms::{Input, Rooms};
 use crate::socket::Outgoing;
+use crate::whip::{Arrival, Offers, Resource};
 
 /// Inputs handled before outputs are sent: a burst becomes fewer, larger messages.
 const INPUTS_AT_ONCE: usize = 32;
@@ -30,6 +31,8 @@ pub(crate) struct RoomTask {
     room: Room,
     inbox: mpsc::Receiver<Input>,
     sockets: BTreeMap<ConnectionId, Outgoing>,
+    /// Clients without a socket, and the requests of theirs that wait.
+    offers: Offers,
     /// Where its peers live: closed if the room ends without its own farewell.
     spread: Spread,
     participants: Arc<AtomicUsize>,
@@ -57,6 +60,7 @@ impl RoomTask {
             room,
             inbox,
             sockets: BTreeMap::new(),
+            offers: Offers::default(),
             spread,
             participants,
             counted_participants: 0,
@@ -109,6 +113,17 @@ impl RoomTask {
                 self.sockets.remove(&connection);
                 self.room.disconnected(now, connection);
             }
+            Input::Offer(arrival) => self.take_offer(now, *arrival),
+            Input::Restart { connection, ufrag, password, reply } => {
+                let refused = match self.offers.wait(connection, reply) {
+                    Ok(()) if self.room.restart_by_offer(now, connection, &ufrag, &password) => return,
+                    Ok(()) => return self.offers.give_up(connection),
+                    Err(refused) => refused,
+                };
+                let _ = refused.0.send(Err(refused.1));
+            }
+            Input::Candidates(connection, candidates) => self.room.candidates(now, connection, candidates),
+            Input::HangUp(connection) => self.room.hang_up(now, connection),
             Input::Event(from, event) => {
                 if let Some(event) = self.spread.event(from, event) {
                     self.room.event(now, event);
@@ -116,6 +131,27 @@ impl RoomTask {
             }
             Input::CloseDoors => self.room.close_doors(),
             Input::Drain => self.room.drain(now),
+        }
+    }
+
+    /// Lets a client in that came by an offer, and lets it be found by the name of its session.
+    fn take_offer(&mut self, now: Instant, arrival: Arrival) {
+        let Arrival { connection, offer, bearer, mut seat, reply } = arrival;
+        let identity = offer.grants.identity.clone();
+        match self.room.connect_by_offer(now, connection, offer) {
+            Ok(id) => {
+                // Without a place in the register the room is about to go, and its clients with it.
+                if let Some(inbox) = self.rooms.inbox(self.id) {
+                    let room = self.room.name().to_owned();
+                    let resource = Resource { room, identity, bearer, connection, inbox, entity_tag: None };
+                    seat.take(&id, resource);
+                }
+                self.offers.begin(connection, id, seat, reply);
+            }
+            Err(error) => {
+                // Whoever asked may have gone.
+                let _ = reply.send(Err(error.into()));
+            }
         }
     }
 
@@ -127,8 +163,9 @@ impl RoomTask {
             match output {
                 Output::Send { connection, frame } => self.send(connection, frame),
                 Output::Close { connection, code, reason } => {
-                    if let Some(outgoing) = self.sockets.remove(&connection) {
-                        outgoing.close(code, reason);
+                    match self.sockets.remove(&connection) {
+                        Some(outgoing) => outgoing.close(code, reason),
+                        None => self.offers.closed(connection, reason),
                     }
                 }
                 Output::Forward(command) => self.forward(command).await?,
@@ -136,6 +173,11 @@ impl RoomTask {
                     match self.rooms.keys.issue(self.room.name(), &grants, REFRESHED_TOKEN) {
                         Ok(token) => self.room.refreshed(connection, token),
                         Err(error) => tracing::warn!(%error, "no fresh token"),
+                    }
+                }
+                Output::Answered { connection, answer } => {
+                    if !self.offers.answered(connection, answer) {
+                        self.room.hang_up(Instant::now(), connection);
                     }
                 }
                 Output::Ended => return ControlFlow::Break(()),

@@ -2,22 +2,25 @@
 //! Which rooms there are, and how to reach them. Each is a task ([`crate::room_task`]); this is their register.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use parvis_sfu::{Event, ForwarderId, RoomId};
-use parvis_signal::{ConnectError, ConnectionId, Frame, Join};
+use parvis_signal::{ConnectError, ConnectionId, Frame, Join, Offer};
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::config::ApiConfig;
 use crate::forwarders::Forwarders;
+use crate::http::Refusal;
 use crate::metrics::Metrics;
 use crate::room_task::RoomTask;
 use crate::socket::Outgoing;
 use crate::token::Keys;
+use crate::whip::{Answered, Arrival, Reply, Resources, Taken};
 
 /// Inputs that may wait for a room. Sockets wait for a place, events don't: 4,096 are some seconds of a busy room.
 const INBOX: usize = 4_096;
@@ -34,6 +37,19 @@ pub(crate) enum Input {
     },
     Message(ConnectionId, Frame),
     Disconnected(ConnectionId),
+    /// A client that comes by an offer over HTTP …
+    Offer(Box<Arrival>),
+    /// … starts ICE anew, …
+    Restart {
+        connection: ConnectionId,
+        ufrag: String,
+        password: String,
+        reply: Reply,
+    },
+    /// … names candidates, …
+    Candidates(ConnectionId, Vec<String>),
+    /// … and leaves.
+    HangUp(ConnectionId),
     Event(ForwarderId, Event),
     CloseDoors,
     Drain,
@@ -45,6 +61,8 @@ pub(crate) struct Rooms {
     pub(crate) keys: Keys,
     pub(crate) forwarders: Arc<dyn Forwarders>,
     pub(crate) metrics: Metrics,
+    /// Clients that came by an offer, by the name of their session.
+    pub(crate) resources: Arc<Resources>,
     register: Mutex<Register>,
     next_connection: AtomicU64,
     /// Rung when a room has gone.
@@ -77,6 +95,8 @@ pub(crate) enum JoinRefusal {
     NoForwarder,
     #[error("the room ended while it was joined: try again")]
     Ending,
+    #[error("the server has as many sessions as it takes from {0}: end one first")]
+    TooManyOffers(&'static str),
     #[error(transparent)]
     Refused(#[from] ConnectError),
 }
@@ -94,11 +114,13 @@ impl Rooms {
         forwarders: Arc<dyn Forwarders>,
         metrics: Metrics,
     ) -> Arc<Rooms> {
+        let resources = Resources::new(config.offers.clone(), metrics.clone());
         Arc::new(Rooms {
             config,
             keys,
             forwarders,
             metrics,
+            resources,
             register: Mutex::default(),
             next_connection: AtomicU64::new(1),
             gone: Notify::new(),
@@ -132,6 +154,36 @@ impl Rooms {
         Err(JoinRefusal::Ending)
     }
 
+    /// Brings a client that comes by an offer into the room of this name, and waits for its answer.
+    pub(crate) async fn offer(
+        self: &Arc<Self>,
+        name: &str,
+        offer: Offer,
+        bearer: [u8; 32],
+        address: IpAddr,
+    ) -> Result<Answered, Refusal> {
+        for _ in 0..JOIN_TRIES {
+            let seat = self.resources.seat(address).map_err(|taken| {
+                let of = match taken {
+                    Taken::All => "everyone",
+                    Taken::OfAddress => "one address",
+                };
+                JoinRefusal::TooManyOffers(of)
+            })?;
+            let inbox = self.room(name)?;
+            let connection = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
+            let (reply, answer) = oneshot::channel();
+            let arrival = Arrival { connection, offer: offer.clone(), bearer, seat, reply };
+            if inbox.send(Input::Offer(Box::new(arrival))).await.is_err() {
+                continue;
+            }
+            if let Ok(answered) = answer.await {
+                return answered.map_err(Refusal::from);
+            }
+        }
+        Err(JoinRefusal::Ending.into())
+    }
+
     /// The inbox of a room.
     fn room(self: &Arc<Self>, name: &str) -> Result<mpsc::Sender<Input>, JoinRefusal> {
         let mut register = self.register();
@@ -162,6 +214,11 @@ impl Rooms {
             entry.abort = Some(abort);
         }
         Ok(inbox)
+    }
+
+    /// Where a room that is there hears.
+    pub(crate) fn inbox(&self, id: RoomId) -> Option<mpsc::Sender<Input>> {
+        self.register().by_id.get(&id).map(|entry| entry.inbox.clone())
     }
 
     /// Takes a room out of the register: its task is about to end, or has.

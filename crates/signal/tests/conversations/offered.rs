@@ -190,7 +190,7 @@ fn it_ends_with_its_connection_and_takes_nothing_while_it_lasts() {
     lab.pass(Duration::from_secs(3600));
     assert!(lab.client(connection).closed.is_none(), "it needs no socket to stay");
     assert!(lab.client(connection).inbox.is_empty());
-    lab.event(Event::PeerFailed { peer, reason: FailReason::Lost });
+    lab.event(Event::PeerFailed { peer, reason: FailReason::Timeout });
     assert!(lab.client(connection).closed.is_some());
     assert_eq!(lab.room.stats().media_failures, 1);
 }

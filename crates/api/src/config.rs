@@ -15,6 +15,8 @@ pub struct ApiConfig {
     pub room: Arc<RoomConfig>,
     /// When a room spreads over several forwarders.
     pub spread: SpreadConfig,
+    /// Whether a room comes to be when someone joins it.
+    pub auto_create: bool,
     /// Rooms open at once.
     pub max_rooms: usize,
     /// Whether whoever has a room's link may join it without a token of his own.
@@ -80,6 +82,7 @@ impl Default for ApiConfig {
         ApiConfig {
             room: Arc::new(RoomConfig::default()),
             spread: SpreadConfig::default(),
+            auto_create: true,
             max_rooms: 1_000,
             guests: false,
             guest_room_chars: 22,

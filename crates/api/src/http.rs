@@ -128,6 +128,7 @@ impl From<JoinRefusal> for Refusal {
         let (status, code) = match &refusal {
             JoinRefusal::Draining => (unavailable, "draining"),
             JoinRefusal::TooManyRooms => (StatusCode::TOO_MANY_REQUESTS, "too_many_rooms"),
+            JoinRefusal::NoRoom => (StatusCode::NOT_FOUND, "no_room"),
             JoinRefusal::TooManyOffers(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many"),
             JoinRefusal::NoForwarder | JoinRefusal::Ending => (unavailable, "unavailable"),
             JoinRefusal::Refused(error) => {
@@ -203,7 +204,7 @@ async fn connect(
 
     let metrics = rooms.metrics.clone();
     // Without permessage-deflate: axum's WebSocket does not offer it, so a message is as large as it was sent (row 28).
-    let max = rooms.config.room.message_bytes;
+    let max = rooms.live().room.message_bytes;
     Ok(upgrade.max_message_size(max).max_frame_size(max).on_upgrade(move |stream| async move {
         let _counted = client.permit;
         socket::serve(stream, attached, outbound, limits, metrics).await;
@@ -239,7 +240,10 @@ fn validate(
     let address = address(&shared, &client, &headers);
     let (verified, _) = admit(&shared, form, &headers, &query.unwrap_or_default(), address)?;
     refuse_when_draining(&shared)?;
-    let limit = shared.rooms.config.room.meeting.participants;
+    if !shared.rooms.live().auto_create && shared.rooms.participants(&verified.room).is_none() {
+        return Err(JoinRefusal::NoRoom.into());
+    }
+    let limit = shared.rooms.live().room.meeting.participants;
     if shared.rooms.participants(&verified.room).is_some_and(|there| there >= limit) {
         return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "room_full", "the room is full"));
     }
@@ -256,7 +260,7 @@ fn admit(
 ) -> Result<(Verified, JoinParams), Refusal> {
     throttle(shared, address)?;
     let token = token(headers, query).ok_or(TokenError::Missing)?;
-    let verified = shared.rooms.keys.verify(&token)?;
+    let verified = shared.rooms.live().keys.verify(&token)?;
     // A client that knows the newer form asks for it everywhere; its absence is what makes it fall back.
     let params = JoinParams::parse(form, query)?;
     Ok((verified, params))
@@ -314,17 +318,17 @@ async fn join_as_guest(
     headers: HeaderMap,
     body: Result<Json<GuestJoin>, axum::extract::rejection::JsonRejection>,
 ) -> Result<Response, Refusal> {
-    let config = &shared.rooms.config;
+    let live = shared.rooms.live();
     throttle(&shared, address(&shared, &client, &headers))?;
     refuse_when_draining(&shared)?;
-    if !config.guests {
+    if !live.guests {
         let message = "guests may not join here: ask whoever invited you for a sign-in";
         return Err(Refusal::new(StatusCode::FORBIDDEN, "not_allowed", message));
     }
-    if !is_guest_room(&room, config.guest_room_chars) {
+    if !is_guest_room(&room, live.guest_room_chars) {
         let message = format!(
             "guests may join rooms whose names nobody can guess: at least {} letters, digits, - or _",
-            config.guest_room_chars
+            live.guest_room_chars
         );
         return Err(Refusal::new(StatusCode::FORBIDDEN, "not_allowed", message));
     }
@@ -335,13 +339,13 @@ async fn join_as_guest(
     if name.is_empty() {
         return Err(bad_name(&"a name is needed"));
     }
-    let limit = config.room.meeting.participants;
+    let limit = live.room.meeting.participants;
     if shared.rooms.participants(&room).is_some_and(|there| there >= limit) {
         return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "room_full", "the room is full"));
     }
     let identity = format!("guest-{:032x}", rand::random::<u128>());
     let grants = Grants { name, ..Grants::of(&identity) };
-    let token = shared.rooms.keys.issue(&room, &grants, config.guest_token)?;
+    let token = live.keys.issue(&room, &grants, live.guest_token)?;
     Ok(([(CACHE_CONTROL, "no-store")], Json(Ticket { token, identity, room })).into_response())
 }
 

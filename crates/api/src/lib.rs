@@ -24,6 +24,7 @@ mod config;
 mod forwarders;
 mod http;
 mod limit;
+mod live;
 mod metrics;
 mod room_task;
 mod rooms;
@@ -102,6 +103,12 @@ impl Api {
         let connections = Connections::new(CONNECTIONS, CONNECTIONS, Vec::new(), uncounted);
         let router = metrics.router();
         accept::serve(listener, router, limits, connections, metrics, self.stop.subscribe()).await;
+    }
+
+    /// Takes other keys, and other rules for rooms that begin later: what is not named in [`ApiConfig::room`], `auto_create`,
+    /// `max_rooms`, or of guests stays as it was at the start. Tokens of a key that is gone open nothing from now on.
+    pub fn reload(&self, config: &ApiConfig, keys: Keys) {
+        self.rooms.reload(config, keys);
     }
 
     /// Hands a forwarder's event to its room. It never waits.

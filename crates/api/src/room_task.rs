@@ -50,8 +50,8 @@ impl RoomTask {
     ) -> Self {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let unix_ms = i64::try_from(unix.as_millis()).unwrap_or(i64::MAX);
-        let room =
-            Room::new(Arc::clone(&rooms.config.room), id, name, rand::random(), Instant::now(), unix_ms);
+        let config = Arc::clone(&rooms.live().room);
+        let room = Room::new(config, id, name, rand::random(), Instant::now(), unix_ms);
         let home = rooms.forwarders.home(id);
         let spread = Spread::new(rooms.config.spread, id, home);
         RoomTask {
@@ -170,7 +170,7 @@ impl RoomTask {
                 }
                 Output::Forward(command) => self.forward(command).await?,
                 Output::RefreshToken { connection, grants } => {
-                    match self.rooms.keys.issue(self.room.name(), &grants, REFRESHED_TOKEN) {
+                    match self.rooms.live().keys.issue(self.room.name(), &grants, REFRESHED_TOKEN) {
                         Ok(token) => self.room.refreshed(connection, token),
                         Err(error) => tracing::warn!(%error, "no fresh token"),
                     }

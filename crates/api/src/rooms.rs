@@ -16,6 +16,7 @@ use tokio::task::AbortHandle;
 use crate::config::ApiConfig;
 use crate::forwarders::Forwarders;
 use crate::http::Refusal;
+use crate::live::{InForce, Live};
 use crate::metrics::Metrics;
 use crate::room_task::RoomTask;
 use crate::socket::Outgoing;
@@ -57,8 +58,9 @@ pub(crate) enum Input {
 
 /// Everything that rooms share.
 pub(crate) struct Rooms {
+    /// As it was at the start; [`Rooms::live`] has what may change.
     pub(crate) config: ApiConfig,
-    pub(crate) keys: Keys,
+    live: Live,
     pub(crate) forwarders: Arc<dyn Forwarders>,
     pub(crate) metrics: Metrics,
     /// Clients that came by an offer, by the name of their session.
@@ -91,6 +93,8 @@ pub(crate) enum JoinRefusal {
     Draining,
     #[error("the server has as many rooms as it takes: raise rooms.max")]
     TooManyRooms,
+    #[error("there is no such room, and rooms don't come to be by themselves here: rooms.auto_create is off")]
+    NoRoom,
     #[error("no media can be forwarded")]
     NoForwarder,
     #[error("the room ended while it was joined: try again")]
@@ -115,9 +119,10 @@ impl Rooms {
         metrics: Metrics,
     ) -> Arc<Rooms> {
         let resources = Resources::new(config.offers.clone(), metrics.clone());
+        let live = Live::new(InForce::of(&config, keys));
         Arc::new(Rooms {
             config,
-            keys,
+            live,
             forwarders,
             metrics,
             resources,
@@ -125,6 +130,16 @@ impl Rooms {
             next_connection: AtomicU64::new(1),
             gone: Notify::new(),
         })
+    }
+
+    /// What is in force now of all that may change.
+    pub(crate) fn live(&self) -> Arc<InForce> {
+        self.live.get()
+    }
+
+    /// Puts something else in force; rooms that are there keep what they began with.
+    pub(crate) fn reload(&self, config: &ApiConfig, keys: Keys) {
+        self.live.set(InForce::of(config, keys));
     }
 
     /// Brings a client into the room of this name, which comes to be if need be.
@@ -193,7 +208,11 @@ impl Rooms {
         if register.draining {
             return Err(JoinRefusal::Draining);
         }
-        if register.by_id.len() >= self.config.max_rooms {
+        let live = self.live();
+        if !live.auto_create {
+            return Err(JoinRefusal::NoRoom);
+        }
+        if register.by_id.len() >= live.max_rooms {
             return Err(JoinRefusal::TooManyRooms);
         }
         let id = self.forwarders.new_room().ok_or(JoinRefusal::NoForwarder)?;

@@ -227,7 +227,7 @@ async fn comer(
     let bearer = token(headers, &query.unwrap_or_default()).ok_or(TokenError::Missing)?;
     let hash = register::hash(&bearer);
     let (room, grants) = if bearer.contains('.') {
-        let Verified { room, grants } = shared.rooms.keys.verify(&bearer)?;
+        let Verified { room, grants, .. } = shared.rooms.live().keys.verify(&bearer)?;
         (room, grants)
     } else {
         let Stream { room, grants } = stream_key::find(shared.stream_keys.as_deref(), &bearer).await?;
@@ -249,7 +249,7 @@ fn owned(
     if let Some(resource) = resource.as_ref().filter(|resource| same(resource)) {
         return Ok(resource.clone());
     }
-    let Verified { room, grants } = shared.rooms.keys.verify(&bearer)?;
+    let Verified { room, grants, .. } = shared.rooms.live().keys.verify(&bearer)?;
     let resource = resource.ok_or_else(no_session)?;
     if (resource.room.as_str(), resource.identity.as_str()) != (room.as_str(), grants.identity.as_str()) {
         return Err(not_allowed("the token is not that of this session"));

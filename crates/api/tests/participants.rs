@@ -402,7 +402,7 @@ async fn a_room_beyond_its_bound_goes_on_on_another_forwarder_and_trunks_join_it
 }
 
 #[tokio::test]
-async fn row_37_tokens_of_a_key_that_is_gone_open_nothing_and_whoever_is_in_stays() {
+async fn tokens_of_a_key_that_is_gone_open_nothing_and_whoever_is_in_stays() {
     let server = start(ApiConfig::default()).await;
     let (mut ada, _) = server.join("atelier", "ada").await;
     let old = server.token("atelier", "bob");

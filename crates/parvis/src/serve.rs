@@ -15,6 +15,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
 use crate::media::{self, Media, MediaError, Threads};
+use crate::notify;
+use crate::reload::Reloading;
 
 /// How long clients have to hear that the server stops, after it has told them.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -75,13 +77,14 @@ pub(crate) async fn bind(settings: &Settings) -> Result<Bound, ServeError> {
     Ok(Bound { http, metrics, media, max_connections })
 }
 
-/// Serves until a signal, then drains.
-pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
+/// Serves until a signal, then drains. SIGHUP reads the configuration anew.
+pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Result<(), ServeError> {
     let bound = bind(&settings).await?;
     let Settings { config, keys, dev } = settings;
     let system = |what| move |source| ServeError::System { what, source };
     let mut terminate = signal(SignalKind::terminate()).map_err(system("listen to SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("listen to SIGINT"))?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(system("listen to SIGHUP"))?;
 
     let Media { shards, events } = bound.media;
     let shards = Arc::new(shards);
@@ -107,11 +110,17 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
         tracing::info!(shard, offered = offered.join(", "), "media");
     }
     announce(http, dev);
+    notify::ready();
 
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            // Short files, read while others go on: nothing of the media waits for this thread.
+            _ = hangup.recv() => tokio::task::block_in_place(|| reloading.reload(&api, bound.max_connections)),
+        }
     }
+    notify::stopping();
     let forced = async {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -6,20 +6,24 @@ use super::form::Form::{self, Limit, Seconds, Switch};
 use crate::Wrong;
 use crate::yaml::Node;
 
+type Read = fn(&mut Draft, &Node, &Place) -> Result<(), String>;
+
 /// What becomes of a key.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Take {
     /// This key of ours has it.
     As(&'static str, Form),
     /// It is read on its own: several of their keys are one of ours, or the other way round.
-    Own(fn(&mut Draft, &Node, &Place) -> Result<(), String>),
+    Own(Read),
+    /// The same, for one that is true or false.
+    OwnSwitch(Read),
     /// It has no meaning here, for this reason.
     Moot(&'static str),
     /// Something of ours does it, but can't be set by this key.
     Missing(&'static str),
 }
 
-use Take::{As, Missing, Moot, Own};
+use Take::{As, Missing, Moot, Own, OwnSwitch};
 
 const ONE_PROCESS: &str = "not needed: there is one process, and it shares nothing with others";
 const OWN_ENGINE: &str = "without effect: it tunes the engine of another server";
@@ -33,12 +37,12 @@ const KEYS: &[(&str, Take)] = &[
     ("rtc.port_range_end", Own(draft::port_range_end)),
     ("rtc.udp_port", Own(draft::udp_port)),
     ("rtc.tcp_port", Own(draft::tcp_port)),
-    ("rtc.use_external_ip", Own(draft::use_external_ip)),
+    ("rtc.use_external_ip", OwnSwitch(draft::use_external_ip)),
     ("rtc.node_ip", Missing("media.node_ip")),
     ("rtc.advertise_internal_ip", Missing("media.node_ip")),
     ("rtc.external_ip_only", Missing("media.node_ip")),
     ("rtc.node_ip_auto_generated", Moot(NO_QUESTIONS)),
-    ("rtc.use_ice_lite", Own(draft::use_ice_lite)),
+    ("rtc.use_ice_lite", OwnSwitch(draft::use_ice_lite)),
     ("rtc.stun_servers", Moot("not needed: clients reach this server's addresses without being told their own")),
     ("rtc.turn_servers", Moot("without effect: name no relay of others; [turn] in parvis.toml has our own")),
     ("rtc.interfaces", Moot("without effect: name the addresses with media.addresses in parvis.toml")),
@@ -127,7 +131,7 @@ const KEYS: &[(&str, Take)] = &[
     ("environment", Moot("without effect")),
     ("enable_data_tracks", Moot("not needed: data tracks are always there for whoever may publish data")),
     ("enable_participant_data_blob", Missing("rooms.data_blobs")),
-    ("development", Own(draft::development)),
+    ("development", OwnSwitch(draft::development)),
     ("agents", Moot("without effect: agents connect by /agent and are sent where dispatches say")),
     ("api", Moot(ONE_PROCESS)),
     ("sip", Moot("without effect: there is no telephony")),
@@ -140,21 +144,22 @@ impl Take {
     /// Whether its flag needs no value.
     pub(super) fn is_switch(&self) -> bool {
         match self {
-            Take::As(_, form) => *form == Switch,
-            _ => false,
+            As(_, form) => *form == Switch,
+            OwnSwitch(_) => true,
+            Own(_) | Moot(_) | Missing(_) => false,
         }
     }
 
     pub(super) fn apply(&self, draft: &mut Draft, node: &Node, place: &Place) -> Result<(), Wrong> {
         match self {
-            Take::As(key, form) => {
+            As(key, form) => {
                 if let Some(value) = form.read(node).map_err(|problem| place.wrong(&problem))? {
                     draft.set(key, value, place);
                 }
             }
-            Take::Own(read) => read(draft, node, place).map_err(|problem| place.wrong(&problem))?,
-            Take::Moot(why) => draft.note(place, why),
-            Take::Missing(ours) => {
+            Own(read) | OwnSwitch(read) => read(draft, node, place).map_err(|problem| place.wrong(&problem))?,
+            Moot(why) => draft.note(place, why),
+            Missing(ours) => {
                 draft.note(place, &format!("not taken over by this key: set {ours} in parvis.toml"));
             }
         }
@@ -162,9 +167,11 @@ impl Take {
     }
 }
 
-/// What becomes of exactly this key, or of one above it that stands for all below.
+/// What becomes of a key: by its own line, or by one above it that stands for all below.
 pub(super) fn find(key: &str) -> Option<&'static Take> {
-    KEYS.iter().find(|(known, _)| *known == key).map(|(_, take)| take)
+    let exactly = |key: &str| KEYS.iter().find(|(known, _)| *known == key).map(|(_, take)| take);
+    let above = key.rmatch_indices('.').map(|(end, _)| &key[..end]);
+    std::iter::once(key).chain(above).find_map(exactly)
 }
 
 /// Whether there are keys below this one.
@@ -172,12 +179,7 @@ pub(super) fn has_below(key: &str) -> bool {
     KEYS.iter().any(|(known, _)| known.strip_prefix(key).is_some_and(|rest| rest.starts_with('.')))
 }
 
-/// All keys.
-pub(super) fn single() -> impl Iterator<Item = &'static str> {
-    KEYS.iter().map(|(key, _)| *key)
-}
-
-#[cfg(test)]
+/// Our keys that the table names.
 pub(super) fn ours() -> impl Iterator<Item = &'static str> {
     KEYS.iter().filter_map(|(_, take)| match take {
         Take::As(key, _) => Some(*key),

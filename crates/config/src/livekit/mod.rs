@@ -25,9 +25,8 @@ pub struct Reading {
     pub key_file: Option<(String, String)>,
 }
 
-/// Environment variables with a meaning of their own, and the key that each sets. Every other key that holds a single value
-/// has a variable as well: `rtc.tcp_port` is `LIVEKIT_RTC_TCP_PORT`.
-const VARIABLES: [(&str, &str); 8] = [
+/// Their environment variables, and the key that each sets. `LIVEKIT_CONFIG` holds a whole file instead.
+pub const VARIABLES: [(&str, &str); 8] = [
     ("LIVEKIT_KEYS", "keys"),
     ("LIVEKIT_REGION", "region"),
     ("NODE_IP", "rtc.node_ip"),
@@ -38,9 +37,8 @@ const VARIABLES: [(&str, &str); 8] = [
     ("LIVEKIT_TURN_KEY", "turn.key_file"),
 ];
 
-/// Flags with a meaning of their own, and the key that each sets. Every other key that holds a single value is a flag as
-/// well: `--rtc.tcp_port`.
-const FLAGS: [(&str, &str); 9] = [
+/// Their flags with a name of their own, and the key that each sets. Every other key is a flag as well: `--rtc.tcp_port`.
+const FLAGS: [(&str, &str); 10] = [
     ("bind", "bind_addresses"),
     ("key-file", "key_file"),
     ("keys", "keys"),
@@ -50,6 +48,7 @@ const FLAGS: [(&str, &str); 9] = [
     ("redis-host", "redis.address"),
     ("redis-password", "redis.password"),
     ("turn-cert", "turn.cert_file"),
+    ("turn-key", "turn.key_file"),
 ];
 
 /// Puts file, variables and flags together.
@@ -79,15 +78,10 @@ impl Reader {
         Ok(())
     }
 
-    /// Takes an environment variable; `false` when it is none of theirs. [`Reader::file`] takes what `LIVEKIT_CONFIG` holds.
+    /// Takes one of [`VARIABLES`]; `false` when it is none of them.
     pub fn variable(&mut self, name: &str, value: &str) -> Result<bool, Wrong> {
-        let own = VARIABLES.iter().find(|(variable, _)| *variable == name).map(|(_, key)| *key);
-        let named = || {
-            let rest = name.strip_prefix("LIVEKIT_")?;
-            keys::single().find(|key| key.replace('.', "_").eq_ignore_ascii_case(rest))
-        };
-        match own.or_else(named) {
-            Some(key) => self.single(key, value, name).map(|()| true),
+        match VARIABLES.iter().find(|(variable, _)| *variable == name) {
+            Some((_, key)) => self.single(key, value, &format!("environment {name}")).map(|()| true),
             None => Ok(false),
         }
     }
@@ -136,7 +130,7 @@ impl Reader {
                 }
                 Ok(())
             }
-            _ if keys::has_below(key) && node.is_empty() => Ok(()),
+            Value::Scalar(_) if keys::has_below(key) && node.is_empty() => Ok(()),
             _ if keys::has_below(key) => Err(place.wrong("a table of keys is expected here; indent them below it")),
             _ => {
                 self.draft.note(&place, "unknown key, without effect; correct its spelling or take it out");
@@ -146,16 +140,20 @@ impl Reader {
     }
 }
 
-/// Whether a flag, without its dashes, is one of theirs; and whether it needs no value.
+/// Whether a flag, without its dashes, is one of theirs; and then, whether it needs no value.
 pub fn is_flag(name: &str) -> Option<bool> {
-    let key = key_of_flag(name)?;
-    Some(keys::find(key).is_some_and(Take::is_switch))
+    keys::find(key_of_flag(name)?).map(Take::is_switch)
 }
 
-fn key_of_flag(name: &str) -> Option<&'static str> {
-    if name == "turn-key" {
-        return Some("turn.key_file");
-    }
-    let own = FLAGS.iter().find(|(flag, _)| *flag == name).map(|(_, key)| *key);
-    own.or_else(|| keys::single().find(|key| *key == name))
+/// Our own keys that theirs set as they are.
+pub fn our_keys() -> impl Iterator<Item = &'static str> {
+    keys::ours()
 }
+
+fn key_of_flag(name: &str) -> Option<&str> {
+    let own = FLAGS.iter().find(|(flag, _)| *flag == name).map(|(_, key)| *key);
+    own.or_else(|| keys::find(name).map(|_| name))
+}
+
+#[cfg(test)]
+mod tests;

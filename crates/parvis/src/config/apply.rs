@@ -7,8 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parvis_api::{ApiConfig, ConnectionLimits, Keys};
+use parvis_api::{ApiConfig, ConnectionLimits, Keys, OfferLimits};
 use parvis_meeting::Limits;
+use parvis_peer::sdp::{CodecKind, MediaKind, SessionConfig};
 use parvis_sfu::SpreadConfig;
 use parvis_sfu::media::MediaConfig;
 use parvis_shard::{ShardConfig, TcpConfig};
@@ -49,6 +50,17 @@ impl Config {
                 "media.udp_ports",
                 format!("{ports} are too few for {shards} shards; each needs one"),
             );
+        }
+        let known = known_codecs();
+        let is_known = |codec: &&String| known.iter().any(|known| known.eq_ignore_ascii_case(codec));
+        if let Some(unknown) = self.rooms.enabled_codecs.iter().find(|codec| !is_known(codec)) {
+            return problem(
+                "rooms.enabled_codecs",
+                format!("\"{unknown}\" is no codec of this server; use some of {}", known.join(", ")),
+            );
+        }
+        if self.rooms.enabled_codecs.is_empty() {
+            return problem("rooms.enabled_codecs", "without a codec nobody could publish; name some".to_owned());
         }
         if tracing_subscriber::EnvFilter::try_new(&self.log.level).is_err() {
             let level = &self.log.level;
@@ -162,6 +174,7 @@ impl Config {
         ApiConfig {
             room: Arc::new(self.room_config()),
             spread: SpreadConfig { peers_per_part: self.media.max_room_peers_per_shard.size() },
+            auto_create: self.rooms.auto_create,
             max_rooms: self.rooms.max.size(),
             guests: self.rooms.guests,
             guest_room_chars: self.rooms.guest_room_chars.size(),
@@ -180,7 +193,29 @@ impl Config {
                 write_queue_bytes: http.write_queue_bytes.size(),
                 joins: rate(http.joins_per_address),
             },
+            offers: OfferLimits {
+                max: self.whip.max_sessions.size(),
+                max_per_ip: self.whip.max_sessions_per_address.size(),
+                max_bytes: self.whip.max_offer_bytes.size(),
+            },
         }
+    }
+
+    /// The codecs that may be published, in the words of MIME types as everyone writes them.
+    fn enabled_codecs(&self) -> Vec<String> {
+        let enabled = |known: &String| self.rooms.enabled_codecs.iter().any(|codec| codec.eq_ignore_ascii_case(known));
+        known_codecs().into_iter().filter(enabled).collect()
+    }
+
+    /// What session descriptions agree to: pictures in the codecs that are enabled, sound in all that are known.
+    pub(crate) fn session_config(&self) -> SessionConfig {
+        let enabled = self.enabled_codecs();
+        let mut config = SessionConfig::default();
+        config.codecs.retain(|policy| {
+            policy.kind.media() == MediaKind::Audio
+                || enabled.iter().any(|mime| mime.rsplit('/').next() == Some(name_of(policy.kind)))
+        });
+        config
     }
 
     fn room_config(&self) -> RoomConfig {
@@ -208,8 +243,26 @@ impl Config {
             replay_messages: sessions.replay_messages.size(),
             replay_bytes: sessions.replay_bytes.size(),
             roster_limit: rooms.max_roster.size(),
+            publish_codecs: self.enabled_codecs().into_iter().map(|mime| (mime, String::new())).collect(),
+            sync_streams: rooms.sync_streams,
             ..RoomConfig::default()
         }
+    }
+}
+
+/// The codecs that this server forwards.
+fn known_codecs() -> Vec<String> {
+    RoomConfig::default().publish_codecs.into_iter().map(|(mime, _)| mime).collect()
+}
+
+fn name_of(codec: CodecKind) -> &'static str {
+    match codec {
+        CodecKind::Opus => "opus",
+        CodecKind::Red => "red",
+        CodecKind::Vp8 => "VP8",
+        CodecKind::Vp9 => "VP9",
+        CodecKind::Av1 => "AV1",
+        CodecKind::H264 => "H264",
     }
 }
 

@@ -2,9 +2,11 @@
 //! The configuration: what may be set, and to what it is set when nobody says.
 //!
 //! [`load()`] reads a file and points at what is wrong in it, [`value`] holds the kinds of values, [`apply`] turns all
-//! of it into the words of the crates below, [`show()`] prints it with the origin of each value.
+//! of it into the words of the crates below, [`show()`] prints it with the origin of each value, [`livekit`] takes over what
+//! was written for another server.
 
 mod apply;
+mod livekit;
 mod load;
 mod show;
 #[cfg(test)]
@@ -16,8 +18,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use livekit::{BODY_VARIABLE, Foreign, base, take_over};
 pub(crate) use load::{ConfigError, Loaded, load};
-pub(crate) use show::show;
+pub(crate) use show::{show, values};
 pub(crate) use value::Ports;
 use value::{Bounded, Bytes, Count, Port, Time};
 
@@ -29,6 +32,7 @@ pub(crate) struct Config {
     pub(crate) metrics: Metrics,
     pub(crate) media: Media,
     pub(crate) rooms: Rooms,
+    pub(crate) whip: Whip,
     pub(crate) sessions: Sessions,
     pub(crate) tokens: Tokens,
     pub(crate) drain: Drain,
@@ -115,6 +119,9 @@ pub(crate) struct Media {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Rooms {
+    pub(crate) auto_create: bool,
+    pub(crate) enabled_codecs: Vec<String>,
+    pub(crate) sync_streams: bool,
     pub(crate) guests: bool,
     pub(crate) guest_room_chars: Bounded<0, 128>,
     pub(crate) max: Count,
@@ -127,6 +134,15 @@ pub(crate) struct Rooms {
     pub(crate) empty_timeout: Time,
     pub(crate) departure_timeout: Time,
     pub(crate) max_duration: Time,
+}
+
+/// Publishing and watching by one HTTP request (WHIP, WHEP).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Whip {
+    pub(crate) max_sessions: Count,
+    pub(crate) max_sessions_per_address: Count,
+    pub(crate) max_offer_bytes: Bytes,
 }
 
 /// One participant's signalling.
@@ -285,12 +301,16 @@ impl Default for Rooms {
     fn default() -> Self {
         let api = parvis_api::ApiConfig::default();
         let limits = parvis_meeting::Limits::default();
+        let room = parvis_signal::RoomConfig::default();
         Rooms {
+            auto_create: api.auto_create,
+            enabled_codecs: room.publish_codecs.into_iter().map(|(mime, _)| mime).collect(),
+            sync_streams: room.sync_streams,
             guests: api.guests,
             guest_room_chars: Bounded::of(i64::try_from(api.guest_room_chars).unwrap_or(i64::MAX)),
             max: count(api.max_rooms),
             max_participants: count(limits.participants),
-            max_roster: count(parvis_signal::RoomConfig::default().roster_limit),
+            max_roster: count(room.roster_limit),
             max_tracks_per_participant: Bounded::of(limits.tracks_per_participant as i64),
             max_name_chars: Bounded::of(limits.name_chars as i64),
             max_metadata_bytes: bytes(limits.metadata_bytes),
@@ -298,6 +318,17 @@ impl Default for Rooms {
             empty_timeout: Time(limits.empty_timeout),
             departure_timeout: Time(limits.departure_timeout),
             max_duration: Time(limits.max_duration.unwrap_or_default()),
+        }
+    }
+}
+
+impl Default for Whip {
+    fn default() -> Self {
+        let limits = parvis_api::OfferLimits::default();
+        Whip {
+            max_sessions: count(limits.max),
+            max_sessions_per_address: count(limits.max_per_ip),
+            max_offer_bytes: bytes(limits.max_bytes),
         }
     }
 }

@@ -43,8 +43,8 @@ fn each_mistake_is_refused_with_its_place_and_a_remedy() {
         ),
         (
             "[rooms]\nmax = 10\nmax_guests = 5\n",
-            "parvis.toml:3: rooms.max_guests: unknown field `max_guests`, expected one of `guests`, \
-             `guest_room_chars`, `max`, `max_participants`, `max_roster`, `max_tracks_per_participant`, `max_name_chars`, \
+            "parvis.toml:3: rooms.max_guests: unknown field `max_guests`, expected one of `auto_create`, \
+             `enabled_codecs`, `sync_streams`, `guests`, `guest_room_chars`, `max`, `max_participants`, `max_roster`, `max_tracks_per_participant`, `max_name_chars`, \
              `max_metadata_bytes`, `max_attributes_bytes`, `empty_timeout`, `departure_timeout`, \
              `max_duration`; correct its spelling or take it out",
         ),

@@ -71,13 +71,15 @@ impl Node {
         matches!(&self.value, Value::Scalar(_)) && self.as_text().is_none()
     }
 
-    fn count(&self) -> usize {
-        let inner: usize = match &self.value {
-            Value::Scalar(_) => 0,
-            Value::Sequence(items) => items.iter().map(Node::count).sum(),
-            Value::Mapping(entries) => entries.iter().map(|(_, node)| node.count()).sum(),
+    /// How many values it is, and how deep the deepest lies.
+    fn measure(&self) -> (usize, usize) {
+        let inner: Vec<(usize, usize)> = match &self.value {
+            Value::Scalar(_) => Vec::new(),
+            Value::Sequence(items) => items.iter().map(Node::measure).collect(),
+            Value::Mapping(entries) => entries.iter().map(|(_, node)| node.measure()).collect(),
         };
-        inner + 1
+        let depth = inner.iter().map(|(_, depth)| *depth).max().unwrap_or_default();
+        (inner.iter().map(|(count, _)| count).sum::<usize>() + 1, depth + 1)
     }
 }
 
@@ -130,7 +132,7 @@ impl Builder {
             }
             Event::Scalar(text, _, anchor, _) => {
                 let node = Node { line, value: Value::Scalar(text.into_owned()) };
-                self.put(node, anchor, line)
+                self.put(node, anchor, 1)
             }
             Event::Alias(anchor) => {
                 let named = self.anchors.iter().find(|(id, _)| *id == anchor).map(|(_, node)| node.clone());
@@ -138,37 +140,41 @@ impl Builder {
                     let problem = "an alias names what has not ended yet; write it out".to_owned();
                     return Err(Error { line, problem });
                 };
-                self.put(node, 0, line)
+                let (count, depth) = node.measure();
+                if self.open.len() + depth > MAX_DEPTH {
+                    return Err(too_deep(line));
+                }
+                self.put(Node { line, ..node }, 0, count)
             }
             Event::SequenceStart(anchor, ..) => self.open(line, anchor, Kind::Sequence(Vec::new())),
             Event::MappingStart(anchor, ..) => self.open(line, anchor, Kind::Mapping(Vec::new(), None)),
-            Event::SequenceEnd | Event::MappingEnd => self.close(line),
+            Event::SequenceEnd | Event::MappingEnd => self.close(),
             _ => Ok(()),
         }
     }
 
     fn open(&mut self, line: usize, anchor: usize, kind: Kind) -> Result<(), Error> {
         if self.open.len() >= MAX_DEPTH {
-            let problem = format!("values lie more than {MAX_DEPTH} deep; take some out");
-            return Err(Error { line, problem });
+            return Err(too_deep(line));
         }
         self.open.push(Open { line, anchor, kind });
         Ok(())
     }
 
-    fn close(&mut self, line: usize) -> Result<(), Error> {
-        let Some(Open { line: begin, anchor, kind }) = self.open.pop() else { return Ok(()) };
+    fn close(&mut self) -> Result<(), Error> {
+        let Some(Open { line, anchor, kind }) = self.open.pop() else { return Ok(()) };
         let value = match kind {
             Kind::Sequence(items) => Value::Sequence(items),
             Kind::Mapping(entries, _) => Value::Mapping(entries),
         };
-        self.put(Node { line: begin, value }, anchor, line)
+        self.put(Node { line, value }, anchor, 1)
     }
 
-    /// Puts a value where it belongs.
-    fn put(&mut self, node: Node, anchor: usize, line: usize) -> Result<(), Error> {
-        // What is inside a sequence or mapping was counted when it came, but not when an alias repeats it.
-        self.nodes += if matches!(node.value, Value::Scalar(_)) || anchor == 0 { node.count() } else { 1 };
+    /// Puts a value where it belongs. It counts for `count`: what is inside a sequence or mapping was counted when it came,
+    /// but not when an alias repeats it.
+    fn put(&mut self, node: Node, anchor: usize, count: usize) -> Result<(), Error> {
+        let line = node.line;
+        self.nodes += count;
         if self.nodes > MAX_NODES {
             let problem = format!("there are more than {MAX_NODES} values, with what aliases repeat; take some out");
             return Err(Error { line, problem });
@@ -200,6 +206,10 @@ impl Builder {
         }
         Ok(())
     }
+}
+
+fn too_deep(line: usize) -> Error {
+    Error { line, problem: format!("values lie more than {MAX_DEPTH} deep; take some out") }
 }
 
 #[cfg(test)]

@@ -177,6 +177,7 @@ async fn what_is_no_offer_of_one_who_may_is_refused_in_words() {
     quiet.permissions.can_publish = false;
     quiet.permissions.can_subscribe = false;
     let quiet = server.keys.issue("atelier", &quiet, Duration::from_secs(60)).unwrap();
+    let empty = server.token("empty", "studio");
     let sdp = offer("sendonly");
     let large = "x".repeat(5_000);
     for (path, bearer, body, status, words) in [
@@ -192,6 +193,7 @@ async fn what_is_no_offer_of_one_who_may_is_refused_in_words() {
         ("/whep/elsewhere", &token, &offer("recvonly"), 403, "another room"),
         ("/whep/atelier", &token, &offer("recvonly"), 409, "nobody"),
         ("/whep/atelier", &token, &sdp, 422, "receives no audio or video"),
+        ("/whep/empty", &empty, &offer("recvonly"), 409, "nobody"),
     ] {
         let refused = post(&server, path, bearer, body).await;
         assert_eq!(refused.status, status, "{path} {refused:?}");
@@ -203,6 +205,7 @@ async fn what_is_no_offer_of_one_who_may_is_refused_in_words() {
     let refused = server.request(&plain, &sdp).await;
     assert_eq!((refused.status, header(&refused, "accept-post")), (415, "application/sdp".to_owned()));
     assert!(offers(&server).is_empty(), "no forwarder heard of any");
+    assert!(server.metrics.page().contains("parvis_rooms 1"), "to look into a room does not make it");
 
     assert_eq!(server.get("/whip/v1").await.status, 204);
     assert_eq!(server.request("PUT /whip/v1 HTTP/1.1", "").await.status, 405);

@@ -22,7 +22,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use livekit_protocol::IceServer;
-use parvis_signal::{Grants, Offer, Purpose, Target};
+use parvis_signal::{Grants, Offer, OfferError, Purpose, Target};
 use serde::Deserialize;
 use tokio::sync::oneshot;
 use tower_http::cors::CorsLayer;
@@ -131,6 +131,10 @@ async fn watch(
         return Err(not_allowed("the token does not allow to subscribe"));
     }
     let sdp = text(&headers, SDP, body)?;
+    if shared.rooms.participants(&room).is_none() {
+        // To look into a room is no reason for it to be.
+        return Err(NoAnswer::from(OfferError::NothingToWatch).into());
+    }
     let target = participant.map_or(Target::Speaker, Target::Participant);
     let answered = bring(&shared, address, comer, Purpose::Watch(target), sdp).await?;
     created(&shared, "whep", answered)

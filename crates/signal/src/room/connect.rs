@@ -207,7 +207,7 @@ impl Room {
     }
 
     #[allow(deprecated)]
-    fn join_response(&mut self, id: parvis_meeting::ParticipantId, now: Instant) -> proto::JoinResponse {
+    fn join_response(&mut self, id: ParticipantId, now: Instant) -> proto::JoinResponse {
         let own = self.info(id);
         let others =
             self.roster_infos().into_iter().filter(|info| own.as_ref().is_none_or(|own| own.sid != info.sid));

@@ -184,6 +184,11 @@ impl Room {
         self.start_watching(id, &sections);
         // The subscriptions go first, so that the answer has them in it.
         self.settle(now);
+        if self.sees_nothing(id) {
+            // Those whom it could watch let it have nothing.
+            self.meeting.leave(now, id, LeaveReason::Client);
+            return Err(OfferError::NothingToWatch);
+        }
         for track in tracks {
             let cid = track.cid.clone();
             if let Err((_, problem)) = self.publish(id, track) {

@@ -76,10 +76,15 @@ impl Room {
 
     /// Ends the session of a watcher to whom nothing is left.
     pub(super) fn stop_watching_nothing(&mut self, now: Instant, id: ParticipantId) {
-        let session = self.sessions.get(&id).filter(|session| session.subscriptions.is_empty());
-        if session.and_then(|session| session.resource.as_ref()).is_some_and(|r| r.watches.is_some()) {
+        if self.sees_nothing(id) {
             self.meeting.leave(now, id, LeaveReason::Ended);
         }
+    }
+
+    /// Whether someone watches, and gets nothing.
+    pub(super) fn sees_nothing(&self, id: ParticipantId) -> bool {
+        let session = self.sessions.get(&id).filter(|session| session.subscriptions.is_empty());
+        session.and_then(|session| session.resource.as_ref()).is_some_and(|resource| resource.watches.is_some())
     }
 
     /// The tracks of a kind that a target has, best first.

@@ -234,6 +234,7 @@ async fn an_answer_that_never_comes_or_is_a_refusal_leaves_nothing_behind() {
     // The client gives up before the answer is there: the participant goes.
     let gone = tokio::time::timeout(Duration::from_millis(300), post(&server, "/whip/v1", &token, &sdp)).await;
     assert!(gone.is_err());
+    until("the end of the connection", || server.metrics.page().contains("parvis_http_connections 0")).await;
     answer(&server, 2, ANSWER).await;
     until("no session", || server.metrics.page().contains("parvis_offered_sessions 0")).await;
 }

@@ -8,8 +8,6 @@ use crate::yaml::{self, Node};
 /// How a value of theirs is written, and how ours is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
-    /// A whole number on both sides.
-    Number,
     /// A whole number; 0 or less is no limit, and ours stays.
     Limit,
     /// Seconds; ours is a length of time.
@@ -25,7 +23,6 @@ impl Form {
             return Ok(None);
         }
         Ok(match self {
-            Form::Number => Some(Value::Integer(number(node)?)),
             Form::Limit => Some(number(node)?).filter(|number| *number > 0).map(Value::Integer),
             Form::Seconds => {
                 let seconds = number(node)?;

@@ -98,12 +98,12 @@ fn whatever_has_no_effect_is_said_in_one_line_with_its_place() {
         "livekit.yaml:12: rtc.congestion_control: without effect",
         "livekit.yaml:14: rtc.pli_throttle: without effect",
         "livekit.yaml:16: rtc.node_ip: ",
-        "livekit.yaml:32: webhook.api_key: ",
-        "livekit.yaml:33: webhook.urls: ",
-        "livekit.yaml:36: limit.num_tracks: without effect",
-        "livekit.yaml:37: limit.bytes_per_sec: without effect",
-        "livekit.yaml:39: prometheus.port: listens on 127.0.0.1:6789 only",
-        "livekit.yaml:40: rooom: unknown key",
+        "livekit.yaml:33: webhook.api_key: ",
+        "livekit.yaml:34: webhook.urls: ",
+        "livekit.yaml:37: limit.num_tracks: without effect",
+        "livekit.yaml:38: limit.bytes_per_sec: without effect",
+        "livekit.yaml:40: prometheus.port: listens on 127.0.0.1:6789 only",
+        "livekit.yaml:41: rooom: unknown key",
     ];
     for start in starts {
         let found = notes.iter().filter(|note| note.starts_with(start)).count();

@@ -7,8 +7,9 @@ use livekit_protocol as proto;
 use livekit_protocol::TrackSource;
 use livekit_protocol::participant_info::{Kind, State};
 use parvis_meeting::TrackSource as Source;
+use parvis_peer::FailReason;
 use parvis_rtp::Rid;
-use parvis_sfu::{Command, DataChannel, Event, FailReason, PeerRole, Quality, RoomId};
+use parvis_sfu::{Command, DataChannel, Event, PeerRole, Quality, RoomId};
 use parvis_signal::{Grants, OfferError, Purpose, RoomConfig, Target};
 
 use crate::lab::*;

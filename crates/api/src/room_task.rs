@@ -162,12 +162,10 @@ impl RoomTask {
         while let Some(output) = self.room.poll_output() {
             match output {
                 Output::Send { connection, frame } => self.send(connection, frame),
-                Output::Close { connection, code, reason } => {
-                    match self.sockets.remove(&connection) {
-                        Some(outgoing) => outgoing.close(code, reason),
-                        None => self.offers.closed(connection, reason),
-                    }
-                }
+                Output::Close { connection, code, reason } => match self.sockets.remove(&connection) {
+                    Some(outgoing) => outgoing.close(code, reason),
+                    None => self.offers.closed(connection, reason),
+                },
                 Output::Forward(command) => self.forward(command).await?,
                 Output::RefreshToken { connection, grants } => {
                     match self.rooms.live().keys.issue(self.room.name(), &grants, REFRESHED_TOKEN) {

@@ -421,7 +421,8 @@ async fn tokens_of_a_key_that_is_gone_open_nothing_and_whoever_is_in_stays() {
     assert!(is_alive(&mut ada).await);
 
     // Rooms no longer come to be by themselves; the one that is there can be joined.
-    let elsewhere = other.issue("elsewhere", &parvis_signal::Grants::of("bob"), Duration::from_secs(60)).unwrap();
+    let elsewhere =
+        other.issue("elsewhere", &parvis_signal::Grants::of("bob"), Duration::from_secs(60)).unwrap();
     let refused = server.get(&path(&elsewhere)).await;
     assert_eq!(refused.status, 404);
     assert!(refused.body.contains("rooms.auto_create"), "{refused:?}");

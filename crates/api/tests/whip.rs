@@ -55,7 +55,8 @@ async fn answer(server: &Server, nth: usize, sdp: &str) -> (RoomId, PeerId) {
 }
 
 async fn post(server: &Server, path: &str, bearer: &str, body: &str) -> Answer {
-    let head = format!("POST {path} HTTP/1.1\r\nAuthorization: Bearer {bearer}\r\nContent-Type: application/sdp");
+    let head =
+        format!("POST {path} HTTP/1.1\r\nAuthorization: Bearer {bearer}\r\nContent-Type: application/sdp");
     server.request(&head, body).await
 }
 
@@ -94,7 +95,9 @@ async fn an_offer_is_answered_and_its_session_is_changed_and_ended_by_url() {
     let (url, posted) = publish(&server, &token, first).await;
     assert_eq!(posted.body, ANSWER);
     assert!(url.starts_with("/whip/v1/PA_"), "{url}");
-    for line in ["content-type: application/sdp", "etag: \"ours\"", "accept-patch: application/trickle-ice-sdpfrag"] {
+    for line in
+        ["content-type: application/sdp", "etag: \"ours\"", "accept-patch: application/trickle-ice-sdpfrag"]
+    {
         assert!(posted.head.contains(line), "no {line:?} in {}", posted.head);
     }
 
@@ -127,7 +130,11 @@ async fn an_offer_is_answered_and_its_session_is_changed_and_ended_by_url() {
     assert_eq!(patch(&server, &url, &token, "", candidate).await.status, 428);
     assert_eq!(patch(&server, &url, &token, "\"former\"", candidate).await.status, 412);
     assert_eq!(patch(&server, &url, &token, "\"ours\"", "nonsense").await.status, 400);
-    assert_eq!(patch(&server, &url, &token, "*", candidate).await.status, 400, "no credentials to start with");
+    assert_eq!(
+        patch(&server, &url, &token, "*", candidate).await.status,
+        400,
+        "no credentials to start with"
+    );
 
     let restart = patch(&server, &url, &token, "*", RESTART);
     let (restarted, _) = tokio::join!(restart, answer(&server, first + 1, ANSWER_2));
@@ -144,7 +151,8 @@ async fn an_offer_is_answered_and_its_session_is_changed_and_ended_by_url() {
         commands.iter().any(|(_, command)| matches!(command, Command::ClosePeer { .. }))
     })
     .await;
-    until("the session to be forgotten", || server.metrics.page().contains("parvis_offered_sessions 0")).await;
+    until("the session to be forgotten", || server.metrics.page().contains("parvis_offered_sessions 0"))
+        .await;
     assert_eq!(delete(&server, &url, &token).await.status, 404);
     assert_eq!(patch(&server, &url, &token, "\"next\"", candidate).await.status, 404);
 }
@@ -201,7 +209,8 @@ async fn what_is_no_offer_of_one_who_may_is_refused_in_words() {
         assert!(refused.head.contains("access-control-allow-origin: *"), "{refused:?}");
         assert!(bearer.is_empty() || !refused.body.contains(bearer), "no answer repeats a token");
     }
-    let plain = format!("POST /whip/v1 HTTP/1.1\r\nAuthorization: Bearer {token}\r\nContent-Type: text/plain");
+    let plain =
+        format!("POST /whip/v1 HTTP/1.1\r\nAuthorization: Bearer {token}\r\nContent-Type: text/plain");
     let refused = server.request(&plain, &sdp).await;
     assert_eq!((refused.status, header(&refused, "accept-post")), (415, "application/sdp".to_owned()));
     assert!(offers(&server).is_empty(), "no forwarder heard of any");
@@ -232,7 +241,8 @@ async fn an_answer_that_never_comes_or_is_a_refusal_leaves_nothing_behind() {
     until("no session", || server.metrics.page().contains("parvis_offered_sessions 0")).await;
 
     // The client gives up before the answer is there: the participant goes.
-    let gone = tokio::time::timeout(Duration::from_millis(300), post(&server, "/whip/v1", &token, &sdp)).await;
+    let gone =
+        tokio::time::timeout(Duration::from_millis(300), post(&server, "/whip/v1", &token, &sdp)).await;
     assert!(gone.is_err());
     until("the end of the connection", || server.metrics.page().contains("parvis_http_connections 0")).await;
     answer(&server, 2, ANSWER).await;
@@ -261,9 +271,7 @@ impl StreamKeys for OneKey {
     fn find<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Stream>, StreamKeysError>> {
         Box::pin(async move {
             match key {
-                "the-key" => {
-                    Ok(Some(Stream { room: "atelier".to_owned(), grants: Grants::of("camera-3") }))
-                }
+                "the-key" => Ok(Some(Stream { room: "atelier".to_owned(), grants: Grants::of("camera-3") })),
                 "broken" => Err(StreamKeysError("the store is locked".to_owned())),
                 _ => Ok(None),
             }

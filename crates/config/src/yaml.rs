@@ -86,7 +86,8 @@ impl Node {
 /// Reads a text of at most one document. `None` when there is nothing in it.
 pub fn read(text: &str) -> Result<Option<Node>, Error> {
     if text.len() > MAX_BYTES {
-        let problem = format!("it has {} bytes, at most {MAX_BYTES} are read; is it the right file?", text.len());
+        let problem =
+            format!("it has {} bytes, at most {MAX_BYTES} are read; is it the right file?", text.len());
         return Err(Error { line: 1, problem });
     }
     let mut parser = Parser::new_from_str(text);
@@ -127,7 +128,8 @@ impl Builder {
     fn take(&mut self, event: Event<'_>, line: usize) -> Result<(), Error> {
         match event {
             Event::DocumentStart(_) if self.root.is_some() => {
-                let problem = "a second document begins here; only one is read, take the others out".to_owned();
+                let problem =
+                    "a second document begins here; only one is read, take the others out".to_owned();
                 Err(Error { line, problem })
             }
             Event::Scalar(text, _, anchor, _) => {
@@ -176,7 +178,8 @@ impl Builder {
         let line = node.line;
         self.nodes += count;
         if self.nodes > MAX_NODES {
-            let problem = format!("there are more than {MAX_NODES} values, with what aliases repeat; take some out");
+            let problem =
+                format!("there are more than {MAX_NODES} values, with what aliases repeat; take some out");
             return Err(Error { line, problem });
         }
         if anchor != 0 {
@@ -221,7 +224,8 @@ mod tests {
             Value::Scalar(text) => format!("{text}@{}", node.line),
             Value::Sequence(items) => format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(" ")),
             Value::Mapping(entries) => {
-                let entries = entries.iter().map(|(key, node)| format!("{}@{}={}", key.name, key.line, shown(node)));
+                let entries =
+                    entries.iter().map(|(key, node)| format!("{}@{}={}", key.name, key.line, shown(node)));
                 format!("{{{}}}", entries.collect::<Vec<_>>().join(" "))
             }
         }
@@ -229,7 +233,8 @@ mod tests {
 
     #[test]
     fn each_value_knows_its_line() {
-        let text = "port: 7880 # the port\nrtc:\n  ips: [a, 'b c']\n  list:\n    - mime: \"audio/opus\"\nempty:\n";
+        let text =
+            "port: 7880 # the port\nrtc:\n  ips: [a, 'b c']\n  list:\n    - mime: \"audio/opus\"\nempty:\n";
         let node = read(text).unwrap().unwrap();
         assert_eq!(
             shown(&node),

@@ -35,8 +35,9 @@ impl Cli {
 
 /// Parts our arguments from flags of LiveKit's server, each with its value.
 fn split(arguments: Vec<OsString>) -> (Vec<OsString>, Vec<(String, String)>) {
-    let takes_settings =
-        arguments.get(1).is_some_and(|command| ["serve", "check", "config"].iter().any(|known| command == known));
+    let takes_settings = arguments
+        .get(1)
+        .is_some_and(|command| ["serve", "check", "config"].iter().any(|known| command == known));
     let (mut ours, mut flags) = (Vec::new(), Vec::new());
     let mut arguments = arguments.into_iter().peekable();
     while let Some(argument) = arguments.next() {
@@ -52,8 +53,10 @@ fn split(arguments: Vec<OsString>) -> (Vec<OsString>, Vec<(String, String)>) {
             None => ours.push(argument),
             Some(_) if flag.is_some_and(|flag| flag.contains('=')) => flags.push((name, value)),
             Some(needs_no_value) => {
-                let next = arguments.next_if(|next| !needs_no_value && !next.to_string_lossy().starts_with("--"));
-                let value = next.map_or_else(|| "true".to_owned(), |next| next.to_string_lossy().into_owned());
+                let next =
+                    arguments.next_if(|next| !needs_no_value && !next.to_string_lossy().starts_with("--"));
+                let value =
+                    next.map_or_else(|| "true".to_owned(), |next| next.to_string_lossy().into_owned());
                 flags.push((name, value));
             }
         }

@@ -62,7 +62,10 @@ fn read(
     let named = foreign.file.is_some() || foreign.body.is_some() || !foreign.flags.is_empty();
     if let Some(path) = arguments.own_file() {
         if named {
-            return wrong("--config", "a configuration of ours and one that was written for LiveKit exclude each other");
+            return wrong(
+                "--config",
+                "a configuration of ours and one that was written for LiveKit exclude each other",
+            );
         }
         if arguments.dev {
             return wrong("--dev", "it needs no configuration and takes none of ours; take --config out");

@@ -37,8 +37,16 @@ fn a_livekit_file_with_its_variables_and_flags_is_taken_over_and_each_value_says
     let directory = Directory::new("takeover");
     let file = directory.write("livekit.yaml", LIVEKIT);
     let environment = [("UDP_PORT", "7900-7903"), ("NODE_IP", "203.0.113.7")];
-    let arguments =
-        ["config", "show", "--origin", "--livekit-config", &file, "--rtc.tcp_port", "7002", "--room.empty_timeout=60"];
+    let arguments = [
+        "config",
+        "show",
+        "--origin",
+        "--livekit-config",
+        &file,
+        "--rtc.tcp_port",
+        "7002",
+        "--room.empty_timeout=60",
+    ];
     let output = with(&environment, &arguments);
     let line = |number| format!("{file}:{number}");
     for (key, value, origin) in [
@@ -55,14 +63,19 @@ fn a_livekit_file_with_its_variables_and_flags_is_taken_over_and_each_value_says
     }
     let all = text(&output.stdout);
     assert!(!all.contains(SECRET), "{all}");
-    for note in [format!("# {}: redis: not needed", line(6)), format!("# {}: logging.levle: unknown key", line(17))] {
+    for note in
+        [format!("# {}: redis: not needed", line(6)), format!("# {}: logging.levle: unknown key", line(17))]
+    {
         assert_eq!(all.lines().filter(|line| line.starts_with(&note)).count(), 1, "{note} in {all}");
     }
     // By its name alone, and as the text that containers are given.
     let by_name = with(&[], &["config", "show", "--origin", "--config", &file]);
     assert_eq!(shown(&by_name, "media.tcp_port"), ("7001".to_owned(), line(5)));
     let body = with(&[("LIVEKIT_CONFIG", LIVEKIT)], &["config", "show", "--origin"]);
-    assert_eq!(shown(&body, "media.tcp_port"), ("7001".to_owned(), "environment LIVEKIT_CONFIG:5".to_owned()));
+    assert_eq!(
+        shown(&body, "media.tcp_port"),
+        ("7001".to_owned(), "environment LIVEKIT_CONFIG:5".to_owned())
+    );
 }
 
 #[test]
@@ -71,8 +84,14 @@ fn a_mistake_in_a_livekit_file_is_refused_with_its_place() {
     let key = "keys:\n  main: 0123456789abcdef0123456789abcdef\n";
     for (content, expected) in [
         ("rtc:\n  tcp_port: seven\n", ":2: rtc.tcp_port: \"seven\" is no whole number; use one"),
-        ("rtc:\n  udp_port: 7885-7882\n", ":2: media.udp_ports: 7885 comes after 7882; write the lower port first"),
-        ("room:\n  enabled_codecs: [{mime: video/theora}]\n", ":2: rooms.enabled_codecs: \"video/theora\" is no codec"),
+        (
+            "rtc:\n  udp_port: 7885-7882\n",
+            ":2: media.udp_ports: 7885 comes after 7882; write the lower port first",
+        ),
+        (
+            "room:\n  enabled_codecs: [{mime: video/theora}]\n",
+            ":2: rooms.enabled_codecs: \"video/theora\" is no codec",
+        ),
         ("rtc: [\n", ":"),
     ] {
         let file = directory.write("livekit.yaml", &format!("{content}{key}"));
@@ -125,7 +144,9 @@ fn sighup_takes_a_good_file_and_leaves_all_as_it_was_for_a_bad_one() {
         directory.write("parvis.toml", &text)
     };
     let config = file("", "first", SECRET);
-    let token = || text(&parvis(&["token", "create", "--config", &config, "--room", "r", "--identity", "ada"]).stdout);
+    let token = || {
+        text(&parvis(&["token", "create", "--config", &config, "--room", "r", "--identity", "ada"]).stdout)
+    };
     let first = token();
     let before = format!("export NOTIFY_SOCKET={};", directory.path("notify"));
     let arguments = [["--config", &config, "--metrics", "127.0.0.1:0"].as_slice(), &ANY_PORTS].concat();
@@ -149,6 +170,9 @@ fn sighup_takes_a_good_file_and_leaves_all_as_it_was_for_a_bad_one() {
     assert!(line.contains("waits=\"http.max_connections\"") && line.contains("changed=\"keys\""), "{line}");
     assert!(!line.contains(SECRET) && !line.contains("fedcba"), "{line}");
     assert!(told().starts_with("RELOADING=1"));
-    assert_eq!(told(), "READY=1\nSTATUS=the configuration was read anew; these need a restart: http.max_connections");
+    assert_eq!(
+        told(),
+        "READY=1\nSTATUS=the configuration was read anew; these need a restart: http.max_connections"
+    );
     assert_eq!((status(&first), status(&second)), (401, 200));
 }

@@ -40,10 +40,12 @@ impl Fragment {
             }
             match value.split_once(':') {
                 Some(("ice-ufrag", value)) => {
-                    ufrag = Some(credential(value, &UFRAG_CHARS).ok_or_else(|| wrong("no ICE user fragment"))?);
+                    ufrag =
+                        Some(credential(value, &UFRAG_CHARS).ok_or_else(|| wrong("no ICE user fragment"))?);
                 }
                 Some(("ice-pwd", value)) => {
-                    password = Some(credential(value, &PASSWORD_CHARS).ok_or_else(|| wrong("no ICE password"))?);
+                    password =
+                        Some(credential(value, &PASSWORD_CHARS).ok_or_else(|| wrong("no ICE password"))?);
                 }
                 Some(("candidate", _)) if candidates.len() == MAX_CANDIDATES => {
                     return Err(wrong(&format!("more than {MAX_CANDIDATES} candidates")));
@@ -73,7 +75,8 @@ pub(super) fn of_answer(sdp: &str) -> String {
             }
             section = Some(line);
         }
-        let ice = ["a=ice-", "a=candidate:", "a=end-of-candidates"].iter().any(|start| line.starts_with(start));
+        let ice =
+            ["a=ice-", "a=candidate:", "a=end-of-candidates"].iter().any(|start| line.starts_with(start));
         if ice || line.starts_with("a=mid:") {
             if section.is_some() { media.push(line) } else { session.push(line) }
         }

@@ -16,7 +16,9 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Extension, Path, Query, RawQuery, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_MATCH, LINK, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_MATCH, LINK, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -156,7 +158,11 @@ async fn change(
         return Err(Refusal::new(StatusCode::PRECONDITION_REQUIRED, "no_if_match", message));
     };
     let fragment = Fragment::parse(&body).map_err(|problem| {
-        Refusal::new(StatusCode::BAD_REQUEST, "bad_fragment", format!("the fragment can't be read: {problem}"))
+        Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "bad_fragment",
+            format!("the fragment can't be read: {problem}"),
+        )
     })?;
     if wanted == "*" {
         return restart(&shared, &session, resource, fragment).await;
@@ -269,7 +275,8 @@ fn text(headers: &HeaderMap, expected: &str, body: Body) -> Result<String, Refus
         let message = format!("the content type must be {expected}");
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type", message));
     }
-    let body = body.map_err(|rejection| Refusal::new(rejection.status(), "bad_body", rejection.body_text()))?;
+    let body =
+        body.map_err(|rejection| Refusal::new(rejection.status(), "bad_body", rejection.body_text()))?;
     String::from_utf8(body.into())
         .map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "bad_body", "the body is no UTF-8 text"))
 }

@@ -33,7 +33,9 @@ pub trait StreamKeys: Send + Sync + 'static {
 
 /// What the key of a client stands for, or why it doesn't come in.
 pub(super) async fn find(keys: Option<&dyn StreamKeys>, key: &str) -> Result<Stream, Refusal> {
-    let (Some(keys), true) = (keys, key.len() <= MAX_KEY_CHARS) else { return Err(TokenError::Refused.into()) };
+    let (Some(keys), true) = (keys, key.len() <= MAX_KEY_CHARS) else {
+        return Err(TokenError::Refused.into());
+    };
     match keys.find(key).await {
         Ok(Some(stream)) => Ok(stream),
         Ok(None) => Err(TokenError::Refused.into()),

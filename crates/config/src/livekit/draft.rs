@@ -57,11 +57,7 @@ impl Draft {
     }
 
     pub(super) fn note(&mut self, place: &Place, text: &str) {
-        self.notes.push(Note {
-            origin: place.origin.clone(),
-            key: place.key.clone(),
-            text: text.to_owned(),
-        });
+        self.notes.push(Note { origin: place.origin.clone(), key: place.key.clone(), text: text.to_owned() });
     }
 
     /// The file of keys, as long as no keys were given otherwise.
@@ -185,7 +181,8 @@ pub(super) fn keys(draft: &mut Draft, node: &Node, place: &Place) -> Done {
             let lines = if text.contains('\n') { text.clone() } else { text.replace(',', "\n") };
             let lines: String = lines.lines().map(|line| format!("{}\n", line.trim())).collect();
             let read = yaml::read(&lines);
-            parsed = read.map_err(|error| format!("{}; write `name: secret`, one on a line", error.problem))?;
+            parsed =
+                read.map_err(|error| format!("{}; write `name: secret`, one on a line", error.problem))?;
             parsed.as_ref()
         }
         _ => Some(node),
@@ -196,7 +193,8 @@ pub(super) fn keys(draft: &mut Draft, node: &Node, place: &Place) -> Done {
     };
     let mut keys = Vec::new();
     for (name, secret) in entries {
-        let secret = text(secret).map_err(|_| format!("\"{}\" has no secret; write one behind it", name.name))?;
+        let secret =
+            text(secret).map_err(|_| format!("\"{}\" has no secret; write one behind it", name.name))?;
         let entry = [("name", name.name.as_str()), ("secret", secret)];
         let table = entry.map(|(key, value)| (key.to_owned(), Value::String(value.to_owned())));
         keys.push(Value::Table(table.into_iter().collect()));
@@ -225,7 +223,9 @@ pub(super) fn enabled_codecs(draft: &mut Draft, node: &Node, place: &Place) -> D
     let mut codecs = Vec::new();
     for item in items {
         let mime = match &item.value {
-            yaml::Value::Mapping(entries) => entries.iter().find(|(key, _)| key.name == "mime").map(|(_, n)| n),
+            yaml::Value::Mapping(entries) => {
+                entries.iter().find(|(key, _)| key.name == "mime").map(|(_, n)| n)
+            }
             yaml::Value::Scalar(_) => Some(item),
             yaml::Value::Sequence(_) => None,
         };
@@ -261,7 +261,10 @@ pub(super) fn log_level(draft: &mut Draft, node: &Node, place: &Place) -> Done {
 pub(super) fn prometheus_port(draft: &mut Draft, node: &Node, place: &Place) -> Done {
     let port = port_number(node)?;
     if port > 0 {
-        draft.note(place, &format!("listens on 127.0.0.1:{port} only; --metrics or metrics.listen in parvis.toml opens it"));
+        draft.note(
+            place,
+            &format!("listens on 127.0.0.1:{port} only; --metrics or metrics.listen in parvis.toml opens it"),
+        );
         draft.set("metrics.listen", Value::String(format!("127.0.0.1:{port}")), place);
     }
     Ok(())

@@ -63,6 +63,10 @@ pub(super) fn list(node: &Node) -> Result<Vec<String>, String> {
     match &node.value {
         yaml::Value::Sequence(items) => items.iter().map(|item| text(item).map(str::to_owned)).collect(),
         _ if node.is_empty() => Ok(Vec::new()),
-        _ => Ok(text(node)?.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect()),
+        _ => Ok(text(node)?
+            .split(',')
+            .map(|item| item.trim().to_owned())
+            .filter(|item| !item.is_empty())
+            .collect()),
     }
 }

@@ -43,7 +43,10 @@ const KEYS: &[(&str, Take)] = &[
     ("rtc.external_ip_only", Missing("media.node_ip")),
     ("rtc.node_ip_auto_generated", Moot(NO_QUESTIONS)),
     ("rtc.use_ice_lite", OwnSwitch(draft::use_ice_lite)),
-    ("rtc.stun_servers", Moot("not needed: clients reach this server's addresses without being told their own")),
+    (
+        "rtc.stun_servers",
+        Moot("not needed: clients reach this server's addresses without being told their own"),
+    ),
     ("rtc.turn_servers", Moot("without effect: name no relay of others; [turn] in parvis.toml has our own")),
     ("rtc.interfaces", Moot("without effect: name the addresses with media.addresses in parvis.toml")),
     ("rtc.ips", Moot("without effect: name the addresses with media.addresses in parvis.toml")),
@@ -55,7 +58,10 @@ const KEYS: &[(&str, Take)] = &[
     ("rtc.packet_buffer_size_video", Moot(OWN_ENGINE)),
     ("rtc.packet_buffer_size_audio", Moot(OWN_ENGINE)),
     ("rtc.batch_io", Moot("not needed: packets are always sent in batches (media.gso, media.gro)")),
-    ("rtc.enable_loopback_candidate", Moot("without effect: name 127.0.0.1 in media.addresses in parvis.toml")),
+    (
+        "rtc.enable_loopback_candidate",
+        Moot("without effect: name 127.0.0.1 in media.addresses in parvis.toml"),
+    ),
     ("rtc.use_mdns", Moot("not needed: this server hides no address of its own")),
     ("rtc.strict_acks", Moot(OWN_ENGINE)),
     ("rtc.reconnect_on_publication_error", Moot(OWN_ENGINE)),
@@ -99,10 +105,19 @@ const KEYS: &[(&str, Take)] = &[
     ("turn.deny_peer_cidrs", Moot("not needed: the relay reaches this server's media alone")),
     ("audio", Moot("without effect: who is heard and shown as speaking is told by [media] in parvis.toml")),
     ("video", Moot(OWN_ENGINE)),
-    ("limit.num_tracks", Moot("without effect: media.max_peers_per_shard in parvis.toml bounds a thread's load")),
-    ("limit.bytes_per_sec", Moot("without effect: media.max_peers_per_shard in parvis.toml bounds a thread's load")),
+    (
+        "limit.num_tracks",
+        Moot("without effect: media.max_peers_per_shard in parvis.toml bounds a thread's load"),
+    ),
+    (
+        "limit.bytes_per_sec",
+        Moot("without effect: media.max_peers_per_shard in parvis.toml bounds a thread's load"),
+    ),
     ("limit.subscription_limit_video", As("media.max_subscriptions_per_peer", Limit)),
-    ("limit.subscription_limit_audio", Moot("without effect: media.max_subscriptions_per_peer counts all tracks")),
+    (
+        "limit.subscription_limit_audio",
+        Moot("without effect: media.max_subscriptions_per_peer counts all tracks"),
+    ),
     ("limit.max_metadata_size", As("rooms.max_metadata_bytes", Limit)),
     ("limit.max_attributes_size", As("rooms.max_attributes_bytes", Limit)),
     ("limit.max_room_name_length", Moot("without effect: names of rooms have at most 256 characters")),
@@ -135,7 +150,10 @@ const KEYS: &[(&str, Take)] = &[
     ("agents", Moot("without effect: agents connect by /agent and are sent where dispatches say")),
     ("api", Moot(ONE_PROCESS)),
     ("sip", Moot("without effect: there is no telephony")),
-    ("metric", Moot("without effect: this server tells nobody what it measures but whoever reads its metrics")),
+    (
+        "metric",
+        Moot("without effect: this server tells nobody what it measures but whoever reads its metrics"),
+    ),
     ("trace", Moot("without effect: this server sends no traces")),
     ("node_stats", Moot(ONE_PROCESS)),
 ];
@@ -157,7 +175,9 @@ impl Take {
                     draft.set(key, value, place);
                 }
             }
-            Own(read) | OwnSwitch(read) => read(draft, node, place).map_err(|problem| place.wrong(&problem))?,
+            Own(read) | OwnSwitch(read) => {
+                read(draft, node, place).map_err(|problem| place.wrong(&problem))?
+            }
             Moot(why) => draft.note(place, why),
             Missing(ours) => {
                 draft.note(place, &format!("not taken over by this key: set {ours} in parvis.toml"));
@@ -182,8 +202,7 @@ pub(super) fn has_below(key: &str) -> bool {
 /// Our keys that the table names.
 pub(super) fn ours() -> impl Iterator<Item = &'static str> {
     KEYS.iter().filter_map(|(_, take)| match take {
-        Take::As(key, _) => Some(*key),
+        As(key, _) => Some(*key),
         _ => None,
     })
 }
-

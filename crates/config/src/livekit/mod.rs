@@ -69,7 +69,8 @@ impl Reader {
             .map_err(|error| Wrong { place: format!("{name}:{}", error.line), problem: error.problem })?;
         let Some(root) = root.filter(|root| !root.is_empty()) else { return Ok(()) };
         let Value::Mapping(entries) = &root.value else {
-            let problem = "a table of keys is expected, such as `port: 7880`; is it the right file?".to_owned();
+            let problem =
+                "a table of keys is expected, such as `port: 7880`; is it the right file?".to_owned();
             return Err(Wrong { place: format!("{name}:{}", root.line), problem });
         };
         for (key, node) in entries {
@@ -131,7 +132,9 @@ impl Reader {
                 Ok(())
             }
             Value::Scalar(_) if keys::has_below(key) && node.is_empty() => Ok(()),
-            _ if keys::has_below(key) => Err(place.wrong("a table of keys is expected here; indent them below it")),
+            _ if keys::has_below(key) => {
+                Err(place.wrong("a table of keys is expected here; indent them below it"))
+            }
             _ => {
                 self.draft.note(&place, "unknown key, without effect; correct its spelling or take it out");
                 Ok(())

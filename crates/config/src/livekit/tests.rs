@@ -115,10 +115,15 @@ fn whatever_has_no_effect_is_said_in_one_line_with_its_place() {
 #[test]
 fn what_is_said_later_goes_before() {
     let mut reader = Reader::new(false);
-    reader.file("livekit.yaml", "port: 7000\nrtc:\n  udp_port: 7882\n  port_range_start: 1\nlog_level: debug\n").unwrap();
+    reader
+        .file("livekit.yaml", "port: 7000\nrtc:\n  udp_port: 7882\n  port_range_start: 1\nlog_level: debug\n")
+        .unwrap();
     assert!(reader.variable("UDP_PORT", "7900-7910").unwrap());
     assert!(reader.variable("REDIS_HOST", "redis:6379").unwrap());
-    assert!(!reader.variable("LIVEKIT_PORT", "tcp://10.0.0.1:7880").unwrap(), "as Kubernetes sets it for a service");
+    assert!(
+        !reader.variable("LIVEKIT_PORT", "tcp://10.0.0.1:7880").unwrap(),
+        "as Kubernetes sets it for a service"
+    );
     assert!(reader.flag("rtc.udp_port", "7920-7930").unwrap());
     assert!(reader.flag("bind", "::1").unwrap());
     assert!(reader.flag("redis.address", "redis:6379").unwrap());
@@ -127,7 +132,8 @@ fn what_is_said_later_goes_before() {
     let origin = |key| said(&reading, key).unwrap();
     assert_eq!(origin("media.udp_ports"), ("\"7920-7930\"".to_owned(), "--rtc.udp_port".to_owned()));
     assert_eq!(origin("http.listen"), ("\"[::1]:7000\"".to_owned(), "livekit.yaml:1".to_owned()));
-    let redis = reading.notes.iter().filter(|note| note.key == "redis.address").map(|note| note.origin.as_str());
+    let redis =
+        reading.notes.iter().filter(|note| note.key == "redis.address").map(|note| note.origin.as_str());
     assert_eq!(redis.collect::<Vec<_>>(), ["environment REDIS_HOST", "--redis.address"]);
 }
 
@@ -136,7 +142,11 @@ fn an_empty_file_listens_where_theirs_would() {
     let reading = read("").unwrap();
     assert_eq!(said(&reading, "http.listen").unwrap().0, "\"0.0.0.0:7880\"");
     let reading = Reader::new(true).finish();
-    assert_eq!(said(&reading, "http.listen").unwrap().0, "\"127.0.0.1:7880\"", "in development it stays on the machine");
+    assert_eq!(
+        said(&reading, "http.listen").unwrap().0,
+        "\"127.0.0.1:7880\"",
+        "in development it stays on the machine"
+    );
 }
 
 #[test]
@@ -144,7 +154,8 @@ fn keys_come_as_a_table_as_lines_or_from_a_file() {
     let names = |reading: &Reading| {
         let keys = reading.settings.iter().find(|setting| setting.key == "keys").unwrap();
         let keys = keys.value.as_array().unwrap().iter();
-        keys.map(|key| format!("{}={}", key["name"].as_str().unwrap(), key["secret"].as_str().unwrap())).collect::<Vec<_>>()
+        keys.map(|key| format!("{}={}", key["name"].as_str().unwrap(), key["secret"].as_str().unwrap()))
+            .collect::<Vec<_>>()
     };
     let mut reader = Reader::new(false);
     reader.file("livekit.yaml", "keys:\n  one: first\nkey_file: keys.yaml\n").unwrap();
@@ -168,12 +179,27 @@ fn each_mistake_is_refused_with_its_place_and_a_remedy() {
         ("port: 70000", "livekit.yaml:1: port: 70000 is no port; use one from 1 to 65535"),
         ("rtc: 5", "livekit.yaml:1: rtc: a table of keys is expected here; indent them below it"),
         ("rtc:\n  tcp_port: [1]", "livekit.yaml:2: rtc.tcp_port: a single value is expected here; write one"),
-        ("room:\n  auto_create: maybe", "livekit.yaml:2: room.auto_create: \"maybe\" is neither true nor false; use one of them"),
-        ("room:\n  empty_timeout: -1", "livekit.yaml:2: room.empty_timeout: -1 is below 0; use a number of seconds"),
-        ("room:\n  enabled_codecs: vp8", "livekit.yaml:2: room.enabled_codecs: a list is expected: write `- mime: video/vp8`, one on a line"),
+        (
+            "room:\n  auto_create: maybe",
+            "livekit.yaml:2: room.auto_create: \"maybe\" is neither true nor false; use one of them",
+        ),
+        (
+            "room:\n  empty_timeout: -1",
+            "livekit.yaml:2: room.empty_timeout: -1 is below 0; use a number of seconds",
+        ),
+        (
+            "room:\n  enabled_codecs: vp8",
+            "livekit.yaml:2: room.enabled_codecs: a list is expected: write `- mime: video/vp8`, one on a line",
+        ),
         ("keys:\n  one:\n", "livekit.yaml:1: keys: \"one\" has no secret; write one behind it"),
-        ("bind_addresses: [localhost]", "livekit.yaml:1: bind_addresses: \"localhost\" is no IP address; use one, such as 0.0.0.0"),
-        ("- port", "livekit.yaml:1: a table of keys is expected, such as `port: 7880`; is it the right file?"),
+        (
+            "bind_addresses: [localhost]",
+            "livekit.yaml:1: bind_addresses: \"localhost\" is no IP address; use one, such as 0.0.0.0",
+        ),
+        (
+            "- port",
+            "livekit.yaml:1: a table of keys is expected, such as `port: 7880`; is it the right file?",
+        ),
         ("port: 1\nport: 2", "livekit.yaml:2: port is there twice; take one out"),
     ] {
         assert_eq!(read(text).unwrap_err().to_string(), expected);

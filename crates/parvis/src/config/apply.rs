@@ -60,7 +60,10 @@ impl Config {
             );
         }
         if self.rooms.enabled_codecs.is_empty() {
-            return problem("rooms.enabled_codecs", "without a codec nobody could publish; name some".to_owned());
+            return problem(
+                "rooms.enabled_codecs",
+                "without a codec nobody could publish; name some".to_owned(),
+            );
         }
         if tracing_subscriber::EnvFilter::try_new(&self.log.level).is_err() {
             let level = &self.log.level;
@@ -203,7 +206,8 @@ impl Config {
 
     /// The codecs that may be published, in the words of MIME types as everyone writes them.
     fn enabled_codecs(&self) -> Vec<String> {
-        let enabled = |known: &String| self.rooms.enabled_codecs.iter().any(|codec| codec.eq_ignore_ascii_case(known));
+        let enabled =
+            |known: &String| self.rooms.enabled_codecs.iter().any(|codec| codec.eq_ignore_ascii_case(known));
         known_codecs().into_iter().filter(enabled).collect()
     }
 

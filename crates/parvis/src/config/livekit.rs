@@ -15,7 +15,7 @@ use super::{Config, ConfigError, Loaded};
 pub(crate) const BODY_VARIABLE: &str = "LIVEKIT_CONFIG";
 
 /// What was written for the other server.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Foreign<'a> {
     /// Its file.
     pub(crate) file: Option<&'a Path>,
@@ -34,7 +34,11 @@ impl From<Wrong> for ConfigError {
 }
 
 /// Reads all of it, on top of a configuration with its origins.
-pub(crate) fn take_over(foreign: &Foreign<'_>, below: Loaded, development: bool) -> Result<Loaded, ConfigError> {
+pub(crate) fn take_over(
+    foreign: &Foreign<'_>,
+    below: Loaded,
+    development: bool,
+) -> Result<Loaded, ConfigError> {
     let mut reader = Reader::new(development);
     match (foreign.body, foreign.environment.get(BODY_VARIABLE), foreign.file) {
         (Some(body), _, _) => reader.file("--config-body", body)?,

@@ -124,7 +124,9 @@ impl Room {
     pub fn candidates(&mut self, now: Instant, connection: ConnectionId, candidates: Vec<String>) {
         let Some(id) = self.by_connection.get(&connection).copied() else { return };
         for candidate in candidates {
-            let Some(peer) = self.sessions.get(&id).map(|session| session.links.publisher.peer) else { break };
+            let Some(peer) = self.sessions.get(&id).map(|session| session.links.publisher.peer) else {
+                break;
+            };
             if self.charge(now, id, 1) && is_candidate(&candidate) {
                 self.forward(Command::RemoteCandidate { peer, candidate });
             }
@@ -226,7 +228,11 @@ impl Room {
                 tracks.push(track_of(section, source));
             }
         }
-        if tracks.is_empty() { Err(OfferError::NotAllowed("publish what the offer sends")) } else { Ok(tracks) }
+        if tracks.is_empty() {
+            Err(OfferError::NotAllowed("publish what the offer sends"))
+        } else {
+            Ok(tracks)
+        }
     }
 
     fn takes_a_codec_of(&self, section: &MediaSection) -> bool {
@@ -337,8 +343,11 @@ fn layers_of(section: &MediaSection) -> Vec<proto::VideoLayer> {
         2 => &[VideoQuality::Low, VideoQuality::High],
         _ => &[VideoQuality::Low, VideoQuality::Medium, VideoQuality::High],
     };
-    let layer =
-        |(rid, quality): (String, &VideoQuality)| proto::VideoLayer { quality: (*quality).into(), rid, ..Default::default() };
+    let layer = |(rid, quality): (String, &VideoQuality)| proto::VideoLayer {
+        quality: (*quality).into(),
+        rid,
+        ..Default::default()
+    };
     rids.into_iter().zip(qualities).map(layer).collect()
 }
 
@@ -346,7 +355,8 @@ fn layers_of(section: &MediaSection) -> Vec<proto::VideoLayer> {
 /// highest up, others write the first letters of full, half and quarter or of high, medium and low in either order.
 /// Where no name tells, the lowest stands first, as in browsers.
 fn highest_first(rids: &[String]) -> bool {
-    const NAMES: [[&str; 3]; 4] = [["q", "h", "f"], ["l", "m", "h"], ["low", "medium", "high"], ["2", "1", "0"]];
+    const NAMES: [[&str; 3]; 4] =
+        [["q", "h", "f"], ["l", "m", "h"], ["low", "medium", "high"], ["2", "1", "0"]];
     let (Some(first), Some(last)) = (rids.first(), rids.last()) else { return false };
     let known = NAMES.iter().find(|names| rids.iter().all(|rid| names.contains(&rid.as_str())));
     let rank = |rid: &String| known.and_then(|names| names.iter().position(|name| *name == rid.as_str()));
@@ -386,7 +396,10 @@ mod tests {
         assert!(!order(&["2", "1", "0"]));
         assert!(!order(&["q", "h", "f"]) && order(&["f", "h", "q"]) && order(&["f", "q"]));
         assert!(!order(&["l", "m", "h"]) && order(&["h", "m", "l"]));
-        assert!(!order(&["a", "b", "c"]) && !order(&[]), "unknown names: the lowest is first, as browsers have it");
+        assert!(
+            !order(&["a", "b", "c"]) && !order(&[]),
+            "unknown names: the lowest is first, as browsers have it"
+        );
     }
 
     #[test]

@@ -84,7 +84,9 @@ impl Room {
     /// Whether someone watches, and gets nothing.
     pub(super) fn sees_nothing(&self, id: ParticipantId) -> bool {
         let session = self.sessions.get(&id).filter(|session| session.subscriptions.is_empty());
-        session.and_then(|session| session.resource.as_ref()).is_some_and(|resource| resource.watches.is_some())
+        session
+            .and_then(|session| session.resource.as_ref())
+            .is_some_and(|resource| resource.watches.is_some())
     }
 
     /// The tracks of a kind that a target has, best first.
@@ -129,8 +131,7 @@ impl Room {
         announced
             .filter(|track| track.announced && self.kind_of(track.id) == Some(kind))
             .min_by_key(|track| {
-                let screen =
-                    matches!(track.source, TrackSource::ScreenShare | TrackSource::ScreenShareAudio);
+                let screen = matches!(track.source, TrackSource::ScreenShare | TrackSource::ScreenShareAudio);
                 (track.muted, screen, track.id)
             })
             .map(|track| track.id)
@@ -140,7 +141,10 @@ impl Room {
     fn may_receive(&mut self, id: ParticipantId, track: TrackId) -> bool {
         let asked = self.meeting.want(id, track, true).is_ok();
         let gets = asked
-            && self.meeting.participant(id).is_some_and(|participant| participant.subscribed().any(|t| t == track));
+            && self
+                .meeting
+                .participant(id)
+                .is_some_and(|participant| participant.subscribed().any(|t| t == track));
         if asked && !gets {
             let _ = self.meeting.want(id, track, false);
         }

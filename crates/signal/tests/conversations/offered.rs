@@ -158,7 +158,8 @@ fn a_restart_offers_the_same_again_under_new_credentials() {
     assert!(lab.room.restart_by_offer(lab.now, connection, "newu", "secretsecretsecretsecret"));
     lab.pump();
     let [Command::RemoteDescription { description, .. }] = &lab.forwarder.commands[..] else { panic!() };
-    let expected = obs().replace("oldu", "newu").replace("0123456789012345678901", "secretsecretsecretsecret");
+    let expected =
+        obs().replace("oldu", "newu").replace("0123456789012345678901", "secretsecretsecretsecret");
     assert_eq!(description.sdp, expected);
     assert_eq!(lab.answers.len(), 2);
 
@@ -269,7 +270,8 @@ fn a_watcher_of_the_speaker_follows_who_speaks_without_a_new_offer() {
     let ada = on_stage(&mut lab, "ada");
     let bob = on_stage(&mut lab, "bob");
     speak(&mut lab, &[bob[0]]);
-    let (connection, _, peer) = lab.come(Grants::of("wall"), Purpose::Watch(Target::Speaker), &viewer()).unwrap();
+    let (connection, _, peer) =
+        lab.come(Grants::of("wall"), Purpose::Watch(Target::Speaker), &viewer()).unwrap();
     up(&mut lab, peer);
     assert_eq!(shown(&lab, peer), bob);
     lab.clear();
@@ -279,7 +281,9 @@ fn a_watcher_of_the_speaker_follows_who_speaks_without_a_new_offer() {
     assert_eq!(shown(&lab, peer), ada);
     speak(&mut lab, &[]);
     assert_eq!(shown(&lab, peer), ada, "silence changes nothing");
-    let told = |lab: &Lab| lab.forwarder.commands.iter().filter(|c| matches!(c, Command::Unsubscribe { .. })).count();
+    let told = |lab: &Lab| {
+        lab.forwarder.commands.iter().filter(|c| matches!(c, Command::Unsubscribe { .. })).count()
+    };
     assert_eq!(told(&lab), 0);
 
     // The one who is seen leaves: the other one is seen.

@@ -134,7 +134,7 @@ fn check(call: &Call, info: &proto::IngressInfo) -> Result<()> {
     text::clean("participant_name", &info.participant_name, MAX_NAME_CHARS).map_err(TwirpError::invalid)?;
     text::clean("name", &info.name, MAX_NAME_CHARS).map_err(TwirpError::invalid)?;
     if !info.room_name.is_empty() {
-        text::check_name("room_name", &info.room_name, call.rooms.keys.room_name_chars())
+        text::check_name("room_name", &info.room_name, call.rooms.live().keys.room_name_chars())
             .map_err(TwirpError::invalid)?;
     }
     if info.enable_transcoding == Some(true) {

@@ -51,6 +51,10 @@ impl Room {
             self.close(socket.id, close_code(reason), close_text(reason));
         }
         let Some(session) = self.sessions.remove(&participant.id) else { return };
+        if let Some(resource) = &session.resource {
+            self.by_connection.remove(&resource.id);
+            self.close(resource.id, close_code(reason), close_text(reason));
+        }
         for subscription in session.subscriptions.values() {
             self.by_subscription.remove(subscription);
             self.forget_choice(*subscription);
@@ -111,7 +115,7 @@ impl Room {
         let due: Vec<ParticipantId> = self
             .sessions
             .values()
-            .filter(|session| session.deadline(&self.config) <= now)
+            .filter(|session| session.deadline(&self.config).is_some_and(|deadline| deadline <= now))
             .map(|session| session.id)
             .collect();
         for id in due {

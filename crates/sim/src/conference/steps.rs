@@ -268,6 +268,8 @@ impl Conference {
                 | Output::GuestGone { .. } => {}
                 // There is no relay in these networks.
                 Output::RelayAllowed { .. } | Output::RelayRevoked { .. } => {}
+                // Nobody here comes by an offer over HTTP.
+                Output::Answered { .. } => {}
                 Output::Ended => {
                     self.rooms.remove(&room);
                 }

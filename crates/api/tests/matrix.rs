@@ -135,7 +135,10 @@ impl Victim {
             let failure = failure(status, &answer);
             assert!(failure.is(wanted.0, wanted.1), "{what}: {path}: {failure:?}");
             let said = String::from_utf8_lossy(&answer).into_owned();
-            assert!(bearer.is_none_or(|bearer| bearer.is_empty() || !said.contains(bearer)), "{path} repeats the token");
+            assert!(
+                bearer.is_none_or(|bearer| bearer.is_empty() || !said.contains(bearer)),
+                "{path} repeats the token"
+            );
             tried += 1;
         }
         assert!(tried > 0, "{what}: nothing was tried");

@@ -166,7 +166,7 @@ async fn row_39_without_a_single_file_left_accepting_rests_and_recovers() {
     limit("4096".to_owned());
     drop(waiting);
     until("it answers again", || server.get("/livez").is_some_and(|(status, _)| status == 200));
-    let page = common::get(metrics, "/metrics").unwrap().1;
+    let page = get(metrics, "/metrics").unwrap().1;
     let pauses = page.lines().find_map(|line| line.strip_prefix("parvis_http_accept_pauses_total ")).unwrap();
     assert!(pauses.parse::<u64>().unwrap() >= 1, "the pauses are counted");
 }

@@ -2,11 +2,16 @@
 //! What must hold, whoever does what. Some of it is looked at where it happens (numbers that mislead a decoder, nonces,
 //! messages in order), all else every quarter of a second over everyone.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::client::{Client, ClientId};
+use parvis_sfu::{ForwarderId, RoomId, TrunkBatch, TrunkWord};
+
+use crate::client::{Client, ClientId, Sound};
 use crate::conference::Conference;
 use crate::link::LinkModel;
+use crate::memory::{self, Person};
+use crate::publish::{SILENT_EVERY, SPEECH};
 
 /// How often each invariant was looked at: one that never was would hold by itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -23,17 +28,23 @@ pub struct Checks {
     pub messages: u64,
     /// A frame's true references, when its numbers called it decodable.
     pub references: u64,
+    /// A packet of sound, or a decoded frame, against all that came of the same track before.
+    pub repeats: u64,
+    /// A packet on its way from one forwarder to another, against where its track is published.
+    pub trunks: u64,
     /// A packet's key and nonce.
     pub nonces: u64,
     /// How much the server's tables hold.
     pub entries: u64,
+    /// How many bytes the server holds, where they are measured.
+    pub bytes: u64,
     /// That nothing is left at the end.
     pub leftovers: u64,
 }
 
 impl Checks {
     /// Each by its name.
-    pub fn each(&self) -> [(&'static str, u64); 9] {
+    pub fn each(&self) -> [(&'static str, u64); 12] {
         [
             ("saving encoders", self.saving),
             ("rights", self.rights),
@@ -41,8 +52,11 @@ impl Checks {
             ("gaps of pictures", self.pictures),
             ("order of messages", self.messages),
             ("references", self.references),
+            ("repeats", self.repeats),
+            ("trunks", self.trunks),
             ("nonces", self.nonces),
             ("entries", self.entries),
+            ("bytes", self.bytes),
             ("leftovers", self.leftovers),
         ]
     }
@@ -55,8 +69,11 @@ impl Checks {
         self.pictures += other.pictures;
         self.messages += other.messages;
         self.references += other.references;
+        self.repeats += other.repeats;
+        self.trunks += other.trunks;
         self.nonces += other.nonces;
         self.entries += other.entries;
+        self.bytes += other.bytes;
         self.leftovers += other.leftovers;
     }
 }
@@ -80,6 +97,8 @@ struct Bounds {
     start: Duration,
     picture: Duration,
     sound: Duration,
+    /// How much longer no sound may come of one who sends it discontinuously.
+    silence: Duration,
 }
 
 /// The arithmetic, for a publisher's line and a receiver's, each up and down.
@@ -91,7 +110,8 @@ struct Bounds {
 /// With loss: a gap is given up after 800 ms, then key frames are asked for each 300 ms by the receiver and each
 /// 500 ms by the server. A key frame of twelve packets comes whole after its repair in more than half of the cases at
 /// 10 % loss on both lines: eight tries leave less than a half percent, and gaps begin seldom. Of sound, twenty
-/// losses in a row at 20 % have a chance of 1e-14.
+/// losses in a row at 20 % have a chance of 1e-14. Who sends it discontinuously and is silent sends five packets in two
+/// seconds, all of which may be lost in many a silence.
 ///
 /// A line with a rate may carry nothing at all while the estimate looks for it: no bound.
 fn bounds(publisher: [LinkModel; 2], receiver: [LinkModel; 2]) -> Option<Bounds> {
@@ -104,24 +124,27 @@ fn bounds(publisher: [LinkModel; 2], receiver: [LinkModel; 2]) -> Option<Bounds>
     let clean = lines.iter().all(|line| line.loss == 0.0 && line.reorder == 0.0);
     let ms = Duration::from_millis;
     Some(if clean {
-        Bounds { start: ms(1500) + round * 8, picture: ms(300) + shaky, sound: ms(60) + shaky }
+        let (picture, sound) = (ms(300) + shaky, ms(60) + shaky);
+        Bounds { start: ms(1500) + round * 8, picture, sound, silence: SILENT_EVERY }
     } else {
-        Bounds { start: ms(8000) + round * 16, picture: ms(5000) + round * 8, sound: ms(400) + shaky }
+        let (picture, sound) = (ms(5000) + round * 8, ms(400) + shaky);
+        Bounds { start: ms(8000) + round * 16, picture, sound, silence: SPEECH + SILENT_EVERY }
     })
 }
 
 impl Conference {
     /// Looks at everyone.
     pub(crate) fn check(&mut self) {
-        let ids: Vec<ClientId> = self.clients.keys().copied().collect();
+        let ids: Vec<ClientId> = self.clients.keys().collect();
         let mut found = Found::default();
         for id in &ids {
             if let Some(client) = self.clients.get_mut(id) {
                 let wrong = client.receiver.wrong.drain(..).chain(client.failures.drain(..));
                 found.wrong.extend(wrong.map(|what| format!("c{}: {what}", id.0)));
-                let (messages, references) = std::mem::take(&mut client.receiver.compared);
-                found.checks.messages += messages;
-                found.checks.references += references;
+                let compared = std::mem::take(&mut client.receiver.compared);
+                found.checks.messages += compared.messages;
+                found.checks.references += compared.references;
+                found.checks.repeats += compared.repeats;
                 if let Some(leave) = client.told_to_leave.take().filter(|_| client.honest) {
                     found.push(format!("c{} was told to leave: {:?}", id.0, leave.reason()));
                 }
@@ -139,10 +162,26 @@ impl Conference {
         if held > most {
             found.push(format!("the server's tables hold {held} entries, {most} are their bound"));
         }
+        if let Some(held) = self.bytes() {
+            found.checks.bytes += 1;
+            let most = self.bytes_at_most();
+            if held > most {
+                found.push(format!("the server holds {held} bytes, {most} are their bound"));
+            }
+        }
         self.checks.add(&found.checks);
         for what in found.wrong {
             self.fail(what);
         }
+    }
+
+    fn bytes_at_most(&self) -> i64 {
+        let mut rooms: BTreeMap<RoomId, Vec<Person>> = BTreeMap::new();
+        for (id, (room, profile)) in &self.people {
+            let greed = self.clients.get(id).map_or(1, |client| client.publishing.greed);
+            rooms.entry(*room).or_default().push(Person { greed, camera: profile.camera });
+        }
+        memory::most(rooms.into_values(), self.server.forwarders(), self.passed())
     }
 
     /// Nothing of one room in another, nothing to or of someone without the right to it.
@@ -205,11 +244,12 @@ impl Conference {
         };
         found.checks.saving += u64::from(publisher.publishing.saves());
         found.checks.sounds += 1;
-        if gap(got.last_sound) > bounds.sound {
+        let discontinuous = from.sound == Sound::Discontinuous;
+        let most = bounds.sound + if discontinuous { bounds.silence } else { Duration::ZERO };
+        if gap(got.last_sound) > most {
             found.push(format!(
-                "c{who} has not heard c{whose} for {:?}, {:?} are its bound",
-                gap(got.last_sound),
-                bounds.sound
+                "c{who} has not heard c{whose} for {:?}, {most:?} are its bound",
+                gap(got.last_sound)
             ));
         }
         found.checks.pictures += u64::from(from.camera && !paused);
@@ -222,9 +262,26 @@ impl Conference {
         }
     }
 
+    /// No two trunks loop: a packet leaves by one from where its track is published and from nowhere else, so that what came
+    /// by a trunk never leaves by one.
+    pub(crate) fn check_trunk(&mut self, from: ForwarderId, to: ForwarderId, batch: &TrunkBatch) {
+        let packets = batch.words().filter(|(_, _, word)| matches!(word, TrunkWord::Packet(_)));
+        let mut astray = BTreeSet::new();
+        for (_, track, _) in packets {
+            self.checks.trunks += 1;
+            let home = self.server.home(track);
+            if home != Some(from) || home == Some(to) {
+                astray.insert((track, home));
+            }
+        }
+        for (track, home) in astray {
+            self.fail(format!("{track:?}, published at {home:?}, goes from {from:?} to {to:?}"));
+        }
+    }
+
     /// Everyone leaves, and the meetings' time is over: nothing may be left.
     pub fn finish(&mut self) {
-        let ids: Vec<ClientId> = self.clients.keys().copied().collect();
+        let ids: Vec<ClientId> = self.clients.keys().collect();
         for id in ids {
             self.leave(id);
         }
@@ -235,7 +292,12 @@ impl Conference {
         self.checks.leftovers += 1;
         let held = self.held();
         if held > 0 {
-            self.fail(format!("{held} entries are left after everyone has gone: {:?}", self.stats()));
+            let stats = format!("{:?}", self.stats().collect::<Vec<_>>());
+            self.fail(format!("{held} entries are left after everyone has gone: {stats}"));
+        }
+        let most = memory::left(self.server.forwarders());
+        if let Some(bytes) = self.bytes().filter(|bytes| *bytes > most) {
+            self.fail(format!("{bytes} bytes are left after everyone has gone, {most} are their bound"));
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::media::LAYERS;
 use crate::publish::Publishing;
 use crate::receive::Receiving;
 use crate::sdp::{self, Kind, Offered};
+use crate::sleepers::Sleeper;
 use crate::transport::{Connection, Incoming};
 
 /// Names one simulated client.
@@ -41,6 +42,30 @@ pub struct Profile {
     pub hidden: bool,
     /// Whether it has a camera; everyone has a microphone.
     pub camera: bool,
+    /// How it sends its sound.
+    pub sound: Sound,
+    /// How it sends its pictures.
+    pub pictures: Pictures,
+}
+
+/// How pictures are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pictures {
+    /// Each size in a stream of its own (simulcast), as VP8.
+    Streams,
+    /// All sizes in one stream (SVC), as AV1 with dependency descriptors.
+    Layers,
+}
+
+/// How sound is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sound {
+    /// A packet each 20 ms.
+    Steady,
+    /// The same while someone speaks, and between that one each 400 ms (DTX).
+    Discontinuous,
+    /// Each packet with the one before it once more (RFC 2198), which it takes from others, too.
+    Redundant,
 }
 
 impl Profile {
@@ -53,6 +78,8 @@ impl Profile {
             may_send_data: true,
             hidden: false,
             camera: true,
+            sound: Sound::Steady,
+            pictures: Pictures::Streams,
         }
     }
 }
@@ -126,9 +153,11 @@ impl Client {
             Offered { kind: Kind::Audio, sends: Some((track_cid(id, "mic"), &[])) },
         ];
         if profile.camera {
-            sections.push(Offered { kind: Kind::Video, sends: Some((track_cid(id, "cam"), &LAYERS)) });
+            let rids: &'static [&'static str] =
+                if profile.pictures == Pictures::Layers { &[] } else { &LAYERS };
+            sections.push(Offered { kind: Kind::Video, sends: Some((track_cid(id, "cam"), rids)) });
         }
-        let publishing = Publishing::new(id, &mut random, now);
+        let publishing = Publishing::new(id, profile, &mut random, now);
         Client {
             id,
             room,
@@ -260,7 +289,7 @@ impl Client {
             }
             Response::StreamStateUpdate(update) => {
                 for state in update.stream_states {
-                    self.disturbed = now;
+                    self.disturbed = self.disturbed.max(now);
                     if state.state() == proto::StreamState::Paused {
                         self.paused.insert(state.track_sid);
                     } else {
@@ -283,7 +312,7 @@ impl Client {
         if self.attack == Some(Attack::StopsReading) && matches!(datagram, [20..=63, ..]) {
             return;
         }
-        let sending = path == self.sending.path;
+        let sending = path.remote == self.sending.path.remote;
         let random = &mut self.random;
         let connection = match &mut self.receiving {
             Some(receiving) if !sending => receiving,
@@ -292,7 +321,7 @@ impl Client {
         let was_up = connection.is_up();
         let incoming = connection.handle(now, random, datagram);
         if connection.is_up() != was_up {
-            self.disturbed = now;
+            self.disturbed = self.disturbed.max(now);
         }
         while let Some((label, message)) = connection.messages.pop_front() {
             self.receiver.message(&label, &message);
@@ -337,16 +366,9 @@ impl Client {
         [self.sending.next(), receiving, self.receiver.next()].into_iter().flatten().fold(own, Instant::min)
     }
 
-    /// When it does something next, frozen or not.
-    pub(crate) fn wakes_at(&self) -> Instant {
-        let resumes = self.resumes_at.into_iter();
-        let next = resumes.fold(self.next(), Instant::min);
-        self.frozen_until.map_or(next, |until| next.max(until))
-    }
-
     /// Mutes its microphone and camera, or unmutes them.
     pub(crate) fn mute(&mut self, now: Instant, muted: bool) {
-        (self.muted, self.disturbed) = (muted, now);
+        (self.muted, self.disturbed) = (muted, self.disturbed.max(now));
         for sid in self.publishing.sids.values() {
             self.requests.push(Request::Mute(proto::MuteTrackRequest { sid: sid.clone(), muted }));
         }
@@ -379,21 +401,26 @@ impl Client {
             ..Default::default()
         }];
         if self.profile.camera {
+            let layered = self.profile.pictures == Pictures::Layers;
             let layer = |(place, rid): (usize, &&str)| proto::VideoLayer {
                 quality: place as i32,
                 width: 320 << place,
                 height: 180 << place,
                 bitrate: 240_000 << place,
-                rid: (*rid).to_owned(),
+                rid: if layered { String::new() } else { (*rid).to_owned() },
                 ..Default::default()
             };
+            let cid = track_cid(self.id, "cam");
+            let codec =
+                proto::SimulcastCodec { codec: "av1".to_owned(), cid: cid.clone(), ..Default::default() };
             tracks.push(proto::AddTrackRequest {
-                cid: track_cid(self.id, "cam"),
+                cid,
                 r#type: proto::TrackType::Video.into(),
                 source: proto::TrackSource::Camera.into(),
                 width: 1280,
                 height: 720,
                 layers: LAYERS.iter().enumerate().map(layer).collect(),
+                simulcast_codecs: if layered { vec![codec] } else { Vec::new() },
                 ..Default::default()
             });
         }
@@ -411,7 +438,9 @@ impl Client {
     fn offer(&mut self, _now: Instant) -> proto::SessionDescription {
         self.version += 1;
         self.offer_out = true;
-        description("offer", sdp::offer(&self.sending.local, self.version, &self.sections), self.version)
+        let red = self.profile.sound == Sound::Redundant;
+        let sdp = sdp::offer(&self.sending.local, self.version, &self.sections, red);
+        description("offer", sdp, self.version)
     }
 
     fn want_offer(&mut self, now: Instant) {
@@ -442,6 +471,18 @@ impl Client {
         self.socket = None;
         self.offer_out = false;
         self.requests.clear();
+    }
+}
+
+impl Sleeper for Client {
+    /// When it does something next, frozen or not.
+    fn wakes_at(&self, now: Instant) -> Option<Instant> {
+        if self.wake {
+            return Some(now);
+        }
+        let resumes = self.resumes_at.into_iter();
+        let next = resumes.fold(self.next(), Instant::min);
+        Some(self.frozen_until.map_or(next, |until| next.max(until)))
     }
 }
 

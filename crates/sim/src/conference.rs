@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! The conference: one forwarder, the rooms' sessions, clients, what is under way between them, and the clock.
+//! The conference: the server, clients, what is under way between them, and the clock.
 
 mod steps;
 
@@ -12,29 +12,28 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parvis_dtls::Factory;
 use parvis_dtls::standin::StandIn;
-use parvis_peer::sctp::SctpLimits;
-use parvis_peer::sdp::SessionConfig;
-use parvis_peer::{LocalCandidate, Path, PeerConfig, PeerLimits, Protocol};
-use parvis_sfu::media::MediaConfig;
-use parvis_sfu::{Forwarder, ForwarderConfig, ForwarderStats, Outbox, RoomId};
-use parvis_signal::{ConnectionId, JoinParams, Room, RoomConfig};
+use parvis_peer::{Path, Protocol};
+use parvis_sfu::{ForwarderId, ForwarderStats, RoomId, TrunkBatch};
+use parvis_signal::{ConnectionId, JoinParams};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rustc_hash::FxHasher;
+use rustc_hash::{FxHashMap, FxHasher};
 
 use crate::check::Checks;
 use crate::client::{Client, ClientId, Profile};
 use crate::link::{Link, LinkModel};
 use crate::nonces::Nonces;
 use crate::receive::Got;
+use crate::server::{self, Meter, Server, ServerModel};
+use crate::sleepers::Sleepers;
 use crate::transport::Connection;
 
 /// What IPv4 and UDP add to a datagram on the line.
 const HEADER_BYTES: usize = 20 + 8;
-/// What a wall clock shows when a run begins.
-const UNIX_MS: i64 = 1_800_000_000_000;
 /// A frozen process's socket buffer, in datagrams.
 const SOCKET_BUFFER: usize = 256;
+/// How long a batch takes from one forwarder to another: a thread is woken in less.
+const TRUNK_DELAY: Duration = Duration::from_micros(200);
 /// How often the checkers go over everyone.
 pub(crate) const CHECK_EVERY: Duration = Duration::from_millis(250);
 
@@ -58,6 +57,8 @@ pub(crate) enum Happening {
     Closed(ConnectionId),
     /// The client's end is gone.
     Dropped(ConnectionId, RoomId),
+    /// From one forwarder to another.
+    Trunk(ForwarderId, ForwarderId, TrunkBatch),
 }
 
 /// Is told what happens, and when.
@@ -78,18 +79,15 @@ pub struct Conference {
     pub(crate) now: Instant,
     pub(crate) random: ChaCha8Rng,
     pub(crate) links: BTreeMap<ClientId, Wire>,
-    forwarder: Forwarder,
-    rooms: BTreeMap<RoomId, Room>,
+    pub(crate) server: Server,
     client_dtls: Arc<dyn Factory>,
-    pub(crate) server_address: SocketAddr,
-    pub(crate) clients: BTreeMap<ClientId, Client>,
+    pub(crate) clients: Sleepers<ClientId, Client>,
     /// Everyone who ever was there.
     pub(crate) people: BTreeMap<ClientId, (RoomId, Profile)>,
-    /// Whose a path is, and under which key the server sends on it; old paths of those who moved too.
-    pub(crate) paths: BTreeMap<Path, (ClientId, u64)>,
+    /// Whose an address is, and under which key the server sends to it; old ones of those who moved too.
+    pub(crate) addresses: FxHashMap<SocketAddr, (ClientId, u64)>,
     pub(crate) sockets: BTreeMap<ConnectionId, ClientId>,
     under_way: BTreeMap<(Instant, u64), Happening>,
-    outbox: Outbox,
     last_id: u64,
     pub(crate) server_frozen_until: Option<Instant>,
     next_check: Instant,
@@ -118,35 +116,27 @@ impl Conference {
 
     /// The same with this DTLS.
     pub fn with(seed: u64, dtls: Dtls) -> Conference {
+        Conference::on(seed, ServerModel { dtls, ..ServerModel::default() })
+    }
+
+    /// The same on a server of this model.
+    pub fn on(seed: u64, model: ServerModel) -> Conference {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let server_address = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 7882));
-        let (server, client) = (factory(dtls, random.random()), factory(dtls, random.random()));
-        let candidate = LocalCandidate { protocol: Protocol::Udp, address: server_address };
-        let peers = Arc::new(PeerConfig {
-            local_candidates: Arc::new([candidate]),
-            dtls: server,
-            sdp: Arc::new(SessionConfig::default()),
-            sctp: SctpLimits::default(),
-            limits: PeerLimits::default(),
-            ufrag_tag: None,
-        });
-        let config = ForwarderConfig::new(peers, Arc::new(MediaConfig::default()));
+        let (server, client) = (factory(model.dtls, random.random()), factory(model.dtls, random.random()));
+        let seeds: Vec<[u8; 32]> = (0..model.forwarders.max(1)).map(|_| random.random()).collect();
         let start = Instant::now();
         Conference {
             start,
             now: start,
             links: BTreeMap::new(),
-            forwarder: Forwarder::new(config, random.random()),
-            rooms: BTreeMap::new(),
+            server: Server::new(model.peers_per_part, &server, &seeds),
             random,
             client_dtls: client,
-            server_address,
-            clients: BTreeMap::new(),
+            clients: Sleepers::new(),
             people: BTreeMap::new(),
-            paths: BTreeMap::new(),
+            addresses: FxHashMap::default(),
             sockets: BTreeMap::new(),
             under_way: BTreeMap::new(),
-            outbox: Outbox::default(),
             last_id: 0,
             server_frozen_until: None,
             next_check: start + CHECK_EVERY,
@@ -165,19 +155,30 @@ impl Conference {
         self.narrator = Some(Box::new(narrator));
     }
 
+    /// Measures from now on what the server holds in bytes, and holds it against its bound.
+    pub fn measure(&mut self, meter: Meter) {
+        self.server.measure(meter);
+    }
+
+    /// What the server holds in bytes more than when it was begun to be measured; `None` when it is not.
+    pub fn bytes(&self) -> Option<i64> {
+        self.server.bytes()
+    }
+
     /// A new room.
     pub fn open_room(&mut self) -> RoomId {
         let id = RoomId(self.fresh());
         let seed = self.random.random();
-        let room = Room::new(Arc::new(RoomConfig::default()), id, "atelier", seed, self.now, UNIX_MS);
-        self.rooms.insert(id, room);
+        self.server.open_room(self.now, id, seed);
         id
     }
 
     /// Lets someone join, over a line of these two models: up and down.
     pub fn join(&mut self, room: RoomId, profile: Profile, models: [LinkModel; 2]) -> ClientId {
         let id = ClientId(self.people.len() as u32 + 1);
-        let (now, server, dtls) = (self.now, self.server_address, self.client_dtls.clone());
+        let (now, dtls) = (self.now, self.client_dtls.clone());
+        // Until it is told of another one.
+        let server = server::address(ForwarderId(0));
         let connect = |place: u8, random: &mut ChaCha8Rng| {
             let host = Ipv4Addr::new(198, 18, (id.0 / 250) as u8, (id.0 % 250) as u8);
             let remote = SocketAddr::from((host, 5000 + u16::from(place)));
@@ -187,9 +188,9 @@ impl Conference {
         let client = Client::new((id, room, profile), self.random.random(), now, connect);
         self.people.insert(id, (room, profile));
         let key = u64::from(id.0) * 2;
-        self.paths.insert(client.sending.path, (id, key));
+        self.addresses.insert(client.sending.path.remote, (id, key));
         if let Some(receiving) = &client.receiving {
-            self.paths.insert(receiving.path, (id, key + 1));
+            self.addresses.insert(receiving.path.remote, (id, key + 1));
         }
         let links = models.map(|model| Link::new(model, self.random.random()));
         self.links.insert(id, Wire { models, links, last: [now; 2] });
@@ -244,25 +245,28 @@ impl Conference {
         (self.trace.finish(), self.packets)
     }
 
-    /// What the forwarder counted.
-    pub fn stats(&self) -> &ForwarderStats {
-        self.forwarder.stats()
+    /// What each forwarder counted.
+    pub fn stats(&self) -> impl Iterator<Item = &ForwarderStats> {
+        self.server.stats()
     }
 
-    /// What [`Conference::held`] may be at most, everyone who ever was there taken for present: a room with its timer; of each
-    /// person two peers with a timer, an ufrag and eight paths each (of the last ones only some live, as each outlives a change of
-    /// address for a while), two tracks; and of each pair in a room a subscription to both tracks.
+    /// What [`Conference::held`] may be at most, everyone who ever was there taken for present: a room, and for each forwarder
+    /// its part with its timer; of each person two peers with a timer, an ufrag and eight paths each (of the last ones only some
+    /// live, as each outlives a change of address for a while), which the room's spread knows too; two tracks, which
+    /// every other part may have by a trunk; and of each pair in a room a subscription to both tracks.
     pub(crate) fn held_at_most(&self) -> usize {
-        let mut people: BTreeMap<RoomId, usize> = self.rooms.keys().map(|room| (*room, 0)).collect();
+        let mut people: BTreeMap<RoomId, usize> = self.server.rooms().map(|room| (room, 0)).collect();
         for (room, _) in self.people.values() {
             *people.entry(*room).or_default() += 1;
         }
-        people.values().map(|count| 3 + count * (2 * 11 + 2) + count * count.saturating_sub(1) * 2).sum()
+        let parts = self.server.forwarders();
+        let each = 2 * (11 + 1) + 2 * (1 + 2 * (parts - 1));
+        people.values().map(|count| 1 + 2 * parts + count * each + count * count.saturating_sub(1) * 2).sum()
     }
 
     /// How many entries the server's tables hold, rooms included: 0 when all is gone.
     pub fn held(&self) -> usize {
-        self.forwarder.held() + self.rooms.len()
+        self.server.held()
     }
 
     /// What broke an invariant; empty in a run that holds them.
@@ -314,9 +318,8 @@ impl Conference {
     pub(crate) fn disturb_others(&mut self, id: ClientId) {
         let now = self.now;
         let room = self.people.get(&id).map(|(room, _)| *room);
-        for client in self.clients.values_mut().filter(|client| Some(client.room) == room) {
-            client.disturbed = client.disturbed.max(now);
-        }
+        let here = self.clients.iter_mut().filter(|(_, client)| Some(client.room) == room);
+        here.for_each(|(_, client)| client.disturbed = client.disturbed.max(now));
     }
 
     pub(crate) fn fresh(&mut self) -> u64 {

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use livekit_protocol as proto;
 use parvis_peer::{Path, Protocol};
+use parvis_sfu::ForwarderId;
 use rand::RngExt;
 
 use crate::client::ClientId;
 use crate::conference::{Conference, Happening};
 use crate::link::{Link, LinkModel};
+use crate::server;
 
 /// What a client may do to harm others. None of it may cost them anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +71,7 @@ impl Conference {
         let Some(client) = self.clients.get_mut(&id) else { return };
         let Some(connection) = client.socket else { return };
         client.socket_lost();
-        client.disturbed = self.now + away;
+        client.disturbed = client.disturbed.max(self.now + away);
         let room = client.room;
         self.sockets.remove(&connection);
         self.later(Duration::from_millis(5), Happening::Dropped(connection, room));
@@ -83,14 +85,14 @@ impl Conference {
         self.tell(id, "moves to another address");
         let port = 20_000 + (self.fresh() % 20_000) as u16;
         let Some(client) = self.clients.get_mut(&id) else { return };
-        client.disturbed = self.now;
+        client.disturbed = client.disturbed.max(self.now);
         let connections = std::iter::once(&mut client.sending).chain(&mut client.receiving);
         for (place, connection) in connections.enumerate() {
-            let owner = self.paths.get(&connection.path).copied();
+            let owner = self.addresses.get(&connection.path.remote).copied();
             connection.path.remote.set_port(port + place as u16);
             connection.check_now(self.now);
             if let Some(owner) = owner {
-                self.paths.insert(connection.path, owner);
+                self.addresses.insert(connection.path.remote, owner);
             }
         }
     }
@@ -118,7 +120,7 @@ impl Conference {
         self.tell(id, &format!("freezes for {time:?}"));
         if let Some(client) = self.clients.get_mut(&id) {
             client.frozen_until = Some(self.now + time);
-            client.disturbed = self.now + time;
+            client.disturbed = client.disturbed.max(self.now + time);
         }
     }
 
@@ -126,9 +128,8 @@ impl Conference {
     pub fn freeze_server(&mut self, time: Duration) {
         self.narrate_line(&format!("the server freezes for {time:?}"));
         self.server_frozen_until = Some(self.now + time);
-        for client in self.clients.values_mut() {
-            client.disturbed = client.disturbed.max(self.now + time);
-        }
+        let until = self.now + time;
+        self.clients.iter_mut().for_each(|(_, client)| client.disturbed = client.disturbed.max(until));
     }
 
     /// Gives a client's line other models.
@@ -140,7 +141,7 @@ impl Conference {
         wire.links = [Link::new(models[0], seeds[0]), Link::new(models[1], seeds[1])];
         self.disturb_others(id);
         if let Some(client) = self.clients.get_mut(&id) {
-            client.disturbed = self.now;
+            client.disturbed = client.disturbed.max(self.now);
         }
     }
 
@@ -158,7 +159,7 @@ impl Conference {
         self.tell(id, &format!("and all in its room watch in {quality:?}"));
         let Some((room, _)) = self.people.get(&id).copied() else { return };
         let here: Vec<ClientId> =
-            self.clients.iter().filter(|(_, client)| client.room == room).map(|(id, _)| *id).collect();
+            self.clients.iter().filter(|(_, client)| client.room == room).map(|(id, _)| id).collect();
         for id in here {
             if let Some(client) = self.clients.get_mut(&id) {
                 client.watch(quality);
@@ -181,7 +182,8 @@ impl Conference {
             }
             let port = self.random.random();
             let stranger = SocketAddr::from((Ipv4Addr::new(203, 0, 113, self.random.random()), port));
-            let strange = Path { protocol: Protocol::Udp, local: self.server_address, remote: stranger };
+            let local = server::address(ForwarderId(0));
+            let strange = Path { protocol: Protocol::Udp, local, remote: stranger };
             let path = own.filter(|_| self.random.random()).unwrap_or(strange);
             self.later(Duration::from_millis(1), Happening::ToServer(path, garbage));
         }

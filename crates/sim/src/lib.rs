@@ -5,9 +5,10 @@
 //! A [`Conference`] ties them together. Each client (`client`) speaks the signalling protocol on `/rtc` or `/rtc/v1`
 //! over a socket that keeps order, writes its own session descriptions (`sdp`), does ICE, DTLS, SRTP and SCTP
 //! (`transport`), sends sound and three layers of pictures with three temporal layers each (`publish`, `media`), and
-//! asks for what is missing as a browser does until its decoder has it (`receive`, `receiver`). [`scenario`] makes a
-//! run from one number: who comes, over which lines, and what happens to them. `deeds` is what may happen to people, and what some do to others; `check` and `nonces` hold it all against
-//! what must be true: see there.
+//! asks for what is missing as a browser does until its decoder has it (`receive`, `receiver`). `server` has the rooms and the
+//! forwarders that they are spread over, `sleepers` says whose turn it is. [`scenario`] makes a run from one number: who
+//! comes, over which lines, and what happens to them. `deeds` is what may happen to people, and what some do to others;
+//! `check`, `nonces` and `memory` hold it all against what must be true: see there.
 //!
 //! **The one invariant: a run is a function of its seed.** Time is an offset from the run's beginning, all
 //! randomness comes from the seed, and whatever the server sends goes into a hash. Two runs of one seed are equal
@@ -37,17 +38,22 @@ mod data;
 mod deeds;
 mod link;
 mod media;
+mod memory;
 mod nonces;
 mod publish;
 mod receive;
 mod receiver;
 pub mod scenario;
 mod sdp;
+mod server;
+mod sleepers;
 pub mod stun;
+mod svc;
 mod transport;
 
 pub use check::Checks;
-pub use client::{ClientId, Profile};
+pub use client::{ClientId, Pictures, Profile, Sound};
 pub use conference::{Conference, Dtls, Narrator};
 pub use deeds::Attack;
 pub use link::{BurstLoss, Link, LinkModel, LinkStats};
+pub use server::{Meter, ServerModel};

@@ -12,9 +12,15 @@ pub(crate) const LAYERS: [&str; 3] = ["q", "h", "f"];
 const PACKETS: [u8; 3] = [1, 2, 4];
 const KEY_FRAME_FACTOR: u8 = 3;
 /// Payload bytes of a packet of pictures.
-const PICTURE_BYTES: usize = 900;
+pub(crate) const PICTURE_BYTES: usize = 900;
 /// Temporal layers of four frames in turn: 0 2 1 2.
-const TEMPORAL: [u8; 4] = [0, 2, 1, 2];
+pub(crate) const TEMPORAL: [u8; 4] = [0, 2, 1, 2];
+
+/// Packets of a layer in a second at most: 30 frames, and two key frames asked for meanwhile.
+pub(crate) fn packets_per_second(layer: usize) -> usize {
+    let delta = usize::from(PACKETS[layer]);
+    delta * 31 + delta * usize::from(KEY_FRAME_FACTOR - 1) * 2
+}
 
 /// What a payload truly is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +36,7 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
-    fn write(self, out: &mut Vec<u8>) {
+    pub(crate) fn write(self, out: &mut Vec<u8>) {
         out.extend(*b"mark");
         out.extend(self.publisher.to_be_bytes());
         out.extend([u8::from(self.video), self.layer, self.part, self.parts]);
@@ -160,7 +166,7 @@ impl Frame {
 /// has 8 bits, and after 256 it is the same again.
 const FORGETS_BASE: u64 = 50;
 /// How many decoded frames are remembered.
-const REMEMBERED: usize = 64;
+pub(crate) const REMEMBERED: usize = 64;
 
 /// A decoder: it goes by the numbers in the packets alone, and is held against the truth.
 #[derive(Debug, Default)]

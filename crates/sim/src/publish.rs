@@ -7,21 +7,30 @@ use std::time::{Duration, Instant};
 use livekit_protocol as proto;
 use parvis_peer::Path;
 use parvis_rtp::rtcp::{self, Rtcp, SenderInfo, Writer};
-use parvis_rtp::{AudioLevel, ExtensionMap, Extensions, HeaderFields, Mid, Rid, write_packet};
+use parvis_rtp::{AudioLevel, ExtensionMap, Extensions, HeaderFields, Mid, Rid, red, write_packet};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use crate::ClientId;
-use crate::client::track_cid;
+use crate::client::{Pictures, Profile, Sound, track_cid};
 use crate::media::{self, Encoder, LAYERS};
 use crate::sdp::{Kind, Offered, Remote};
+use crate::svc::{SvcEncoder, SvcPacket};
 use crate::transport::Connection;
 
 const SOUND_EVERY: Duration = Duration::from_millis(20);
+/// What a packet of sound adds to the timestamp.
+const SOUND_TICKS: u32 = 960;
+/// Who sends discontinuously speaks for so long, and is silent for as long …
+pub(crate) const SPEECH: Duration = Duration::from_secs(2);
+/// … with a packet each 400 ms, as Opus has it (RFC 6716 section 2.1.9).
+pub(crate) const SILENT_EVERY: Duration = Duration::from_millis(400);
 const PICTURE_EVERY: Duration = Duration::from_millis(33);
 const REPORT_EVERY: Duration = Duration::from_secs(1);
-/// Packets of one layer kept for retransmission: a second and a half of the lowest, half of one of the highest.
+/// Packets of one stream kept for retransmission: a second and a half of the lowest layer, half of one of the highest; where
+/// they share a stream, a second of all.
 const KEPT: usize = 48;
+const KEPT_LAYERED: usize = 192;
 
 pub(crate) struct Publishing {
     id: ClientId,
@@ -31,6 +40,13 @@ pub(crate) struct Publishing {
     /// What was agreed for sound and for pictures.
     sections: [Option<Section>; 2],
     sound: Stream,
+    form: Sound,
+    /// The place in time of the next packet of sound, in packets.
+    sound_time: u32,
+    /// The last packet of sound, and its place.
+    last_sound: Option<(u32, Vec<u8>)>,
+    /// The encoder of all sizes in one stream, which is the lowest layer's.
+    svc: Option<SvcEncoder>,
     layers: Vec<Layer>,
     next_sound: Instant,
     next_picture: Instant,
@@ -47,6 +63,7 @@ struct Section {
     mid: Mid,
     extensions: ExtensionMap,
     payload_type: u8,
+    red: Option<u8>,
     rtx: Option<u8>,
 }
 
@@ -65,7 +82,16 @@ struct Layer {
     on: bool,
     stream: Stream,
     rtx: Stream,
-    kept: VecDeque<(u16, u32, bool, Vec<u8>)>,
+    kept: VecDeque<Kept>,
+}
+
+/// A packet that may be asked for again.
+struct Kept {
+    sequence: u16,
+    timestamp: u32,
+    marker: bool,
+    descriptor: Vec<u8>,
+    payload: Vec<u8>,
 }
 
 impl Stream {
@@ -76,7 +102,7 @@ impl Stream {
 }
 
 impl Publishing {
-    pub(crate) fn new(id: ClientId, random: &mut ChaCha8Rng, now: Instant) -> Publishing {
+    pub(crate) fn new(id: ClientId, profile: Profile, random: &mut ChaCha8Rng, now: Instant) -> Publishing {
         let layers = (0..LAYERS.len()).map(|layer| Layer {
             encoder: Encoder::new(layer as u8, random.random()),
             on: true,
@@ -85,12 +111,17 @@ impl Publishing {
             kept: VecDeque::new(),
         });
         let layers = layers.collect();
+        let svc = (profile.pictures == Pictures::Layers).then(|| SvcEncoder::new(id.0 << 12));
         Publishing {
             id,
             sids: BTreeMap::new(),
             begin: now,
             sections: [None, None],
             sound: Stream::new(random),
+            form: profile.sound,
+            sound_time: 0,
+            last_sound: None,
+            svc,
             layers,
             next_sound: now,
             next_picture: now,
@@ -116,7 +147,7 @@ impl Publishing {
                 continue;
             };
             let rtx = section.rtx.iter().find(|(_, media)| *media == payload_type).map(|(rtx, _)| *rtx);
-            let agreed = Section { mid, extensions: section.extensions, payload_type, rtx };
+            let agreed = Section { mid, extensions: section.extensions, payload_type, red: section.red, rtx };
             self.sections[place] = (section.live && section.receives).then_some(agreed);
         }
     }
@@ -175,14 +206,17 @@ impl Publishing {
         if self.next_sound <= now {
             self.next_sound = now + SOUND_EVERY;
             for _ in 0..self.greed {
-                self.send_sound(connection, muted, out);
+                self.send_sound(now, connection, muted, out);
             }
         }
         if self.next_picture <= now {
             self.next_picture = now + PICTURE_EVERY;
             if camera && !muted && connection.is_up() && self.sections[1].is_some() {
                 for _ in 0..self.greed {
-                    self.send_picture(now, connection, out);
+                    match self.svc {
+                        Some(_) => self.send_layers(now, connection, out),
+                        None => self.send_picture(now, connection, out),
+                    }
                 }
             }
         }
@@ -198,23 +232,46 @@ impl Publishing {
     fn want_key(&mut self, ssrc: u32) {
         for layer in self.layers.iter_mut().filter(|layer| layer.stream.ssrc == ssrc) {
             layer.encoder.key_wanted = true;
+            self.svc.iter_mut().for_each(|svc| svc.key_wanted = true);
         }
     }
 
-    fn send_sound(&mut self, connection: &mut Connection, muted: bool, out: &mut Vec<(Path, Vec<u8>)>) {
+    fn send_sound(
+        &mut self,
+        now: Instant,
+        connection: &mut Connection,
+        muted: bool,
+        out: &mut Vec<(Path, Vec<u8>)>,
+    ) {
         let Some(section) = self.sections[0].as_ref().filter(|_| !muted && connection.is_up()) else {
             return;
         };
+        let passed = now.duration_since(self.begin);
+        let silent = self.form == Sound::Discontinuous && passed.as_secs() / SPEECH.as_secs() % 2 == 1;
+        let time = self.sound_time;
+        self.sound_time += 1;
+        if silent && passed.as_millis() % SILENT_EVERY.as_millis() >= SOUND_EVERY.as_millis() {
+            return;
+        }
         let stream = &mut self.sound;
         stream.packets += 1;
-        let payload = media::sound(self.id.0, stream.packets);
-        let timestamp = stream.base.wrapping_add(stream.packets.wrapping_mul(960));
+        let sound = media::sound(self.id.0, stream.packets);
+        let redundant = section.red.filter(|_| self.form == Sound::Redundant);
+        let (payload_type, payload) = match redundant {
+            None => (section.payload_type, sound),
+            Some(red) => {
+                let earlier = self.last_sound.replace((time, sound.clone()));
+                (red, with_earlier(section.payload_type, time, earlier, &sound))
+            }
+        };
+        let timestamp = stream.base.wrapping_add(time.wrapping_mul(SOUND_TICKS));
+        let level = if silent { 127 } else { 20 };
         let extensions = Extensions {
-            audio_level: Some(AudioLevel { voice: true, level: 20 }),
+            audio_level: Some(AudioLevel { voice: !silent, level }),
             transport_sequence: Some(next(&mut self.transport_sequence)),
             ..Extensions::default()
         };
-        let packet = (section.payload_type, timestamp, false, extensions);
+        let packet = (payload_type, timestamp, false, extensions);
         send(connection, section, stream, packet, &payload, out);
     }
 
@@ -236,10 +293,35 @@ impl Publishing {
                 layer.stream.packets += 1;
                 layer.stream.octets += payload.len() as u32;
                 send(connection, section, &mut layer.stream, packet, &payload, out);
-                layer.kept.push_back((sequence, timestamp, place == last, payload));
+                let marker = place == last;
+                layer.kept.push_back(Kept { sequence, timestamp, marker, descriptor: Vec::new(), payload });
                 if layer.kept.len() > KEPT {
                     layer.kept.pop_front();
                 }
+            }
+        }
+    }
+
+    /// A picture in all its sizes, in one stream.
+    fn send_layers(&mut self, now: Instant, connection: &mut Connection, out: &mut Vec<(Path, Vec<u8>)>) {
+        let (Some(section), Some(svc)) = (&self.sections[1], &mut self.svc) else { return };
+        let Some(layer) = self.layers.first_mut() else { return };
+        let ticks = (now.duration_since(self.begin).as_micros() * 9 / 100) as u32;
+        let timestamp = layer.stream.base.wrapping_add(ticks);
+        for SvcPacket { descriptor, payload, last } in svc.picture(self.id.0) {
+            let extensions = Extensions {
+                transport_sequence: Some(next(&mut self.transport_sequence)),
+                dependency_descriptor: Some(&descriptor[..]),
+                ..Extensions::default()
+            };
+            let sequence = layer.stream.sequence;
+            let packet = (section.payload_type, timestamp, last, extensions);
+            layer.stream.packets += 1;
+            layer.stream.octets += payload.len() as u32;
+            send(connection, section, &mut layer.stream, packet, &payload, out);
+            layer.kept.push_back(Kept { sequence, timestamp, marker: last, descriptor, payload });
+            if layer.kept.len() > KEPT_LAYERED {
+                layer.kept.pop_front();
             }
         }
     }
@@ -253,15 +335,17 @@ impl Publishing {
     ) {
         let Some(section) = &self.sections[1] else { return };
         let (layer, rid) = (&mut self.layers[layer], LAYERS[layer]);
-        let kept = layer.kept.iter().find(|kept| kept.0 == sequence);
-        let (Some((_, timestamp, marker, payload)), Some(rtx)) = (kept, section.rtx) else { return };
+        let kept = layer.kept.iter().find(|kept| kept.sequence == sequence);
+        let (Some(kept), Some(rtx)) = (kept, section.rtx) else { return };
         let extensions = Extensions {
-            repaired_rid: Rid::new(rid),
+            repaired_rid: if self.svc.is_some() { None } else { Rid::new(rid) },
             transport_sequence: Some(next(&mut self.transport_sequence)),
+            dependency_descriptor: (!kept.descriptor.is_empty()).then_some(&kept.descriptor[..]),
             ..Extensions::default()
         };
-        let body = [&sequence.to_be_bytes()[..], payload].concat();
-        send(connection, section, &mut layer.rtx, (rtx, *timestamp, *marker, extensions), &body, out);
+        let body = [&sequence.to_be_bytes()[..], &kept.payload].concat();
+        let packet = (rtx, kept.timestamp, kept.marker, extensions);
+        send(connection, section, &mut layer.rtx, packet, &body, out);
     }
 
     fn report(&mut self, now: Instant, connection: &mut Connection, out: &mut Vec<(Path, Vec<u8>)>) {
@@ -285,6 +369,20 @@ impl Publishing {
             out.push((connection.path, buf[..len].to_vec()));
         }
     }
+}
+
+/// A packet of sound behind the one before it, if that is not too long ago to be named.
+fn with_earlier(payload_type: u8, time: u32, earlier: Option<(u32, Vec<u8>)>, sound: &[u8]) -> Vec<u8> {
+    let block = earlier.as_ref().and_then(|(then, payload)| {
+        let ticks = (time - then).checked_mul(SOUND_TICKS)?;
+        let timestamp_offset = u16::try_from(ticks).ok().filter(|offset| *offset <= red::MAX_OFFSET)?;
+        Some(red::Block { payload_type, timestamp_offset, payload })
+    });
+    let blocks = block.as_slice();
+    let mut payload = vec![0; red::len(blocks, sound.len())];
+    // Both blocks are some eighty bytes long, which can be named.
+    let _ = red::write(&mut payload, blocks, payload_type, sound);
+    payload
 }
 
 fn next(number: &mut u16) -> u16 {
@@ -311,7 +409,8 @@ fn send(
         ..HeaderFields::default()
     };
     let extensions = Extensions { mid: Some(section.mid), ..extensions };
-    let mut packet = vec![0; payload.len() + 128];
+    let descriptor_len = extensions.dependency_descriptor.map_or(0, <[u8]>::len);
+    let mut packet = vec![0; payload.len() + descriptor_len + 128];
     let written = write_packet(&mut packet, &fields, &section.extensions, &extensions, payload);
     if let Some(len) = written.ok().and_then(|len| connection.protect(&mut packet, len, false)) {
         packet.truncate(len);

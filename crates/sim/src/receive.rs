@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use parvis_peer::Path;
+use parvis_rtp::red::Red;
 use parvis_rtp::rtcp::{self, ReportBlock, Rtcp, Writer};
 use parvis_rtp::{ExtensionMap, Packet, rtx};
 
 use crate::deeds::Attack;
-use crate::media::Mark;
+use crate::media::{LAYERS, Mark};
 use crate::receiver::{Reception, VideoIn};
 use crate::sdp::{Kind, Remote};
 use crate::transport::Connection;
@@ -30,6 +31,41 @@ pub(crate) struct Got {
     pub(crate) pictures: u64,
     pub(crate) last_picture: Option<Instant>,
     pub(crate) messages: u64,
+    /// Packets of sound that came, those that were heard at last, and frames that were decoded, by layer.
+    sound_once: Once,
+    heard_once: Once,
+    pictures_once: [Once; LAYERS.len()],
+}
+
+/// What was held against the truth, and how often.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Compared {
+    /// The order of messages.
+    pub(crate) messages: u64,
+    /// The references of pictures.
+    pub(crate) references: u64,
+    /// Sound and pictures that may come once.
+    pub(crate) repeats: u64,
+}
+
+/// What came of a stream whose parts are numbered, as far as its newest 64.
+#[derive(Debug, Clone, Copy, Default)]
+struct Once {
+    highest: u32,
+    seen: u64,
+}
+
+impl Once {
+    /// A part came. Whether it is the first time; of an old one, nobody knows.
+    fn is_first(&mut self, number: u32) -> bool {
+        let ahead = number.saturating_sub(self.highest);
+        self.seen = self.seen.checked_shl(ahead).unwrap_or(0);
+        self.highest = self.highest.max(number);
+        let Some(bit) = 1_u64.checked_shl(self.highest - number) else { return true };
+        let first = self.seen & bit == 0;
+        self.seen |= bit;
+        first
+    }
 }
 
 #[derive(Default)]
@@ -39,6 +75,8 @@ pub(crate) struct Receiving {
     /// What an SSRC carries, or the one that it repairs.
     kinds: BTreeMap<u32, Kind>,
     repairs: BTreeMap<u32, u32>,
+    /// The payload type of redundant sound.
+    red: Option<u8>,
     videos: BTreeMap<u32, VideoIn>,
     receptions: BTreeMap<u32, Reception>,
     sender_reports: BTreeMap<u32, (u32, Instant)>,
@@ -54,8 +92,7 @@ pub(crate) struct Receiving {
     pub(crate) counts: BTreeMap<String, u32>,
     /// And by who truly sent it.
     last_of: BTreeMap<ClientId, u32>,
-    /// Messages whose order, and pictures whose references were held against the truth.
-    pub(crate) compared: (u64, u64),
+    pub(crate) compared: Compared,
     pub(crate) unknown_ssrc: u64,
     pub(crate) wrong: Vec<String>,
 }
@@ -65,7 +102,11 @@ impl Receiving {
     pub(crate) fn learn(&mut self, remote: &Remote) {
         for section in remote.sections.iter().filter(|section| section.live && section.sends) {
             let (Some(kind), Some(ssrc)) = (section.kind, section.ssrcs.first()) else { continue };
-            self.extensions = section.extensions;
+            // An id means the same in all of a BUNDLE group (RFC 8843 section 9.2).
+            for (id, extension) in section.extensions.iter() {
+                self.extensions.insert(id, extension);
+            }
+            self.red = section.red.or(self.red);
             self.kinds.insert(*ssrc, kind);
             if let Some(rtx) = section.ssrcs.get(1) {
                 self.repairs.insert(*rtx, *ssrc);
@@ -75,7 +116,8 @@ impl Receiving {
 
     pub(crate) fn rtp(&mut self, now: Instant, bytes: &[u8]) {
         let Ok(packet) = Packet::parse(bytes) else { return };
-        if let Some(sequence) = packet.extensions(&self.extensions).transport_sequence {
+        let extensions = packet.extensions(&self.extensions);
+        if let Some(sequence) = extensions.transport_sequence {
             let ahead = sequence.wrapping_sub(self.last_arrival as u16) as i16;
             let number = if self.last_arrival == 0 {
                 0x1_0000 + u64::from(sequence)
@@ -87,19 +129,25 @@ impl Receiving {
         }
         if let Some(media) = self.repairs.get(&packet.ssrc).copied() {
             if let Some((sequence, payload)) = rtx::split(packet.payload) {
-                self.see(now, payload);
-                self.video(now, media, sequence, packet.marker, payload);
+                self.video(now, media, (sequence, packet.marker), extensions.dependency_descriptor, payload);
             }
             return;
         }
-        self.see(now, packet.payload);
         match self.kinds.get(&packet.ssrc) {
             Some(Kind::Video) => {
                 self.receptions.entry(packet.ssrc).or_default().on(&packet);
-                self.video(now, packet.ssrc, packet.sequence, packet.marker, packet.payload);
+                let (place, descriptor) =
+                    ((packet.sequence, packet.marker), extensions.dependency_descriptor);
+                self.video(now, packet.ssrc, place, descriptor, packet.payload);
             }
-            Some(_) => self.receptions.entry(packet.ssrc).or_default().on(&packet),
-            None => self.unknown_ssrc += 1,
+            Some(_) => {
+                self.receptions.entry(packet.ssrc).or_default().on(&packet);
+                self.sound(now, packet.payload_type, packet.payload);
+            }
+            None => {
+                self.unknown_ssrc += 1;
+                self.sound(now, packet.payload_type, packet.payload);
+            }
         }
     }
 
@@ -118,7 +166,7 @@ impl Receiving {
             return;
         }
         let last = self.last_of.entry(from).or_default();
-        self.compared.0 += u64::from(*last != 0);
+        self.compared.messages += u64::from(*last != 0);
         // Replayed after a resume, it may come twice; it may never come late.
         if *last != 0 && count > *last + 1 {
             self.wrong.push(format!("reliable message {count} of {from:?} came after {last}"));
@@ -176,26 +224,54 @@ impl Receiving {
         }
     }
 
-    fn see(&mut self, now: Instant, payload: &[u8]) {
+    fn sound(&mut self, now: Instant, payload_type: u8, payload: &[u8]) {
+        let red = Some(payload_type) == self.red;
+        let Some(red) = red.then(|| Red::parse(payload).ok()).flatten() else {
+            return self.hear(now, payload, true);
+        };
+        red.redundant().for_each(|block| self.hear(now, block.payload, false));
+        self.hear(now, red.primary.payload, true);
+    }
+
+    /// Sound that came by itself (`primary`), or once more with a later one.
+    fn hear(&mut self, now: Instant, payload: &[u8], primary: bool) {
         let Some(mark) = Mark::read(payload) else { return };
         let got = self.got.entry(ClientId(mark.publisher)).or_default();
-        if !mark.video {
-            got.sounds += 1;
-            got.last_sound = Some(now);
+        if mark.video {
+            return;
+        }
+        got.last_sound = Some(now);
+        got.sounds += u64::from(got.heard_once.is_first(mark.frame));
+        self.compared.repeats += u64::from(primary);
+        if primary && !got.sound_once.is_first(mark.frame) {
+            self.wrong.push(format!("sound {} of c{} came twice", mark.frame, mark.publisher));
         }
     }
 
-    fn video(&mut self, now: Instant, ssrc: u32, sequence: u16, marker: bool, payload: &[u8]) {
+    fn video(
+        &mut self,
+        now: Instant,
+        ssrc: u32,
+        place: (u16, bool),
+        descriptor: Option<&[u8]>,
+        payload: &[u8],
+    ) {
+        if let Some(mark) = Mark::read(payload) {
+            self.got.entry(ClientId(mark.publisher)).or_default();
+        }
         let video = self.videos.entry(ssrc).or_default();
-        let before = video.decoded;
-        video.take(now, sequence, marker, payload);
+        video.take(now, place, descriptor, payload);
         self.wrong.extend(video.wrong.take());
-        let more = video.decoded - before;
-        self.compared.1 += more;
-        if let (true, Some(publisher)) = (more > 0, video.publisher) {
-            let got = self.got.entry(ClientId(publisher)).or_default();
-            got.pictures += more;
+        for mark in video.decoded.drain(..) {
+            self.compared.references += 1;
+            self.compared.repeats += 1;
+            let got = self.got.entry(ClientId(mark.publisher)).or_default();
+            got.pictures += 1;
             got.last_picture = Some(now);
+            let once = got.pictures_once.get_mut(usize::from(mark.layer));
+            if once.is_some_and(|once| !once.is_first(mark.frame)) {
+                self.wrong.push(format!("frame {mark:?} was decoded twice"));
+            }
         }
     }
 
@@ -262,5 +338,21 @@ impl Receiving {
         }
         blocks.truncate(31);
         let _ = writer.receiver_report(OWN_SSRC, &blocks);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Once;
+
+    #[test]
+    fn what_came_is_known_again_and_a_late_one_is_no_repeat() {
+        let mut once = Once::default();
+        let first: Vec<bool> = [1, 2, 4, 3, 4, 70, 4, 7, 7, 2, 500].map(|n| once.is_first(n)).to_vec();
+        assert_eq!(
+            first,
+            [true, true, true, true, false, true, true, true, false, true, true],
+            "4 and 2 are too old to tell when they come again"
+        );
     }
 }

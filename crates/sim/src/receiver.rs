@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use parvis_rtp::Packet;
 
 use crate::media::{Decoder, Frame, Mark, Verdict};
+use crate::svc::{SvcDecoder, SvcFrame};
 
 /// A gap must be this old before it is asked for, and is asked for again after so long.
 const NACK_DELAY: Duration = Duration::from_millis(10);
@@ -26,22 +27,60 @@ pub(crate) struct VideoIn {
     waiting: BTreeMap<u64, Piece>,
     /// Missing packets: since when, and when they are asked for next.
     missing: BTreeMap<u64, (Instant, Instant)>,
-    frame: Option<(Frame, u8)>,
+    frame: Option<(Start, u8)>,
     decoder: Decoder,
+    svc: SvcDecoder,
     last_pli: Option<Instant>,
     pli_wanted: bool,
-    /// Whose it is.
-    pub(crate) publisher: Option<u32>,
-    pub(crate) decoded: u64,
+    /// Frames that were decoded, until somebody takes note of them.
+    pub(crate) decoded: Vec<Mark>,
     pub(crate) wrong: Option<String>,
 }
 
 #[derive(Debug)]
 struct Piece {
-    /// The first of its frame.
+    /// The first of its frame, where the payload says so.
     start: Option<Frame>,
     mark: Option<Mark>,
     marker: bool,
+    /// With layers in one stream, its dependency descriptor.
+    descriptor: Option<Vec<u8>>,
+}
+
+impl Piece {
+    fn begins(&self) -> bool {
+        let described = |descriptor: &Vec<u8>| descriptor.first().is_some_and(|first| first & 0x80 != 0);
+        self.descriptor.as_ref().map_or(self.start.is_some(), described)
+    }
+
+    fn ends(&self) -> bool {
+        let described = |descriptor: &Vec<u8>| descriptor.first().is_some_and(|first| first & 0x40 != 0);
+        self.descriptor.as_ref().map_or(self.marker, described)
+    }
+}
+
+/// What a frame's first packet says of it.
+#[derive(Debug, Clone)]
+enum Start {
+    Stream(Frame),
+    Layer(SvcFrame),
+}
+
+impl Start {
+    fn mark(&self) -> Mark {
+        match self {
+            Start::Stream(frame) => frame.mark,
+            Start::Layer(frame) => frame.mark,
+        }
+    }
+
+    /// Whether later frames wait for it.
+    fn is_base(&self) -> bool {
+        match self {
+            Start::Stream(frame) => frame.temporal == 0,
+            Start::Layer(frame) => frame.is_base(),
+        }
+    }
 }
 
 impl Default for VideoIn {
@@ -52,18 +91,24 @@ impl Default for VideoIn {
             missing: BTreeMap::new(),
             frame: None,
             decoder: Decoder::default(),
+            svc: SvcDecoder::default(),
             last_pli: None,
             pli_wanted: true,
-            publisher: None,
-            decoded: 0,
+            decoded: Vec::new(),
             wrong: None,
         }
     }
 }
 
 impl VideoIn {
-    /// Takes a packet, or the original of a retransmission.
-    pub(crate) fn take(&mut self, now: Instant, sequence: u16, marker: bool, payload: &[u8]) {
+    /// Takes a packet, or the original of a retransmission, with its dependency descriptor if it has one.
+    pub(crate) fn take(
+        &mut self,
+        now: Instant,
+        (sequence, marker): (u16, bool),
+        descriptor: Option<&[u8]>,
+        payload: &[u8],
+    ) {
         let next = *self.next.get_or_insert(0x1_0000 + u64::from(sequence));
         let distance = sequence.wrapping_sub(next as u16) as i16;
         let number = next.wrapping_add_signed(i64::from(distance));
@@ -75,7 +120,9 @@ impl VideoIn {
         for lost in highest..number {
             self.missing.entry(lost).or_insert((now, now + NACK_DELAY));
         }
-        let piece = Piece { start: Frame::read(payload), mark: Mark::read(payload), marker };
+        let start = if descriptor.is_some() { None } else { Frame::read(payload) };
+        let descriptor = descriptor.map(<[u8]>::to_vec);
+        let piece = Piece { start, mark: Mark::read(payload), marker, descriptor };
         self.waiting.insert(number, piece);
         self.advance();
         if self.waiting.len() > WAITING {
@@ -113,14 +160,18 @@ impl VideoIn {
                 self.frame = None;
                 continue;
             };
-            if let Some(frame) = piece.start {
-                self.frame = Some((frame, 0));
+            let start = match &piece.descriptor {
+                Some(descriptor) => self.svc.read(descriptor, mark).map(Start::Layer),
+                None => piece.start.map(Start::Stream),
+            };
+            if let Some(start) = start {
+                self.frame = Some((start, 0));
             }
             let Some((frame, parts)) = &mut self.frame else { continue };
-            let same = (mark.publisher, mark.layer, mark.frame)
-                == (frame.mark.publisher, frame.mark.layer, frame.mark.frame);
+            let of = frame.mark();
+            let same = (mark.publisher, mark.layer, mark.frame) == (of.publisher, of.layer, of.frame);
             if !same || mark.part != *parts {
-                let (frame, parts) = (frame.mark, *parts);
+                let (frame, parts) = (of, *parts);
                 let next = self.next.unwrap_or_default();
                 self.wrong =
                     Some(format!("part {parts} of {frame:?} is {mark:?}, before packet {}", next as u16));
@@ -128,26 +179,27 @@ impl VideoIn {
                 continue;
             }
             *parts += 1;
-            if !piece.marker {
+            if !piece.ends() {
                 continue;
             }
             let whole = *parts == mark.parts;
-            let frame = *frame;
-            self.frame = None;
+            let Some((frame, _)) = self.frame.take() else { continue };
             if !whole {
-                self.wrong = Some(format!("{:?} ends after {} parts", frame.mark, mark.part + 1));
+                self.wrong = Some(format!("{of:?} ends after {} parts", mark.part + 1));
                 continue;
             }
-            match self.decoder.decode(&frame) {
+            let verdict = match &frame {
+                Start::Stream(frame) => self.decoder.decode(frame),
+                Start::Layer(frame) => self.svc.decode(frame),
+            };
+            match verdict {
                 Verdict::Decoded => {
-                    self.decoded += 1;
-                    self.publisher = Some(frame.mark.publisher);
+                    self.decoded.push(of);
                     self.pli_wanted = false;
                 }
-                Verdict::Undecodable => self.pli_wanted |= frame.temporal == 0,
+                Verdict::Undecodable => self.pli_wanted |= frame.is_base(),
                 Verdict::Misled => {
-                    self.wrong =
-                        Some(format!("the numbers of {:?} claim what it needs was sent", frame.mark));
+                    self.wrong = Some(format!("the numbers of {of:?} claim what it needs was sent"));
                 }
             }
         }
@@ -167,7 +219,7 @@ impl VideoIn {
 
     fn advance_from_start(&mut self) {
         while let Some(next) = self.next
-            && self.waiting.get(&next).is_some_and(|piece| piece.start.is_none())
+            && self.waiting.get(&next).is_some_and(|piece| !piece.begins())
         {
             self.waiting.remove(&next);
             self.decoder.pass(1);

@@ -9,13 +9,16 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use crate::check::Checks;
-use crate::client::{ClientId, Profile};
+use crate::client::{ClientId, Pictures, Profile, Sound};
 use crate::conference::{Conference, Dtls, Narrator};
 use crate::deeds::Attack;
 use crate::link::{BurstLoss, LinkModel};
+use crate::server::{Meter, ServerModel};
 
 /// One seed in so many runs with BoringSSL.
 const REAL_DTLS: u64 = 10;
+/// One seed in so many has rooms over several forwarders.
+const SPREAD: u64 = 4;
 
 /// What a run came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,12 +39,24 @@ pub struct Outcome {
     pub failures: Vec<String>,
 }
 
-/// Runs the scenario of `seed`. `narrator` is told what happens.
-pub fn run(seed: u64, narrator: Option<Narrator>) -> Outcome {
+/// What looks on at a run.
+#[derive(Default)]
+pub struct Watch {
+    /// Is told what happens.
+    pub narrator: Option<Narrator>,
+    /// Measures what the server holds.
+    pub meter: Option<Meter>,
+}
+
+/// Runs the scenario of `seed`.
+pub fn run(seed: u64, watch: Watch) -> Outcome {
     let dtls = if seed % REAL_DTLS == REAL_DTLS - 1 { Dtls::Real } else { Dtls::StandIn };
-    let mut conference = Conference::with(seed, dtls);
-    if let Some(narrator) = narrator {
+    let mut conference = Conference::on(seed, server(seed, dtls));
+    if let Some(narrator) = watch.narrator {
         conference.narrate(narrator);
+    }
+    if let Some(meter) = watch.meter {
+        conference.measure(meter);
     }
     let mut random = {
         let seed: u64 = conference.random.random();
@@ -53,7 +68,8 @@ pub fn run(seed: u64, narrator: Option<Narrator>) -> Outcome {
     for room in &rooms {
         let storm = random.random_bool(0.1);
         for _ in 0..if storm { 16 } else { random.random_range(2..=6) } {
-            let profile = Profile { camera: !storm && random.random_bool(0.6), ..profile(&mut random) };
+            let profile = profile(&mut random, conference.people.len());
+            let profile = Profile { camera: !storm && random.random_bool(0.6), ..profile };
             conference.join(*room, profile, line(&mut random, clean));
             let pause = if storm { 5 } else { random.random_range(0..1500) };
             conference.run_for(Duration::from_millis(pause));
@@ -87,6 +103,15 @@ pub fn meeting(seed: u64, people: usize, length: Duration, dtls: Dtls) -> Outcom
     end(conference, seed, dtls)
 }
 
+/// What the server of a seed's run is made of: the smaller its parts, the more go by trunks.
+fn server(seed: u64, dtls: Dtls) -> ServerModel {
+    if !seed.is_multiple_of(SPREAD) {
+        return ServerModel { dtls, ..ServerModel::default() };
+    }
+    let forwarders = [2, 3, 4][(seed / SPREAD % 3) as usize];
+    ServerModel { dtls, forwarders, peers_per_part: 1 + (seed / SPREAD % 5) as usize }
+}
+
 fn end(mut conference: Conference, seed: u64, dtls: Dtls) -> Outcome {
     conference.finish();
     let (trace, packets) = conference.trace();
@@ -102,7 +127,7 @@ fn end(mut conference: Conference, seed: u64, dtls: Dtls) -> Outcome {
 }
 
 fn happen(conference: &mut Conference, random: &mut ChaCha8Rng, clean: bool) {
-    let ids: Vec<ClientId> = conference.clients.keys().copied().collect();
+    let ids: Vec<ClientId> = conference.clients.keys().collect();
     let Some(id) = ids.get(random.random_range(0..ids.len().max(1))).copied() else { return };
     let millis = |random: &mut ChaCha8Rng, most: u64| Duration::from_millis(random.random_range(50..most));
     match random.random_range(0..20) {
@@ -139,7 +164,7 @@ fn happen(conference: &mut Conference, random: &mut ChaCha8Rng, clean: bool) {
         }
         _ => {
             let room = conference.people.get(&id).map(|(room, _)| *room);
-            let (profile, line) = (profile(random), line(random, clean));
+            let (profile, line) = (profile(random, conference.people.len()), line(random, clean));
             if let Some(room) = room {
                 conference.join(room, profile, line);
             }
@@ -147,9 +172,12 @@ fn happen(conference: &mut Conference, random: &mut ChaCha8Rng, clean: bool) {
     }
 }
 
-fn profile(random: &mut ChaCha8Rng) -> Profile {
+/// Someone who comes after so many others.
+fn profile(random: &mut ChaCha8Rng, others: usize) -> Profile {
     let form = if random.random() { Form::Dual } else { Form::Single };
-    let usual = Profile { camera: random.random_bool(0.6), ..Profile::of(form) };
+    let sound = [Sound::Steady, Sound::Redundant, Sound::Discontinuous][others % 3];
+    let pictures = if others % 4 == 3 { Pictures::Layers } else { Pictures::Streams };
+    let usual = Profile { camera: random.random_bool(0.6), sound, pictures, ..Profile::of(form) };
     match random.random_range(0..12) {
         0 => Profile { may_publish: false, ..usual },
         1 => Profile { may_subscribe: false, ..usual },

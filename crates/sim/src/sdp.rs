@@ -2,6 +2,7 @@
 //! Session descriptions as a browser writes and reads them, independent of the server's own.
 
 use std::fmt::Write;
+use std::net::{IpAddr, SocketAddr};
 
 use parvis_rtp::{Extension, ExtensionMap};
 
@@ -15,16 +16,20 @@ pub(crate) enum Kind {
 
 /// The payload types that a client offers, as Chromium numbers them: media, and its retransmissions.
 pub(crate) const OPUS: u8 = 111;
+pub(crate) const RED: u8 = 63;
 pub(crate) const VP8: u8 = 96;
 pub(crate) const VP8_RTX: u8 = 97;
+pub(crate) const AV1: u8 = 45;
+pub(crate) const AV1_RTX: u8 = 46;
 
 /// Header extensions with the ids by which a client offers them: others than the server's.
-const EXTENSIONS: [(u8, Extension, bool, bool); 5] = [
+const EXTENSIONS: [(u8, Extension, bool, bool); 6] = [
     (2, Extension::AudioLevel, true, false),
     (5, Extension::TransportSequence, true, true),
     (9, Extension::Mid, true, true),
     (6, Extension::Rid, false, true),
     (7, Extension::RepairedRid, false, true),
+    (12, Extension::DependencyDescriptor, false, true),
 ];
 
 /// One section of an offer of ours.
@@ -33,6 +38,18 @@ pub(crate) struct Offered {
     pub(crate) kind: Kind,
     /// The track that we send in it, and the names of its layers; `None` to receive.
     pub(crate) sends: Option<(String, &'static [&'static str])>,
+}
+
+impl Offered {
+    /// The codecs of pictures, each with its retransmissions: whoever sends layers of their own sends VP8, whoever sends them
+    /// in one stream AV1.
+    fn codecs(&self) -> &'static [[u8; 2]] {
+        match &self.sends {
+            None => &[[VP8, VP8_RTX], [AV1, AV1_RTX]],
+            Some((_, [])) => &[[AV1, AV1_RTX]],
+            Some(_) => &[[VP8, VP8_RTX]],
+        }
+    }
 }
 
 /// Our end of the transport.
@@ -49,6 +66,8 @@ pub(crate) struct Remote {
     pub(crate) ufrag: String,
     pub(crate) password: String,
     pub(crate) fingerprint: [u8; 32],
+    /// Its first candidate's.
+    pub(crate) address: Option<SocketAddr>,
     pub(crate) sections: Vec<RemoteSection>,
 }
 
@@ -68,20 +87,26 @@ pub(crate) struct RemoteSection {
     /// Lines that an answer repeats: payload types, extensions.
     copied: Vec<String>,
     pub(crate) extensions: ExtensionMap,
-    /// First payload type, and the one of its retransmissions.
+    /// Redundant sound.
+    pub(crate) red: Option<u8>,
+    /// First payload type but that, and the one of its retransmissions.
     pub(crate) payload_type: Option<u8>,
     pub(crate) rtx: Vec<(u8, u8)>,
 }
 
-/// An offer of these sections, named by their place.
-pub(crate) fn offer(local: &Local, version: u32, sections: &[Offered]) -> String {
+/// An offer of these sections, named by their place, with redundant sound or without it.
+pub(crate) fn offer(local: &Local, version: u32, sections: &[Offered], red: bool) -> String {
     let mids: Vec<String> = (0..sections.len()).map(|place| place.to_string()).collect();
     let mut out = head(version, &mids);
     for (mid, section) in mids.iter().zip(sections) {
         let _ = match section.kind {
             Kind::Data => write!(out, "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n"),
+            Kind::Audio if red => write!(out, "m=audio 9 UDP/TLS/RTP/SAVPF {OPUS} {RED}\r\n"),
             Kind::Audio => write!(out, "m=audio 9 UDP/TLS/RTP/SAVPF {OPUS}\r\n"),
-            Kind::Video => write!(out, "m=video 9 UDP/TLS/RTP/SAVPF {VP8} {VP8_RTX}\r\n"),
+            Kind::Video => {
+                let types: Vec<String> = section.codecs().iter().flatten().map(u8::to_string).collect();
+                write!(out, "m=video 9 UDP/TLS/RTP/SAVPF {}\r\n", types.join(" "))
+            }
         };
         transport(&mut out, local, mid, "actpass");
         if section.kind == Kind::Data {
@@ -100,12 +125,18 @@ pub(crate) fn offer(local: &Local, version: u32, sections: &[Offered]) -> String
                 out,
                 "a=rtpmap:{OPUS} opus/48000/2\r\na=fmtp:{OPUS} minptime=10;useinbandfec=1\r\na=rtcp-fb:{OPUS} transport-cc\r\n"
             );
-        } else {
-            let _ = write!(out, "a=rtpmap:{VP8} VP8/90000\r\n");
-            for feedback in ["transport-cc", "ccm fir", "nack", "nack pli"] {
-                let _ = write!(out, "a=rtcp-fb:{VP8} {feedback}\r\n");
+            if red {
+                let _ = write!(out, "a=rtpmap:{RED} red/48000/2\r\na=fmtp:{RED} {OPUS}/{OPUS}\r\n");
             }
-            let _ = write!(out, "a=rtpmap:{VP8_RTX} rtx/90000\r\na=fmtp:{VP8_RTX} apt={VP8}\r\n");
+        } else {
+            for [codec, rtx] in section.codecs() {
+                let name = if *codec == AV1 { "AV1" } else { "VP8" };
+                let _ = write!(out, "a=rtpmap:{codec} {name}/90000\r\n");
+                for feedback in ["transport-cc", "ccm fir", "nack", "nack pli"] {
+                    let _ = write!(out, "a=rtcp-fb:{codec} {feedback}\r\n");
+                }
+                let _ = write!(out, "a=rtpmap:{rtx} rtx/90000\r\na=fmtp:{rtx} apt={codec}\r\n");
+            }
         }
         match &section.sends {
             None => out.push_str("a=recvonly\r\n"),
@@ -170,6 +201,7 @@ pub(crate) fn parse(sdp: &str) -> Remote {
                 track: None,
                 copied: Vec::new(),
                 extensions: ExtensionMap::default(),
+                red: None,
                 payload_type: words.get(3).and_then(|word| word.parse().ok()),
                 rtx: Vec::new(),
             });
@@ -185,6 +217,13 @@ pub(crate) fn parse(sdp: &str) -> Remote {
                 for (byte, pair) in remote.fingerprint.iter_mut().zip(digits) {
                     *byte = u8::from_str_radix(pair, 16).unwrap_or_default();
                 }
+            }
+            // Foundation, component, transport, priority, then what we want (RFC 8839 section 5.1).
+            "candidate" if remote.address.is_none() => {
+                let mut words = value.split(' ').skip(4);
+                let ip = words.next().and_then(|ip| ip.parse().ok());
+                let port = words.next().and_then(|port| port.parse().ok());
+                remote.address = ip.zip(port).map(|(ip, port): (IpAddr, u16)| (ip, port).into());
             }
             _ => {}
         }
@@ -210,7 +249,17 @@ pub(crate) fn parse(sdp: &str) -> Remote {
                 }
                 section.copied.push(line.to_owned());
             }
-            "rtpmap" | "rtcp-fb" => section.copied.push(line.to_owned()),
+            "rtpmap" => {
+                let (payload_type, name) = value.split_once(' ').unwrap_or_default();
+                let payload_type = payload_type.parse().ok();
+                match name.split('/').next() {
+                    Some("red") => section.red = payload_type,
+                    Some("opus") => section.payload_type = payload_type,
+                    _ => {}
+                }
+                section.copied.push(line.to_owned());
+            }
+            "rtcp-fb" => section.copied.push(line.to_owned()),
             "fmtp" => {
                 let (rtx, rest) = value.split_once(' ').unwrap_or_default();
                 let media = rest.strip_prefix("apt=").and_then(|media| media.parse().ok());

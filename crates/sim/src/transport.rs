@@ -40,6 +40,8 @@ pub(crate) struct Connection {
     dtls: Option<Box<dyn Endpoint>>,
     keys: Option<(SrtpContext, SrtpContext)>,
     sctp: Association,
+    /// It may have something to send.
+    sctp_touched: bool,
     channels: BTreeMap<String, ChannelId>,
     pub(crate) messages: VecDeque<(String, Bytes)>,
     answered: bool,
@@ -66,6 +68,7 @@ impl Connection {
             dtls: None,
             keys: None,
             sctp: Association::new(config, random.random(), now),
+            sctp_touched: true,
             channels: BTreeMap::new(),
             messages: VecDeque::new(),
             answered: false,
@@ -84,6 +87,9 @@ impl Connection {
 
     /// The server's credentials are known, or they changed: then ours change too (RFC 8445 section 9).
     pub(crate) fn set_remote(&mut self, now: Instant, remote: &Remote) {
+        if let Some(address) = remote.address {
+            self.path.local = address;
+        }
         let new = (remote.ufrag.clone(), remote.password.clone(), remote.fingerprint);
         if self.remote.as_ref() != Some(&new) {
             self.remote = Some(new);
@@ -112,6 +118,7 @@ impl Connection {
 
     /// Sends a message, when its channel is open and has room.
     pub(crate) fn send(&mut self, label: &str, message: &[u8]) -> bool {
+        self.sctp_touched = true;
         self.channels.get(label).is_some_and(|channel| self.sctp.send(*channel, message).is_ok())
     }
 
@@ -162,8 +169,11 @@ impl Connection {
         if self.keys.is_some() {
             if self.sctp.poll_timeout().is_some_and(|at| at <= now) {
                 self.sctp.handle_timeout(now);
+                self.sctp_touched = true;
             }
-            self.send_sctp(now);
+            if std::mem::take(&mut self.sctp_touched) {
+                self.send_sctp(now);
+            }
         }
         while let Some(datagram) = self.dtls.as_mut().and_then(|dtls| dtls.poll_transmit()) {
             out.push((self.path, datagram));

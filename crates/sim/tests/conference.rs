@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use parvis_signal::Form;
-use parvis_sim::{ClientId, Conference, Dtls, LinkModel, Profile};
+use parvis_sim::{ClientId, Conference, Dtls, LinkModel, Pictures, Profile, ServerModel, Sound};
 
 const CLEAN: LinkModel = LinkModel {
     delay: Duration::from_millis(10),
@@ -64,7 +64,7 @@ fn both_forms_hear_see_and_write_to_each_other_and_leave_nothing_behind() {
         pairs.map(|(to, from)| (to, from, conference.got(to, from))).collect::<Vec<_>>()
     };
     // The estimates begin low, and three cameras share them: whoever has one connection for both ways is at full rate after
-    // some ten seconds, the others after six.
+    // some eleven seconds, the others after seven at most.
     conference.run_for(Duration::from_secs(12));
     let before = got(&conference);
     conference.run_for(Duration::from_secs(4));
@@ -181,11 +181,92 @@ fn a_track_that_its_section_no_longer_carries_has_ended() {
 }
 
 #[test]
+fn a_room_over_three_forwarders_is_one_room_and_no_trunk_leads_on() {
+    // Nine peer connections, three on each.
+    let model = ServerModel { forwarders: 3, peers_per_part: 3, ..ServerModel::default() };
+    let mut conference = Conference::on(11, model);
+    let people = people(&mut conference, 6, CLEAN);
+    conference.run_for(Duration::from_secs(12));
+    let pairs = || people.iter().flat_map(|to| people.iter().map(move |from| (*to, *from)));
+    let got = |conference: &Conference| {
+        let pairs = pairs().filter(|(to, from)| to != from);
+        pairs.map(|(to, from)| (to, from, conference.got(to, from))).collect::<Vec<_>>()
+    };
+    let before = got(&conference);
+    conference.run_for(Duration::from_secs(4));
+    for ((to, from, now), (_, _, before)) in got(&conference).into_iter().zip(before) {
+        let (sounds, pictures, messages) = (now.0 - before.0, now.1 - before.1, now.2 - before.2);
+        assert!(
+            (199..=201).contains(&sounds) && pictures > 55 && messages > 12,
+            "{to:?} of {from:?}: {sounds} {pictures} {messages}"
+        );
+    }
+    let parts = conference.stats().filter(|stats| stats.peers == 3 && stats.trunk_packets_in > 1000);
+    assert_eq!(parts.count(), 3, "each part has what is published on the others");
+    assert!(conference.checks().trunks > 10_000, "{:?}", conference.checks());
+    conference.finish();
+    assert_eq!(conference.failures(), NOTHING);
+    assert_eq!(conference.held(), 0);
+}
+
+#[test]
 fn real_dtls_carries_a_conference_too() {
     let mut conference = Conference::with(9, Dtls::Real);
     let people = people(&mut conference, 2, CLEAN);
     conference.run_for(Duration::from_secs(4));
     assert!(conference.got(people[0], people[1]).0 > 100 && conference.got(people[1], people[0]).1 > 60);
+    conference.finish();
+    assert_eq!(conference.failures(), NOTHING);
+}
+
+/// Two people who send each kind of sound, the second of them with a camera that sends all its sizes in one stream.
+fn of_every_kind(conference: &mut Conference, line: LinkModel) -> Vec<(ClientId, Sound)> {
+    let room = conference.open_room();
+    let mut people = Vec::new();
+    for sound in [Sound::Steady, Sound::Discontinuous, Sound::Redundant] {
+        for (form, pictures) in [(Form::Dual, Pictures::Streams), (Form::Single, Pictures::Layers)] {
+            let camera = sound != Sound::Redundant;
+            let profile = Profile { sound, pictures, camera, ..Profile::of(form) };
+            people.push((conference.join(room, profile, [line; 2]), sound));
+        }
+    }
+    people
+}
+
+#[test]
+fn every_kind_of_sound_and_pictures_reaches_everyone() {
+    let mut conference = Conference::new(12);
+    let people = of_every_kind(&mut conference, CLEAN);
+    conference.run_for(Duration::from_secs(12));
+    let pairs = || people.iter().flat_map(|(to, _)| people.iter().map(move |from| (*to, *from)));
+    let pairs = || pairs().filter(|(to, (from, _))| to != from);
+    let before: Vec<_> = pairs().map(|(to, (from, _))| conference.got(to, from)).collect();
+    conference.run_for(Duration::from_secs(4));
+    for ((to, (from, sound)), before) in pairs().zip(before) {
+        let now = conference.got(to, from);
+        let (sounds, pictures) = (now.0 - before.0, now.1 - before.1);
+        // Half of the time speaks, and the other half has five packets in two seconds.
+        let expected = if sound == Sound::Discontinuous { 103..=107 } else { 199..=201 };
+        assert!(expected.contains(&sounds), "{to:?} of {from:?}, {sound:?}: {sounds}");
+        assert_eq!(pictures > 55, sound != Sound::Redundant, "{to:?} of {from:?}: {pictures}");
+    }
+    conference.finish();
+    assert_eq!(conference.failures(), NOTHING);
+    assert_eq!(conference.held(), 0);
+}
+
+#[test]
+fn redundant_sound_survives_what_a_bad_network_loses() {
+    let mut conference = Conference::new(13);
+    let people = of_every_kind(&mut conference, LinkModel { reorder: 0.0, ..LOSSY });
+    conference.run_for(Duration::from_secs(8));
+    let heard = |conference: &Conference, from: usize| conference.got(people[5].0, people[from].0).0;
+    let before = [0, 4].map(|from| heard(&conference, from));
+    conference.run_for(Duration::from_secs(20));
+    let after = [0, 4].map(|from| heard(&conference, from));
+    // Two lines lose a tenth together. Of what one sends twice a hundredth is lost on each, and the receiver takes it twice, too.
+    let [steady, redundant] = [after[0] - before[0], after[1] - before[1]];
+    assert!(steady < 980 && redundant > 985, "{steady} and {redundant} of 1000");
     conference.finish();
     assert_eq!(conference.failures(), NOTHING);
 }

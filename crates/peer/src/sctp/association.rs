@@ -192,7 +192,10 @@ impl Association {
         if let Some(packet) = self.handshake.pop_front() {
             return Some(packet);
         }
-        if self.state != State::Established {
+        let leaves = !self.replies.is_empty() || self.sack.at_once;
+        if self.state != State::Established
+            || !(leaves || self.sender.wants_to_send() || self.resets.wants_to_send())
+        {
             return None;
         }
         let mut packet = wire::start(self.header(self.peer_tag));

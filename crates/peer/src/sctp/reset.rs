@@ -77,6 +77,11 @@ impl Resets {
         }
     }
 
+    /// Whether a request is due.
+    pub(crate) fn wants_to_send(&self) -> bool {
+        self.active.as_ref().map_or(!self.wanted.is_empty(), |active| active.send)
+    }
+
     /// The value of a RE-CONFIG chunk with our request, when one is due.
     pub(crate) fn take_request(&mut self, now: Instant, last_tsn: u32, rto: Duration) -> Option<Vec<u8>> {
         if self.active.is_none() && !self.wanted.is_empty() {

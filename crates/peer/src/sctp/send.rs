@@ -237,6 +237,13 @@ impl Sender {
         }
     }
 
+    /// Whether there is something to send, if the windows let it.
+    pub(crate) fn wants_to_send(&self) -> bool {
+        self.forward_due
+            || !self.retransmit.is_empty()
+            || self.queues.values().any(|queue| !queue.messages.is_empty())
+    }
+
     /// The value of a FORWARD TSN chunk when one is due.
     pub(crate) fn take_forward(&mut self) -> Option<Vec<u8>> {
         if !std::mem::take(&mut self.forward_due) || self.forward_point <= self.cumulative {

@@ -81,14 +81,14 @@ impl Prober {
     }
 
     /// Whether to try more now. `wanted` is what the application could use; `limited` says that it sends less than it
-    /// may.
+    /// may. `can_send` is asked last: a cluster that nothing can carry would count as one that proved nothing.
     pub(super) fn poll(
         &mut self,
         now: i64,
-        estimate: f64,
-        wanted: f64,
+        (estimate, wanted): (f64, f64),
         calm: bool,
         limited: bool,
+        can_send: impl FnOnce() -> bool,
     ) -> Option<Probe> {
         if let Some(cluster) = &self.cluster {
             if now - cluster.started_micros < PATIENCE_MICROS {
@@ -99,11 +99,9 @@ impl Prober {
         if !calm || estimate >= wanted {
             return None;
         }
-        let target = if let Some(target) = self.next_target.take() {
+        let first = FIRST_STEPS.get(self.step).map(|step| step * self.start);
+        let target = if let Some(target) = self.next_target.or(first) {
             target
-        } else if let Some(step) = FIRST_STEPS.get(self.step) {
-            self.step += 1;
-            step * self.start
         } else {
             let pause = match (self.hurried && self.failures == 0, limited) {
                 (true, _) => HURRIED_PAUSE_MICROS,
@@ -117,6 +115,12 @@ impl Prober {
             }
             STEP * estimate
         };
+        if !can_send() {
+            return None;
+        }
+        if self.next_target.take().is_none() && first.is_some() {
+            self.step += 1;
+        }
         // A little above what is wanted, so that reaching it is seen.
         let target = target.min(1.1 * wanted);
         if target <= estimate {

@@ -210,8 +210,9 @@ impl Sender {
     }
 
     /// Whether to try more than is sent. Asked after feedback and now and then. The padding goes out evenly, its first
-    /// packet at once, and is reported by [`Sender::on_sent`] as [`SentKind::Probe`]; media goes on beside it.
-    pub fn wants_probe(&mut self, now: Instant) -> Option<Probe> {
+    /// packet at once, and is reported by [`Sender::on_sent`] as [`SentKind::Probe`]; media goes on beside it. Nothing is
+    /// tried as long as `can_send` says that no stream could carry it.
+    pub fn wants_probe(&mut self, now: Instant, can_send: impl FnOnce() -> bool) -> Option<Probe> {
         let now_micros = self.micros(now);
         // Nothing is known of a path that has not answered yet.
         self.last_feedback_micros?;
@@ -221,7 +222,8 @@ impl Sender {
         // A pause shows, too.
         self.sent.add(now_micros, 0);
         let limited = self.limited.update(self.sent.bits_per_second(), estimate);
-        let probe = self.prober.poll(now_micros, estimate, self.wanted, calm, limited)?;
+        let rates = (estimate, self.wanted);
+        let probe = self.prober.poll(now_micros, rates, calm, limited, can_send)?;
         self.stats.probes += 1;
         Some(probe)
     }

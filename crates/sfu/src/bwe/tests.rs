@@ -97,7 +97,7 @@ impl Sim {
         if self.sender.poll_timeout().is_some_and(|at| at <= self.now) {
             self.sender.handle_timeout(self.now);
         }
-        if let Some(probe) = self.sender.wants_probe(self.now) {
+        if let Some(probe) = self.sender.wants_probe(self.now, || true) {
             self.probe = Some((self.now + probe.duration, probe.bitrate, PACKET_BYTES as u64 * 8));
         }
         self.send();
@@ -286,7 +286,7 @@ fn row_21_lying_feedback_does_not_exceed_the_configured_maximum() {
     for turn in 0..3000u32 {
         let now = start + Duration::from_millis(u64::from(turn) * 20);
         let sequence = sender.on_sent(now, 250, SentKind::Media);
-        if let Some(probe) = sender.wants_probe(now) {
+        if let Some(probe) = sender.wants_probe(now, || true) {
             assert!(probe.bitrate <= config.cap * 11 / 10);
             for _ in 0..probe.packets * 4 {
                 sender.on_sent(now, PACKET_BYTES, SentKind::Probe);
@@ -448,4 +448,25 @@ proptest! {
         };
         prop_assert_eq!(run(), run());
     }
+}
+
+/// Sound is there first: its feedback must not use up the first steps, which only pictures can carry.
+#[test]
+fn what_nothing_can_carry_is_not_tried_and_counts_as_no_failure() {
+    let start = Instant::now();
+    let mut sender = Sender::new(SenderConfig::default(), start);
+    let mut buf = [0; 100];
+    for turn in 0..200u32 {
+        let now = start + Duration::from_millis(u64::from(turn) * 20);
+        let sequence = sender.on_sent(now, 100, SentKind::Media);
+        let mut writer = Writer::new(&mut buf);
+        writer.transport_feedback(1, 2, turn as u8, sequence, &[Some(i64::from(turn) * 80)]).unwrap();
+        let len = writer.len();
+        let Some(Ok(Rtcp::TransportFeedback(feedback))) = rtcp::packets(&buf[..len]).next() else { panic!() };
+        sender.on_feedback(now, &feedback);
+        assert_eq!(sender.wants_probe(now, || false), None);
+    }
+    assert_eq!(sender.stats().probes, 0);
+    let probe = sender.wants_probe(start + seconds(4), || true).unwrap();
+    assert_eq!(probe.bitrate, 900_000, "three times the start");
 }

@@ -41,7 +41,8 @@ pub struct ForwarderConfig {
     pub peer: Arc<PeerConfig>,
     /// For each room's media.
     pub media: Arc<MediaConfig>,
-    /// Most peer connections held at once. At 200 KiB each with their buffers, the default's 4,096 are 800 MiB.
+    /// Most peer connections held at once. At 300 KiB each, with their buffers and their share of a room of thirty in which two
+    /// are seen (`crates/sim/tests/memory.rs`), the default's 4,096 are 1.2 GiB.
     pub max_peers: usize,
     /// Most tracks that one peer publishes.
     pub max_tracks_per_peer: usize,

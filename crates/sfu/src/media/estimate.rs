@@ -78,7 +78,7 @@ impl Downlink {
         self.sender.poll_timeout()
     }
 
-    pub(crate) fn wants_probe(&mut self, now: Instant) -> Option<Probe> {
-        self.sender.wants_probe(now)
+    pub(crate) fn wants_probe(&mut self, now: Instant, can_send: impl FnOnce() -> bool) -> Option<Probe> {
+        self.sender.wants_probe(now, can_send)
     }
 }

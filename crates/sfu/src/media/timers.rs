@@ -8,6 +8,7 @@ use parvis_rtp::rtcp::Writer;
 
 use super::peer::ActiveProbe;
 use super::room::{RoomMedia, TICK};
+use super::subscription::Subscription;
 use super::{Egress, MediaEvent};
 use crate::QualityReport;
 
@@ -136,9 +137,15 @@ impl RoomMedia {
     /// Sends padding while the estimator wants to know whether more fits.
     fn run_probe(&mut self, now: Instant, place: usize, egress: &mut impl Egress) {
         let peer = &mut self.peers[place];
+        let (slots, subscriptions) = (&peer.subscriptions, &self.subscriptions);
+        // Padding goes on the retransmission stream of pictures that are sent already.
+        let carrier = || {
+            let mut slots = slots.iter().copied();
+            slots.find(|slot| subscriptions.get(*slot).is_some_and(Subscription::can_probe))
+        };
         if peer.probe.is_none()
             && peer.is_connected()
-            && let Some(wanted) = peer.downlink.wants_probe(now)
+            && let Some(wanted) = peer.downlink.wants_probe(now, || carrier().is_some())
         {
             peer.probe = Some(ActiveProbe {
                 until: now + wanted.duration,
@@ -154,11 +161,7 @@ impl RoomMedia {
         probe.last = now;
         probe.owed_bytes += elapsed.as_secs_f64() * probe.bitrate as f64 / 8.0;
         probe.owed_bytes -= peer.sent_bytes.saturating_sub(probe.last_bytes) as f64;
-        let carrier =
-            peer.subscriptions.iter().copied().find(|slot| {
-                self.subscriptions.get(*slot).is_some_and(|subscription| subscription.can_probe())
-            });
-        let Some(carrier) = carrier else { return };
+        let Some(carrier) = carrier() else { return };
         let over = now >= probe.until;
         while probe.owed_bytes > 0.0 || (over && probe.packets > 0) {
             let subscription = &mut self.subscriptions[carrier];

@@ -31,6 +31,7 @@ fn peer_config() -> Arc<PeerConfig> {
         sdp: Arc::default(),
         sctp: Default::default(),
         limits: Default::default(),
+        ufrag_tag: None,
     })
 }
 

@@ -101,6 +101,7 @@ impl Room {
             session.socket = Some(Socket { id: connection, json: false, last_heard: now });
         }
         self.by_connection.insert(connection, id);
+        self.renew_deadline(id);
         self.meeting.set_state(id, State::Joined);
 
         let response = self.join_response(id, now);
@@ -154,6 +155,7 @@ impl Room {
         }
         self.by_sid.insert(sid.clone(), id);
         self.sessions.insert(id, session);
+        self.renew_deadline(id);
         self.stats.joins += 1;
         if self.config.relay.is_some() {
             self.outputs.push_back(Output::RelayAllowed { sid: sid.clone() });
@@ -201,6 +203,7 @@ impl Room {
         let subscriber = session.links.subscriber.as_ref().map(|link| link.peer);
         let sections = session.sections;
         let sid = session.sid.clone();
+        self.renew_deadline(id);
         if let Some(former) = former {
             self.by_connection.remove(&former.id);
             self.close(former.id, CLOSE_GOING_AWAY, "the session goes on in another connection");

@@ -29,6 +29,8 @@ pub(super) struct Dynacast {
     changed: BTreeSet<TrackId>,
     /// Tracks whose publisher has to be told.
     untold: BTreeSet<TrackId>,
+    /// Tracks whose publisher is to be told of less if it lasts.
+    lowering: BTreeSet<TrackId>,
 }
 
 /// One codec of a track.
@@ -71,6 +73,7 @@ impl Dynacast {
         self.tracks.remove(&track);
         self.changed.remove(&track);
         self.untold.remove(&track);
+        self.lowering.remove(&track);
     }
 
     /// Says what a subscription wants.
@@ -109,12 +112,11 @@ impl Dynacast {
 
     /// Takes up what changed and what is due. The tracks whose publisher has to be told.
     fn settle(&mut self, now: Instant, delay: Duration) -> BTreeSet<TrackId> {
-        let due = self
-            .tracks
-            .iter()
-            .filter(|(_, streams)| streams.iter().any(|stream| stream.lower_at.is_some_and(|at| at <= now)));
-        let due: Vec<TrackId> = due.map(|(track, _)| *track).collect();
-        for track in due.into_iter().chain(std::mem::take(&mut self.changed)) {
+        let mut due = std::mem::take(&mut self.changed);
+        let lowering =
+            self.lowering.iter().filter(|track| self.lower_at(**track).is_some_and(|at| at <= now));
+        due.extend(lowering);
+        for track in due {
             for stream in self.tracks.get_mut(&track).into_iter().flatten() {
                 let highest = stream.highest();
                 if highest < stream.sent {
@@ -129,12 +131,22 @@ impl Dynacast {
                     self.untold.insert(track);
                 }
             }
+            if self.lower_at(track).is_some() {
+                self.lowering.insert(track);
+            } else {
+                self.lowering.remove(&track);
+            }
         }
         std::mem::take(&mut self.untold)
     }
 
+    /// When the publisher of a track is to be told of less.
+    fn lower_at(&self, track: TrackId) -> Option<Instant> {
+        self.tracks.get(&track).into_iter().flatten().filter_map(|stream| stream.lower_at).min()
+    }
+
     fn next_due(&self) -> Option<Instant> {
-        self.tracks.values().flatten().filter_map(|stream| stream.lower_at).min()
+        self.lowering.iter().filter_map(|track| self.lower_at(*track)).min()
     }
 }
 

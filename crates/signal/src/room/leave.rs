@@ -55,6 +55,9 @@ impl Room {
             self.by_connection.remove(&resource.id);
             self.close(resource.id, close_code(reason), close_text(reason));
         }
+        if self.sessions.is_empty() {
+            self.session_wake = None;
+        }
         for subscription in session.subscriptions.values() {
             self.by_subscription.remove(subscription);
             self.forget_choice(*subscription);
@@ -90,6 +93,13 @@ impl Room {
             session.socket = None;
             session.waiting_until = Some(now + self.config.resume_timeout);
         }
+        self.renew_deadline(id);
+    }
+
+    /// A session's deadline may have come nearer.
+    pub(super) fn renew_deadline(&mut self, id: ParticipantId) {
+        let deadline = self.sessions.get(&id).and_then(|session| session.deadline(&self.config));
+        self.session_wake = self.session_wake.into_iter().chain(deadline).min();
     }
 
     /// Closes a socket whose client made a mistake that it may recover from. Its session waits (row 30: only it).
@@ -112,13 +122,14 @@ impl Room {
     }
 
     pub(super) fn session_timeouts(&mut self, now: Instant) {
-        let due: Vec<ParticipantId> = self
-            .sessions
-            .values()
-            .filter(|session| session.deadline(&self.config).is_some_and(|deadline| deadline <= now))
-            .map(|session| session.id)
-            .collect();
-        for id in due {
+        if self.session_wake.is_none_or(|wake| wake > now) {
+            return;
+        }
+        let sessions = self.sessions.values();
+        let deadlines = sessions.filter_map(|session| Some((session.deadline(&self.config)?, session.id)));
+        let (due, later): (Vec<_>, Vec<_>) = deadlines.partition(|(deadline, _)| *deadline <= now);
+        self.session_wake = later.into_iter().map(|(deadline, _)| deadline).min();
+        for (_, id) in due {
             self.session_timeout(now, id);
         }
     }
@@ -144,6 +155,7 @@ impl Room {
                 let grants = Box::new(self.grants(participant));
                 self.outputs.push_back(Output::RefreshToken { connection: socket.id, grants });
             }
+            self.renew_deadline(id);
         }
     }
 

@@ -84,6 +84,7 @@ impl Room {
         }
         let enough = session.pace.taken + bytes;
         session.pace.due.get_or_insert((now + interval, enough));
+        self.renew_deadline(receiver);
         let Some(session) = self.sessions.get_mut(&sender) else { return };
         let first = session.pace.held_for.is_empty();
         session.pace.held_for.insert(receiver);

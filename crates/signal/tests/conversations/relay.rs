@@ -73,9 +73,7 @@ fn row_16_credentials_hold_until_their_participant_has_left_in_whatever_way() {
     assert_eq!(lab.relayed.len(), 1, "it may come back");
     lab.pass(Duration::from_secs(30));
     assert_eq!(lab.relayed.last(), Some(&(bo_sid, false)));
-    let now = lab.now;
-    assert!(lab.room.remove(now, "carla"));
-    lab.pump();
+    lab.remove("carla").unwrap();
     assert_eq!(lab.relayed.last(), Some(&(carla_sid, false)));
 }
 

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parvis_sim::scenario::{self, Outcome};
+use parvis_sim::scenario::{self, Outcome, Watch};
 use parvis_sim::{Checks, Dtls};
 
 const USAGE: &str = "usage: parvis-sim --seeds N | --hours H | --seed S | --meeting PEERS --length SECONDS \
@@ -103,7 +103,8 @@ fn run(arguments: &[String]) -> Result<bool, String> {
 /// One seed, with what happens in it.
 fn one(seed: u64) -> bool {
     let narrator = |at: Duration, what: &str| say(&format!("{:9.3} s  {what}", at.as_secs_f64()));
-    let outcome = scenario::run(seed, Some(Box::new(narrator)));
+    let watch = Watch { narrator: Some(Box::new(narrator)), meter: Some(meter) };
+    let outcome = scenario::run(seed, watch);
     let trace =
         outcome.trace.map_or("not the same twice: real DTLS".to_owned(), |trace| format!("{trace:016x}"));
     say(&format!("trace {trace}, {} clients, {} datagrams", outcome.clients, outcome.packets));
@@ -127,7 +128,8 @@ fn many(base: u64, seeds: u64, jobs: u64, most: Option<Duration>) -> bool {
                     if place >= seeds {
                         break;
                     }
-                    let outcome = scenario::run(base.wrapping_add(place), None);
+                    let watch = Watch { narrator: None, meter: Some(meter) };
+                    let outcome = scenario::run(base.wrapping_add(place), watch);
                     // A thread that panics takes the whole run with it: the lock is never poisoned when it's used.
                     if let Ok(mut outcomes) = outcomes.lock() {
                         if !outcome.failures.is_empty() {
@@ -170,6 +172,11 @@ fn meeting(peers: usize, length: Duration) -> bool {
         outcome.packets
     ));
     outcome.failures.is_empty()
+}
+
+/// This program's allocator counts, for each thread by itself.
+fn meter(act: &mut dyn FnMut()) -> i64 {
+    allocation_counter::measure(act).bytes_current
 }
 
 fn tell(outcome: &Outcome) {

@@ -4,41 +4,33 @@
 use std::hash::Hash;
 use std::time::Instant;
 
-use bytes::Bytes;
 use livekit_protocol as proto;
 use parvis_meeting::Permissions;
 use parvis_peer::Path;
-use parvis_signal::{Frame, Grants, Join, Output, Room};
+use parvis_signal::Grants;
 use prost::Message;
 use rand::RngExt;
 
-use super::{CHECK_EVERY, Conference, HEADER_BYTES, Happening, SOCKET_BUFFER, STILL_HAPPENINGS};
-use crate::client::{Client, ClientId};
+use super::{CHECK_EVERY, Conference, HEADER_BYTES, Happening, SOCKET_BUFFER, STILL_HAPPENINGS, TRUNK_DELAY};
+use crate::client::ClientId;
 use crate::deeds::Attack;
+use crate::server::Effect;
 
 impl Conference {
     /// Who wants to be woken at once.
-    pub(super) fn who_waits(&self) -> String {
-        let mut waits = Vec::new();
-        if self.forwarder.poll_timeout().is_some_and(|at| at <= self.now) {
-            waits.push("the forwarder".to_owned());
-        }
-        let rooms = self.rooms.iter();
-        let rooms = rooms.filter(|(_, room)| room.poll_timeout().is_some_and(|at| at <= self.now));
-        waits.extend(rooms.map(|(id, _)| format!("{id:?}")));
-        waits.extend(self.due_clients().iter().map(|id| format!("c{}", id.0)));
+    pub(super) fn who_waits(&mut self) -> String {
+        let mut waits = self.server.who_waits(self.now);
+        waits.extend(self.clients.due(self.now).iter().map(|id| format!("c{}", id.0)));
         if let Some(((at, _), _)) = self.under_way.first_key_value().filter(|((at, _), _)| *at <= self.now) {
             waits.push(format!("a datagram or message of {:?} ago", self.now - *at));
         }
         waits.join(", ")
     }
 
-    pub(super) fn next(&self) -> Option<Instant> {
+    pub(super) fn next(&mut self) -> Option<Instant> {
         let under_way = self.under_way.keys().next().map(|(at, _)| *at);
-        let clients = self.clients.values();
-        let clients = clients.map(|client| if client.wake { self.now } else { client.wakes_at() }).min();
-        let rooms = self.rooms.values().filter_map(Room::poll_timeout).min();
-        let server = [self.forwarder.poll_timeout(), rooms].into_iter().flatten().min();
+        let clients = self.clients.next(self.now);
+        let server = self.server.poll_timeout(self.now);
         let server = server.map(|at| self.server_frozen_until.map_or(at, |frozen| at.max(frozen)));
         [under_way, clients, server, Some(self.next_check)].into_iter().flatten().min()
     }
@@ -63,29 +55,16 @@ impl Conference {
             self.happen(what, &mut held);
         }
         if self.server_frozen_until.is_none() {
-            if self.forwarder.poll_timeout().is_some_and(|at| at <= self.now) {
-                self.forwarder.handle_timeout(self.now, &mut self.outbox);
-            }
-            for room in self.rooms.values_mut() {
-                if room.poll_timeout().is_some_and(|at| at <= self.now) {
-                    room.handle_timeout(self.now);
-                }
-            }
+            self.server.handle_timeout(self.now);
             self.settle();
         }
-        let due: Vec<ClientId> = self.due_clients();
-        for id in due {
+        for id in self.clients.due(self.now) {
             self.act(id);
         }
         if self.next_check <= self.now {
             self.next_check = self.now + CHECK_EVERY;
             self.check();
         }
-    }
-
-    pub(super) fn due_clients(&self) -> Vec<ClientId> {
-        let due = |client: &Client| client.wake || client.wakes_at() <= self.now;
-        self.clients.iter().filter(|(_, client)| due(client)).map(|(id, _)| *id).collect()
     }
 
     pub(super) fn act(&mut self, id: ClientId) {
@@ -118,13 +97,12 @@ impl Conference {
         }
         match what {
             Happening::ToServer(path, mut bytes) => {
-                self.forwarder.handle_datagram(now, path, &mut bytes, &mut self.outbox);
+                self.server.datagram(now, path, &mut bytes);
                 self.settle();
             }
             Happening::ToClient(path, mut bytes) => {
-                let Some(client) = self.paths.get(&path).and_then(|(id, _)| self.clients.get_mut(id)) else {
-                    return;
-                };
+                let owner = self.addresses.get(&path.remote);
+                let Some(client) = owner.and_then(|(id, _)| self.clients.get_mut(id)) else { return };
                 if client.frozen_until.is_none_or(|until| until <= now) {
                     client.datagram(now, path, &mut bytes);
                     client.wake = true;
@@ -140,24 +118,22 @@ impl Conference {
                     ..Permissions::default()
                 };
                 let grants = Grants { permissions, ..Grants::of(&format!("c{}", id.0)) };
-                let join = Join { grants, params: *params, address: String::new() };
-                let result = self.rooms.get_mut(&room).map(|room| room.connect(now, connection, join));
-                match result {
+                match self.server.connect(now, room, connection, (&grants, &params)) {
                     Some(Ok(())) => self.settle(),
                     Some(Err(error)) => self.fail(format!("c{} was refused: {error}", id.0)),
                     None => self.fail(format!("c{} comes to a room that has ended", id.0)),
                 }
             }
             Happening::Request(connection, room, bytes) => {
-                if let Some(room) = self.rooms.get_mut(&room) {
-                    room.message(now, connection, &bytes);
-                }
+                self.server.message(now, room, connection, &bytes);
                 self.settle();
             }
             Happening::Dropped(connection, room) => {
-                if let Some(room) = self.rooms.get_mut(&room) {
-                    room.disconnected(now, connection);
-                }
+                self.server.disconnected(now, room, connection);
+                self.settle();
+            }
+            Happening::Trunk(from, to, batch) => {
+                self.server.trunk(now, from, to, batch);
                 self.settle();
             }
             Happening::Response(connection, bytes) => {
@@ -202,7 +178,7 @@ impl Conference {
     }
 
     pub(super) fn launch(&mut self, path: Path, bytes: &[u8], to_server: bool) {
-        let Some((id, _)) = self.paths.get(&path) else { return };
+        let Some((id, _)) = self.addresses.get(&path.remote) else { return };
         let mutates = self.clients.get(id).is_some_and(|client| client.attack == Some(Attack::Mutates));
         let mutated = mutates && to_server && !bytes.is_empty();
         let Some(wire) = self.links.get_mut(id) else { return };
@@ -224,69 +200,41 @@ impl Conference {
 
     /// Passes on what the server has to send and to say, until nothing moves.
     pub(super) fn settle(&mut self) {
-        loop {
+        while let Some(effect) = self.server.poll(self.now) {
             self.send_outbox();
-            if let Some((room, event)) = self.forwarder.poll_event() {
-                if let Some(room) = self.rooms.get_mut(&room) {
-                    room.event(self.now, event);
-                }
-                continue;
-            }
-            let output = self.rooms.iter_mut().find_map(|(id, room)| Some((*id, room.poll_output()?)));
-            let Some((room, output)) = output else { return };
-            match output {
-                Output::Forward(command) => {
-                    self.forwarder.handle_command(self.now, command, &mut self.outbox);
-                }
-                Output::Send { connection, frame } => {
-                    let bytes = match frame {
-                        Frame::Binary(bytes) => bytes,
-                        Frame::Text(text) => Bytes::from(text),
-                    };
+            match effect {
+                Effect::Send(connection, bytes) => {
                     self.note(bytes.len(), &bytes.iter().map(|byte| u64::from(*byte)).sum::<u64>());
+                    let bytes = self.server.hand_out(bytes);
                     if let Some(id) = self.sockets.get(&connection).copied() {
                         self.by_socket(id, 1, Happening::Response(connection, bytes));
                     }
                 }
-                Output::Close { connection, code, .. } => {
+                Effect::Close(connection, code) => {
                     self.note(usize::from(code), &connection.0);
                     if let Some(id) = self.sockets.get(&connection).copied() {
                         self.by_socket(id, 1, Happening::Closed(connection));
                     }
                 }
-                Output::RefreshToken { connection, .. } => {
-                    if let Some(room) = self.rooms.get_mut(&room) {
-                        room.refreshed(connection, "token".to_owned());
-                    }
-                }
-                // Nobody outside listens.
-                Output::Happened(_) => {}
-                // Nobody calls methods here or is forwarded, and tokens ask for nothing.
-                Output::RpcReply { .. }
-                | Output::StartEgress(_)
-                | Output::Forwarded { .. }
-                | Output::GuestGone { .. } => {}
-                // There is no relay in these networks.
-                Output::RelayAllowed { .. } | Output::RelayRevoked { .. } => {}
-                // Nobody here comes by an offer over HTTP.
-                Output::Answered { .. } => {}
-                Output::Ended => {
-                    self.rooms.remove(&room);
+                Effect::Trunk(from, to, batch) => {
+                    self.check_trunk(from, to, &batch);
+                    self.later(TRUNK_DELAY, Happening::Trunk(from, to, batch));
                 }
             }
         }
+        self.send_outbox();
     }
 
     pub(super) fn send_outbox(&mut self) {
-        if self.outbox.is_empty() {
+        if self.server.outbox.is_empty() {
             return;
         }
-        let mut outbox = std::mem::take(&mut self.outbox);
+        let mut outbox = std::mem::take(&mut self.server.outbox);
         for (path, bytes) in outbox.iter() {
             path.hash(&mut self.trace);
             self.note(bytes.len(), bytes);
             self.packets += 1;
-            let owner = self.paths.get(&path);
+            let owner = self.addresses.get(&path.remote);
             self.checks.nonces += u64::from(owner.is_some());
             let reuse = owner.and_then(|(_, key)| self.nonces.on(*key, bytes));
             if let Some(reuse) = reuse {
@@ -295,7 +243,7 @@ impl Conference {
             self.launch(path, bytes, false);
         }
         outbox.clear();
-        self.outbox = outbox;
+        self.server.outbox = outbox;
     }
 
     pub(super) fn note(&mut self, what: usize, content: &(impl Hash + ?Sized)) {

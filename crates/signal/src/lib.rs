@@ -38,8 +38,9 @@ pub use join::{Form, JoinError, JoinParams, Resume};
 pub use output::{Answer, Frame, Occurrence, OccurrenceKind, Output};
 pub use relay::RelayOffer;
 pub use room::{
-    Actor, ClosedError, ConnectError, ConnectionId, Control, ControlError, ForwardError, ForwardId, ForwardedStream,
-    ForwardedView, Join, Offer, OfferError, Purpose, Reply, Room, RoomSettings, RoomView, RpcError, Target,
+    Actor, ClosedError, ConnectError, ConnectionId, Control, ControlError, ForwardError, ForwardId,
+    ForwardedStream, ForwardedView, Join, Offer, OfferError, Purpose, Reply, Room, RoomSettings, RoomView,
+    RpcError, Target,
 };
 pub use stats::RoomStats;
 pub use wire::{

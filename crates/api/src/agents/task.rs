@@ -152,7 +152,8 @@ impl Task {
             match output {
                 Output::Send(worker, message) => self.send(worker, *message),
                 Output::Assign { worker, room, job, grants } => {
-                    match self.live.get().keys.issue_for(&room.tenant, &room.name, &grants, self.limits.token) {
+                    match self.live.get().keys.issue_for(&room.tenant, &room.name, &grants, self.limits.token)
+                    {
                         Ok(token) => {
                             let assignment = proto::JobAssignment { job: Some(*job), url: None, token };
                             self.send(worker, ToWorker::Assignment(assignment));

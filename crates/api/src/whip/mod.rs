@@ -37,10 +37,10 @@ use crate::tenant::RoomKey;
 use crate::token::{TokenError, Verified};
 
 use fragment::Fragment;
+pub use ingress::IngressKeys;
 pub(crate) use offers::{Answered, Arrival, NoAnswer, Offers, Reply};
 use register::BearerHash;
 pub(crate) use register::{Resource, Resources, Taken};
-pub use ingress::IngressKeys;
 pub use stream_key::{Stream, StreamKeys, StreamKeysError};
 
 /// Media types (RFC 8866 section 5.14, RFC 8840 section 9).

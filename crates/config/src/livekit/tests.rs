@@ -144,7 +144,9 @@ fn addresses_and_targets_are_taken_in_each_of_their_forms() {
     let inside = read("webhook:\n  urls: [http://10.0.0.5/hook]\n").unwrap();
     assert_eq!(said(&inside, "webhooks.urls").unwrap().0, "[\"http://10.0.0.5/hook\"]");
     assert!(inside.notes[0].to_string().contains("webhooks.allow_internal"), "{:?}", inside.notes);
-    let blobs = |switch: &str| said(&read(&format!("enable_participant_data_blob: {switch}\n")).unwrap(), "rooms.max_blobs");
+    let blobs = |switch: &str| {
+        said(&read(&format!("enable_participant_data_blob: {switch}\n")).unwrap(), "rooms.max_blobs")
+    };
     assert_eq!(blobs("false").map(|(value, _)| value).as_deref(), Some("0"));
     assert_eq!(blobs("true"), None, "they are there");
 }
@@ -228,7 +230,10 @@ fn each_mistake_is_refused_with_its_place_and_a_remedy() {
             "room:\n  enabled_codecs: vp8",
             "livekit.yaml:2: room.enabled_codecs: a list is expected: write `- mime: video/vp8`, one on a line",
         ),
-        ("rtc:\n  node_ip: auto", "livekit.yaml:2: rtc.node_ip: \"auto\" is no IP address; use the one that clients reach"),
+        (
+            "rtc:\n  node_ip: auto",
+            "livekit.yaml:2: rtc.node_ip: \"auto\" is no IP address; use the one that clients reach",
+        ),
         ("keys:\n  one:\n", "livekit.yaml:1: keys: \"one\" has no secret; write one behind it"),
         (
             "bind_addresses: [localhost]",

@@ -15,7 +15,6 @@ use parvis_meeting::{Event, LeaveReason, ParticipantId, TrackId};
 
 use super::Room;
 use crate::Output;
-use crate::session::Session;
 use crate::wire::{self, Encoded};
 
 /// What is still to be told.

@@ -18,8 +18,9 @@ use parvis_sfu::{
     TrackId, TrackSpec,
 };
 use parvis_signal::{
-    Actor, Answer, ConnectError, ConnectionId, Control, ControlError, Form, ForwardId, ForwardedView, Frame, Grants,
-    Join, JoinParams, Occurrence, Offer, OfferError, Output, Purpose, Reply, Resume, Room, RoomConfig, RpcError,
+    Actor, Answer, ConnectError, ConnectionId, Control, ControlError, Form, ForwardId, ForwardedView, Frame,
+    Grants, Join, JoinParams, Occurrence, Offer, OfferError, Output, Purpose, Reply, Resume, Room,
+    RoomConfig, RpcError,
 };
 use prost::Message;
 

@@ -183,7 +183,7 @@ pub enum Command {
         /// The bounds.
         delay: parvis_rtp::PlayoutDelay,
     },
-    /// Name only candidates of this protocol from the next description on. For tests of clients.
+    /// Name only candidates of this protocol. Said before [`Command::CreatePeer`]. For tests of clients.
     OfferOnly {
         /// Whom.
         peer: PeerId,

@@ -110,16 +110,17 @@ async function until(what, look, milliseconds = 20000) {
 const publication = (identity, source) => room.remoteParticipants.get(identity)?.getTrackPublication(source);
 // Firefox counts pictures of a call by a name of its own only.
 const shown = (video) => Math.max(video.getVideoPlaybackQuality().totalVideoFrames, video.mozPaintedFrames ?? 0);
+// By the track itself: after a fresh start another one has the same sid.
 const elements = new Map();
 function element(track) {
-  if (!elements.has(track.sid)) {
+  if (!elements.has(track)) {
     const made = track.attach();
     made.muted = true;
     made.play?.().catch(() => {});
     document.body.append(made);
-    elements.set(track.sid, made);
+    elements.set(track, made);
   }
-  return elements.get(track.sid);
+  return elements.get(track);
 }
 
 /** A track that shows the seven bars. */
@@ -326,7 +327,7 @@ const calls = {
         video.requestVideoFrameCallback(() => done(performance.now() - start));
         track.attach(video);
         document.body.append(video);
-        elements.set(track.sid, video);
+        elements.set(track, video);
       };
       joining.then(look, done);
     });

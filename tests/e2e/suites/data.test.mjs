@@ -159,9 +159,11 @@ describe('whom a publisher lets have its tracks', () => {
     await one.ask('publishBars', { ...SMALL, videoCodec: 'vp8', simulcast: false });
     assertBars(await friend.ask('seen', { identity: 'one' }), 'friend');
     await assert.rejects(other.ask('seen', { identity: 'one', milliseconds: 2000 }), /waited/);
-    const at = await other.ask('now');
     await one.ask('allow', { all: true });
     assertBars(await other.ask('seen', { identity: 'one' }), 'other');
+    const at = await other.ask('now');
+    await one.ask('allow', { all: false, identities: ['friend'] });
     await other.ask('untilEvent', { name: 'PermissionChanged', after: at });
+    assertBars(await friend.ask('seen', { identity: 'one', atLeast: 5 }), 'friend, still');
   });
 });

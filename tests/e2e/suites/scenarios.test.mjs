@@ -94,7 +94,7 @@ describe('a slow network on request', () => {
     await one.ask('publishBars', { width: 640, height: 360, fps: 15, videoCodec: 'vp8', simulcast: true });
     const width = async () => (await other.ask('seen', { identity: 'one' })).width;
     await eventually('the large picture', async () => (await width()) === 640, 30_000);
-    await other.ask('simulate', { scenario: 'subscriber-bandwidth', argument: 150_000 });
+    await other.ask('simulate', { scenario: 'subscriber-bandwidth', argument: 40_000 });
     await eventually('the small picture', async () => (await width()) < 640, 30_000);
     await other.ask('simulate', { scenario: 'subscriber-bandwidth', argument: 0 });
     await eventually('the large picture again', async () => (await width()) === 640, 40_000);

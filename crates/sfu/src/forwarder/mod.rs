@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use parvis_peer::{DropReason, Path, Peer, PeerConfig, Received};
+use parvis_peer::{DropReason, Path, Peer, PeerConfig, Protocol, Received};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 use rustc_hash::FxHashMap;
@@ -33,6 +33,9 @@ use doorkeeper::Doorkeeper;
 use room::{Entry, Room};
 use timers::{Owner, Timers};
 use wire::Wire;
+
+/// Peers to come of which something is said before. They are for tests of clients, and come at once.
+const MAX_PEERS_TO_COME: usize = 1_000;
 
 /// What a forwarder is made with.
 #[derive(Debug, Clone)]
@@ -142,6 +145,8 @@ pub struct Forwarder {
     timers: Timers,
     events: VecDeque<(RoomId, Event)>,
     trunks: Trunks,
+    /// Peers to come whose candidates are to be of one protocol.
+    offer_only: FxHashMap<PeerId, Protocol>,
     stats: ForwarderStats,
 }
 
@@ -161,6 +166,7 @@ impl Forwarder {
             demux: Demux::default(),
             timers: Timers::default(),
             events: VecDeque::new(),
+            offer_only: FxHashMap::default(),
             stats: ForwarderStats::default(),
         }
     }
@@ -235,9 +241,7 @@ impl Forwarder {
             Command::SetPlayoutDelay { peer, delay } => self.with_peer(now, peer, outbox, |context| {
                 context.room.media.set_playout_delay(context.id, delay)
             }),
-            Command::OfferOnly { peer, protocol } => self.with_peer(now, peer, outbox, |context| {
-                context.entry().map(|entry| entry.peer.offer_only(protocol)).is_some()
-            }),
+            Command::OfferOnly { peer, protocol } => self.offer_only(peer, protocol),
             Command::LimitBandwidth { peer, bits_per_second } => {
                 self.with_peer(now, peer, outbox, |context| {
                     context.room.media.limit_bandwidth(now, context.id, bits_per_second)
@@ -402,6 +406,9 @@ impl Forwarder {
         let room =
             self.rooms.entry(room_id).or_insert_with(|| Room::new(RoomMedia::new(media.clone(), seed, now)));
         let mut entry = Entry::new(peer, role);
+        if let Some(protocol) = self.offer_only.remove(&id) {
+            entry.peer.offer_only(protocol);
+        }
         if role == PeerRole::Subscriber {
             entry.open_channels(now);
             // The client waits for this connection to come up before it calls itself connected, tracks or none.
@@ -413,6 +420,15 @@ impl Forwarder {
         self.stats.peers = self.peers.len() as u64;
         self.stats.rooms = self.rooms.len() as u64;
         self.settle_peer(now, id, outbox);
+        true
+    }
+
+    /// Said before the peer is made, since its first offer may leave at once.
+    fn offer_only(&mut self, id: PeerId, protocol: Protocol) -> bool {
+        if self.peers.contains_key(&id) || self.offer_only.len() >= MAX_PEERS_TO_COME {
+            return false;
+        }
+        self.offer_only.insert(id, protocol);
         true
     }
 

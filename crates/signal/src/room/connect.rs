@@ -107,8 +107,8 @@ impl Room {
         let response = self.join_response(id, now);
         self.send(id, Response::Join(response));
         self.begin();
-        self.create_peers(id);
         self.apply_simulated_protocol(id);
+        self.create_peers(id);
         self.qualities_wanted(now);
         if params.auto_data_tracks {
             self.take_all_data_tracks(id);

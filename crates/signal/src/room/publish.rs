@@ -286,8 +286,11 @@ impl Room {
         for session in self.sessions.values_mut() {
             session.settings.remove(&track);
         }
-        let response = proto::TrackUnpublishedResponse { track_sid: publication.info.sid.clone() };
-        self.send(publisher, Response::TrackUnpublished(response));
+        // One who leaves, to come back at once, must not take it for its own track's end: it would not publish it again.
+        if self.meeting.participant(publisher).is_some() {
+            let response = proto::TrackUnpublishedResponse { track_sid: publication.info.sid.clone() };
+            self.send(publisher, Response::TrackUnpublished(response));
+        }
         if publication.published_told {
             self.vanished(publisher, publication.info);
         }

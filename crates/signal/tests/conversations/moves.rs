@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use livekit_protocol::DisconnectReason;
 use livekit_protocol::leave_request::Action;
 use livekit_protocol::signal_response::Message as Response;
+use livekit_protocol::{DisconnectReason, TrackSource};
 use parvis_meeting::{Kind, Permissions};
 use parvis_sfu::RoomId;
 use parvis_signal::{ClosedError, ConnectionId, Control, Grants, Join, Room, RoomConfig, RoomSettings};
@@ -30,6 +30,7 @@ fn one_who_is_moved_is_told_where_with_a_token_and_connects_anew_in_both_forms()
         let grants = Grants { permissions, name: "Ada".into(), kind: Kind::Sip, ..Grants::of("ada") };
         let ada = lab.connect(grants.clone(), params);
         lab.bring_up(ada);
+        lab.publish(ada, "cam", TrackSource::Camera);
         lab.clear();
 
         let taken = lab.room.grants_of("ada").unwrap();

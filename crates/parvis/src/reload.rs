@@ -62,7 +62,7 @@ fn differences(before: &Loaded, after: &Loaded, live: bool) -> Vec<String> {
 fn is_live(key: &str) -> bool {
     let below =
         |known: &&str| key.strip_prefix(*known).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-    LIVE.iter().any(|known| below(known)) && !AT_RESTART.iter().any(|known| below(known))
+    LIVE.iter().any(below) && !AT_RESTART.iter().any(below)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use livekit_protocol as proto;
 use parvis_sfu::{Event, ForwarderId, RoomId};
 use parvis_signal::{
     Actor, ConnectError, ConnectionId, Control, ControlError, Frame, Join, Occurrence, Offer, Reply, Room,
-    RoomSettings,
+    RoomConfig, RoomSettings,
 };
 use parvis_store::Store;
 use rustc_hash::FxHashMap;
@@ -206,7 +206,11 @@ impl Rooms {
         if let Some(webhooks) = self.webhooks.get() {
             webhooks.sign_with(keys.clone());
         }
-        self.live.set(InForce::of(config, keys));
+        let mut now = InForce::of(config, keys);
+        // The relay is there from the start to the end.
+        now.room =
+            Arc::new(RoomConfig { relay: self.config.room.relay.clone(), ..RoomConfig::clone(&config.room) });
+        self.live.set(now);
     }
 
     /// Brings a client into a room, which comes to be if need be, unless `opening` is `None`.

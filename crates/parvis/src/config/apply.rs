@@ -214,7 +214,6 @@ impl Config {
             guests: self.rooms.guests,
             guest_room_chars: self.rooms.guest_room_chars.size(),
             guest_token: self.tokens.guest_age.0,
-            auto_create: self.rooms.auto_create,
             agents: self.agent_limits(),
             whip_url: self.server_api.whip_url.clone(),
             server_api_body_bytes: self.server_api.max_body_bytes.size(),

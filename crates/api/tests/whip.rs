@@ -8,14 +8,16 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Answer, Server, next, start, until};
+use common::{Answer, Server, everything, grant, next, start, start_with_store, until};
 use futures_util::future::BoxFuture;
+use livekit_protocol as proto;
 use livekit_protocol::signal_response::Message as Response;
-use parvis_api::{ApiConfig, OfferLimits, Stream, StreamKeys, StreamKeysError};
+use parvis_api::{ApiConfig, IngressKeys, OfferLimits, Stream, StreamKeys, StreamKeysError, TenantId};
 use parvis_peer::sdp::CodecKind;
 use parvis_rtp::Mid;
 use parvis_sfu::{Command, Description, DescriptionKind, Event, ForwarderId, PeerId, RoomId, TrackId};
 use parvis_signal::Grants;
+use parvis_store::{Store, StoreConfig};
 
 const ANSWER: &str = "v=0\r\na=ice-lite\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=ice-ufrag:ours\r\n\
                       a=ice-pwd:oursoursoursoursoursours\r\na=candidate:1 1 udp 1 192.0.2.1 7882 typ host\r\n";
@@ -271,7 +273,11 @@ impl StreamKeys for OneKey {
     fn find<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Stream>, StreamKeysError>> {
         Box::pin(async move {
             match key {
-                "the-key" => Ok(Some(Stream { room: "atelier".to_owned(), grants: Grants::of("camera-3") })),
+                "the-key" => Ok(Some(Stream {
+                    tenant: TenantId::default(),
+                    room: "atelier".to_owned(),
+                    grants: Grants::of("camera-3"),
+                })),
                 "broken" => Err(StreamKeysError("the store is locked".to_owned())),
                 _ => Ok(None),
             }
@@ -298,4 +304,75 @@ async fn an_encoder_publishes_by_its_stream_key() {
     assert_eq!(post(&server, "/whip/v1", "broken", &offer("sendonly")).await.status, 503);
     assert_eq!(delete(&server, &url, "another-key").await.status, 401);
     assert_eq!(delete(&server, &url, "the-key").await.status, 200);
+}
+
+#[tokio::test]
+async fn an_ingress_is_published_to_by_its_key_in_the_rooms_of_its_tenant_until_it_is_gone() {
+    let (mut server, folder) = start_with_store(ApiConfig::default()).await;
+    let store = Store::open(StoreConfig::new("", &folder.0)).await.unwrap();
+    let keyed = server.api.clone().with_stream_keys(Arc::new(IngressKeys::new(store.clone())));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    server.address = listener.local_addr().unwrap();
+    tokio::spawn(async move { keyed.serve(listener).await });
+    let admin = grant(everything("atelier"));
+    let request = proto::CreateIngressRequest {
+        input_type: proto::IngressInput::WhipInput.into(),
+        room_name: "atelier".into(),
+        participant_identity: "camera-3".into(),
+        participant_name: "Camera 3".into(),
+        ..Default::default()
+    };
+    let ingress: proto::IngressInfo = server.call(&admin, "Ingress/CreateIngress", &request).await.unwrap();
+    let (mut bob, _) = server.join("atelier", "bob").await;
+    publish(&server, &ingress.stream_key, offers(&server).len() + 1).await;
+    loop {
+        let Some(Response::Update(update)) = next(&mut bob).await else { continue };
+        if let Some(camera) = update.participants.iter().find(|info| info.identity == "camera-3") {
+            assert_eq!(camera.name, "Camera 3");
+            assert_eq!(camera.kind(), proto::participant_info::Kind::Ingress);
+            break;
+        }
+    }
+    assert!(server.metrics.page().contains("parvis_rooms 1"), "they are in one room");
+    // Another tenant's room of the same name is another room.
+    let foreign =
+        proto::IngressInfo { ingress_id: "IN_2".into(), stream_key: "another-key".into(), ..ingress.clone() };
+    store.create_ingress(&TenantId::new("other"), &foreign).await.unwrap();
+    publish(&server, "another-key", offers(&server).len() + 1).await;
+    assert!(server.metrics.page().contains("parvis_rooms 2"), "{}", server.metrics.page());
+    // One that is switched off, and one that is gone, open nothing.
+    let off = proto::IngressInfo { enabled: Some(false), ..foreign };
+    store.update_ingress(&TenantId::new("other"), &off).await.unwrap();
+    assert_eq!(post(&server, "/whip/v1", "another-key", &offer("sendonly")).await.status, 401);
+    let delete = proto::DeleteIngressRequest { ingress_id: ingress.ingress_id };
+    let _: proto::IngressInfo = server.call(&admin, "Ingress/DeleteIngress", &delete).await.unwrap();
+    assert_eq!(post(&server, "/whip/v1", &ingress.stream_key, &offer("sendonly")).await.status, 401);
+}
+
+#[tokio::test]
+async fn keys_and_rules_that_are_read_anew_hold_for_every_plane() {
+    let (server, _folder) = start_with_store(ApiConfig::default()).await;
+    let admin = grant(everything("atelier"));
+    let list = proto::ListRoomsRequest::default();
+    let rooms = || server.call::<proto::ListRoomsResponse>(&admin, "RoomService/ListRooms", &list);
+    assert!(rooms().await.is_ok());
+    let token = server.token("atelier", "studio");
+    let (mut bob, _) = server.join("atelier", "bob").await;
+
+    let next_key = vec![("next".to_owned(), "next-next-next-next-next-next-next".to_owned())];
+    let keys = parvis_api::Keys::new(next_key, Duration::from_secs(3_600), false).unwrap();
+    let config = ApiConfig { auto_create: false, ..ApiConfig::default() };
+    server.api.reload(&config, keys.clone());
+
+    let refused = rooms().await.unwrap_err();
+    assert!(refused.is(401, "unauthenticated"), "{refused:?}");
+    assert_eq!(post(&server, "/whip/v1", &token, &offer("sendonly")).await.status, 401);
+    assert_eq!(server.open(&format!("/rtc?access_token={token}&protocol=16")).await.err(), Some(401));
+    assert_eq!(server.open(&format!("/agent?access_token={token}")).await.err(), Some(401));
+    assert!(common::is_alive(&mut bob).await, "who is in stays in");
+
+    let issue = |room: &str| keys.issue(room, &Grants::of("studio"), Duration::from_secs(600)).unwrap();
+    let nowhere = post(&server, "/whip/v1", &issue("elsewhere"), &offer("sendonly")).await;
+    assert_eq!(nowhere.status, 404, "rooms don't come to be by themselves any more: {nowhere:?}");
+    publish(&server, &issue("atelier"), offers(&server).len() + 1).await;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Clients that come by one offer over HTTP: they publish what it sends, or watch someone.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use livekit_protocol as proto;
 use livekit_protocol::TrackSource;
@@ -10,7 +10,10 @@ use parvis_meeting::TrackSource as Source;
 use parvis_peer::FailReason;
 use parvis_rtp::Rid;
 use parvis_sfu::{Command, DataChannel, Event, PeerRole, Quality, RoomId};
-use parvis_signal::{Grants, OfferError, Purpose, RoomConfig, Target};
+use parvis_signal::{
+    ConnectError, Control, Grants, OccurrenceKind, OfferError, Purpose, RelayOffer, RoomConfig, Target,
+};
+use parvis_turn::{Clock, Issuer};
 
 use crate::lab::*;
 
@@ -316,4 +319,47 @@ fn nobody_watches_what_is_hidden_forbidden_or_not_there() {
     lab.come(Grants::of("wall"), anyone(), &viewer()).unwrap();
     let wall = lab.room.meeting().by_identity("wall").unwrap();
     assert!(!wall.permissions.can_publish && !wall.permissions.can_publish_data);
+}
+
+#[test]
+fn it_gets_the_relay_for_as_long_as_it_lasts_and_the_outer_world_hears_of_it() {
+    let issuer = Issuer::new([7; 32], Clock::new(Instant::now(), 1_800_000_000));
+    let urls = vec!["turn:meet.example:3478?transport=udp".to_owned()];
+    let relay =
+        RelayOffer { urls: urls.clone(), issuer, credential_age: Duration::from_secs(3_600), force: false };
+    let mut lab = Lab::with(RoomConfig { relay: Some(relay), ..RoomConfig::default() });
+    let (connection, sid, peer) = lab.come(Grants::of("studio"), Purpose::Publish, &obs()).unwrap();
+    let servers = &lab.answers[0].1.as_ref().unwrap().ice_servers;
+    assert_eq!(servers[0].urls, urls);
+    assert!(servers[0].username.ends_with(&sid), "{servers:?}");
+    assert_eq!(lab.relayed, [(sid.clone(), true)]);
+    up(&mut lab, peer);
+    lab.room.hang_up(lab.now, connection);
+    lab.pump();
+    assert_eq!(lab.relayed, [(sid.clone(), true), (sid.clone(), false)]);
+    let told: Vec<&str> = lab
+        .told
+        .iter()
+        .filter_map(|occurrence| match &occurrence.kind {
+            OccurrenceKind::RoomStarted => Some("started"),
+            OccurrenceKind::ParticipantJoined { participant } if participant.sid == sid => Some("joined"),
+            OccurrenceKind::ParticipantLeft { participant } if participant.sid == sid => Some("left"),
+            OccurrenceKind::ParticipantConnectionAborted { .. } => Some("aborted"),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, ["started", "joined", "left"]);
+}
+
+#[test]
+fn row_44_who_was_removed_does_not_come_back_by_an_offer() {
+    let mut lab = Lab::new();
+    let _bob = lab.join("bob");
+    let (connection, _, _) = lab.come(Grants::of("studio"), Purpose::Publish, &obs()).unwrap();
+    let remove = proto::RoomParticipantIdentity { identity: "studio".into(), ..Default::default() };
+    lab.control(Control::RemoveParticipant(remove)).unwrap();
+    assert!(lab.client(connection).closed.is_some());
+    let error = lab.come(Grants::of("studio"), Purpose::Publish, &obs()).unwrap_err();
+    assert_eq!(error, OfferError::Refused(ConnectError::Revoked));
+    assert_eq!(lab.room.stats().revoked_refused, 1);
 }

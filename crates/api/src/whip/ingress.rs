@@ -10,6 +10,9 @@ use parvis_store::{Store, StoreError};
 
 use super::stream_key::{Stream, StreamKeys, StreamKeysError};
 
+/// From when a stream key counts, in seconds of Unix time: it bears no time, so whoever was removed with one stays out.
+pub(crate) const COUNTS_FROM: u64 = 1;
+
 /// Finds stream keys among the ingresses of a store.
 #[derive(Clone)]
 pub struct IngressKeys {
@@ -34,6 +37,7 @@ impl IngressKeys {
                 name: ingress.participant_name,
                 metadata: ingress.participant_metadata,
                 kind: Kind::Ingress,
+                not_before: COUNTS_FROM,
                 ..Grants::of(&ingress.participant_identity)
             };
             grants.permissions.can_subscribe = false;

@@ -37,6 +37,7 @@ use crate::tenant::RoomKey;
 use crate::token::{TokenError, Verified};
 
 use fragment::Fragment;
+pub(crate) use ingress::COUNTS_FROM;
 pub use ingress::IngressKeys;
 pub(crate) use offers::{Answered, Arrival, NoAnswer, Offers, Reply};
 use register::BearerHash;
@@ -94,7 +95,28 @@ async fn nothing() -> StatusCode {
 
 type Body = Result<Bytes, BytesRejection>;
 
-async fn publish(
+/// Publish by an offer (WHIP, RFC 9725)
+///
+/// The bearer is a token that allows to publish, or the stream key of an ingress.
+#[utoipa::path(
+    post,
+    path = "/whip/v1",
+    tag = "offers",
+    request_body(content = String, content_type = "application/sdp"),
+    responses(
+        (status = 201, description = "The answer. Location has the session's URL, ETag its ICE session.", body = String, content_type = "application/sdp"),
+        (status = 400, description = "The offer can't be read or taken.", body = Refusal),
+        (status = 401, description = "No token or stream key, or one that does not hold.", body = Refusal),
+        (status = 403, description = "The token does not allow it.", body = Refusal),
+        (status = 404, description = "There is no such room, and rooms don't come to be by themselves.", body = Refusal),
+        (status = 413, description = "The offer is too large.", body = Refusal),
+        (status = 415, description = "The body is of another type.", body = Refusal),
+        (status = 422, description = "The offer sends nothing that could be taken.", body = Refusal),
+        (status = 429, description = "Too many joins or sessions, or the room is full.", body = Refusal),
+        (status = 503, description = "The server is about to stop.", body = Refusal),
+    )
+)]
+pub(crate) async fn publish(
     State(shared): State<Shared>,
     Extension(client): Extension<Client>,
     headers: HeaderMap,
@@ -118,7 +140,32 @@ struct Watched {
     participant: Option<String>,
 }
 
-async fn watch(
+/// Watch by an offer (WHEP)
+///
+/// Shows whoever speaks, or the participant that is named.
+#[utoipa::path(
+    post,
+    path = "/whep/{room}",
+    tag = "offers",
+    params(
+        ("room" = String, Path, description = "The room's name."),
+        ("participant" = Option<String>, Query, description = "The identity of the only one to watch."),
+    ),
+    request_body(content = String, content_type = "application/sdp"),
+    responses(
+        (status = 201, description = "The answer. Location has the session's URL, ETag its ICE session.", body = String, content_type = "application/sdp"),
+        (status = 400, description = "The offer can't be read or taken.", body = Refusal),
+        (status = 401, description = "No token, or one that does not hold.", body = Refusal),
+        (status = 403, description = "The token does not allow it, or is for another room.", body = Refusal),
+        (status = 409, description = "Nobody is there to be watched.", body = Refusal),
+        (status = 413, description = "The offer is too large.", body = Refusal),
+        (status = 415, description = "The body is of another type.", body = Refusal),
+        (status = 422, description = "The offer receives nothing that could be sent.", body = Refusal),
+        (status = 429, description = "Too many joins or sessions, or the room is full.", body = Refusal),
+        (status = 503, description = "The server is about to stop.", body = Refusal),
+    )
+)]
+pub(crate) async fn watch(
     State(shared): State<Shared>,
     Extension(client): Extension<Client>,
     Path(room): Path<String>,
@@ -145,8 +192,32 @@ async fn watch(
     created(&shared, "whep", answered)
 }
 
-/// Candidates, or an ICE restart (RFC 9725 section 4.3).
-async fn change(
+/// Send candidates or restart ICE (RFC 9725 section 4.3)
+///
+/// A session that watches is changed at `/whep/v1/{session}`.
+#[utoipa::path(
+    patch,
+    path = "/whip/v1/{session}",
+    tag = "offers",
+    params(
+        ("session" = String, Path, description = "The session, as Location named it."),
+        ("If-Match" = String, Header, description = "The ETag of the ICE session, or * to start it anew."),
+    ),
+    request_body(content = String, content_type = "application/trickle-ice-sdpfrag"),
+    responses(
+        (status = 200, description = "Our credentials and candidates after a restart.", body = String, content_type = "application/trickle-ice-sdpfrag"),
+        (status = 204, description = "The candidates were taken."),
+        (status = 400, description = "The fragment can't be read.", body = Refusal),
+        (status = 401, description = "No token or stream key, or one that does not hold.", body = Refusal),
+        (status = 403, description = "The token is not that of this session.", body = Refusal),
+        (status = 404, description = "There is no such session.", body = Refusal),
+        (status = 409, description = "An earlier request is not answered yet.", body = Refusal),
+        (status = 412, description = "Another ICE session is meant than the one that runs.", body = Refusal),
+        (status = 415, description = "The body is of another type.", body = Refusal),
+        (status = 428, description = "If-Match is missing.", body = Refusal),
+    )
+)]
+pub(crate) async fn change(
     State(shared): State<Shared>,
     Path(session): Path<String>,
     headers: HeaderMap,
@@ -209,7 +280,22 @@ async fn restart(
     Ok(response)
 }
 
-async fn end(
+/// End a session
+///
+/// A session that watches is ended at `/whep/v1/{session}`.
+#[utoipa::path(
+    delete,
+    path = "/whip/v1/{session}",
+    tag = "offers",
+    params(("session" = String, Path, description = "The session, as Location named it.")),
+    responses(
+        (status = 200, description = "It has ended."),
+        (status = 401, description = "No token or stream key, or one that does not hold.", body = Refusal),
+        (status = 403, description = "The token is not that of this session.", body = Refusal),
+        (status = 404, description = "There is no such session.", body = Refusal),
+    )
+)]
+pub(crate) async fn end(
     State(shared): State<Shared>,
     Path(session): Path<String>,
     headers: HeaderMap,

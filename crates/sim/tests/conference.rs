@@ -63,14 +63,14 @@ fn both_forms_hear_see_and_write_to_each_other_and_leave_nothing_behind() {
         let pairs = pairs.filter(|(to, from)| to != from);
         pairs.map(|(to, from)| (to, from, conference.got(to, from))).collect::<Vec<_>>()
     };
-    // The estimates begin low, and three cameras share them: whoever has one connection for both ways is at full rate after
-    // some eleven seconds, the others after seven at most.
-    conference.run_for(Duration::from_secs(12));
+    // The estimates begin low, and three cameras share them: the first trials of the lines prove enough for all of them, though
+    // the pictures' beginning fills these lines at the same time.
+    conference.run_for(Duration::from_secs(4));
     let before = got(&conference);
     conference.run_for(Duration::from_secs(4));
     for ((to, from, now), (_, _, before)) in got(&conference).into_iter().zip(before) {
         let (sounds, pictures, messages) = (now.0 - before.0, now.1 - before.1, now.2 - before.2);
-        assert!(before.0 > 520 && before.1 > 120, "{to:?} of {from:?} at first: {before:?}");
+        assert!(before.0 > 150 && before.1 > 60, "{to:?} of {from:?} at first: {before:?}");
         // Of 200, 120 and 15: of sound nothing is lost.
         assert!(
             (199..=201).contains(&sounds) && pictures > 115 && messages > 12,

@@ -163,7 +163,9 @@ impl RoomMedia {
         probe.owed_bytes -= peer.sent_bytes.saturating_sub(probe.last_bytes) as f64;
         let Some(carrier) = carrier() else { return };
         let over = now >= probe.until;
-        while probe.owed_bytes > 0.0 || (over && probe.packets > 0) {
+        // Media counts between packets of padding only: where media alone is as much as is tried, one must end it.
+        let mut least = if over { probe.packets.max(1) } else { 0 };
+        while probe.owed_bytes > 0.0 || least > 0 {
             let subscription = &mut self.subscriptions[carrier];
             let publication = &self.publications[subscription.publication];
             let mut sender = super::emit::Sender {
@@ -182,6 +184,7 @@ impl RoomMedia {
             }
             probe.owed_bytes -= bytes as f64;
             probe.packets = probe.packets.saturating_sub(1);
+            least = least.saturating_sub(1);
         }
         probe.last_bytes = peer.sent_bytes;
         if !over {

@@ -136,7 +136,7 @@ pub(crate) async fn publish(
 }
 
 #[derive(Deserialize)]
-struct Watched {
+pub(crate) struct Watched {
     participant: Option<String>,
 }
 

@@ -415,7 +415,7 @@ async fn tokens_of_a_key_that_is_gone_open_nothing_and_whoever_is_in_stays() {
     let old = server.token("atelier", "bob");
     let path = |token: &str| format!("/rtc/validate?access_token={token}");
     assert_eq!(server.get(&path(&old)).await.status, 200);
-    let other = vec![("other".to_owned(), "fedcba9876543210fedcba9876543210".to_owned())];
+    let other = vec![("next".to_owned(), "next-next-next-next-next-next-next".to_owned())];
     let other = parvis_api::Keys::new(other, Duration::from_secs(3_600), false).unwrap();
     let fresh = other.issue("atelier", &parvis_signal::Grants::of("bob"), Duration::from_secs(60)).unwrap();
     assert_eq!(server.get(&path(&fresh)).await.status, 401);

@@ -43,6 +43,25 @@ pub struct ApiConfig {
     pub front: Option<Arc<dyn Front>>,
     /// The relay whose credentials participants get.
     pub relays: Option<Arc<dyn Relays>>,
+    /// Bounds of clients that publish or watch by an offer (WHIP, WHEP).
+    pub offers: OfferLimits,
+}
+
+/// Bounds of clients that publish or watch by an offer. One token has one session: the newest.
+#[derive(Debug, Clone)]
+pub struct OfferLimits {
+    /// Sessions in all.
+    pub max: usize,
+    /// Sessions of one address (one /64 with IPv6).
+    pub max_per_ip: usize,
+    /// Largest body of a request, in bytes. OBS' offer has 2,000, a browser's with all its codecs 8,000.
+    pub max_bytes: usize,
+}
+
+impl Default for OfferLimits {
+    fn default() -> Self {
+        OfferLimits { max: 1_000, max_per_ip: 50, max_bytes: 64 << 10 }
+    }
 }
 
 /// Bounds of connections to the HTTP port.
@@ -89,6 +108,7 @@ impl Default for ApiConfig {
             connections: ConnectionLimits::default(),
             front: None,
             relays: None,
+            offers: OfferLimits::default(),
         }
     }
 }

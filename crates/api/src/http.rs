@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! The participants' routes: the web client, signalling, joining by link, health.
+//! The participants' routes: the web client, signalling, joining by link, health. WHIP and WHEP are in [`crate::whip`].
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -33,6 +33,7 @@ use crate::socket;
 use crate::tenant::{RoomKey, TenantId};
 use crate::token::{TokenError, Verified};
 use crate::twirp;
+use crate::whip::{self, StreamKeys};
 
 /// How long a browser may remember that other origins may ask.
 const CORS_MAX_AGE: Duration = Duration::from_secs(86_400);
@@ -46,6 +47,7 @@ const MAX_NAME_CHARS: usize = 100;
 pub(crate) struct Shared {
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) joins: Arc<Throttle>,
+    pub(crate) stream_keys: Option<Arc<dyn StreamKeys>>,
     pub(crate) page_headers: Arc<[(HeaderName, HeaderValue)]>,
 }
 
@@ -64,8 +66,10 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/rtc/v1/validate", get(validate_single))
         .route("/agent", get(agents::connect));
     let server_api = twirp::router(shared.rooms.config.server_api_body_bytes);
+    let max_offer_bytes = shared.rooms.config.offers.max_bytes;
     Router::new()
-        .merge(signalling.merge(server_api).layer(cors))
+        .merge(signalling.merge(server_api).layer(cors.clone()))
+        .merge(whip::routes(max_offer_bytes, cors))
         .route("/api/rooms/{room}/join", post(join_as_guest))
         .route("/api/openapi.json", get(openapi::document))
         .route("/livez", get(alive))
@@ -87,6 +91,8 @@ async fn count(State(shared): State<Shared>, request: Request, next: Next) -> Re
             known.filter(|known| !known.contains('{')).unwrap_or("/twirp").to_owned()
         }
         path if path.starts_with("/api/") => "/api/rooms/join".to_owned(),
+        path if path.starts_with("/whip") => "/whip".to_owned(),
+        path if path.starts_with("/whep") => "/whep".to_owned(),
         _ => "page".to_owned(),
     };
     let response = next.run(request).await;
@@ -102,7 +108,7 @@ pub(crate) struct Refusal {
     status: StatusCode,
     /// A word for programs.
     #[schema(example = "room_full")]
-    code: &'static str,
+    pub(crate) code: &'static str,
     /// The reason, for people.
     message: String,
 }
@@ -139,6 +145,7 @@ impl From<JoinRefusal> for Refusal {
             JoinRefusal::NoRoom => (StatusCode::NOT_FOUND, "no_room"),
             JoinRefusal::Draining => (unavailable, "draining"),
             JoinRefusal::TooManyRooms => (StatusCode::TOO_MANY_REQUESTS, "too_many_rooms"),
+            JoinRefusal::TooManyOffers(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many"),
             JoinRefusal::NoForwarder | JoinRefusal::Ending => (unavailable, "unavailable"),
             JoinRefusal::Refused(error) => {
                 let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
@@ -204,7 +211,7 @@ async fn connect(
     };
     let join = Join { grants, params, address: address.to_string() };
     let opening = Opening { agents };
-    let opening = (rooms.config.auto_create || may_create).then_some(&opening);
+    let opening = (rooms.live().auto_create || may_create).then_some(&opening);
     let attached =
         rooms.join(&RoomKey::new(&tenant, &room), opening, join, queue).await.map_err(|refusal| {
             let refusal = Refusal::from(refusal);
@@ -216,7 +223,7 @@ async fn connect(
 
     let metrics = rooms.metrics.clone();
     // Without permessage-deflate: axum's WebSocket does not offer it, so a message is as large as it was sent (row 28).
-    let max = rooms.config.room.message_bytes;
+    let max = rooms.live().room.message_bytes;
     Ok(upgrade.max_message_size(max).max_frame_size(max).on_upgrade(move |stream| async move {
         let _counted = client.permit;
         socket::serve(stream, attached, outbound, limits, metrics).await;
@@ -294,9 +301,10 @@ fn validate(
     let address = address(&shared, &client, &headers);
     let (verified, _) = admit(&shared, form, &headers, &query.unwrap_or_default(), address)?;
     refuse_when_draining(&shared)?;
-    let limit = shared.rooms.config.room.meeting.participants;
+    let live = shared.rooms.live();
+    let limit = live.room.meeting.participants;
     let there = shared.rooms.participants(&RoomKey::new(&verified.tenant, &verified.room));
-    if there.is_none() && !shared.rooms.config.auto_create && !verified.may_create {
+    if there.is_none() && !live.auto_create && !verified.may_create {
         return Err(JoinRefusal::NoRoom.into());
     }
     if there.is_some_and(|there| there >= limit) {
@@ -315,13 +323,13 @@ fn admit(
 ) -> Result<(Verified, JoinParams), Refusal> {
     throttle(shared, address)?;
     let token = token(headers, query).ok_or(TokenError::Missing)?;
-    let verified = shared.rooms.keys.verify(&token)?;
+    let verified = shared.rooms.live().keys.verify(&token)?;
     // A client that knows the newer form asks for it everywhere; its absence is what makes it fall back.
     let params = JoinParams::parse(form, query)?;
     Ok((verified, params))
 }
 
-fn throttle(shared: &Shared, address: IpAddr) -> Result<(), Refusal> {
+pub(crate) fn throttle(shared: &Shared, address: IpAddr) -> Result<(), Refusal> {
     if shared.joins.admit(address, Instant::now()) {
         return Ok(());
     }
@@ -329,7 +337,7 @@ fn throttle(shared: &Shared, address: IpAddr) -> Result<(), Refusal> {
     Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too_many", message))
 }
 
-fn refuse_when_draining(shared: &Shared) -> Result<(), Refusal> {
+pub(crate) fn refuse_when_draining(shared: &Shared) -> Result<(), Refusal> {
     if shared.rooms.is_draining() { Err(JoinRefusal::Draining.into()) } else { Ok(()) }
 }
 
@@ -398,17 +406,17 @@ pub(crate) async fn join_as_guest(
     headers: HeaderMap,
     body: Result<Json<GuestJoin>, axum::extract::rejection::JsonRejection>,
 ) -> Result<Response, Refusal> {
-    let config = &shared.rooms.config;
+    let live = shared.rooms.live();
     throttle(&shared, address(&shared, &client, &headers))?;
     refuse_when_draining(&shared)?;
-    if !config.guests {
+    if !live.guests {
         let message = "guests may not join here: ask whoever invited you for a sign-in";
         return Err(Refusal::new(StatusCode::FORBIDDEN, "not_allowed", message));
     }
-    if !is_guest_room(&room, config.guest_room_chars) {
+    if !is_guest_room(&room, live.guest_room_chars) {
         let message = format!(
             "guests may join rooms whose names nobody can guess: at least {} letters, digits, - or _",
-            config.guest_room_chars
+            live.guest_room_chars
         );
         return Err(Refusal::new(StatusCode::FORBIDDEN, "not_allowed", message));
     }
@@ -419,14 +427,14 @@ pub(crate) async fn join_as_guest(
     if name.is_empty() {
         return Err(bad_name(&"a name is needed"));
     }
-    let limit = config.room.meeting.participants;
+    let limit = live.room.meeting.participants;
     let key = RoomKey::new(&TenantId::default(), &room);
     if shared.rooms.participants(&key).is_some_and(|there| there >= limit) {
         return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "room_full", "the room is full"));
     }
     let identity = format!("guest-{:032x}", rand::random::<u128>());
     let grants = Grants { name, ..Grants::of(&identity) };
-    let token = shared.rooms.keys.issue(&room, &grants, config.guest_token)?;
+    let token = live.keys.issue(&room, &grants, live.guest_token)?;
     Ok(([(CACHE_CONTROL, "no-store")], Json(Ticket { token, identity, room })).into_response())
 }
 

@@ -28,6 +28,7 @@ mod forwards;
 mod front;
 mod http;
 mod limit;
+mod live;
 mod metrics;
 mod moves;
 mod openapi;
@@ -39,6 +40,7 @@ mod tenant;
 mod token;
 mod twirp;
 mod webhook;
+mod whip;
 
 use std::sync::Arc;
 
@@ -49,7 +51,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 pub use agents::AgentLimits;
-pub use config::{ApiConfig, ConnectionLimits};
+pub use config::{ApiConfig, ConnectionLimits, OfferLimits};
 pub use forwarders::Forwarders;
 pub use front::{Arrival, ByteStream, Front, Place, Relays, Visitor};
 pub use metrics::{Metrics, Sample, Source};
@@ -58,6 +60,7 @@ pub use parvis_store::TenantId;
 pub use token::{DEV_KEY, KeyError, Keys, MIN_SECRET_BYTES, TokenError, Verified};
 pub use twirp::server_api;
 pub use webhook::{WebhookConfig, WebhookError, Webhooks};
+pub use whip::{IngressKeys, Stream, StreamKeys, StreamKeysError};
 
 use accept::Doors;
 use http::Shared;
@@ -69,6 +72,7 @@ use rooms::Rooms;
 pub struct Api {
     rooms: Arc<Rooms>,
     joins: Arc<Throttle>,
+    stream_keys: Option<Arc<dyn StreamKeys>>,
     stop: watch::Sender<bool>,
 }
 
@@ -76,7 +80,15 @@ impl Api {
     /// Ready to serve; no room is open yet. It must be called on a Tokio runtime.
     pub fn new(config: ApiConfig, keys: Keys, forwarders: Arc<dyn Forwarders>, metrics: Metrics) -> Api {
         let joins = Arc::new(Throttle::new(config.connections.joins));
-        Api { rooms: Rooms::new(config, keys, forwarders, metrics), joins, stop: watch::Sender::new(false) }
+        let rooms = Rooms::new(config, keys, forwarders, metrics);
+        Api { rooms, joins, stream_keys: None, stop: watch::Sender::new(false) }
+    }
+
+    /// Lets encoders publish by the stream keys that are kept here. Without it a token is the only way.
+    #[must_use]
+    pub fn with_stream_keys(mut self, stream_keys: Arc<dyn StreamKeys>) -> Api {
+        self.stream_keys = Some(stream_keys);
+        self
     }
 
     /// Keeps applications' records in a store from now on. The first call counts; before it such calls are refused.
@@ -99,6 +111,7 @@ impl Api {
         let shared = Shared {
             rooms: Arc::clone(&self.rooms),
             joins: Arc::clone(&self.joins),
+            stream_keys: self.stream_keys.clone(),
             page_headers: page_headers(),
         };
         let doors = Doors { router: http::router(shared), front: config.front.clone(), limits, connections };
@@ -118,6 +131,12 @@ impl Api {
         let connections = Connections::new(CONNECTIONS, CONNECTIONS, Vec::new(), uncounted);
         let doors = Doors { router: metrics.router(), front: None, limits, connections };
         accept::serve(listener, doors, metrics, self.stop.subscribe()).await;
+    }
+
+    /// Takes other keys, and other rules for rooms that begin later: what is not named in [`ApiConfig::room`], `auto_create`,
+    /// `max_rooms`, or of guests stays as it was at the start. Tokens of a key that is gone open nothing from now on.
+    pub fn reload(&self, config: &ApiConfig, keys: Keys) {
+        self.rooms.reload(config, keys);
     }
 
     /// Hands a forwarder's event to its room. It never waits.

@@ -41,6 +41,8 @@ pub struct Metrics {
     pub(crate) connections: IntGauge,
     /// WebSockets open.
     pub(crate) sockets: IntGauge,
+    /// Participants that came by an offer over HTTP.
+    pub(crate) offered: IntGauge,
     /// Connections refused, by the limit that was hit.
     pub(crate) connections_refused: IntCounterVec,
     /// Times that accepting rested.
@@ -87,6 +89,7 @@ impl Metrics {
             joins: vec("parvis_joins_total", "Joins asked for.", &["outcome"])?,
             connections: gauge("parvis_http_connections", "HTTP connections open, WebSockets among them.")?,
             sockets: gauge("parvis_websockets", "Signalling WebSockets open.")?,
+            offered: gauge("parvis_offered_sessions", "Participants that publish or watch by WHIP or WHEP.")?,
             connections_refused: vec(
                 "parvis_http_connections_refused_total",
                 "Connections refused by a limit.",

@@ -47,7 +47,7 @@ impl Rooms {
         let name = identity.to_owned();
         let grants = self.ask(from, move |room, _| room.grants_of(&name)).await.ok_or_else(no_room)?;
         let grants = grants.ok_or_else(no_participant)?;
-        let token = self.keys.issue_for(&to.tenant, &to.name, &grants, MOVE_TOKEN);
+        let token = self.live().keys.issue_for(&to.tenant, &to.name, &grants, MOVE_TOKEN);
         let token = token.map_err(|error| MoveError::NoToken(error.to_string()))?;
         let view = self.view_of(to, grants).await?;
         let name = identity.to_owned();

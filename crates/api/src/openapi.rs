@@ -8,7 +8,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use utoipa::OpenApi;
 
-use crate::http;
+use crate::{http, whip};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -18,10 +18,21 @@ use crate::http;
                        `/rtc/v1`, agents' workers connect to `/agent`, and applications' servers call `/twirp/livekit.…`.",
         license(name = "EUPL-1.2", identifier = "EUPL-1.2"),
     ),
-    paths(http::join_as_guest, http::validate_dual, http::validate_single, http::alive, http::ready),
+    paths(
+        http::join_as_guest,
+        http::validate_dual,
+        http::validate_single,
+        http::alive,
+        http::ready,
+        whip::publish,
+        whip::watch,
+        whip::change,
+        whip::end,
+    ),
     tags(
         (name = "rooms", description = "Into a meeting by its link."),
         (name = "signalling", description = "Whether a client would be let in."),
+        (name = "offers", description = "Publishing and watching by one HTTP request (WHIP, WHEP)."),
         (name = "health", description = "For whoever starts, watches and routes to the server."),
     )
 )]

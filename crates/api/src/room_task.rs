@@ -15,6 +15,7 @@ use crate::rooms::{Input, Rooms};
 use crate::rpc::RpcCall;
 use crate::socket::Outgoing;
 use crate::tenant::RoomKey;
+use crate::whip::{Arrival, Offers, Resource};
 
 /// Inputs handled before outputs are sent: a burst becomes fewer, larger messages.
 const INPUTS_AT_ONCE: usize = 32;
@@ -35,6 +36,8 @@ pub(crate) struct RoomTask {
     sockets: BTreeMap<ConnectionId, Outgoing>,
     /// Whose credentials the relay takes: revoked if the room ends without its own farewell.
     relayed: BTreeSet<Arc<str>>,
+    /// Clients without a socket, and the requests of theirs that wait.
+    offers: Offers,
     /// Where its peers live: closed if the room ends without its own farewell.
     spread: Spread,
     participants: Arc<AtomicUsize>,
@@ -57,8 +60,8 @@ impl RoomTask {
     ) -> Self {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let unix_ms = i64::try_from(unix.as_millis()).unwrap_or(i64::MAX);
-        let room =
-            Room::new(Arc::clone(&rooms.config.room), id, &key.name, rand::random(), Instant::now(), unix_ms);
+        let config = Arc::clone(&rooms.live().room);
+        let room = Room::new(config, id, &key.name, rand::random(), Instant::now(), unix_ms);
         let home = rooms.forwarders.home(id);
         let spread = Spread::new(rooms.config.spread, id, home);
         RoomTask {
@@ -69,6 +72,7 @@ impl RoomTask {
             inbox,
             sockets: BTreeMap::new(),
             relayed: BTreeSet::new(),
+            offers: Offers::default(),
             spread,
             participants,
             counted_participants: 0,
@@ -129,6 +133,17 @@ impl RoomTask {
                 self.sockets.remove(&connection);
                 self.room.disconnected(now, connection);
             }
+            Input::Offer(arrival) => self.take_offer(now, *arrival),
+            Input::Restart { connection, ufrag, password, reply } => {
+                let refused = match self.offers.wait(connection, reply) {
+                    Ok(()) if self.room.restart_by_offer(now, connection, &ufrag, &password) => return,
+                    Ok(()) => return self.offers.give_up(connection),
+                    Err(refused) => refused,
+                };
+                let _ = refused.0.send(Err(refused.1));
+            }
+            Input::Candidates(connection, candidates) => self.room.candidates(now, connection, candidates),
+            Input::HangUp(connection) => self.room.hang_up(now, connection),
             Input::Event(from, event) => {
                 if let Some(event) = self.spread.event(from, event) {
                     self.room.event(now, event);
@@ -154,6 +169,27 @@ impl RoomTask {
         }
     }
 
+    /// Lets a client in that came by an offer, and lets it be found by the name of its session.
+    fn take_offer(&mut self, now: Instant, arrival: Arrival) {
+        let Arrival { connection, offer, bearer, mut seat, reply } = arrival;
+        let identity = offer.grants.identity.clone();
+        match self.room.connect_by_offer(now, connection, offer) {
+            Ok(id) => {
+                // Without a place in the register the room is about to go, and its clients with it.
+                if let Some(inbox) = self.rooms.inbox_of(self.id) {
+                    let room = self.key.clone();
+                    let resource = Resource { room, identity, bearer, connection, inbox, entity_tag: None };
+                    seat.take(&id, resource);
+                }
+                self.offers.begin(connection, id, seat, reply);
+            }
+            Err(error) => {
+                // Whoever asked may have gone.
+                let _ = reply.send(Err(error.into()));
+            }
+        }
+    }
+
     /// Does what the room says, all of it.
     async fn carry_out(&mut self) -> ControlFlow<()> {
         // What an event of a forwarder's changed between forwarders.
@@ -161,14 +197,13 @@ impl RoomTask {
         while let Some(output) = self.room.poll_output() {
             match output {
                 Output::Send { connection, frame } => self.send(connection, frame),
-                Output::Close { connection, code, reason } => {
-                    if let Some(outgoing) = self.sockets.remove(&connection) {
-                        outgoing.close(code, reason);
-                    }
-                }
+                Output::Close { connection, code, reason } => match self.sockets.remove(&connection) {
+                    Some(outgoing) => outgoing.close(code, reason),
+                    None => self.offers.closed(connection, reason),
+                },
                 Output::Forward(command) => self.forward(command).await?,
                 Output::RefreshToken { connection, grants } => {
-                    let keys = &self.rooms.keys;
+                    let keys = &self.rooms.live().keys;
                     match keys.issue_for(&self.key.tenant, &self.key.name, &grants, REFRESHED_TOKEN) {
                         Ok(token) => self.room.refreshed(connection, token),
                         Err(error) => tracing::warn!(%error, "no fresh token"),
@@ -203,6 +238,11 @@ impl RoomTask {
                     }
                 }
                 Output::RelayRevoked { sid } => self.revoke(&sid),
+                Output::Answered { connection, answer } => {
+                    if !self.offers.answered(connection, answer) {
+                        self.room.hang_up(Instant::now(), connection);
+                    }
+                }
                 Output::Ended => return ControlFlow::Break(()),
             }
         }

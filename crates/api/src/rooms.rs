@@ -2,6 +2,7 @@
 //! Which rooms there are, and how to reach them. Each is a task ([`crate::room_task`]); this is their register.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,8 +10,8 @@ use std::time::{Duration, Instant};
 use livekit_protocol as proto;
 use parvis_sfu::{Event, ForwarderId, RoomId};
 use parvis_signal::{
-    Actor, ConnectError, ConnectionId, Control, ControlError, Frame, Join, Occurrence, Reply, Room,
-    RoomSettings,
+    Actor, ConnectError, ConnectionId, Control, ControlError, Frame, Join, Occurrence, Offer, Reply, Room,
+    RoomConfig, RoomSettings,
 };
 use parvis_store::Store;
 use rustc_hash::FxHashMap;
@@ -21,6 +22,8 @@ use crate::agents::{self, Agents, News};
 use crate::config::ApiConfig;
 use crate::forwarders::Forwarders;
 use crate::forwards::Forwards;
+use crate::http::Refusal;
+use crate::live::{InForce, Live};
 use crate::metrics::Metrics;
 use crate::room_task::RoomTask;
 use crate::rpc::RpcCall;
@@ -28,6 +31,7 @@ use crate::socket::Outgoing;
 use crate::tenant::{RoomKey, TenantId};
 use crate::token::Keys;
 use crate::webhook::{self, Webhooks};
+use crate::whip::{self, Answered, Arrival, Resources, Taken};
 
 /// Inputs that may wait for a room. Sockets wait for a place, events don't: 4,096 are some seconds of a busy room.
 const INBOX: usize = 4_096;
@@ -44,6 +48,19 @@ pub(crate) enum Input {
     },
     Message(ConnectionId, Frame),
     Disconnected(ConnectionId),
+    /// A client that comes by an offer over HTTP …
+    Offer(Box<Arrival>),
+    /// … starts ICE anew, …
+    Restart {
+        connection: ConnectionId,
+        ufrag: String,
+        password: String,
+        reply: whip::Reply,
+    },
+    /// … names candidates, …
+    Candidates(ConnectionId, Vec<String>),
+    /// … and leaves.
+    HangUp(ConnectionId),
     Event(ForwarderId, Event),
     Control {
         actor: Actor,
@@ -64,8 +81,9 @@ pub(crate) type Act = Box<dyn FnOnce(&mut Room, Instant) + Send>;
 
 /// Everything that rooms share.
 pub(crate) struct Rooms {
+    /// As it was at the start; [`Rooms::live`] has what may change.
     pub(crate) config: ApiConfig,
-    pub(crate) keys: Keys,
+    live: Arc<Live>,
     pub(crate) forwarders: Arc<dyn Forwarders>,
     pub(crate) metrics: Metrics,
     pub(crate) agents: Arc<Agents>,
@@ -75,6 +93,8 @@ pub(crate) struct Rooms {
     pub(crate) trunk_writes: tokio::sync::Mutex<()>,
     /// Who is told of what happens.
     pub(crate) webhooks: Arc<OnceLock<Webhooks>>,
+    /// Clients that came by an offer, by the name of their session.
+    pub(crate) resources: Arc<Resources>,
     register: Mutex<Register>,
     next_connection: AtomicU64,
     /// Rung when a room has gone.
@@ -110,6 +130,8 @@ pub(crate) enum JoinRefusal {
     NoForwarder,
     #[error("the room ended while it was joined: try again")]
     Ending,
+    #[error("the server has as many sessions as it takes from {0}: end one first")]
+    TooManyOffers(&'static str),
     #[error(transparent)]
     Refused(#[from] ConnectError),
 }
@@ -153,22 +175,42 @@ impl Rooms {
         metrics: Metrics,
     ) -> Arc<Rooms> {
         let webhooks = Arc::<OnceLock<Webhooks>>::default();
+        let resources = Resources::new(config.offers.clone(), metrics.clone());
+        let live = Arc::new(Live::new(InForce::of(&config, keys)));
         let agents =
-            agents::spawn(config.agents.clone(), keys.clone(), metrics.clone(), Arc::clone(&webhooks));
+            agents::spawn(config.agents.clone(), Arc::clone(&live), metrics.clone(), Arc::clone(&webhooks));
         Arc::new(Rooms {
             agents: Arc::new(agents),
             store: OnceLock::new(),
             trunk_writes: tokio::sync::Mutex::default(),
             config,
-            keys,
+            live,
             forwarders,
             metrics,
             webhooks,
+            resources,
             register: Mutex::default(),
             next_connection: AtomicU64::new(1),
             gone: Notify::new(),
             forwards: Forwards::default(),
         })
+    }
+
+    /// What is in force now of all that may change.
+    pub(crate) fn live(&self) -> Arc<InForce> {
+        self.live.get()
+    }
+
+    /// Puts something else in force; rooms that are there keep what they began with.
+    pub(crate) fn reload(&self, config: &ApiConfig, keys: Keys) {
+        if let Some(webhooks) = self.webhooks.get() {
+            webhooks.sign_with(keys.clone());
+        }
+        let mut now = InForce::of(config, keys);
+        // The relay is there from the start to the end.
+        now.room =
+            Arc::new(RoomConfig { relay: self.config.room.relay.clone(), ..RoomConfig::clone(&config.room) });
+        self.live.set(now);
     }
 
     /// Brings a client into a room, which comes to be if need be, unless `opening` is `None`.
@@ -180,10 +222,7 @@ impl Rooms {
         mut outgoing: impl FnMut() -> Outgoing,
     ) -> Result<Attached, JoinRefusal> {
         for _ in 0..JOIN_TRIES {
-            let inbox = match opening {
-                Some(opening) => self.room(key, opening)?,
-                None => self.inbox(key).ok_or(JoinRefusal::NoRoom)?,
-            };
+            let inbox = self.room_for(key, opening)?;
             let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
             let (reply, answer) = oneshot::channel();
             let input =
@@ -200,6 +239,37 @@ impl Rooms {
             }
         }
         Err(JoinRefusal::Ending)
+    }
+
+    /// Brings a client that comes by an offer into a room as [`Rooms::join`] does, and waits for its answer.
+    pub(crate) async fn offer(
+        self: &Arc<Self>,
+        key: &RoomKey,
+        opening: Option<&Opening>,
+        offer: Offer,
+        bearer: [u8; 32],
+        address: IpAddr,
+    ) -> Result<Answered, Refusal> {
+        for _ in 0..JOIN_TRIES {
+            let seat = self.resources.seat(address).map_err(|taken| {
+                let of = match taken {
+                    Taken::All => "everyone",
+                    Taken::OfAddress => "one address",
+                };
+                JoinRefusal::TooManyOffers(of)
+            })?;
+            let inbox = self.room_for(key, opening)?;
+            let connection = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
+            let (reply, answer) = oneshot::channel();
+            let arrival = Arrival { connection, offer: offer.clone(), bearer, seat, reply };
+            if inbox.send(Input::Offer(Box::new(arrival))).await.is_err() {
+                continue;
+            }
+            if let Ok(answered) = answer.await {
+                return answered.map_err(Refusal::from);
+            }
+        }
+        Err(JoinRefusal::Ending.into())
     }
 
     /// Makes a room, or changes the settings of one that is there.
@@ -283,7 +353,7 @@ impl Rooms {
 
     /// Sees to it that there is this room: one that has to come to be may, where rooms come to be by themselves.
     pub(crate) fn open(self: &Arc<Self>, key: &RoomKey) -> Result<(), JoinRefusal> {
-        if self.config.auto_create {
+        if self.live().auto_create {
             return self.room(key, &Opening::default()).map(drop);
         }
         self.inbox(key).map(drop).ok_or(JoinRefusal::NoRoom)
@@ -304,6 +374,18 @@ impl Rooms {
         answer.await.ok()
     }
 
+    /// The inbox of a room, which comes to be if need be, unless `opening` is `None`.
+    fn room_for(
+        self: &Arc<Self>,
+        key: &RoomKey,
+        opening: Option<&Opening>,
+    ) -> Result<mpsc::Sender<Input>, JoinRefusal> {
+        match opening {
+            Some(opening) => self.room(key, opening),
+            None => self.inbox(key).ok_or(JoinRefusal::NoRoom),
+        }
+    }
+
     /// The inbox of a room, which comes to be if need be.
     fn room(self: &Arc<Self>, key: &RoomKey, opening: &Opening) -> Result<mpsc::Sender<Input>, JoinRefusal> {
         let mut register = self.register();
@@ -313,7 +395,7 @@ impl Rooms {
         if register.draining {
             return Err(JoinRefusal::Draining);
         }
-        if register.by_id.len() >= self.config.max_rooms {
+        if register.by_id.len() >= self.live().max_rooms {
             return Err(JoinRefusal::TooManyRooms);
         }
         let id = self.forwarders.new_room().ok_or(JoinRefusal::NoForwarder)?;

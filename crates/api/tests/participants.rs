@@ -407,3 +407,32 @@ async fn a_room_beyond_its_bound_goes_on_on_another_forwarder_and_trunks_join_it
     until("the trunk's end", || told(far, &|command| *command == Command::Unimport { track }) == 1).await;
     until("its peers' end", || told(far, &|command| matches!(command, Command::ClosePeer { .. })) == 2).await;
 }
+
+#[tokio::test]
+async fn tokens_of_a_key_that_is_gone_open_nothing_and_whoever_is_in_stays() {
+    let server = start(ApiConfig::default()).await;
+    let (mut ada, _) = server.join("atelier", "ada").await;
+    let old = server.token("atelier", "bob");
+    let path = |token: &str| format!("/rtc/validate?access_token={token}");
+    assert_eq!(server.get(&path(&old)).await.status, 200);
+    let other = vec![("next".to_owned(), "next-next-next-next-next-next-next".to_owned())];
+    let other = parvis_api::Keys::new(other, Duration::from_secs(3_600), false).unwrap();
+    let fresh = other.issue("atelier", &parvis_signal::Grants::of("bob"), Duration::from_secs(60)).unwrap();
+    assert_eq!(server.get(&path(&fresh)).await.status, 401);
+
+    let config = ApiConfig { auto_create: false, ..ApiConfig::default() };
+    server.api.reload(&config, other.clone());
+    assert_eq!(server.get(&path(&old)).await.status, 401);
+    assert_eq!(server.open(&format!("/rtc?access_token={old}&protocol=16")).await.err(), Some(401));
+    assert_eq!(server.get(&path(&fresh)).await.status, 200);
+    assert!(is_alive(&mut ada).await);
+
+    // Rooms no longer come to be by themselves; the one that is there can be joined.
+    let elsewhere =
+        other.issue("elsewhere", &parvis_signal::Grants::of("bob"), Duration::from_secs(60)).unwrap();
+    let refused = server.get(&path(&elsewhere)).await;
+    assert_eq!(refused.status, 404);
+    assert!(refused.body.contains("rooms.auto_create"), "{refused:?}");
+    assert_eq!(server.open(&format!("/rtc?access_token={elsewhere}&protocol=16")).await.err(), Some(404));
+    assert!(server.open(&format!("/rtc?access_token={fresh}&protocol=16")).await.is_ok());
+}

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! The command line.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -14,6 +15,70 @@ use crate::config::Ports;
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// Reads the command line. Flags of LiveKit's server, such as `--rtc.udp_port 7882`, are none of ours and are taken out
+    /// before ours are read.
+    pub(crate) fn read(arguments: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
+        let (ours, flags) = split(arguments.collect());
+        let mut cli = Cli::try_parse_from(ours)?;
+        if let Command::Serve(settings)
+        | Command::Check(settings)
+        | Command::Config { command: Config::Show { settings, .. } } = &mut cli.command
+        {
+            settings.livekit_flags = flags;
+        }
+        Ok(cli)
+    }
+}
+
+/// Parts our arguments from flags of LiveKit's server, each with its value.
+fn split(arguments: Vec<OsString>) -> (Vec<OsString>, Vec<(String, String)>) {
+    let takes_settings = arguments
+        .get(1)
+        .is_some_and(|command| ["serve", "check", "config"].iter().any(|known| command == known));
+    let (mut ours, mut flags) = (Vec::new(), Vec::new());
+    let mut arguments = arguments.into_iter().peekable();
+    while let Some(argument) = arguments.next() {
+        let flag = argument.to_str().and_then(|text| text.strip_prefix("--")).filter(|_| takes_settings);
+        let (name, value) = match flag.map(|flag| flag.split_once('=').unwrap_or((flag, ""))) {
+            Some((name, value)) => (name.to_owned(), value.to_owned()),
+            None => {
+                ours.push(argument);
+                continue;
+            }
+        };
+        match parvis_config::livekit::is_flag(&name) {
+            None => ours.push(argument),
+            Some(_) if flag.is_some_and(|flag| flag.contains('=')) => flags.push((name, value)),
+            Some(needs_no_value) => {
+                let next =
+                    arguments.next_if(|next| !needs_no_value && !next.to_string_lossy().starts_with("--"));
+                let value =
+                    next.map_or_else(|| "true".to_owned(), |next| next.to_string_lossy().into_owned());
+                flags.push((name, value));
+            }
+        }
+    }
+    (ours, flags)
+}
+
+impl Settings {
+    /// The file that was written for LiveKit's server, by whichever flag.
+    pub(crate) fn livekit_file(&self) -> Option<&Path> {
+        self.livekit_config.as_deref().or(self.config.as_deref().filter(|path| is_yaml(path)))
+    }
+
+    /// Our own file.
+    pub(crate) fn own_file(&self) -> Option<&Path> {
+        self.config.as_deref().filter(|path| !is_yaml(path))
+    }
+}
+
+/// Whether a configuration is written as LiveKit's is.
+pub(crate) fn is_yaml(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
 }
 
 #[derive(Debug, Subcommand)]
@@ -133,14 +198,22 @@ pub(crate) struct Which {
 
 /// Which configuration, and what the command line changes in it.
 #[derive(Debug, Clone, Default, Args)]
-#[command(group = clap::ArgGroup::new("source").required(true).multiple(false))]
 pub(crate) struct Settings {
-    /// Develop: no configuration file, the public key `devkey`, guests welcome, loopback only.
-    #[arg(long, group = "source")]
+    /// Develop: no configuration file is needed, the public key `devkey`, guests welcome, loopback only.
+    #[arg(long)]
     pub(crate) dev: bool,
-    /// The configuration file.
-    #[arg(long, value_name = "FILE", group = "source")]
+    /// The configuration file. One that ends in .yaml or .yml is read as with --livekit-config.
+    #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// A configuration that was written for LiveKit's server, with its environment variables and flags.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) livekit_config: Option<PathBuf>,
+    /// What would stand in such a file.
+    #[arg(long, value_name = "YAML")]
+    pub(crate) config_body: Option<String>,
+    /// Flags of LiveKit's server, as they were written.
+    #[arg(skip)]
+    pub(crate) livekit_flags: Vec<(String, String)>,
     /// Address and port for HTTP and signalling.
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) http: Option<SocketAddr>,
@@ -213,4 +286,34 @@ pub(crate) enum Config {
         #[arg(long)]
         origin: bool,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parted(line: &str) -> (String, Vec<(String, String)>) {
+        let (ours, flags) = split(line.split(' ').map(OsString::from).collect());
+        let ours: Vec<String> = ours.into_iter().map(|word| word.into_string().unwrap()).collect();
+        (ours.join(" "), flags)
+    }
+
+    #[test]
+    fn flags_of_the_other_server_are_parted_from_ours() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let line = "parvis serve --dev --bind 0.0.0.0 --config livekit.yaml --rtc.udp_port=7882-7883 \
+                    --rtc.use_external_ip --node-ip 192.0.2.1";
+        let (ours, flags) = parted(line);
+        assert_eq!(ours, "parvis serve --dev --config livekit.yaml");
+        let expected = [
+            pair("bind", "0.0.0.0"),
+            pair("rtc.udp_port", "7882-7883"),
+            pair("rtc.use_external_ip", "true"),
+            pair("node-ip", "192.0.2.1"),
+        ];
+        assert_eq!(flags, expected);
+        // Commands that have no settings have no such flags either.
+        assert_eq!(parted("parvis token create --keys x").1, []);
+        assert_eq!(parted("parvis serve --verbose").0, "parvis serve --verbose");
+    }
 }

@@ -6,6 +6,8 @@ mod cli;
 mod config;
 mod edge;
 mod media;
+mod notify;
+mod reload;
 mod serve;
 mod settings;
 mod stored;
@@ -14,15 +16,16 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
 use parvis_api::{DEV_KEY, Keys};
 use parvis_signal::Grants;
 use tracing_subscriber::EnvFilter;
 
 use cli::{Cli, Command, TokenCreate};
+use reload::Reloading;
 
 fn main() -> ExitCode {
-    match run(Cli::parse().command) {
+    let cli = Cli::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             eprintln!("parvis: {problem}");
@@ -36,12 +39,19 @@ pub(crate) type Problem = Box<dyn std::error::Error>;
 fn run(command: Command) -> Result<(), Problem> {
     match command {
         Command::Serve(arguments) => {
-            let (settings, _) = settings::settle(&arguments)?;
+            let (settings, loaded) = settings::settle(&arguments)?;
             log_to_stderr(&settings.config.log.level, settings.config.log.json);
-            runtime()?.block_on(serve::serve(settings)).map_err(Into::into)
+            for note in &loaded.notes {
+                tracing::warn!("{note}");
+            }
+            let reloading = Reloading { arguments, started: loaded.clone(), current: loaded };
+            runtime()?.block_on(serve::serve(settings, reloading)).map_err(Into::into)
         }
         Command::Check(arguments) => {
-            let (settings, _) = settings::settle(&arguments)?;
+            let (settings, loaded) = settings::settle(&arguments)?;
+            for note in &loaded.notes {
+                println!("{note}");
+            }
             let runtime = runtime()?;
             runtime.block_on(async {
                 let bound = serve::bind(&settings).await?;

@@ -32,6 +32,7 @@ pub(crate) fn start(config: &Config, shards: &ShardConfig) -> Result<Media, Medi
     let certificate = Certificate::generate()?;
     let dtls = Arc::new(Context::new(&certificate, config.tls.crypto_profile.0.dtls())?);
     let media = Arc::new(config.media_config());
+    let sdp = Arc::new(config.session_config());
     let max_peers = config.media.max_peers_per_shard.size();
     let max_tracks_per_peer = config.media.max_tracks_per_peer.size();
     let max_subscriptions_per_peer = config.media.max_subscriptions_per_peer.size();
@@ -43,7 +44,7 @@ pub(crate) fn start(config: &Config, shards: &ShardConfig) -> Result<Media, Medi
         let peer = PeerConfig {
             local_candidates: setup.candidates.into(),
             dtls: Arc::clone(&dtls) as Arc<dyn parvis_dtls::Factory>,
-            sdp: Arc::default(),
+            sdp: Arc::clone(&sdp),
             sctp: parvis_peer::sctp::SctpLimits::default(),
             limits: parvis_peer::PeerLimits::default(),
             ufrag_tag: u16::try_from(setup.shard).ok(),

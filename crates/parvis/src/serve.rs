@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use parvis_api::{Api, Keys, Metrics, WebhookError, Webhooks};
+use parvis_api::{Api, IngressKeys, Keys, Metrics, WebhookError, Webhooks};
 use parvis_sfu::ForwarderId;
 use parvis_shard::{ShardConfig, local_addresses};
 use parvis_store::{Store, StoreConfig, StoreError};
@@ -17,6 +17,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::config::Config;
 use crate::edge::{self, PublicPort};
 use crate::media::{self, Media, MediaError, Threads};
+use crate::notify;
+use crate::reload::Reloading;
 use crate::stored;
 
 /// How long clients have to hear that the server stops, after it has told them.
@@ -115,13 +117,14 @@ pub(crate) async fn bind(settings: &Settings) -> Result<Bound, ServeError> {
     Ok(Bound { http, metrics, media, public, max_connections: share.connections })
 }
 
-/// Serves until a signal, then drains.
-pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
+/// Serves until a signal, then drains. SIGHUP reads the configuration anew.
+pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Result<(), ServeError> {
     let bound = bind(&settings).await?;
     let Settings { config, keys, store, dev, .. } = settings;
     let system = |what| move |source| ServeError::System { what, source };
     let mut terminate = signal(SignalKind::terminate()).map_err(system("listen to SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("listen to SIGINT"))?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(system("listen to SIGHUP"))?;
 
     let store = Store::open(store).await?;
     let webhooks = Webhooks::start(config.webhook_config(), keys.clone(), store.clone()).await?;
@@ -139,7 +142,8 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
     let mut api_config = config.api_config(bound.max_connections);
     bound.public.stand_before(&mut api_config);
     bound.public.keep_certificate();
-    let api = Api::new(api_config, keys, forwarders, metrics);
+    let stream_keys = Arc::new(IngressKeys::new(store.clone()));
+    let api = Api::new(api_config, keys, forwarders, metrics).with_stream_keys(stream_keys);
     api.tell(webhooks.clone());
     api.keep(store.clone());
     for (shard, events) in events.into_iter().enumerate() {
@@ -159,11 +163,17 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), ServeError> {
         tracing::info!(shard, offered = offered.join(", "), "media");
     }
     announce(bound.public.scheme(), http, dev);
+    notify::ready();
 
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            // Short files, read while others go on: nothing of the media waits for this thread.
+            _ = hangup.recv() => tokio::task::block_in_place(|| reloading.reload(&api, bound.max_connections)),
+        }
     }
+    notify::stopping();
     let forced = async {
         tokio::select! {
             _ = terminate.recv() => {}

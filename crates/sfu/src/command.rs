@@ -43,7 +43,7 @@ pub enum Command {
         /// The candidate attribute, `candidate:…`.
         candidate: String,
     },
-    /// Expect a track: the media section whose msid names `cid` carries it.
+    /// Expect a track: the media section whose msid names `cid` carries it, or whose mid does if it has no msid.
     Publish {
         /// The peer that sends it.
         peer: PeerId,
@@ -235,7 +235,7 @@ pub enum DescriptionKind {
 /// What is known of a track before its first packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrackSpec {
-    /// The client's id for it: the track id in its msid.
+    /// The client's id for it: the track id in its msid, or else its section's mid.
     pub cid: String,
     /// Audio or video.
     pub kind: MediaKind,

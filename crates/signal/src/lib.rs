@@ -35,11 +35,12 @@ mod wire;
 pub use config::{Rate, RoomConfig};
 pub use grants::Grants;
 pub use join::{Form, JoinError, JoinParams, Resume};
-pub use output::{Frame, Occurrence, OccurrenceKind, Output};
+pub use output::{Answer, Frame, Occurrence, OccurrenceKind, Output};
 pub use relay::RelayOffer;
 pub use room::{
     Actor, ClosedError, ConnectError, ConnectionId, Control, ControlError, ForwardError, ForwardId,
-    ForwardedStream, ForwardedView, Join, Reply, Room, RoomSettings, RoomView, RpcError,
+    ForwardedStream, ForwardedView, Join, Offer, OfferError, Purpose, Reply, Room, RoomSettings, RoomView,
+    RpcError, Target,
 };
 pub use stats::RoomStats;
 pub use wire::{

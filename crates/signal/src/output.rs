@@ -20,7 +20,7 @@ pub enum Output {
         /// What.
         frame: Frame,
     },
-    /// Close the socket after what was sent. The room has forgotten it already.
+    /// Close the socket after what was sent, or forget the client that has none. The room has forgotten it already.
     Close {
         /// Which.
         connection: ConnectionId,
@@ -71,6 +71,13 @@ pub enum Output {
     RelayRevoked {
         /// The participant's sid.
         sid: Arc<str>,
+    },
+    /// Answer the offer that a client without a socket sent last.
+    Answered {
+        /// Whose.
+        connection: ConnectionId,
+        /// The answer, or what was wrong with the offer.
+        answer: Result<Answer, String>,
     },
     /// The meeting is over and everyone has left: forget the room.
     Ended,
@@ -124,6 +131,15 @@ pub enum OccurrenceKind {
         /// What it was.
         track: proto::TrackInfo,
     },
+}
+
+/// What a client that came by an offer over HTTP is answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// The session description.
+    pub sdp: String,
+    /// STUN and TURN servers that it may use.
+    pub ice_servers: Vec<proto::IceServer>,
 }
 
 /// One WebSocket message.

@@ -12,14 +12,16 @@ use parvis_sfu::{PeerId, SubscriptionId, SubscriptionSettings};
 use crate::bucket::Bucket;
 use crate::mailbox::Mailbox;
 use crate::room::{Cut, Pace};
-use crate::{ConnectionId, Form, JoinParams, RoomConfig};
+use crate::{ConnectionId, Form, JoinParams, RoomConfig, Target};
 
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) id: ParticipantId,
     pub(crate) sid: Arc<str>,
-    /// Its socket; `None` while it waits for the client to come back.
+    /// Its socket; `None` while it waits for the client to come back, or when it has a resource instead.
     pub(crate) socket: Option<Socket>,
+    /// What it has in place of a socket when it came by an offer over HTTP.
+    pub(crate) resource: Option<Resource>,
     /// When it has waited enough.
     pub(crate) waiting_until: Option<Instant>,
     /// Until when its media connection must be up for the first time.
@@ -59,6 +61,16 @@ pub(crate) struct Socket {
     /// Whether the client speaks JSON.
     pub(crate) json: bool,
     pub(crate) last_heard: Instant,
+}
+
+/// A session that its client reaches by HTTP requests (RFC 9725 section 4).
+#[derive(Debug)]
+pub(crate) struct Resource {
+    pub(crate) id: ConnectionId,
+    /// The offer that it came with, for an ICE restart to be made of.
+    pub(crate) offer: String,
+    /// Whom it watches, if it doesn't publish.
+    pub(crate) watches: Option<Target>,
 }
 
 /// The peer connections of a session.
@@ -156,6 +168,7 @@ impl Session {
             id,
             sid,
             socket: None,
+            resource: None,
             waiting_until: None,
             join_deadline: Some(now + config.join_timeout),
             refresh_at: now + config.token_refresh,
@@ -193,13 +206,9 @@ impl Session {
     }
 
     /// When something is to be done for it.
-    pub(crate) fn deadline(&self, config: &RoomConfig) -> Instant {
+    pub(crate) fn deadline(&self, config: &RoomConfig) -> Option<Instant> {
         let idle = self.socket.map(|socket| socket.last_heard + config.idle_timeout);
         let refresh = self.socket.map(|_| self.refresh_at);
-        [idle, refresh, self.waiting_until, self.join_deadline, self.pace.due()]
-            .into_iter()
-            .flatten()
-            .min()
-            .unwrap_or(self.refresh_at)
+        [idle, refresh, self.waiting_until, self.join_deadline, self.pace.due()].into_iter().flatten().min()
     }
 }

@@ -322,6 +322,8 @@ impl Server {
             | Output::StartEgress(_)
             | Output::Forwarded { .. }
             | Output::GuestGone { .. } => {}
+            // Nobody here comes by an offer over HTTP.
+            Output::Answered { .. } => {}
             // There is no relay in these networks.
             Output::RelayAllowed { .. } | Output::RelayRevoked { .. } => {}
             Output::Ended => {

@@ -26,6 +26,7 @@ pub(crate) fn run(options: &Options) -> Result {
 /// Runs the tests against the development build that is already there.
 pub(crate) fn watch(filter: Option<&str>, line: impl FnMut(&str)) -> Result {
     setup::browsers()?;
+    setup::gstreamer()?;
     setup::npm(FOLDER)?;
     let python = setup::python()?;
     let agents = setup::agents()?;

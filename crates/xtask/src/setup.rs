@@ -57,6 +57,18 @@ fn node_is_good() -> bool {
         && process("npm", ["--version"]).output().is_some()
 }
 
+/// GStreamer with its WebRTC element, and Debian's Python with bindings for both.
+pub(crate) fn gstreamer() -> Result {
+    debian(&[
+        "python3-gi",
+        "gir1.2-gst-plugins-bad-1.0",
+        "gstreamer1.0-nice",
+        "gstreamer1.0-plugins-bad",
+        "gstreamer1.0-plugins-base",
+        "gstreamer1.0-plugins-good",
+    ])
+}
+
 /// To make network namespaces and what joins them.
 pub(crate) fn networks() -> Result {
     debian(&["iproute2"])

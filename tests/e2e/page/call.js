@@ -123,8 +123,166 @@ function element(track) {
   return elements.get(track);
 }
 
+/** A track that shows the seven bars. */
+function barsTrack(width, height, fps) {
+  const canvas = Object.assign(document.createElement('canvas'), { width, height });
+  const context = canvas.getContext('2d');
+  let count = 0;
+  const draw = () => {
+    BARS.forEach(([red, green, blue], bar) => {
+      context.fillStyle = `rgb(${red} ${green} ${blue})`;
+      context.fillRect(Math.floor((bar * width) / 7), 0, Math.ceil(width / 7), height);
+    });
+    // Something that moves, so that each frame is a new one, where no bar is measured.
+    context.fillStyle = 'white';
+    context.fillRect((count++ * 8) % width, height - 12, 24, 12);
+  };
+  draw();
+  setInterval(draw, 1000 / fps);
+  return canvas.captureStream(fps).getVideoTracks()[0];
+}
+
+/** A track that plays a tone. */
+async function toneTrack(hertz) {
+  const context = new AudioContext({ sampleRate: 48000 });
+  await context.resume();
+  const tone = new OscillatorNode(context, { frequency: hertz });
+  const volume = new GainNode(context, { gain: 0.5 });
+  const destination = new MediaStreamAudioDestinationNode(context);
+  tone.connect(volume).connect(destination);
+  tone.start();
+  return destination.stream.getAudioTracks()[0];
+}
+
+/** The colours of the seven bars in what a video element shows, and the picture's size. */
+async function measureBars(video, who, atLeast, milliseconds) {
+  const first = shown(video);
+  await until(`pictures of ${who}`, () => video.videoWidth > 0 && shown(video) >= first + atLeast, milliseconds);
+  const canvas = Object.assign(document.createElement('canvas'), { width: video.videoWidth, height: video.videoHeight });
+  const context = canvas.getContext('2d', { willReadFrequently: true });
+  context.drawImage(video, 0, 0);
+  const bars = BARS.map((_, bar) => {
+    const [left, top] = [Math.floor(((bar + 0.3) * canvas.width) / 7), Math.floor(canvas.height * 0.3)];
+    const { data } = context.getImageData(left, top, Math.max(1, Math.floor((canvas.width / 7) * 0.4)), Math.floor(canvas.height * 0.4));
+    const sum = [0, 0, 0];
+    for (let place = 0; place < data.length; place += 4) for (let colour = 0; colour < 3; colour++) sum[colour] += data[place + colour];
+    return sum.map((each) => Math.round(each / (data.length / 4)));
+  });
+  return { bars, width: canvas.width, height: canvas.height, frames: shown(video) };
+}
+
+/** The strongest frequency of a track, and its level in dB; with `near` the first that is near it. */
+async function measureTone(track, who, milliseconds, near) {
+  const context = new AudioContext();
+  await context.resume();
+  const analyser = new AnalyserNode(context, { fftSize: 8192, smoothingTimeConstant: 0 });
+  new MediaStreamAudioSourceNode(context, { mediaStream: new MediaStream([track]) }).connect(analyser);
+  const bins = new Float32Array(analyser.frequencyBinCount);
+  const measure = () => {
+    analyser.getFloatFrequencyData(bins);
+    const best = bins.reduce((at, level, bin) => (level > bins[at] ? bin : at), 1);
+    return { hertz: (best * context.sampleRate) / analyser.fftSize, decibel: bins[best] };
+  };
+  const fits = ({ hertz, decibel }) => decibel > -38 && (near === undefined || Math.abs(hertz - near) < 12);
+  try {
+    let last;
+    return await until(`a tone of ${who}`, () => ((last = measure()), fits(last) ? last : undefined), milliseconds);
+  } finally {
+    await context.close();
+  }
+}
+
+/** A session over HTTP (RFC 9725), published or watched. */
+let session;
+
+async function http(method, url, headers = {}, body) {
+  return fetch(url, { method, body, headers: { authorization: `Bearer ${session.token}`, ...headers } });
+}
+
+/** Offers what `connection` has, and takes the answer. */
+async function offerOverHttp(connection, url, token) {
+  session = { connection, token };
+  await connection.setLocalDescription();
+  const response = await http('POST', url, { 'content-type': 'application/sdp' }, connection.localDescription.sdp);
+  if (response.status !== 201) throw new Error(`${response.status}: ${await response.text()}`);
+  session.url = new URL(response.headers.get('location'), url).href;
+  session.tag = response.headers.get('etag');
+  await connection.setRemoteDescription({ type: 'answer', sdp: await response.text() });
+  return { url: session.url, tag: session.tag };
+}
+
+/** The value of the first such line. */
+const line = (sdp, name) => new RegExp(`^a=${name}:(\\S+)`, 'm').exec(sdp)[1];
+
 const calls = {
   async connect({ url, token, options = {}, connectOptions = {}, withoutCodec, passphrase, relay }) {
+  /** Publishes over HTTP, without any SDK. */
+  async whip({ url, token, width = 640, height = 360, fps = 10, hertz = 440, simulcast = false }) {
+    const connection = new RTCPeerConnection();
+    const layers = [['q', 4], ['h', 2], ['f', 1]].map(([rid, scaleResolutionDownBy]) => ({ rid, scaleResolutionDownBy }));
+    connection.addTransceiver(barsTrack(width, height, fps), { direction: 'sendonly', ...(simulcast ? { sendEncodings: layers } : {}) });
+    connection.addTransceiver(await toneTrack(hertz), { direction: 'sendonly' });
+    return offerOverHttp(connection, url, token);
+  },
+
+  /** Watches over HTTP. */
+  async whep({ url, token }) {
+    const connection = new RTCPeerConnection();
+    const video = Object.assign(document.createElement('video'), { muted: true, autoplay: true });
+    connection.addTransceiver('video', { direction: 'recvonly' });
+    connection.addTransceiver('audio', { direction: 'recvonly' });
+    const tracks = {};
+    connection.addEventListener('track', ({ track }) => {
+      tracks[track.kind] = track;
+      if (track.kind === 'video') video.srcObject = new MediaStream([track]);
+      else document.body.append(Object.assign(document.createElement('audio'), { muted: true, autoplay: true, srcObject: new MediaStream([track]) }));
+    });
+    document.body.append(video);
+    const answer = await offerOverHttp(connection, url, token);
+    Object.assign(session, { video, tracks });
+    return answer;
+  },
+
+  async watchedBars({ milliseconds = 20000 } = {}) {
+    return measureBars(session.video, 'whom it watches', 2, milliseconds);
+  },
+
+  async watchedTone({ near, milliseconds = 20000 }) {
+    return measureTone(session.tracks.audio, `${near} Hz`, milliseconds, near);
+  },
+
+  /** Starts ICE anew by PATCH. Gives the former and the new tag, and ours and theirs of the credentials. */
+  async restartOverHttp() {
+    const { connection, tag } = session;
+    const former = connection.remoteDescription.sdp;
+    connection.restartIce();
+    await connection.setLocalDescription();
+    const ours = connection.localDescription.sdp;
+    const fragment = `a=ice-ufrag:${line(ours, 'ice-ufrag')}\r\na=ice-pwd:${line(ours, 'ice-pwd')}\r\nm=audio 9 RTP/AVP 0\r\na=mid:0\r\n`;
+    const response = await http('PATCH', session.url, { 'content-type': 'application/trickle-ice-sdpfrag', 'if-match': '*' }, fragment);
+    if (response.status !== 200) throw new Error(`${response.status}: ${await response.text()}`);
+    const theirs = await response.text();
+    let answer = former.replaceAll(/a=ice-ufrag:\S+/g, `a=ice-ufrag:${line(theirs, 'ice-ufrag')}`);
+    answer = answer.replaceAll(/a=ice-pwd:\S+/g, `a=ice-pwd:${line(theirs, 'ice-pwd')}`);
+    await connection.setRemoteDescription({ type: 'answer', sdp: answer });
+    session.tag = response.headers.get('etag');
+    await until('the connection after the restart', () => connection.iceConnectionState === 'connected' || connection.iceConnectionState === 'completed');
+    return { former: tag, tag: session.tag };
+  },
+
+  async trickleOverHttp({ tag }) {
+    const candidate = 'a=mid:0\r\na=candidate:1 1 udp 1 192.0.2.1 4000 typ host\r\n';
+    const headers = { 'content-type': 'application/trickle-ice-sdpfrag', 'if-match': tag ?? session.tag };
+    return (await http('PATCH', session.url, headers, candidate)).status;
+  },
+
+  async endOverHttp() {
+    const response = await http('DELETE', session.url);
+    await until('the end of the connection', () => ['disconnected', 'failed', 'closed'].includes(session.connection.connectionState));
+    return response.status;
+  },
+
+  async connect({ url, token, options = {}, connectOptions = {}, withoutCodec }) {
     leftOut = withoutCodec;
     onlyRelay = relay;
     const encrypted = passphrase ? { encryption: await encryption(passphrase) } : {};
@@ -139,34 +297,13 @@ const calls = {
   },
 
   async publishBars({ width = 640, height = 360, fps = 15, ...options }) {
-    const canvas = Object.assign(document.createElement('canvas'), { width, height });
-    const context = canvas.getContext('2d');
-    let count = 0;
-    const draw = () => {
-      BARS.forEach(([red, green, blue], bar) => {
-        context.fillStyle = `rgb(${red} ${green} ${blue})`;
-        context.fillRect(Math.floor((bar * width) / 7), 0, Math.ceil(width / 7), height);
-      });
-      // Something that moves, so that each frame is a new one, where no bar is measured.
-      context.fillStyle = 'white';
-      context.fillRect((count++ * 8) % width, height - 12, 24, 12);
-    };
-    draw();
-    setInterval(draw, 1000 / fps);
-    const track = canvas.captureStream(fps).getVideoTracks()[0];
+    const track = barsTrack(width, height, fps);
     const published = await room.localParticipant.publishTrack(track, { source: Track.Source.Camera, name: 'bars', ...options });
     return published.trackSid;
   },
 
   async publishTone({ hertz = 440, ...options }) {
-    const context = new AudioContext({ sampleRate: 48000 });
-    await context.resume();
-    const tone = new OscillatorNode(context, { frequency: hertz });
-    const volume = new GainNode(context, { gain: 0.5 });
-    const destination = new MediaStreamAudioDestinationNode(context);
-    tone.connect(volume).connect(destination);
-    tone.start();
-    const track = destination.stream.getAudioTracks()[0];
+    const track = await toneTrack(hertz);
     const published = await room.localParticipant.publishTrack(track, { source: Track.Source.Microphone, dtx: false, ...options });
     return published.trackSid;
   },
@@ -174,20 +311,7 @@ const calls = {
   /** The colours of the seven bars as they arrive, and the picture's size. */
   async seen({ identity, atLeast = 2, milliseconds = 20000 }) {
     const track = await until(`a video track of ${identity}`, () => publication(identity, Track.Source.Camera)?.track, milliseconds);
-    const video = element(track);
-    const first = shown(video);
-    await until(`pictures of ${identity}`, () => video.videoWidth > 0 && shown(video) >= first + atLeast, milliseconds);
-    const canvas = Object.assign(document.createElement('canvas'), { width: video.videoWidth, height: video.videoHeight });
-    const context = canvas.getContext('2d', { willReadFrequently: true });
-    context.drawImage(video, 0, 0);
-    const bars = BARS.map((_, bar) => {
-      const [left, top] = [Math.floor(((bar + 0.3) * canvas.width) / 7), Math.floor(canvas.height * 0.3)];
-      const { data } = context.getImageData(left, top, Math.max(1, Math.floor((canvas.width / 7) * 0.4)), Math.floor(canvas.height * 0.4));
-      const sum = [0, 0, 0];
-      for (let place = 0; place < data.length; place += 4) for (let colour = 0; colour < 3; colour++) sum[colour] += data[place + colour];
-      return sum.map((each) => Math.round(each / (data.length / 4)));
-    });
-    return { bars, width: canvas.width, height: canvas.height, frames: shown(video) };
+    return measureBars(element(track), identity, atLeast, milliseconds);
   },
 
   /** Joins, and tells when the first picture of `identity` was decoded: milliseconds since the call to join. */
@@ -220,22 +344,7 @@ const calls = {
   async heard({ identity, milliseconds = 20000 }) {
     const track = await until(`an audio track of ${identity}`, () => publication(identity, Track.Source.Microphone)?.track, milliseconds);
     element(track);
-    const context = new AudioContext();
-    await context.resume();
-    const analyser = new AnalyserNode(context, { fftSize: 8192, smoothingTimeConstant: 0 });
-    new MediaStreamAudioSourceNode(context, { mediaStream: new MediaStream([track.mediaStreamTrack]) }).connect(analyser);
-    const bins = new Float32Array(analyser.frequencyBinCount);
-    const measure = () => {
-      analyser.getFloatFrequencyData(bins);
-      const best = bins.reduce((at, level, bin) => (level > bins[at] ? bin : at), 1);
-      return { hertz: (best * context.sampleRate) / analyser.fftSize, decibel: bins[best] };
-    };
-    try {
-      let last;
-      return await until(`a tone of ${identity}`, () => ((last = measure()), last.decibel > -38 ? last : undefined), milliseconds);
-    } finally {
-      await context.close();
-    }
+    return measureTone(track.mediaStreamTrack, identity, milliseconds);
   },
 
   /** Whether silence arrives from `identity` now. */
@@ -297,7 +406,7 @@ const calls = {
       state: room.state,
       connected: room.state === ConnectionState.Connected,
       participants: [...room.remoteParticipants.values()].map((each) => ({
-        identity: each.identity, sid: each.sid, attributes: each.attributes,
+        identity: each.identity, sid: each.sid, kind: each.kind, attributes: each.attributes,
         tracks: [...each.trackPublications.values()].map((track) => ({ sid: track.trackSid, source: track.source, muted: track.isMuted, mime: track.mimeType })),
       })),
     };

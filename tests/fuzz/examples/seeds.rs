@@ -22,6 +22,7 @@ fn main() {
     sctp();
     sdp();
     signal();
+    config();
 }
 
 fn seed(target: &str, name: &str, bytes: impl AsRef<[u8]>) {
@@ -254,6 +255,13 @@ fn sdp() {
         a=max-message-size:262144\r\n";
     seed("sdp_offer", "simulcast", simulcast);
     seed("sdp_offer", "renegotiated", [simulcast, &simulcast.replace("m=video 9", "m=video 0")].join("\0"));
+}
+
+fn config() {
+    let file = "port: 7880\nbind_addresses: [\"0.0.0.0\"]\nrtc:\n  udp_port: 7882-7889\n  use_external_ip: true\n\
+        keys: &keys\n  one: first\nroom:\n  enabled_codecs:\n    - mime: video/vp8\nredis: *keys\nrooom: ~\n";
+    seed("livekit_config", "file", file);
+    seed("livekit_config", "all", [file, "two: second\n", "room.auto_create=false"].join("\0"));
 }
 
 fn signal() {

@@ -35,7 +35,7 @@ pub(crate) async fn connect(
 ) -> Result<Response, Refusal> {
     let rooms = &shared.rooms;
     let token = token(&headers, query.as_deref().unwrap_or_default()).ok_or(TokenError::Missing)?;
-    let authority = rooms.keys.authority(&token)?;
+    let authority = rooms.live().keys.authority(&token)?;
     if !authority.video.agent {
         let message = "permissions denied: the token has not the grant agent";
         return Err(Refusal::new(StatusCode::UNAUTHORIZED, "unauthorized", message));

@@ -16,10 +16,10 @@ use super::dispatch::DispatchError;
 use super::hub::{Hub, Output};
 use super::{AgentLimits, Agents, News, WorkerId};
 use crate::limit::Throttle;
+use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::socket::Outgoing;
 use crate::tenant::{RoomKey, TenantId};
-use crate::token::Keys;
 use crate::webhook::Webhooks;
 
 /// Inputs that may wait: some seconds of a busy server.
@@ -46,7 +46,7 @@ pub(super) enum Input {
 
 struct Task {
     hub: Hub,
-    keys: Keys,
+    live: Arc<Live>,
     limits: AgentLimits,
     metrics: Metrics,
     webhooks: Arc<OnceLock<Webhooks>>,
@@ -62,13 +62,13 @@ struct Connection {
 /// Starts the task. It ends when nobody has the way to it any more.
 pub(crate) fn spawn(
     limits: AgentLimits,
-    keys: Keys,
+    live: Arc<Live>,
     metrics: Metrics,
     webhooks: Arc<OnceLock<Webhooks>>,
 ) -> Agents {
     let (inbox, inputs) = mpsc::channel(INBOX);
     let (hub, messages) = (Hub::new(limits.clone()), Throttle::new(limits.messages));
-    let task = Task { hub, keys, limits, metrics: metrics.clone(), webhooks, sockets: BTreeMap::new() };
+    let task = Task { hub, live, limits, metrics: metrics.clone(), webhooks, sockets: BTreeMap::new() };
     tokio::spawn(task.run(inputs));
     Agents { inbox, next_worker: AtomicU64::new(1), messages, metrics }
 }
@@ -152,7 +152,8 @@ impl Task {
             match output {
                 Output::Send(worker, message) => self.send(worker, *message),
                 Output::Assign { worker, room, job, grants } => {
-                    match self.keys.issue_for(&room.tenant, &room.name, &grants, self.limits.token) {
+                    match self.live.get().keys.issue_for(&room.tenant, &room.name, &grants, self.limits.token)
+                    {
                         Ok(token) => {
                             let assignment = proto::JobAssignment { job: Some(*job), url: None, token };
                             self.send(worker, ToWorker::Assignment(assignment));

@@ -20,8 +20,8 @@ pub(super) async fn create_dispatch(
     let (room, actor) = (call.authority.room(&request.room), call.authority.actor());
     let known = call.rooms.control(&room, &actor, Control::Describe).await;
     match known {
-        Err(ControlFailure::NoRoom(_)) if call.rooms.config.auto_create => {
-            text::check_name("room", &request.room, call.rooms.keys.room_name_chars())
+        Err(ControlFailure::NoRoom(_)) if call.rooms.live().auto_create => {
+            text::check_name("room", &request.room, call.rooms.live().keys.room_name_chars())
                 .map_err(TwirpError::invalid)?;
             let opening = Opening { agents: Vec::new() };
             call.rooms.create(&room, &actor, RoomSettings::default(), opening).await?;

@@ -24,7 +24,7 @@ pub(super) async fn forward_participant(
     call: Call,
     request: proto::ForwardParticipantRequest,
 ) -> Result<proto::ForwardParticipantResponse> {
-    let chars = call.rooms.keys.room_name_chars();
+    let chars = call.rooms.live().keys.room_name_chars();
     text::check_name("destination_room", &request.destination_room, chars).map_err(TwirpError::invalid)?;
     let from = call.authority.room(&request.room);
     let to = call.authority.room(&request.destination_room);
@@ -36,7 +36,7 @@ pub(super) async fn move_participant(
     call: Call,
     request: proto::MoveParticipantRequest,
 ) -> Result<proto::MoveParticipantResponse> {
-    let chars = call.rooms.keys.room_name_chars();
+    let chars = call.rooms.live().keys.room_name_chars();
     text::check_name("destination_room", &request.destination_room, chars).map_err(TwirpError::invalid)?;
     let from = call.authority.room(&request.room);
     let to = call.authority.room(&request.destination_room);

@@ -146,7 +146,7 @@ impl From<ControlFailure> for TwirpError {
 impl From<JoinRefusal> for TwirpError {
     fn from(refusal: JoinRefusal) -> Self {
         let code = match &refusal {
-            JoinRefusal::TooManyRooms => Code::ResourceExhausted,
+            JoinRefusal::TooManyRooms | JoinRefusal::TooManyOffers(_) => Code::ResourceExhausted,
             JoinRefusal::NoRoom => Code::NotFound,
             JoinRefusal::Draining | JoinRefusal::NoForwarder | JoinRefusal::Ending => Code::Unavailable,
             JoinRefusal::Refused(_) => Code::FailedPrecondition,

@@ -13,6 +13,7 @@ use parvis_store::StoreError;
 use super::Call;
 use super::error::{Code, TwirpError};
 use super::stored::new_id;
+use crate::whip;
 
 type Result<T> = std::result::Result<T, TwirpError>;
 
@@ -101,7 +102,9 @@ pub(super) async fn delete_ingress(
     if let Ok(Reply::Participant(participant)) = streams
         && participant.kind() == proto::participant_info::Kind::Ingress
     {
-        let remove = proto::RoomParticipantIdentity { identity, ..Default::default() };
+        // Its key is gone; another ingress may have the same identity.
+        let revoke_token_ts = i64::try_from(whip::COUNTS_FROM).unwrap_or(i64::MAX);
+        let remove = proto::RoomParticipantIdentity { identity, revoke_token_ts, ..Default::default() };
         // It may just have gone by itself.
         let _ = call.rooms.control(&room, &actor, Control::RemoveParticipant(remove)).await;
     }
@@ -134,7 +137,7 @@ fn check(call: &Call, info: &proto::IngressInfo) -> Result<()> {
     text::clean("participant_name", &info.participant_name, MAX_NAME_CHARS).map_err(TwirpError::invalid)?;
     text::clean("name", &info.name, MAX_NAME_CHARS).map_err(TwirpError::invalid)?;
     if !info.room_name.is_empty() {
-        text::check_name("room_name", &info.room_name, call.rooms.keys.room_name_chars())
+        text::check_name("room_name", &info.room_name, call.rooms.live().keys.room_name_chars())
             .map_err(TwirpError::invalid)?;
     }
     if info.enable_transcoding == Some(true) {

@@ -147,5 +147,5 @@ async fn answer(method: &Method, shared: Shared, request: Request) -> Result<(Fo
 
 fn authority(shared: &Shared, headers: &HeaderMap, query: Option<&str>) -> Result<Authority, TwirpError> {
     let token = token(headers, query.unwrap_or_default()).ok_or(TokenError::Missing)?;
-    Ok(shared.rooms.keys.authority(&token)?)
+    Ok(shared.rooms.live().keys.authority(&token)?)
 }

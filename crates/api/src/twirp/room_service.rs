@@ -13,7 +13,7 @@ type Result<T> = std::result::Result<T, TwirpError>;
 
 /// Makes a room ahead, or changes the settings of one that is there.
 pub(super) async fn create_room(call: Call, request: proto::CreateRoomRequest) -> Result<proto::Room> {
-    text::check_name("name", &request.name, call.rooms.keys.room_name_chars())
+    text::check_name("name", &request.name, call.rooms.live().keys.room_name_chars())
         .map_err(TwirpError::invalid)?;
     if request.egress.is_some() {
         let message = "rooms can't be recorded from their beginning yet: this server has no media worker";

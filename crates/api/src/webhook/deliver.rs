@@ -3,8 +3,8 @@
 //! taken goes; one that was not is tried again later and later, and those behind it wait; when its time is over it is dead,
 //! and they go on.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -86,7 +86,11 @@ impl Shared {
     /// Sends one event and writes down what came of it; whether it was taken.
     async fn deliver(&self, target: &Target, event: &DueEvent) -> bool {
         let (id, url) = (event.id.as_str(), target.url.as_str());
-        let result = match self.keys.sign_body(self.config.api_key.as_deref(), event.body.as_bytes()) {
+        let signed = {
+            let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+            keys.sign_body(self.config.api_key.as_deref(), event.body.as_bytes())
+        };
+        let result = match signed {
             Ok(token) => {
                 let head = Head { token: &token, id, created: event.created_ms / 1_000 };
                 let body = Bytes::from(event.body.clone());

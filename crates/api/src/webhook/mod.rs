@@ -14,7 +14,7 @@ mod target;
 mod writer;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use livekit_protocol::WebhookEvent;
@@ -109,7 +109,7 @@ pub struct Webhooks {
 /// What the tasks share.
 struct Shared {
     config: WebhookConfig,
-    keys: Keys,
+    keys: RwLock<Keys>,
     store: Store,
     client: Client,
     queue: Mutex<Option<mpsc::Sender<NewEvent>>>,
@@ -180,7 +180,7 @@ impl Webhooks {
         let (queue, events) = mpsc::channel(config.queue.max(1));
         let shared = Arc::new(Shared {
             config,
-            keys,
+            keys: RwLock::new(keys),
             store,
             client,
             queue: Mutex::new((!idle).then_some(queue)),
@@ -195,6 +195,11 @@ impl Webhooks {
         let writer = tokio::spawn(writer::write(Arc::clone(&shared), events));
         *shared.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(writer);
         Ok(Webhooks { shared })
+    }
+
+    /// Signs with other keys from now on. [`WebhookConfig::check`] says whether the one that is to sign is among them.
+    pub fn sign_with(&self, keys: Keys) {
+        *self.shared.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
     }
 
     /// Tells of an event, without waiting. It gets an id and a time if it has none. When too many wait for a store that

@@ -175,7 +175,10 @@ impl Failure {
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
+    /// In small letters.
     pub head: String,
+    /// Where the answer's `Location` points.
+    pub location: String,
     pub body: String,
 }
 
@@ -200,7 +203,12 @@ impl Server {
         let answer = String::from_utf8_lossy(&answer).into_owned();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap();
-        Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+        let location = head.lines().find_map(|line| {
+            let (name, value) = line.split_once(": ")?;
+            name.eq_ignore_ascii_case("location").then(|| value.to_owned())
+        });
+        let location = location.unwrap_or_default();
+        Answer { status, head: head.to_ascii_lowercase(), location, body: body.to_owned() }
     }
 
     pub async fn get(&self, path: &str) -> Answer {

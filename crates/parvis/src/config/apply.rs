@@ -7,8 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parvis_api::{ApiConfig, ConnectionLimits, Keys, TenantId};
+use parvis_api::{ApiConfig, ConnectionLimits, Keys, OfferLimits, TenantId};
 use parvis_meeting::Limits;
+use parvis_peer::sdp::{CodecKind, MediaKind, SessionConfig};
 use parvis_sfu::SpreadConfig;
 use parvis_sfu::media::MediaConfig;
 use parvis_shard::{ShardConfig, TcpConfig};
@@ -50,6 +51,20 @@ impl Config {
             return problem(
                 "media.udp_ports",
                 format!("{ports} are too few for {shards} shards; each needs one"),
+            );
+        }
+        let known = known_codecs();
+        let is_known = |codec: &&String| known.iter().any(|known| known.eq_ignore_ascii_case(codec));
+        if let Some(unknown) = self.rooms.enabled_codecs.iter().find(|codec| !is_known(codec)) {
+            return problem(
+                "rooms.enabled_codecs",
+                format!("\"{unknown}\" is no codec of this server; use some of {}", known.join(", ")),
+            );
+        }
+        if self.rooms.enabled_codecs.is_empty() {
+            return problem(
+                "rooms.enabled_codecs",
+                "without a codec nobody could publish; name some".to_owned(),
             );
         }
         if tracing_subscriber::EnvFilter::try_new(&self.log.level).is_err() {
@@ -194,11 +209,11 @@ impl Config {
         ApiConfig {
             room: Arc::new(self.room_config()),
             spread: SpreadConfig { peers_per_part: self.media.max_room_peers_per_shard.size() },
+            auto_create: self.rooms.auto_create,
             max_rooms: self.rooms.max.size(),
             guests: self.rooms.guests,
             guest_room_chars: self.rooms.guest_room_chars.size(),
             guest_token: self.tokens.guest_age.0,
-            auto_create: self.rooms.auto_create,
             agents: self.agent_limits(),
             whip_url: self.server_api.whip_url.clone(),
             server_api_body_bytes: self.server_api.max_body_bytes.size(),
@@ -216,8 +231,31 @@ impl Config {
                 write_queue_bytes: http.write_queue_bytes.size(),
                 joins: rate(http.joins_per_address),
             },
+            offers: OfferLimits {
+                max: self.whip.max_sessions.size(),
+                max_per_ip: self.whip.max_sessions_per_address.size(),
+                max_bytes: self.whip.max_offer_bytes.size(),
+            },
             ..ApiConfig::default()
         }
+    }
+
+    /// The codecs that may be published, in the words of MIME types as everyone writes them.
+    fn enabled_codecs(&self) -> Vec<String> {
+        let enabled =
+            |known: &String| self.rooms.enabled_codecs.iter().any(|codec| codec.eq_ignore_ascii_case(known));
+        known_codecs().into_iter().filter(enabled).collect()
+    }
+
+    /// What session descriptions agree to: pictures in the codecs that are enabled, sound in all that are known.
+    pub(crate) fn session_config(&self) -> SessionConfig {
+        let enabled = self.enabled_codecs();
+        let mut config = SessionConfig::default();
+        config.codecs.retain(|policy| {
+            policy.kind.media() == MediaKind::Audio
+                || enabled.iter().any(|mime| mime.rsplit('/').next() == Some(name_of(policy.kind)))
+        });
+        config
     }
 
     fn room_config(&self) -> RoomConfig {
@@ -259,8 +297,26 @@ impl Config {
             blobs_per_participant: rooms.max_blobs_per_participant.size(),
             blobs_per_room: rooms.max_blobs.size(),
             simulate: sessions.simulate,
+            publish_codecs: self.enabled_codecs().into_iter().map(|mime| (mime, String::new())).collect(),
+            sync_streams: rooms.sync_streams,
             ..RoomConfig::default()
         }
+    }
+}
+
+/// The codecs that this server forwards.
+fn known_codecs() -> Vec<String> {
+    RoomConfig::default().publish_codecs.into_iter().map(|(mime, _)| mime).collect()
+}
+
+fn name_of(codec: CodecKind) -> &'static str {
+    match codec {
+        CodecKind::Opus => "opus",
+        CodecKind::Red => "red",
+        CodecKind::Vp8 => "VP8",
+        CodecKind::Vp9 => "VP9",
+        CodecKind::Av1 => "AV1",
+        CodecKind::H264 => "H264",
     }
 }
 

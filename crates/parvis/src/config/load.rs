@@ -20,6 +20,8 @@ pub(crate) struct Loaded {
     pub(crate) config: Config,
     /// Key, such as `http.listen`, to `parvis.toml:12`. What is not in it is a default.
     pub(crate) origins: BTreeMap<String, String>,
+    /// What was said and has no effect, or another than may be expected.
+    pub(crate) notes: Vec<String>,
 }
 
 /// Why a configuration is refused.
@@ -36,13 +38,17 @@ pub(crate) enum ConfigError {
 
 /// Reads a file and checks all of it.
 pub(crate) fn load(path: &Path) -> Result<Loaded, ConfigError> {
+    parse(&read_text(path)?, path)
+}
+
+/// Reads a file of a sensible size.
+pub(super) fn read_text(path: &Path) -> Result<String, ConfigError> {
     let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
     let bytes = fs::metadata(path).map_err(unreadable)?.len();
     if bytes > MAX_BYTES {
         return Err(ConfigError::TooLarge { path: path.to_owned(), bytes });
     }
-    let text = fs::read_to_string(path).map_err(unreadable)?;
-    parse(&text, path)
+    fs::read_to_string(path).map_err(unreadable)
 }
 
 pub(super) fn parse(text: &str, path: &Path) -> Result<Loaded, ConfigError> {
@@ -63,19 +69,27 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Loaded, ConfigError> {
             origins.insert(key, format!("{}:{}", path.display(), line_of(text, span.start)));
         });
     }
-    let loaded = Loaded { config, origins };
-    loaded.config.check(path.parent().unwrap_or(Path::new("."))).map_err(|(key, problem)| {
-        let place = match loaded.origins.get(&key) {
-            Some(origin) => format!("{origin}: {key}"),
-            None => format!("{}: {key}", path.display()),
-        };
-        ConfigError::Wrong { place, problem }
-    })?;
+    let loaded = Loaded { config, origins, notes: Vec::new() };
+    loaded.check(path.parent().unwrap_or(Path::new(".")), &path.display().to_string())?;
     Ok(loaded)
 }
 
+impl Loaded {
+    /// Finds what is wrong beyond single values. Relative paths start at `base`; `name` is where a value stands that nobody
+    /// said.
+    pub(super) fn check(&self, base: &Path, name: &str) -> Result<(), ConfigError> {
+        self.config.check(base).map_err(|(key, problem)| {
+            let place = match self.origins.get(&key) {
+                Some(origin) => format!("{origin}: {key}"),
+                None => format!("{name}: {key}"),
+            };
+            ConfigError::Wrong { place, problem }
+        })
+    }
+}
+
 /// The parser's words for an unknown key name the known ones; others get a remedy where they have none.
-fn with_remedy(message: &str) -> String {
+pub(super) fn with_remedy(message: &str) -> String {
     let message = message.trim_end_matches('.');
     if message.starts_with("unknown field") {
         format!("{message}; correct its spelling or take it out")

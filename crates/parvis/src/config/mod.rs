@@ -4,11 +4,12 @@
 //! [`load()`] reads a file and points at what is wrong in it, [`value`] holds the kinds of values, [`apply`] turns all
 //! of it into the words of the crates below, [`stored`] is the same for the database and webhooks, [`applications`] for what
 //! applications' servers and agents may ask for, [`edge`] does both for the public port, [`show()`] prints it with the origin
-//! of each value.
+//! of each value, [`livekit`] takes over what was written for another server.
 
 mod applications;
 mod apply;
 mod edge;
+mod livekit;
 mod load;
 mod show;
 mod stored;
@@ -22,8 +23,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use edge::{NodeIp, PlainHttp, Tls, Turn};
+pub(crate) use livekit::{BODY_VARIABLE, Foreign, base, take_over};
 pub(crate) use load::{ConfigError, Loaded, load};
-pub(crate) use show::show;
+pub(crate) use show::{show, values};
 pub(crate) use value::Ports;
 use value::{Bounded, Bytes, Count, Port, Time};
 
@@ -37,6 +39,7 @@ pub(crate) struct Config {
     pub(crate) metrics: Metrics,
     pub(crate) media: Media,
     pub(crate) rooms: Rooms,
+    pub(crate) whip: Whip,
     pub(crate) sessions: Sessions,
     pub(crate) tokens: Tokens,
     pub(crate) drain: Drain,
@@ -136,6 +139,8 @@ pub(crate) struct Rooms {
     pub(crate) guests: bool,
     pub(crate) guest_room_chars: Bounded<0, 128>,
     pub(crate) auto_create: bool,
+    pub(crate) enabled_codecs: Vec<String>,
+    pub(crate) sync_streams: bool,
     pub(crate) remote_unmute: bool,
     pub(crate) max: Count,
     pub(crate) max_participants: Count,
@@ -154,6 +159,15 @@ pub(crate) struct Rooms {
     pub(crate) longest_timeout: Time,
     pub(crate) max_duration: Time,
     pub(crate) remembered_identities: Count,
+}
+
+/// Publishing and watching by one HTTP request (WHIP, WHEP).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Whip {
+    pub(crate) max_sessions: Count,
+    pub(crate) max_sessions_per_address: Count,
+    pub(crate) max_offer_bytes: Bytes,
 }
 
 /// One participant's signalling.
@@ -330,6 +344,8 @@ impl Default for Rooms {
             guests: api.guests,
             guest_room_chars: Bounded::of(i64::try_from(api.guest_room_chars).unwrap_or(i64::MAX)),
             auto_create: api.auto_create,
+            enabled_codecs: room.publish_codecs.into_iter().map(|(mime, _)| mime).collect(),
+            sync_streams: room.sync_streams,
             remote_unmute: room.remote_unmute,
             max: count(api.max_rooms),
             max_participants: count(limits.participants),
@@ -350,6 +366,17 @@ impl Default for Rooms {
             longest_timeout: Time(room.longest_timeout),
             max_duration: Time(limits.max_duration.unwrap_or_default()),
             remembered_identities: count(room.remembered_identities),
+        }
+    }
+}
+
+impl Default for Whip {
+    fn default() -> Self {
+        let limits = parvis_api::OfferLimits::default();
+        Whip {
+            max_sessions: count(limits.max),
+            max_sessions_per_address: count(limits.max_per_ip),
+            max_offer_bytes: bytes(limits.max_bytes),
         }
     }
 }

@@ -133,11 +133,3 @@ fn read_url(path: &Path) -> Result<String, Problem> {
     }
     Ok(url.trim().to_owned())
 }
-
-/// A URL without the password in it, to be shown.
-pub(super) fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let Some((user, host)) = rest.rsplit_once('@') else { return url.to_owned() };
-    let name = user.split(':').next().unwrap_or_default();
-    if user.contains(':') { format!("{scheme}://{name}:…@{host}") } else { url.to_owned() }
-}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::reader::Text;
 use super::remote::Remote;
-use super::slot::Slot;
+use super::slot::{Slot, direction};
 use super::write::Document;
 use super::{
     DtlsRole, EncoderPreference, LocalTransport, MediaKind, MediaSection, RemoteTransport, SdpError,
@@ -113,6 +113,19 @@ impl Session {
         let remote = Remote::read(&text, &self.config.limits)?;
         let slots = answer::take_offer(&self.agreed.slots, &remote, &self.config)?;
         self.taken(&remote, slots, Vec::new())
+    }
+
+    /// What a first offer would have us agree to, without agreeing to it: its living media sections, each in the widest
+    /// direction that an answer may give it. For whoever has to know what a client brings before its connection is made.
+    pub fn preview(config: &Arc<SessionConfig>, sdp: &str) -> Result<Vec<MediaSection>, SdpError> {
+        let taken = Session::new(Arc::clone(config), 0).read_offer(sdp)?;
+        let media = taken.agreement.slots.iter().filter_map(Slot::media);
+        Ok(media
+            .map(|media| MediaSection {
+                direction: direction(media.peer_receives, media.peer_sends),
+                ..media.section.clone()
+            })
+            .collect())
     }
 
     /// Answers the offer read last, placing our waiting senders into its free sections.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! From descriptions to sections, and from sections to tracks and senders.
 
-use parvis_peer::sdp::{CodecKind, MediaKind, Msid, SenderId, SenderSpec};
+use parvis_peer::sdp::{CodecKind, MediaKind, MediaSection, Msid, SenderId, SenderSpec};
 use parvis_rtp::Mid;
 
 use super::room::{Context, Published, Subscribed, Wish};
@@ -218,9 +218,9 @@ impl Context<'_> {
         }
     }
 
-    /// Binds each track of the peer's that has none to the section that carries it: the one whose msid names it,
-    /// or else, when a single track and a single section of the kind are left over, that one (a section that was
-    /// used before keeps the track id of its first use).
+    /// Binds each track of the peer's that has none to the section that carries it: the one whose msid names it, or whose
+    /// mid does where it has no msid, or else, when a single track and a single section of the kind are left over, that
+    /// one (a section that was used before keeps the track id of its first use).
     fn bind_tracks(&mut self) {
         let id = self.id;
         let Some(entry) = self.room.entries.get_mut(&id) else { return };
@@ -243,10 +243,11 @@ impl Context<'_> {
                     .collect();
                 let alone = waiting.len() == 1 && free.len() == 1;
                 for (track, published) in &mut waiting {
-                    let names =
-                        |msid: &Option<Msid>| msid.as_ref().is_some_and(|msid| msid.track == published.cid);
-                    let found =
-                        free.iter().find(|section| if exact { names(&section.remote_msid) } else { alone });
+                    let names = |section: &MediaSection| match &section.remote_msid {
+                        Some(msid) => msid.track == published.cid,
+                        None => section.mid.to_string() == published.cid,
+                    };
+                    let found = free.iter().find(|section| if exact { names(section) } else { alone });
                     if let Some(section) = found {
                         published.mid = Some(section.mid);
                         let mut codecs: Vec<CodecKind> = Vec::new();

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use livekit_protocol as proto;
 use livekit_protocol::signal_response::Message as Response;
-use parvis_meeting::{Admission, LeaveReason, MeetingError, Permissions, Profile, State};
+use parvis_meeting::{Admission, LeaveReason, MeetingError, ParticipantId, Permissions, Profile, State};
 use parvis_sfu::{Command, PeerId, PeerRole};
 
 use super::Cut;
@@ -68,10 +68,7 @@ impl Room {
         if self.by_connection.contains_key(&connection) {
             return Err(ConnectError::InUse);
         }
-        if self.standings.is_revoked(&join.grants.identity, join.grants.not_before) {
-            self.stats.revoked_refused += 1;
-            return Err(ConnectError::Revoked);
-        }
+        self.check_revoked(&join.grants)?;
         match join.params.resume.clone() {
             Some(resume) => self.resume(now, connection, join, resume),
             None => return self.join(now, connection, join),
@@ -79,57 +76,39 @@ impl Room {
         Ok(())
     }
 
-    fn join(&mut self, now: Instant, connection: ConnectionId, join: Join) -> Result<(), ConnectError> {
-        if self.draining {
-            return Err(ConnectError::Draining);
+    /// Whether a token was revoked with its participant's removal (row 44).
+    pub(super) fn check_revoked(&mut self, grants: &Grants) -> Result<(), ConnectError> {
+        if self.standings.is_revoked(&grants.identity, grants.not_before) {
+            self.stats.revoked_refused += 1;
+            return Err(ConnectError::Revoked);
         }
-        let Join { mut grants, params, address } = join;
-        // What a moderator decided counts more than what an older token says.
+        Ok(())
+    }
+
+    /// What a token allows here: what a moderator decided counts more than what an older token says.
+    pub(super) fn as_decided(&self, mut grants: Grants) -> Grants {
         if let Some(permissions) = self.standings.permissions(&grants.identity, grants.not_before) {
             grants.permissions = Permissions { hidden: grants.permissions.hidden, ..permissions.clone() };
         }
-        let can_subscribe = grants.permissions.can_subscribe;
-        let start = grants.room.clone();
-        let id = self.meeting.admit(now, admission(grants, &params))?;
-        self.begin_with(start);
-        // Whoever had this identity is gone before anyone hears of the new one: clients keep their list by identity.
-        self.settle(now);
+        grants
+    }
 
-        let sid: Arc<str> = self.make_sid("PA_").into();
-        let publisher = Link::new(PeerId(self.next_id()));
-        let subscriber =
-            (params.form == Form::Dual && can_subscribe).then(|| Link::new(PeerId(self.next_id())));
-        let links =
-            Links { form: params.form, publisher, subscriber_primary: subscriber.is_some(), subscriber };
-        let mut session = Session::new(&self.config, now, id, sid.clone(), &params, links);
-        session.joined_at_ms = self.unix_ms(now);
-        session.socket = Some(Socket { id: connection, json: false, last_heard: now });
-        let peers: Vec<PeerId> = session.links.iter().map(|link| link.peer).collect();
-        for peer in &peers {
-            self.by_peer.insert(*peer, id);
+    fn join(&mut self, now: Instant, connection: ConnectionId, join: Join) -> Result<(), ConnectError> {
+        let Join { grants, params, address } = join;
+        let grants = self.as_decided(grants);
+        let id = self.enter(now, grants, &params, &address)?;
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.socket = Some(Socket { id: connection, json: false, last_heard: now });
         }
         self.by_connection.insert(connection, id);
-        self.by_sid.insert(sid.clone(), id);
-        self.sessions.insert(id, session);
         self.renew_deadline(id);
         self.meeting.set_state(id, State::Joined);
-        self.stats.joins += 1;
-        if self.config.relay.is_some() {
-            self.outputs.push_back(Output::RelayAllowed { sid: sid.clone() });
-        }
-        tracing::debug!(room = %self.sid, %sid, %address, form = ?params.form, protocol = params.protocol(), "join");
 
         let response = self.join_response(id, now);
         self.send(id, Response::Join(response));
         self.begin();
-        let publishing = match params.form {
-            Form::Dual => PeerRole::Publisher,
-            Form::Single => PeerRole::Single,
-        };
         self.apply_simulated_protocol(id);
-        for (peer, role) in peers.into_iter().zip([publishing, PeerRole::Subscriber]) {
-            self.create_peer(peer, role);
-        }
+        self.create_peers(id);
         self.qualities_wanted(now);
         if params.auto_data_tracks {
             self.take_all_data_tracks(id);
@@ -143,6 +122,59 @@ impl Room {
             self.offer(now, id, offer);
         }
         Ok(())
+    }
+
+    /// Lets someone in: from now on it has a session, and nobody on the other end of it yet.
+    pub(super) fn enter(
+        &mut self,
+        now: Instant,
+        grants: Grants,
+        params: &JoinParams,
+        address: &str,
+    ) -> Result<ParticipantId, ConnectError> {
+        if self.draining {
+            return Err(ConnectError::Draining);
+        }
+        let can_subscribe = grants.permissions.can_subscribe;
+        let start = grants.room.clone();
+        let id = self.meeting.admit(now, admission(grants, params))?;
+        self.begin_with(start);
+        // Whoever had this identity is gone before anyone hears of the new one: clients keep their list by identity.
+        self.settle(now);
+
+        let sid: Arc<str> = self.make_sid("PA_").into();
+        let publisher = Link::new(PeerId(self.next_id()));
+        let subscriber =
+            (params.form == Form::Dual && can_subscribe).then(|| Link::new(PeerId(self.next_id())));
+        let links =
+            Links { form: params.form, publisher, subscriber_primary: subscriber.is_some(), subscriber };
+        let mut session = Session::new(&self.config, now, id, sid.clone(), params, links);
+        session.joined_at_ms = self.unix_ms(now);
+        for link in session.links.iter() {
+            self.by_peer.insert(link.peer, id);
+        }
+        self.by_sid.insert(sid.clone(), id);
+        self.sessions.insert(id, session);
+        self.renew_deadline(id);
+        self.stats.joins += 1;
+        if self.config.relay.is_some() {
+            self.outputs.push_back(Output::RelayAllowed { sid: sid.clone() });
+        }
+        tracing::debug!(room = %self.sid, %sid, %address, form = ?params.form, protocol = params.protocol(), "join");
+        Ok(id)
+    }
+
+    /// Has the forwarder make the peer connections of a session.
+    pub(super) fn create_peers(&mut self, id: ParticipantId) {
+        let Some(links) = self.sessions.get(&id).map(|session| &session.links) else { return };
+        let publishing = match links.form {
+            Form::Dual => PeerRole::Publisher,
+            Form::Single => PeerRole::Single,
+        };
+        let peers: Vec<PeerId> = links.iter().map(|link| link.peer).collect();
+        for (peer, role) in peers.into_iter().zip([publishing, PeerRole::Subscriber]) {
+            self.create_peer(peer, role);
+        }
     }
 
     /// Gives a session its new socket, or tells the client that there is nothing to resume.
@@ -221,7 +253,7 @@ impl Room {
     }
 
     #[allow(deprecated)]
-    fn join_response(&mut self, id: parvis_meeting::ParticipantId, now: Instant) -> proto::JoinResponse {
+    fn join_response(&mut self, id: ParticipantId, now: Instant) -> proto::JoinResponse {
         let own = self.info(id);
         let others =
             self.roster_infos().into_iter().filter(|info| own.as_ref().is_none_or(|own| own.sid != info.sid));
@@ -252,7 +284,7 @@ impl Room {
         response
     }
 
-    fn ice_servers(&self, now: Instant, sid: &str) -> Vec<proto::IceServer> {
+    pub(super) fn ice_servers(&self, now: Instant, sid: &str) -> Vec<proto::IceServer> {
         self.config.relay.as_ref().map(|relay| relay.ice_servers(now, sid)).unwrap_or_default()
     }
 

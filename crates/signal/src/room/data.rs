@@ -12,6 +12,7 @@ use parvis_sfu::{Command, DataChannel, PeerId};
 
 use super::Room;
 use crate::mailbox::Letter;
+use crate::session::Session;
 use crate::wire;
 
 impl Room {
@@ -90,8 +91,13 @@ impl Room {
         sender: Option<ParticipantId>,
         packet: &proto::DataPacket,
     ) -> Vec<ParticipantId> {
-        let others =
-            self.meeting.participants().filter(|p| Some(p.id) != sender && p.state != State::Joining);
+        // Who came by an offer over HTTP has no data channels.
+        let takes_data =
+            |id| self.sessions.get(&id).is_some_and(|session: &Session| session.resource.is_none());
+        let others = self
+            .meeting
+            .participants()
+            .filter(|p| Some(p.id) != sender && p.state != State::Joining && takes_data(p.id));
         let (identities, sids) = wire::destinations(packet);
         if identities.is_empty() && sids.is_empty() {
             return others.map(|participant| participant.id).collect();

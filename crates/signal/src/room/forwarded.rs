@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use livekit_protocol as proto;
 use livekit_protocol::participant_info::KindDetail;
@@ -251,7 +251,6 @@ impl Room {
         let mut session = Session::new(&self.config, now, id, sid.clone(), &guest_params(&view.info), links);
         session.joined_at_ms = view.info.joined_at_ms;
         session.join_deadline = None;
-        session.refresh_at = now + Duration::from_secs(u32::MAX.into());
         self.sessions.insert(id, session);
         self.renew_deadline(id);
         self.by_sid.insert(sid, id);

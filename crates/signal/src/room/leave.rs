@@ -51,6 +51,10 @@ impl Room {
             self.close(socket.id, close_code(reason), close_text(reason));
         }
         let Some(session) = self.sessions.remove(&participant.id) else { return };
+        if let Some(resource) = &session.resource {
+            self.by_connection.remove(&resource.id);
+            self.close(resource.id, close_code(reason), close_text(reason));
+        }
         if self.sessions.is_empty() {
             self.session_wake = None;
         }
@@ -94,7 +98,7 @@ impl Room {
 
     /// A session's deadline may have come nearer.
     pub(super) fn renew_deadline(&mut self, id: ParticipantId) {
-        let deadline = self.sessions.get(&id).map(|session| session.deadline(&self.config));
+        let deadline = self.sessions.get(&id).and_then(|session| session.deadline(&self.config));
         self.session_wake = self.session_wake.into_iter().chain(deadline).min();
     }
 
@@ -121,7 +125,8 @@ impl Room {
         if self.session_wake.is_none_or(|wake| wake > now) {
             return;
         }
-        let deadlines = self.sessions.values().map(|session| (session.deadline(&self.config), session.id));
+        let sessions = self.sessions.values();
+        let deadlines = sessions.filter_map(|session| Some((session.deadline(&self.config)?, session.id)));
         let (due, later): (Vec<_>, Vec<_>) = deadlines.partition(|(deadline, _)| *deadline <= now);
         self.session_wake = later.into_iter().map(|(deadline, _)| deadline).min();
         for (_, id) in due {

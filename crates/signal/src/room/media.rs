@@ -21,7 +21,7 @@ impl Room {
     pub(super) fn media_event(&mut self, now: Instant, event: Event) {
         match event {
             Event::LocalDescription { peer, description, mids } => {
-                self.local_description(peer, description, &mids)
+                self.local_description(now, peer, description, &mids)
             }
             Event::MediaSectionsRequired { peer, audios, videos } => {
                 self.sections_required(peer, audios, videos)
@@ -98,7 +98,13 @@ impl Room {
         Some((id, link))
     }
 
-    fn local_description(&mut self, peer: PeerId, description: Description, mids: &[(Mid, SubscriptionId)]) {
+    fn local_description(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        description: Description,
+        mids: &[(Mid, SubscriptionId)],
+    ) {
         let mid_to_track_id = mids
             .iter()
             .filter_map(|(mid, subscription)| {
@@ -110,6 +116,9 @@ impl Room {
         let answer = description.kind == DescriptionKind::Answer;
         if answer {
             link.offer_pending = false;
+        }
+        if self.sessions.get(&id).is_some_and(|session| session.resource.is_some()) {
+            return self.answered(now, id, Ok(description.sdp));
         }
         let message = proto::SessionDescription {
             r#type: if answer { "answer" } else { "offer" }.to_owned(),
@@ -139,7 +148,14 @@ impl Room {
     fn description_refused(&mut self, now: Instant, peer: PeerId, reason: &str) {
         tracing::debug!(room = %self.sid, ?peer, reason, "the forwarder refused a description");
         let Some((id, link)) = self.link(peer) else { return };
-        let (pending, connected) = (link.offer_pending, link.connected);
+        let (pending, connected) = (std::mem::take(&mut link.offer_pending), link.connected);
+        if self.sessions.get(&id).is_some_and(|session| session.resource.is_some()) {
+            self.answered(now, id, Err(reason.to_owned()));
+            if connected {
+                // It asked for a restart; what it has goes on.
+                return;
+            }
+        }
         self.refuse(id, 0, Reason::InvalidRequest, reason, None);
         if pending {
             let reason = if connected { LeaveReason::Reconnect } else { LeaveReason::JoinFailed };
@@ -250,6 +266,7 @@ impl Room {
         if !changed.is_empty() {
             self.broadcast(Response::SpeakersChanged(proto::SpeakersChanged { speakers: changed }));
         }
+        self.follow_speakers();
     }
 
     /// Tells one who comes back who speaks now.

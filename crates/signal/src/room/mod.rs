@@ -6,7 +6,8 @@
 //! tells publishers what is wanted, [`pace`] lets reliable messages wait for their readers. [`data_tracks`] and [`blobs`] are
 //! what applications share besides, [`rpc`] calls their methods. [`moves`] sends participants to other rooms, [`forwarded`]
 //! shows them there, [`start`] takes what a token says of a new room, [`simulate`] makes trouble for tests, [`happened`] is
-//! what the outer world is told.
+//! what the outer world is told. [`offered`] is for clients that come by one offer over HTTP and have no socket, [`watch`]
+//! chooses what such a one sees.
 
 mod blobs;
 mod codecs;
@@ -20,6 +21,7 @@ mod happened;
 mod leave;
 mod media;
 mod moves;
+mod offered;
 mod pace;
 mod publish;
 mod request;
@@ -28,6 +30,7 @@ mod rpc;
 mod simulate;
 mod start;
 mod subscribe;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -49,6 +52,7 @@ pub use connect::{ConnectError, Join};
 pub use control::{Actor, Control, ControlError, Reply, RoomSettings};
 pub use forwarded::{ForwardError, ForwardId, ForwardedStream, ForwardedView};
 pub use moves::{ClosedError, RoomView};
+pub use offered::{Offer, OfferError, Purpose, Target};
 pub(crate) use pace::Pace;
 use publish::Publication;
 pub use rpc::RpcError;
@@ -228,7 +232,7 @@ impl Room {
         debug_assert!(
             self.sessions
                 .values()
-                .map(|session| session.deadline(&self.config))
+                .filter_map(|session| session.deadline(&self.config))
                 .all(|deadline| self.session_wake.is_some_and(|wake| wake <= deadline)),
             "a session's deadline came nearer and nobody said so"
         );

@@ -54,7 +54,7 @@ impl Room {
         }
     }
 
-    fn publish(
+    pub(super) fn publish(
         &mut self,
         id: ParticipantId,
         request: proto::AddTrackRequest,

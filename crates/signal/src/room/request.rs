@@ -100,10 +100,7 @@ impl Room {
         };
         let init: Option<CandidateInit> = serde_json::from_str(&trickle.candidate_init).ok();
         let candidate = init.and_then(|init| init.candidate).unwrap_or_default();
-        let honest = candidate.starts_with("candidate:")
-            && candidate.len() <= MAX_CANDIDATE_BYTES
-            && !candidate.contains(char::is_control);
-        if honest {
+        if is_candidate(&candidate) {
             self.command(Command::RemoteCandidate { peer, candidate });
         }
     }
@@ -156,6 +153,13 @@ impl Room {
         let response = proto::RequestResponse { request_id, reason: reason.into(), message, request };
         self.send(id, Response::RequestResponse(response));
     }
+}
+
+/// Whether this may be a candidate at all.
+pub(super) fn is_candidate(candidate: &str) -> bool {
+    candidate.starts_with("candidate:")
+        && candidate.len() <= MAX_CANDIDATE_BYTES
+        && !candidate.contains(char::is_control)
 }
 
 pub(super) fn reason(error: &MeetingError) -> Reason {

@@ -15,7 +15,6 @@ use parvis_meeting::{Event, LeaveReason, ParticipantId, TrackId};
 
 use super::Room;
 use crate::Output;
-use crate::session::Session;
 use crate::wire::{self, Encoded};
 
 /// What is still to be told.
@@ -77,7 +76,7 @@ impl Room {
                 }
                 Event::Unpublished { track, publisher } => self.unpublished(track, publisher),
                 Event::Subscribed { subscriber, track } => self.subscribed(subscriber, track),
-                Event::Unsubscribed { subscriber, track } => self.unsubscribed(subscriber, track),
+                Event::Unsubscribed { subscriber, track } => self.unsubscribed(now, subscriber, track),
                 Event::SubscriptionAllowed { subscriber, track, allowed } => {
                     self.subscription_allowed(subscriber, track, allowed);
                 }
@@ -113,9 +112,7 @@ impl Room {
         for id in &changed {
             self.tell_forwards(*id);
         }
-        let guests = &self.forwards;
-        let waiting = |session: &&mut Session| session.socket.is_none() && !guests.has(session.id);
-        for session in self.sessions.values_mut().filter(waiting) {
+        for session in self.sessions.values_mut().filter(|session| session.waiting_until.is_some()) {
             if session.missed.len() + gone.len() > self.config.missed_departures {
                 session.missed.clear();
                 session.missed_too_much = true;

@@ -2,6 +2,7 @@
 //! What clients want to receive, and how.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use livekit_protocol as proto;
 use livekit_protocol::signal_response::Message as Response;
@@ -88,6 +89,10 @@ impl Room {
 
     /// The meeting says that a track is to be forwarded.
     pub(super) fn subscribed(&mut self, subscriber: ParticipantId, track: TrackId) {
+        if self.sessions.get(&subscriber).is_some_and(|session| session.subscriptions.contains_key(&track)) {
+            // One who watches was switched over to it already.
+            return;
+        }
         let subscription = SubscriptionId(self.next_id());
         self.ensure_subscriber(subscriber);
         let Some(publication) = self.publications.get(&track) else { return };
@@ -116,7 +121,10 @@ impl Room {
     }
 
     /// The meeting says that it is no longer.
-    pub(super) fn unsubscribed(&mut self, subscriber: ParticipantId, track: TrackId) {
+    pub(super) fn unsubscribed(&mut self, now: Instant, subscriber: ParticipantId, track: TrackId) {
+        if self.watch_another(subscriber, track) {
+            return;
+        }
         let session = self.sessions.get_mut(&subscriber);
         if let Some(subscription) = session.and_then(|session| session.subscriptions.remove(&track)) {
             self.by_subscription.remove(&subscription);
@@ -124,6 +132,7 @@ impl Room {
             self.command(Command::Unsubscribe { subscription });
             self.tell_audio_codecs(track);
         }
+        self.stop_watching_nothing(now, subscriber);
     }
 
     /// A publisher began or ceased to let someone have a track.

@@ -18,8 +18,8 @@ pub(crate) use describe::{participant_info, server_info, timed_version};
 pub(crate) use track_packet::{TrackPacketHead, with_handle};
 pub use words::permissions;
 pub(crate) use words::{
-    codec_mime, codec_of_mime, disconnect_reason, encoding_layers, kind, layer_mode, layer_specs, permission,
-    short_name, source,
+    codec_mime, codec_of_mime, disconnect_reason, encoding_layers, kind, layer_mode, layer_specs, media_kind,
+    permission, short_name, source,
 };
 
 use crate::Frame;

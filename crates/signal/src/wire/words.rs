@@ -7,7 +7,7 @@ use livekit_protocol as proto;
 use livekit_protocol::participant_info::Kind as ProtoKind;
 use livekit_protocol::video_layer::Mode;
 use parvis_meeting::{EndReason, Kind, LeaveReason, Permissions, TrackSource};
-use parvis_peer::sdp::CodecKind;
+use parvis_peer::sdp::{CodecKind, MediaKind};
 use parvis_rtp::Rid;
 use parvis_sfu::{LayerSpec, Quality};
 
@@ -120,6 +120,14 @@ pub(crate) fn codec_mime(codec: CodecKind) -> &'static str {
 /// The name by which clients compare codecs: without a kind, and in lower case.
 pub(crate) fn short_name(mime: &str) -> String {
     mime.rsplit('/').next().unwrap_or_default().to_ascii_lowercase()
+}
+
+/// Whether a track is heard or seen.
+pub(crate) fn media_kind(info: &proto::TrackInfo) -> MediaKind {
+    match info.r#type() {
+        proto::TrackType::Video => MediaKind::Video,
+        proto::TrackType::Audio | proto::TrackType::Data => MediaKind::Audio,
+    }
 }
 
 /// The codec that a MIME type names.

@@ -18,8 +18,9 @@ use parvis_sfu::{
     TrackId, TrackSpec,
 };
 use parvis_signal::{
-    Actor, ConnectError, ConnectionId, Control, ControlError, Form, ForwardId, ForwardedView, Frame, Grants,
-    Join, JoinParams, Occurrence, Output, Reply, Resume, Room, RoomConfig, RpcError,
+    Actor, Answer, ConnectError, ConnectionId, Control, ControlError, Form, ForwardId, ForwardedView, Frame,
+    Grants, Join, JoinParams, Occurrence, Offer, OfferError, Output, Purpose, Reply, Resume, Room,
+    RoomConfig, RpcError,
 };
 use prost::Message;
 
@@ -33,6 +34,8 @@ pub struct Lab {
     pub refreshes: Vec<(ConnectionId, Grants)>,
     /// What the outer world is told.
     pub told: Vec<Occurrence>,
+    /// What clients that came by an offer were answered, in order.
+    pub answers: Vec<(ConnectionId, Result<Answer, String>)>,
     pub ended: bool,
     /// What the server's calls came to.
     pub replies: Vec<(u64, Result<String, RpcError>)>,
@@ -84,6 +87,7 @@ impl Lab {
             forwarder: Forwarder::default(),
             refreshes: Vec::new(),
             told: Vec::new(),
+            answers: Vec::new(),
             ended: false,
             replies: Vec::new(),
             forwarded: Vec::new(),
@@ -129,6 +133,24 @@ impl Lab {
             self.links.insert(self.sid(connection), made);
         }
         Ok(connection)
+    }
+
+    /// Comes by an offer, as over HTTP. Gives the connection, its sid and its peer connection.
+    pub fn come(
+        &mut self,
+        grants: Grants,
+        purpose: Purpose,
+        sdp: &str,
+    ) -> Result<(ConnectionId, String, PeerId), OfferError> {
+        let connection = ConnectionId(self.next);
+        self.next += 1;
+        let identity = grants.identity.clone();
+        self.clients.insert(connection, Client { identity, ..Client::default() });
+        let offer = Offer { grants, purpose, sdp: sdp.to_owned(), address: "192.0.2.8".to_owned() };
+        let sid = self.room.connect_by_offer(self.now, connection, offer)?;
+        self.pump();
+        let peer = *self.forwarder.peers.keys().last().expect("it has a peer connection");
+        Ok((connection, sid, peer))
     }
 
     pub fn connect(&mut self, grants: Grants, params: JoinParams) -> ConnectionId {
@@ -349,6 +371,7 @@ impl Lab {
                     Output::GuestGone { forward } => self.guests_gone.push(forward),
                     Output::RelayAllowed { sid } => self.relayed.push((sid.to_string(), true)),
                     Output::RelayRevoked { sid } => self.relayed.push((sid.to_string(), false)),
+                    Output::Answered { connection, answer } => self.answers.push((connection, answer)),
                     Output::Ended => self.ended = true,
                 }
             }
@@ -447,7 +470,7 @@ impl Forwarder {
                 assert!(self.peers.remove(&peer).is_some(), "a peer is closed twice");
                 vec![]
             }
-            Command::RemoteDescription { peer, description } if description.sdp == "refuse me" => {
+            Command::RemoteDescription { peer, description } if description.sdp.contains("refuse me") => {
                 vec![Event::DescriptionRefused { peer, reason: "line 1: not SDP".to_owned() }]
             }
             Command::RemoteDescription { peer, description }
@@ -455,7 +478,7 @@ impl Forwarder {
             {
                 let mut events = self.describe(peer, DescriptionKind::Answer, description.id);
                 for (track, (publisher, spec, bound)) in &mut self.tracks {
-                    let named = description.sdp.split(' ').position(|word| word == spec.cid);
+                    let named = description.sdp.split_whitespace().position(|word| word == spec.cid);
                     if let (true, false, Some(place)) = (*publisher == peer, *bound, named) {
                         *bound = true;
                         let codec = if spec.layers.is_empty() { CodecKind::Opus } else { CodecKind::Vp8 };

@@ -15,6 +15,7 @@ mod join;
 mod lab;
 mod limits;
 mod moves;
+mod offered;
 mod pace;
 mod permissions;
 mod publish;

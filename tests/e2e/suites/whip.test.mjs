@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: EUPL-1.2
+// Publishing and watching over HTTP (WHIP and WHEP): GStreamer and bare browser pages beside callers on the SDKs.
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { open } from '../support/browsers.mjs';
+import { HERTZ, SMALL, Stage } from '../support/call.mjs';
+import { assertBars, assertTone, eventually } from '../support/check.mjs';
+import { start } from '../support/children.mjs';
+import { token } from '../support/server.mjs';
+
+const INGRESS = 1;
+let stage;
+before(async () => (stage = await Stage.open()));
+after(() => stage?.close());
+afterEach(() => stage.clear());
+
+const keep = (caller) => (stage.callers.push(caller), caller);
+const page = async () => keep(await open('chromium', stage.page.url));
+const whip = () => `${stage.server.url}/whip/v1`;
+const whep = (room, query = '') => `${stage.server.url}/whep/${room}${query}`;
+const participant = async (caller, identity) => (await caller.ask('state')).participants.find((each) => each.identity === identity);
+
+describe('WHIP', () => {
+  for (const receiver of ['chromium', 'python']) {
+    it(`what GStreamer publishes reaches ${receiver} with its colours and its tone, until DELETE`, async () => {
+      const room = stage.room();
+      const viewer = await stage.join(receiver, room, 'viewer');
+      const studio = keep(start('gstreamer'));
+      const published = await studio.ask('publish', { url: whip(), token: token(room, 'studio'), ...SMALL, hertz: HERTZ });
+      assert.equal(published.status, 201);
+      assert.match(published.url, /\/whip\/v1\/PA_/);
+      assertBars(await viewer.ask('seen', { identity: 'studio' }), receiver);
+      assertTone(await viewer.ask('heard', { identity: 'studio' }), HERTZ, receiver);
+      if (receiver === 'chromium') assert.equal((await participant(viewer, 'studio')).kind, INGRESS);
+      assert.equal((await studio.ask('end')).status, 200);
+      await eventually('the end of studio', async () => !(await participant(viewer, 'studio')));
+    });
+  }
+
+  it('simulcast from a bare page: the resolution follows the layer that the receiver asks for', async () => {
+    const room = stage.room();
+    const viewer = await stage.join('chromium', room, 'viewer');
+    const studio = await page();
+    await studio.ask('whip', { url: whip(), token: token(room, 'studio'), width: 1280, height: 720, simulcast: true });
+    for (const [quality, width] of [[0, 320], [2, 1280], [1, 640]]) {
+      await viewer.ask('seen', { identity: 'studio' });
+      await viewer.ask('setQuality', { identity: 'studio', quality });
+      await eventually(`${width} pixels for quality ${quality}`, async () => (await viewer.ask('seen', { identity: 'studio' })).width === width, 30000);
+      assertBars(await viewer.ask('seen', { identity: 'studio' }), `quality ${quality}`);
+    }
+  });
+
+  it('ICE starts anew by PATCH, and the picture goes on', async () => {
+    const room = stage.room();
+    const viewer = await stage.join('chromium', room, 'viewer');
+    const studio = await page();
+    await studio.ask('whip', { url: whip(), token: token(room, 'studio'), ...SMALL });
+    assertBars(await viewer.ask('seen', { identity: 'studio' }), 'before');
+    assert.equal(await studio.ask('trickleOverHttp'), 204);
+    const { former, tag } = await studio.ask('restartOverHttp');
+    assert.notEqual(former, tag);
+    assert.equal(await studio.ask('trickleOverHttp', { tag: former }), 412);
+    assert.equal(await studio.ask('trickleOverHttp'), 204);
+    assertBars(await viewer.ask('seen', { identity: 'studio', atLeast: 10 }), 'after');
+    assert.equal(await studio.ask('endOverHttp'), 200);
+  });
+});
+
+describe('WHEP', () => {
+  it('a bare page watches whom it names, and a page without an SDK watches what GStreamer publishes', async () => {
+    const room = stage.room();
+    const studio = keep(start('gstreamer'));
+    await studio.ask('publish', { url: whip(), token: token(room, 'studio'), ...SMALL, hertz: HERTZ });
+    const viewer = await page();
+    const watch = () => viewer.ask('whep', { url: whep(room, '?participant=studio'), token: token(room, 'wall', { canPublish: false }) });
+    // What GStreamer sends is announced when its section is there, a moment after its answer.
+    await eventually('something to watch', () => watch().catch((error) => assert.match(error.message, /409/)));
+    assertBars(await viewer.ask('watchedBars'), 'the page');
+    assertTone(await viewer.ask('watchedTone', { near: HERTZ }), HERTZ, 'the page');
+    assert.equal(await viewer.ask('endOverHttp'), 200);
+  });
+
+  it('a bare page that watches the speaker hears the next one when the first falls silent', async () => {
+    const room = stage.room();
+    const ada = await stage.join('chromium', room, 'ada');
+    await ada.ask('publishBars', { ...SMALL, videoCodec: 'vp8', simulcast: false });
+    await ada.ask('publishTone', { hertz: HERTZ });
+    const bob = await stage.join('chromium', room, 'bob');
+    await bob.ask('publishTone', { hertz: 2 * HERTZ });
+    await bob.ask('setMuted', { source: 'microphone', muted: true });
+    const viewer = await page();
+    await eventually('something to watch', () =>
+      viewer.ask('whep', { url: whep(room), token: token(room, 'wall') }).catch((error) => assert.match(error.message, /409/)));
+    assertTone(await viewer.ask('watchedTone', { near: HERTZ }), HERTZ, 'first');
+    assertBars(await viewer.ask('watchedBars'), 'the picture beside it');
+    await ada.ask('setMuted', { source: 'microphone', muted: true });
+    await bob.ask('setMuted', { source: 'microphone', muted: false });
+    assertTone(await viewer.ask('watchedTone', { near: 2 * HERTZ }), 2 * HERTZ, 'then');
+  });
+});

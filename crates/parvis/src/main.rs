@@ -59,7 +59,7 @@ fn run(command: Command) -> Result<(), Problem> {
                 for line in bound.describe(&settings) {
                     println!("{line}");
                 }
-                Ok(())
+                Ok::<(), Problem>(())
             })?;
             println!("ok");
             Ok(())

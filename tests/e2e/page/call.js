@@ -215,7 +215,6 @@ async function offerOverHttp(connection, url, token) {
 const line = (sdp, name) => new RegExp(`^a=${name}:(\\S+)`, 'm').exec(sdp)[1];
 
 const calls = {
-  async connect({ url, token, options = {}, connectOptions = {}, withoutCodec, passphrase, relay }) {
   /** Publishes over HTTP, without any SDK. */
   async whip({ url, token, width = 640, height = 360, fps = 10, hertz = 440, simulcast = false }) {
     const connection = new RTCPeerConnection();
@@ -282,7 +281,7 @@ const calls = {
     return response.status;
   },
 
-  async connect({ url, token, options = {}, connectOptions = {}, withoutCodec }) {
+  async connect({ url, token, options = {}, connectOptions = {}, withoutCodec, passphrase, relay }) {
     leftOut = withoutCodec;
     onlyRelay = relay;
     const encrypted = passphrase ? { encryption: await encryption(passphrase) } : {};

@@ -80,8 +80,8 @@ pub struct MediaConfig {
     pub red_loss: [f32; 2],
     /// For so long losses must have been low before there is less redundancy.
     pub red_hold: Duration,
-    /// Below this estimate, in bits per second, sound goes without the redundancy that its publisher made, unless losses
-    /// call for some.
+    /// Below this estimate, in bits per second, sound goes without the redundancy that its publisher made if there are
+    /// pictures too, unless losses call for some.
     pub red_min_bitrate: u64,
     /// Packets kept per layer whose publisher sends repair packets (FlexFEC): a repair packet's mask names 109 that follow
     /// each other, and the window is a power of two. 128 of 1,500 bytes are 192 KB.

@@ -50,8 +50,10 @@ pub(crate) struct MediaPeer {
     pub(crate) playout_delay: Option<PlayoutDelay>,
     pub(crate) pacer: Pacer,
     pub(crate) resends: ResendBudget,
-    /// Its estimate is too low for sound that is sent more than once.
+    /// Its estimate is too low for pictures beside sound that is sent more than once.
     pub(crate) narrow: bool,
+    /// Whether there are pictures for it.
+    pub(crate) shows_pictures: bool,
     pub(crate) redundancy: Redundancy,
     pub(crate) protection: Protection,
     pub(crate) probe: Option<ActiveProbe>,
@@ -110,6 +112,7 @@ impl MediaPeer {
             playout_delay: None,
             pacer: Pacer::new(now, config.pacer_packets, rate, config.max_bitrate, config.pacing_burst),
             narrow: false,
+            shows_pictures: false,
             redundancy: Redundancy::default(),
             protection: Protection::default(),
             resends: ResendBudget::new(now, config.resend_share, config.resend_floor_bytes_per_second),

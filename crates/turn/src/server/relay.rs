@@ -28,7 +28,7 @@ impl Server {
         let permitted = self.peers.named(peer).filter(|peer| {
             self.allocations.get(&client).is_some_and(|allocation| allocation.permits(now, peer.ip()))
         });
-        self.to_media(now, client, permitted, payload)
+        self.carry_to_media(now, client, permitted, payload)
     }
 
     /// RFC 8656 section 12.6.
@@ -43,7 +43,7 @@ impl Server {
             return Outcome::Nothing;
         };
         let peer = self.allocations.get(&client).and_then(|allocation| allocation.channel_peer(now, number));
-        self.to_media(now, client, peer, payload)
+        self.carry_to_media(now, client, peer, payload)
     }
 
     fn to_media<'a>(

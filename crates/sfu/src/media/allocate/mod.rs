@@ -38,7 +38,7 @@ impl RoomMedia {
         demands.clear();
         let peer = &mut self.peers[place];
         let wide = self.config.red_min_bitrate * if peer.narrow { NARROW_LEFT_PERCENT } else { 100 } / 100;
-        peer.narrow = peer.estimate(&self.config) < wide;
+        peer.narrow = peer.shows_pictures && peer.estimate(&self.config) < wide;
         let audio = self.gather(now, place, &mut demands);
         // Stable: equal importance stays in the order of subscribing.
         demands.sort_by_key(|demand| std::cmp::Reverse(demand.importance));
@@ -62,6 +62,7 @@ impl RoomMedia {
         peer.downlink.set_wanted(audio + (wanted as f64 * with_repair) as u64);
         peer.limited =
             demands.iter().any(|demand| demand.given.map_or(0, |given| given + 1) < demand.ladder.len());
+        peer.shows_pictures = !demands.is_empty();
         let connected = peer.is_connected();
         for demand in &demands {
             self.grant(demand, connected);

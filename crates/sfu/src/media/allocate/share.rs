@@ -58,13 +58,6 @@ pub(crate) struct Demand {
 }
 
 impl Demand {
-    /// Whether it has nothing and could have its lowest level, were it alone. One that costs more than all there is, as of a
-    /// publisher that sends many times its share, holds up nobody.
-    fn waits(&self, budget: u64) -> bool {
-        let fits = self.cost(Some(0)) * RAISE_PERCENT / 100 <= budget;
-        self.given.is_none() && !self.ladder.is_empty() && fits
-    }
-
     fn cost(&self, level: Option<usize>) -> u64 {
         level.map_or(0, |level| self.ladder.bitrate(level))
     }
@@ -107,7 +100,8 @@ pub(super) fn share_out(demands: &mut [Demand], terms: Terms) -> bool {
         }
     }
     // Nobody is above the lowest level while someone who matters more has none.
-    if let Some(first) = demands.iter().position(|demand| demand.waits(terms.budget)) {
+    if let Some(first) = demands.iter().position(|demand| demand.given.is_none() && !demand.ladder.is_empty())
+    {
         let importance = demands[first].importance;
         for demand in demands.iter_mut().filter(|demand| demand.importance < importance) {
             while demand.given.is_some_and(|given| given > 0) {
@@ -191,7 +185,7 @@ fn take_step(demand: &mut Demand) -> u64 {
 /// costs a key frame, and shows whether the path bears it.
 fn raise(demands: &mut [Demand], mut spent: u64, budget: u64) {
     let mut resized = None;
-    let blocked = demands.iter().find(|demand| demand.waits(budget));
+    let blocked = demands.iter().find(|demand| demand.given.is_none() && !demand.ladder.is_empty());
     let blocked = blocked.map(|demand| demand.importance);
     // Who failed a step, by place; more than 128 tracks of one subscriber wait for the next turn.
     let mut failed: u128 = 0;

@@ -46,7 +46,7 @@ impl Server {
         self.carry_to_media(now, client, peer, payload)
     }
 
-    fn to_media<'a>(
+    fn carry_to_media<'a>(
         &mut self,
         now: Instant,
         client: Client,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What the server holds in bytes, counted by the allocator.
 
+#![allow(clippy::unwrap_used)]
+
 use std::time::Duration;
 
 use parvis_signal::Form;

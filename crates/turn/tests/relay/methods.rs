@@ -86,7 +86,8 @@ fn what_is_not_offered_is_refused_by_its_own_code() {
     let mut lab = Lab::new();
     let mut ada = lab.participant("PA_ada", "198.51.100.9:4711", Transport::Tcp);
     let mut refused = |attributes: &[(u16, &[u8])]| ada.ask(&mut lab, ALLOCATE, attributes, &[]);
-    let cases: [(&[(u16, &[u8])], u16); 9] = [
+    type Attributes<'a> = &'a [(u16, &'a [u8])];
+    let cases: [(Attributes<'_>, u16); 9] = [
         (&[], 400),
         (&[(TRANSPORT, &[17])], 400),
         (&[(TRANSPORT, &[6, 0, 0, 0])], 442),

@@ -89,7 +89,8 @@ describe('one port', () => {
     const flags = ['--force-webrtc-ip-handling-policy=disable_non_proxied_udp', '--webrtc-ip-handling-policy=disable_non_proxied_udp'];
     const blocked = await openChromium(stage.page.url, '--ignore-certificate-errors', '--allow-insecure-localhost', ...flags);
     stage.callers.push(blocked);
-    await stage.connect(blocked, room, 'blocked');
+    // Without the relay, which it would take as well.
+    await stage.connect(blocked, room, 'blocked', { connectOptions: { rtcConfig: { iceServers: [] } } });
     const one = await enter(room, 'one');
     assertBars(await blocked.ask('seen', { identity: 'one' }), 'over TCP');
     for (const pair of (await blocked.ask('stats')).pairs) assert.equal(pair.protocol, 'tcp');

@@ -237,9 +237,10 @@ fn proof(name: &str, digest: &[u8], tls: &Tls) -> Result<Arc<CertifiedKey>, Acme
     };
     let (certificate, key) = made().map_err(|error| failed(error.to_string()))?;
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    CertifiedKey::from_der(vec![certificate.der().clone()], key, &tls.profile().provider())
-        .map(Arc::new)
-        .map_err(|error| failed(error.to_string()))
+    let key = tls.profile().provider().key_provider.load_private_key(key);
+    let key = key.map_err(|error| failed(error.to_string()))?;
+    // Not `CertifiedKey::from_der`: it refuses critical extensions that it does not know, and RFC 8737 has one.
+    Ok(Arc::new(CertifiedKey::new(vec![certificate.der().clone()], key)))
 }
 
 /// Writes a file whole or not at all, for nobody but the server to read.

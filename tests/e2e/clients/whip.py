@@ -24,6 +24,11 @@ audiotestsrc is-live=true freq={hertz} volume=0.5 ! audioconvert ! audioresample
 """
 
 
+def described(kind, text):
+    _, message = GstSdp.SDPMessage.new_from_text(text)
+    return GstWebRTC.WebRTCSessionDescription.new(kind, message)
+
+
 class Publisher:
     def __init__(self):
         Gst.init(None)
@@ -46,15 +51,13 @@ class Publisher:
         for place in range(2):
             transceiver = self.peer.emit("get-transceiver", place)
             transceiver.set_property("direction", GstWebRTC.WebRTCRTPTransceiverDirection.SENDONLY)
-        offer = self.ask("create-offer", None).get_value("offer")
-        self.ask("set-local-description", offer)
+        offer = self.ask("create-offer", None, lambda reply: reply.get_value("offer").sdp.as_text())
+        self.ask("set-local-description", described(GstWebRTC.WebRTCSDPType.OFFER, offer))
         self.wait(gathered, "candidates")
         sdp = self.peer.get_property("local-description").sdp.as_text()
         response = self.request("POST", url, sdp.encode(), {"Content-Type": "application/sdp"})
         self.url = urllib.parse.urljoin(url, response.headers["Location"])
-        answer = response.read().decode()
-        _, message = GstSdp.SDPMessage.new_from_text(answer)
-        answer = GstWebRTC.WebRTCSessionDescription.new(GstWebRTC.WebRTCSDPType.ANSWER, message)
+        answer = described(GstWebRTC.WebRTCSDPType.ANSWER, response.read().decode())
         self.ask("set-remote-description", answer)
         return {"status": response.status, "url": self.url, "etag": response.headers["ETag"], "offer": sdp}
 
@@ -67,12 +70,13 @@ class Publisher:
         if self.pipeline:
             self.pipeline.set_state(Gst.State.NULL)
 
-    def ask(self, name, description):
+    def ask(self, name, description, read=lambda _: None):
+        """What `read` makes of the reply, which lives no longer than the promise."""
         promise = Gst.Promise.new()
         self.peer.emit(name, description, promise)
         if promise.wait() != Gst.PromiseResult.REPLIED:
             raise RuntimeError(f"{name} was not answered")
-        return promise.get_reply()
+        return read(promise.get_reply())
 
     def wait(self, event, what):
         if not event.wait(20):

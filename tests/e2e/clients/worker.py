@@ -44,7 +44,8 @@ async def entrypoint(context: JobContext):
 
 async def accept(request: JobRequest):
     if os.environ.get("WORKER_DECLINES"):
-        await request.reject()
+        # By default it would say that nobody else is to have the job either.
+        await request.reject(terminate=False)
     else:
         await request.accept(name="Agent", identity=os.environ.get("WORKER_IDENTITY", f"agent-{request.id}"))
 

@@ -100,7 +100,8 @@ fn garbage_costs_the_others_nothing() {
 }
 
 #[test]
-fn one_who_publishes_a_hundred_times_its_share_costs_the_others_no_sound_and_a_third_of_their_pictures_at_most() {
+fn one_who_publishes_a_hundred_times_its_share_costs_the_others_no_sound_and_a_third_of_their_pictures_at_most()
+ {
     // More than a tenth, and that is not as it should be: one who is loud as well counts as the speaker, and its pictures,
     // which cost more than the line, hold the others' at their lowest level. docs/decisions/0021-allocation.md has it.
     attacked_with(28, 65, |conference, id| conference.be_greedy(id, 100));

@@ -53,7 +53,8 @@ impl Deframer {
             let (now, later) = bytes.split_at(wanted.saturating_sub(self.partial.len()).min(bytes.len()));
             self.partial.extend_from_slice(now);
             bytes = later;
-            if matches!(total(&self.partial), Some(Ok(total)) if total == self.partial.len()) {
+            if matches!(total(&self.partial), Some(Ok(total)) if total == self.partial.len() && total <= self.limit)
+            {
                 each(&self.partial);
                 self.partial.clear();
             }

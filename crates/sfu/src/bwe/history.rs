@@ -38,6 +38,11 @@ pub(super) struct History {
 }
 
 impl History {
+    /// The number that the next packet gets.
+    pub(super) fn next_sequence(&self) -> u16 {
+        (self.first + self.packets.len() as u64) as u16
+    }
+
     /// Remembers a packet and gives it its number.
     pub(super) fn push(&mut self, packet: SentPacket) -> u16 {
         while self.packets.len() >= MAX_PACKETS
@@ -46,8 +51,9 @@ impl History {
             self.packets.pop_front();
             self.first += 1;
         }
+        let sequence = self.next_sequence();
         self.packets.push_back(packet);
-        (self.first + self.packets.len() as u64 - 1) as u16
+        sequence
     }
 
     /// The packet of a number from feedback. The nearest number to the last one sent is meant.

@@ -135,6 +135,11 @@ impl Sender {
         }
     }
 
+    /// The transport-wide number that [`Sender::on_sent`] gives the next packet.
+    pub fn next_sequence(&self) -> u16 {
+        self.history.next_sequence()
+    }
+
     /// A packet of so many bytes (as on the wire) goes out now. Returns its transport-wide sequence number.
     pub fn on_sent(&mut self, now: Instant, bytes: usize, kind: SentKind) -> u16 {
         let sent_micros = self.micros(now);

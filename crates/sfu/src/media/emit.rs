@@ -6,7 +6,9 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use parvis_peer::sdp::{CodecKind, MediaKind};
-use parvis_rtp::{Extension, Extensions, HeaderFields, red, rtx, vp8, vp9, write_header, write_padding};
+use parvis_rtp::{
+    Extension, ExtensionMap, Extensions, HeaderFields, red, rtx, vp8, vp9, write_header, write_padding,
+};
 
 use super::audio::{OPUS_SILENCE, RedPlan};
 use super::dependency::MAX_DESCRIPTOR_BYTES;
@@ -48,10 +50,11 @@ impl Sender<'_> {
             return 0;
         };
         sent.sent_at = self.now;
+        let again = std::mem::replace(&mut sent.left, true);
         let sent = *sent;
         let marker = sent.marker;
         let bytes = match sent.content {
-            Content::Padding => self.emit_padding(&sent, egress),
+            Content::Padding => self.emit_closing(&sent, again, egress),
             Content::Silence => self.emit_silence(&sent, egress),
             Content::Stored { layer, number } => {
                 let publication = self.publication;
@@ -97,7 +100,7 @@ impl Sender<'_> {
             timestamp: self.subscription.last_timestamp(),
             ..HeaderFields::default()
         };
-        let bytes = self.write_padding(&fields, padding, egress);
+        let bytes = self.write_padding(&fields, padding, SentKind::Padding, egress);
         if bytes > 0 {
             self.stats.sent_packets += 1;
             self.stats.sent_bytes += bytes as u64;
@@ -105,7 +108,9 @@ impl Sender<'_> {
         bytes
     }
 
-    fn emit_padding(&mut self, sent: &Sent, egress: &mut impl Egress) -> usize {
+    /// Sends a packet without content that closes a sequence number. Asked for again it goes on the retransmission stream, an
+    /// empty packet under its number: no number of a stream can be used twice under one key (RFC 3711 section 9.1).
+    fn emit_closing(&mut self, sent: &Sent, again: bool, egress: &mut impl Egress) -> usize {
         let Some(outgoing) = self.subscription.last_type else { return 0 };
         let fields = HeaderFields {
             payload_type: outgoing.payload_type,
@@ -114,7 +119,21 @@ impl Sender<'_> {
             timestamp: sent.timestamp,
             ..HeaderFields::default()
         };
-        self.write_padding(&fields, 1, egress)
+        if !again {
+            return self.write_padding(&fields, 1, SentKind::Media, egress);
+        }
+        let (Some(payload_type), Some(ssrc)) = (outgoing.rtx, self.subscription.rtx_ssrc) else { return 0 };
+        let sequence = self.subscription.next_rtx_sequence();
+        let fields = HeaderFields { payload_type, ssrc, sequence, ..fields };
+        let extensions = self.transport_extensions();
+        let len = self.hand_over(egress, HEADER_ROOM_BYTES, SentKind::Media, |buf, map| {
+            let len = write_header(buf, &fields, map, &extensions).ok()?;
+            let end = len + rtx::OVERHEAD_BYTES;
+            buf.get_mut(len..end)?.copy_from_slice(&(sent.out as u16).to_be_bytes());
+            Some(end)
+        });
+        self.peer.sent_bytes += len as u64;
+        len
     }
 
     fn emit_silence(&mut self, sent: &Sent, egress: &mut impl Egress) -> usize {
@@ -126,16 +145,14 @@ impl Sender<'_> {
             timestamp: sent.timestamp,
             ..HeaderFields::default()
         };
-        let extensions = self.transport_extensions(HEADER_ROOM_BYTES, SentKind::Media);
-        let map = &self.peer.extensions;
-        let mut len = 0;
-        let left = egress.rtp(self.peer.id, HEADER_ROOM_BYTES + OPUS_SILENCE.len(), |buf| {
-            len = write_header(buf, &fields, map, &extensions).ok()?;
+        let extensions = self.transport_extensions();
+        let room = HEADER_ROOM_BYTES + OPUS_SILENCE.len();
+        let len = self.hand_over(egress, room, SentKind::Media, |buf, map| {
+            let len = write_header(buf, &fields, map, &extensions).ok()?;
             buf.get_mut(len..len + OPUS_SILENCE.len())?.copy_from_slice(&OPUS_SILENCE);
-            len += OPUS_SILENCE.len();
-            Some(len)
+            Some(len + OPUS_SILENCE.len())
         });
-        if !left {
+        if len == 0 {
             return 0;
         }
         self.stats.silence_packets += 1;
@@ -190,16 +207,14 @@ impl Sender<'_> {
         let extensions = Extensions {
             audio_level: stored.audio_level,
             abs_capture_time: stored.abs_capture_time,
-            ..self.transport_extensions(payload_len + 24, SentKind::Media)
+            ..self.transport_extensions()
         };
-        let map = &self.peer.extensions;
-        let mut len = 0;
-        let left = egress.rtp(self.peer.id, HEADER_ROOM_BYTES + payload_len, |buf| {
-            len = write_header(buf, &fields, map, &extensions).ok()?;
-            len += red::write(buf.get_mut(len..)?, blocks, opus.payload_type, stored.payload()).ok()?;
-            Some(len)
+        let len = self.hand_over(egress, HEADER_ROOM_BYTES + payload_len, SentKind::Media, |buf, map| {
+            let len = write_header(buf, &fields, map, &extensions).ok()?;
+            let written = red::write(buf.get_mut(len..)?, blocks, opus.payload_type, stored.payload());
+            Some(len + written.ok()?)
         });
-        if !left {
+        if len == 0 {
             return 0;
         }
         self.stats.red_made += 1;
@@ -211,19 +226,19 @@ impl Sender<'_> {
         len
     }
 
-    fn write_padding(&mut self, fields: &HeaderFields<'_>, padding: u8, egress: &mut impl Egress) -> usize {
+    fn write_padding(
+        &mut self,
+        fields: &HeaderFields<'_>,
+        padding: u8,
+        kind: SentKind,
+        egress: &mut impl Egress,
+    ) -> usize {
         let room = HEADER_ROOM_BYTES + usize::from(padding);
-        let extensions = self.transport_extensions(room, SentKind::Padding);
-        let map = &self.peer.extensions;
-        let mut len = 0;
-        let left = egress.rtp(self.peer.id, room, |buf| {
-            len = write_padding(buf, fields, map, &extensions, padding).ok()?;
-            Some(len)
+        let extensions = self.transport_extensions();
+        let len = self.hand_over(egress, room, kind, |buf, map| {
+            write_padding(buf, fields, map, &extensions, padding).ok()
         });
-        if !left {
-            return 0;
-        }
-        self.stats.padding_packets += 1;
+        self.stats.padding_packets += u64::from(len > 0);
         self.peer.sent_bytes += len as u64;
         len
     }
@@ -273,16 +288,14 @@ impl Sender<'_> {
             playout_delay: self.peer.playout_delay.filter(|_| video).or(stored.playout_delay),
             abs_capture_time: stored.abs_capture_time,
             dependency_descriptor: (descriptor_len > 0).then(|| &descriptor_buf[..descriptor_len]),
-            ..self.transport_extensions(payload.len() + 24, SentKind::Media)
+            ..self.transport_extensions()
         };
         let opus = self.subscription.outgoing_type(CodecKind::Opus).map(|opus| opus.payload_type);
         let takes_red = payload.len() == stored.payload().len();
         let protects = video && !resend;
         let mut protection = if protects { self.protection() } else { None };
-        let map = &self.peer.extensions;
-        let mut len = 0;
-        let left = egress.rtp(self.peer.id, room, |buf| {
-            len = write_header(buf, &fields, map, &extensions).ok()?;
+        let len = self.hand_over(egress, room, SentKind::Media, |buf, map| {
+            let mut len = write_header(buf, &fields, map, &extensions).ok()?;
             if let Some(original) = original {
                 buf.get_mut(len..len + rtx::OVERHEAD_BYTES)?.copy_from_slice(&original.to_be_bytes());
                 len += rtx::OVERHEAD_BYTES;
@@ -304,7 +317,7 @@ impl Sender<'_> {
         if protection.is_some() {
             self.subscription.fec = protection;
         }
-        if !left {
+        if len == 0 {
             return 0;
         }
         if resend {
@@ -316,10 +329,10 @@ impl Sender<'_> {
     }
 
     /// What every packet to this peer says of itself.
-    pub(super) fn transport_extensions(&mut self, bytes: usize, kind: SentKind) -> Extensions<'static> {
+    pub(super) fn transport_extensions(&self) -> Extensions<'static> {
         let map = &self.peer.extensions;
         let transport_sequence =
-            map.id(Extension::TransportSequence).map(|_| self.peer.downlink.on_sent(self.now, bytes, kind));
+            map.id(Extension::TransportSequence).map(|_| self.peer.downlink.next_sequence());
         // 24 bits, seconds in 6.18 fixed point.
         let elapsed = self.now.saturating_duration_since(self.epoch).as_micros();
         let abs_send_time =
@@ -328,6 +341,30 @@ impl Sender<'_> {
         let named = self.subscription.remote.seen;
         let mid = self.subscription.outlet.as_ref().map(|outlet| outlet.mid).filter(|_| !named);
         Extensions { transport_sequence, abs_send_time, mid, ..Extensions::default() }
+    }
+
+    /// Has a packet written and sent. Returns how many bytes left. One that does not leave takes no transport-wide number:
+    /// the peer would report it lost, and the estimate would fall for what was never sent.
+    pub(super) fn hand_over(
+        &mut self,
+        egress: &mut impl Egress,
+        room: usize,
+        kind: SentKind,
+        write: impl FnOnce(&mut [u8], &ExtensionMap) -> Option<usize>,
+    ) -> usize {
+        let MediaPeer { id, extensions, downlink, .. } = &mut *self.peer;
+        let mut len = 0;
+        let left = egress.rtp(*id, room, |buf| {
+            len = write(buf, extensions)?;
+            Some(len)
+        });
+        if !left {
+            return 0;
+        }
+        if extensions.id(Extension::TransportSequence).is_some() {
+            downlink.on_sent(self.now, len, kind);
+        }
+        len
     }
 }
 

@@ -31,13 +31,18 @@ impl Downlink {
         Downlink { sender: Sender::new(config, now) }
     }
 
-    /// The number of a packet on the transport.
-    pub(crate) fn on_sent(&mut self, now: Instant, bytes: usize, kind: SentKind) -> u16 {
+    /// The transport-wide number that the next packet bears.
+    pub(crate) fn next_sequence(&self) -> u16 {
+        self.sender.next_sequence()
+    }
+
+    /// The packet with the next number left, of so many bytes before encryption.
+    pub(crate) fn on_sent(&mut self, now: Instant, bytes: usize, kind: SentKind) {
         let kind = match kind {
             SentKind::Media => bwe::SentKind::Media,
             SentKind::Padding => bwe::SentKind::Probe,
         };
-        self.sender.on_sent(now, bytes, kind)
+        self.sender.on_sent(now, bytes, kind);
     }
 
     pub(crate) fn on_feedback(&mut self, now: Instant, feedback: &TransportFeedback<'_>) {

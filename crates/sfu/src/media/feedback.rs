@@ -187,7 +187,7 @@ impl RoomMedia {
                 self.stats.resend_unknown += u64::from(!awaited);
                 continue;
             };
-            let fresh = sent.resends == 0 && sent.is_padding();
+            let fresh = !sent.left && sent.is_padding();
             if sent.resends >= self.config.resend_tries
                 || (!fresh && now.saturating_duration_since(sent.sent_at) < spacing)
             {

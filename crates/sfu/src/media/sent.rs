@@ -46,6 +46,8 @@ pub(crate) struct Sent {
     pub(crate) munge: Munge,
     /// How often it was sent again.
     pub(crate) resends: u8,
+    /// Whether it was handed to the wire at all: under its number it can be only once.
+    pub(crate) left: bool,
     pub(crate) sent_at: Instant,
 }
 
@@ -135,6 +137,7 @@ mod tests {
                 marker: false,
                 munge: Munge::default(),
                 resends: 0,
+                left: false,
                 sent_at: now,
             }));
         }

@@ -318,7 +318,8 @@ impl Subscription {
         self.silences += 1;
         let content = Content::Silence;
         let munge = Munge::default();
-        let sent = Sent { out, content, timestamp, marker: false, munge, resends: 0, sent_at: now };
+        let sent =
+            Sent { out, content, timestamp, marker: false, munge, resends: 0, left: false, sent_at: now };
         self.log.insert(sent).then_some(out)
     }
 
@@ -442,6 +443,7 @@ impl Subscription {
             marker: false,
             munge: Munge::default(),
             resends: 0,
+            left: false,
             sent_at: now,
         })
     }
@@ -538,6 +540,7 @@ impl Subscription {
             marker: stored.marker || ends_picture,
             munge,
             resends: 0,
+            left: false,
             sent_at: now,
         });
         if noted { Offer::Send(out) } else { Offer::TooLate }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! A room, its clock, and small builders of packets.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -37,12 +38,18 @@ pub(crate) struct Left {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// Collects what leaves.
+/// Collects what leaves. As encryption does, it lets nobody use a number of a stream twice.
 #[derive(Debug)]
 pub(crate) struct Collected {
     pub(crate) now: Instant,
     pub(crate) rtp: Vec<Left>,
     pub(crate) rtcp: Vec<(PeerId, Vec<u8>)>,
+    /// Nothing leaves.
+    pub(crate) shut: bool,
+    /// Numbers may be used again: what the engine hands over is looked at, whatever encryption would make of it.
+    pub(crate) lenient: bool,
+    used: HashSet<(PeerId, u32, u16)>,
+    pub(crate) refused: usize,
 }
 
 impl Egress for Collected {
@@ -51,6 +58,14 @@ impl Egress for Collected {
         let Some(len) = write(&mut bytes) else { return false };
         bytes.truncate(len);
         let packet = Packet::parse(&bytes).unwrap();
+        let number = |sequence| (peer, packet.ssrc, sequence);
+        let fresh = self.used.insert(number(packet.sequence));
+        if self.shut || !(fresh || self.lenient) {
+            self.refused += 1;
+            return false;
+        }
+        // Half a round later it is another one's number.
+        self.used.remove(&number(packet.sequence.wrapping_add(1 << 15)));
         self.rtp.push(Left {
             at: self.now,
             peer,
@@ -91,7 +106,15 @@ impl World {
     pub(crate) fn with(config: MediaConfig) -> World {
         let now = Instant::now();
         let room = RoomMedia::new(Arc::new(config), [7; 32], now);
-        let out = Collected { now, rtp: Vec::new(), rtcp: Vec::new() };
+        let out = Collected {
+            now,
+            rtp: vec![],
+            rtcp: vec![],
+            shut: false,
+            lenient: false,
+            used: HashSet::new(),
+            refused: 0,
+        };
         World { room, now, out, events: Vec::new() }
     }
 

@@ -139,15 +139,12 @@ impl Sender<'_> {
             ..HeaderFields::default()
         };
         let room = HEADER_ROOM_BYTES + builder.len();
-        let extensions = self.transport_extensions(builder.len() + 24, SentKind::Media);
-        let map = &self.peer.extensions;
-        let mut len = 0;
-        let left = egress.rtp(self.peer.id, room, |buf| {
-            len = write_header(buf, &fields, map, &extensions).ok()?;
-            len += builder.write(buf.get_mut(len..)?).ok()?;
-            Some(len)
+        let extensions = self.transport_extensions();
+        let len = self.hand_over(egress, room, SentKind::Media, |buf, map| {
+            let len = write_header(buf, &fields, map, &extensions).ok()?;
+            Some(len + builder.write(buf.get_mut(len..)?).ok()?)
         });
-        if !left {
+        if len == 0 {
             return 0;
         }
         self.peer.sent_bytes += len as u64;

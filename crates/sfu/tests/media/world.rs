@@ -52,6 +52,20 @@ pub(crate) struct Collected {
     pub(crate) refused: usize,
 }
 
+impl Collected {
+    pub(crate) fn new(now: Instant) -> Collected {
+        Collected {
+            now,
+            rtp: Vec::new(),
+            rtcp: Vec::new(),
+            shut: false,
+            lenient: false,
+            used: HashSet::new(),
+            refused: 0,
+        }
+    }
+}
+
 impl Egress for Collected {
     fn rtp(&mut self, peer: PeerId, room: usize, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> bool {
         let mut bytes = vec![0; room];
@@ -106,15 +120,7 @@ impl World {
     pub(crate) fn with(config: MediaConfig) -> World {
         let now = Instant::now();
         let room = RoomMedia::new(Arc::new(config), [7; 32], now);
-        let out = Collected {
-            now,
-            rtp: vec![],
-            rtcp: vec![],
-            shut: false,
-            lenient: false,
-            used: HashSet::new(),
-            refused: 0,
-        };
+        let out = Collected::new(now);
         World { room, now, out, events: Vec::new() }
     }
 

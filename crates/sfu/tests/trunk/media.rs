@@ -74,7 +74,7 @@ impl Pair {
         let now = Instant::now();
         let end = |seed| {
             let config = MediaConfig { start_bitrate: 20_000_000, ..MediaConfig::default() };
-            let out = Collected { now, rtp: Vec::new(), rtcp: Vec::new() };
+            let out = Collected::new(now);
             let doors = Doors { out, trunk: Vec::new(), room_for: 1000 };
             End { room: RoomMedia::new(Arc::new(config), [seed; 32], now), doors }
         };

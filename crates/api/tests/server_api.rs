@@ -14,6 +14,7 @@ use livekit_protocol::signal_response::Message as Response;
 use livekit_token::VideoGrants;
 use parvis_api::ApiConfig;
 use parvis_peer::sdp::CodecKind;
+use parvis_peer::{Path, Protocol, TransportReport};
 use parvis_rtp::Mid;
 use parvis_sfu::{Command, DataChannel, Event, ForwarderId, RoomId};
 use prost::Message as _;
@@ -26,6 +27,18 @@ async fn find<T>(socket: &mut Socket, pick: impl Fn(&Response) -> Option<T>) -> 
         if let Some(found) = pick(&message) {
             return found;
         }
+    }
+}
+
+/// How a client's media connection came up.
+fn report() -> TransportReport {
+    let address = "127.0.0.1:7882".parse().unwrap();
+    TransportReport {
+        path: Path { protocol: Protocol::Udp, local: address, remote: address },
+        dtls_version: "DTLSv1.3".into(),
+        cipher: "TLS_AES_128_GCM_SHA256".into(),
+        group: 0x11ec,
+        srtp_profile: "AEAD_AES_128_GCM".into(),
     }
 }
 
@@ -302,8 +315,10 @@ async fn a_message_of_the_servers_goes_out_on_the_channel_of_whom_it_is_for() {
         };
         commands.iter().filter_map(|(_, command)| peer(command)).collect()
     };
-    for peer in &peers {
-        server.api.event(ForwarderId(1), RoomId(1), Event::ChannelsOpen { peer: *peer });
+    for peer in peers.iter().copied() {
+        let event = |event| server.api.event(ForwarderId(1), RoomId(1), event);
+        event(Event::PeerConnected { peer, report: Box::new(report()) });
+        event(Event::ChannelsOpen { peer });
     }
     let request = proto::SendDataRequest {
         room: "atelier".into(),
@@ -323,13 +338,13 @@ async fn a_message_of_the_servers_goes_out_on_the_channel_of_whom_it_is_for() {
         };
         commands.iter().filter_map(|(_, command)| data(command)).collect::<Vec<_>>()
     };
-    // The primary connection is not up in this test; nothing is sent before, and nothing is lost.
-    assert!(sent().iter().all(|(_, channel, _)| *channel == DataChannel::Reliable));
-    for (_, _, payload) in sent() {
-        let packet = proto::DataPacket::decode(payload).unwrap();
-        let Some(proto::data_packet::Value::User(user)) = packet.value else { panic!("no user packet") };
-        assert_eq!((user.payload.as_slice(), user.topic.as_deref()), (request.data.as_slice(), Some("app")));
-    }
+    until("it is sent", || !sent().is_empty()).await;
+    let [(peer, channel, payload)] = &sent()[..] else { panic!("more than one: {:?}", sent()) };
+    // Bob came last; of his two connections he is sent to on the one that the server offers.
+    assert_eq!((Some(peer), *channel), (peers.last(), DataChannel::Reliable));
+    let packet = proto::DataPacket::decode(payload.clone()).unwrap();
+    let Some(proto::data_packet::Value::User(user)) = packet.value else { panic!("no user packet") };
+    assert_eq!((user.payload.as_slice(), user.topic.as_deref()), (request.data.as_slice(), Some("app")));
     let large = proto::SendDataRequest { data: vec![0; 256 * 1024 + 1], ..request };
     let refused = server.call::<proto::SendDataResponse>(&token, "RoomService/SendData", &large).await;
     assert!(refused.unwrap_err().is(400, "invalid_argument"));

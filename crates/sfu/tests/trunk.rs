@@ -4,6 +4,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::sync::Arc;
+
+use parvis_dtls::standin::StandIn;
+use parvis_peer::{LocalCandidate, PeerConfig, Protocol};
+
 #[path = "media/world.rs"]
 #[allow(dead_code)]
 mod world;
@@ -16,3 +21,16 @@ mod forwarders;
 mod media;
 #[path = "trunk/spread.rs"]
 mod spread;
+
+/// How the peers of both sides are made.
+fn peer_config() -> Arc<PeerConfig> {
+    let address = "192.0.2.1:7882".parse().unwrap();
+    Arc::new(PeerConfig {
+        local_candidates: Arc::new([LocalCandidate { protocol: Protocol::Udp, address }]),
+        dtls: Arc::new(StandIn::new([1; 32])),
+        sdp: Arc::default(),
+        sctp: Default::default(),
+        limits: Default::default(),
+        ufrag_tag: None,
+    })
+}

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use parvis_dtls::standin::StandIn;
 use parvis_peer::sdp::{CodecKind, MediaKind, Msid, SenderId, SenderSpec};
-use parvis_peer::{LocalCandidate, Peer, PeerConfig, Protocol};
+use parvis_peer::Peer;
 use parvis_sfu::{
     Command, Description, DescriptionKind, Event, Forwarder, ForwarderConfig, ForwarderId, Outbox, PeerId,
     PeerRole, RoomId, Spread, SpreadConfig, SubscriptionId, TrackId,
 };
 
+use crate::peer_config;
 use crate::world::audio_spec;
 
 const ROOM: RoomId = RoomId(7);
@@ -22,18 +22,6 @@ const TRACK: TrackId = TrackId(10);
 /// The same in the other room.
 const GUEST: TrackId = TrackId(11);
 const SUBSCRIPTION: SubscriptionId = SubscriptionId(20);
-
-fn peer_config() -> Arc<PeerConfig> {
-    let address = "192.0.2.1:7882".parse().unwrap();
-    Arc::new(PeerConfig {
-        local_candidates: Arc::new([LocalCandidate { protocol: Protocol::Udp, address }]),
-        dtls: Arc::new(StandIn::new([1; 32])),
-        sdp: Arc::default(),
-        sctp: Default::default(),
-        limits: Default::default(),
-        ufrag_tag: None,
-    })
-}
 
 /// The control side of both rooms, and the forwarders.
 struct Lab {

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use parvis_dtls::standin::StandIn;
 use parvis_peer::sdp::{CodecKind, MediaKind, Msid, SenderId, SenderSpec};
-use parvis_peer::{LocalCandidate, Peer, PeerConfig, Protocol};
+use parvis_peer::Peer;
 use parvis_sfu::{
     Command, Description, DescriptionKind, Event, Forwarder, ForwarderConfig, ForwarderId, Outbox, PeerId,
     PeerRole, RoomId, SubscriptionId, TrackId, TrunkBatch, TrunkWord,
 };
 
+use crate::peer_config;
 use crate::world::audio_spec;
 
 const HOME: ForwarderId = ForwarderId(0);
@@ -20,18 +20,6 @@ const ROOM: RoomId = RoomId(7);
 const TRACK: TrackId = TrackId(10);
 const PUBLISHER: PeerId = PeerId(1);
 const SUBSCRIBER: PeerId = PeerId(2);
-
-fn peer_config() -> Arc<PeerConfig> {
-    let address = "192.0.2.1:7882".parse().unwrap();
-    Arc::new(PeerConfig {
-        local_candidates: Arc::new([LocalCandidate { protocol: Protocol::Udp, address }]),
-        dtls: Arc::new(StandIn::new([1; 32])),
-        sdp: Arc::default(),
-        sctp: Default::default(),
-        limits: Default::default(),
-        ufrag_tag: None,
-    })
-}
 
 /// Someone publishes sound at home, and someone far away is there to receive it.
 struct Lab {

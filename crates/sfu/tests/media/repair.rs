@@ -94,7 +94,7 @@ fn a_loss_upstream_is_asked_for_and_its_retransmission_takes_the_place_that_was_
     let before = world.take_rtp(2);
     assert_eq!(before[2].sequence, before[1].sequence.wrapping_add(2), "its place is kept");
 
-    let original = parvis_rtp::Packet::parse(&frame[1]).unwrap();
+    let original = Packet::parse(&frame[1]).unwrap();
     let payload = [&original.sequence.to_be_bytes()[..], original.payload].concat();
     let extensions = mid_ext("v");
     let rtx = In {
@@ -129,7 +129,7 @@ fn retransmissions_of_a_simulcast_layer_are_known_by_the_repaired_rid() {
     }
     let frame = q.frame(false, 2, b"delta");
     world.rtp(1, &frame[1]);
-    let original = parvis_rtp::Packet::parse(&frame[0]).unwrap();
+    let original = Packet::parse(&frame[0]).unwrap();
     let payload = [&original.sequence.to_be_bytes()[..], original.payload].concat();
     let extensions = Extensions { repaired_rid: Rid::new("q"), ..mid_ext("v") };
     let rtx = In {

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use parvis_peer::sdp::{CodecKind, MediaKind, Msid, SenderId, SenderSpec};
 use parvis_peer::Peer;
+use parvis_peer::sdp::{CodecKind, MediaKind, Msid, SenderId, SenderSpec};
 use parvis_sfu::{
     Command, Description, DescriptionKind, Event, Forwarder, ForwarderConfig, ForwarderId, Outbox, PeerId,
     PeerRole, RoomId, Spread, SpreadConfig, SubscriptionId, TrackId,

@@ -252,9 +252,9 @@ fn a_layer_that_was_not_wanted_for_long_is_reached_soon_after_it_is() {
 }
 
 /// A camera whose smallest layer takes some 150 kbit/s in three temporal layers and a voice of 48, each packet of it with
-/// the one before, to someone behind a line of 250 kbit/s, a sixth of which are headers of IP and UDP.
-#[test]
-fn on_a_line_of_250_kbit_the_smallest_picture_moves_beside_sound_that_is_whole() {
+/// the one before, to someone behind a line of 250 kbit/s, a sixth of which are headers of IP and UDP. For each second the
+/// packets of pictures, and those of sound with their bytes; what happened after the first eight seconds is in the world.
+fn on_a_line_of_250_kbit(queue_limit: Duration) -> (World, Vec<(usize, (u32, usize))>) {
     let rids = ["q", "h", "f"];
     let mut world = World::with(plain());
     world.peer(1, &[inbound("v", MediaKind::Video, &rids), inbound("a", MediaKind::Audio, &[])]);
@@ -266,6 +266,7 @@ fn on_a_line_of_250_kbit_the_smallest_picture_moves_beside_sound_that_is_whole()
     world.run_ms(0);
     let mut sources = [1, 2, 3].map(|at: u32| Vp8Source::new(at * 1000, rid_ext("v", rids[at as usize - 1])));
     let mut link = Link::new(world.now, 210_000);
+    link.queue_limit = queue_limit;
     let (mut key, mut sequence) = (true, 0);
     let mut seconds = Vec::new();
     for frame in 0..30 * 30usize {
@@ -276,6 +277,8 @@ fn on_a_line_of_250_kbit_the_smallest_picture_moves_beside_sound_that_is_whole()
             let mut content = vec![0; size];
             content[0] = layer as u8;
             let temporal = if key { 0 } else { temporal };
+            // A key picture has eight times the bytes of another.
+            let packets = if key { packets * 8 } else { packets };
             for packet in source.layered_frame(key, packets, &content, temporal, temporal > 0) {
                 world.rtp(1, &packet);
             }
@@ -298,8 +301,17 @@ fn on_a_line_of_250_kbit_the_smallest_picture_moves_beside_sound_that_is_whole()
         }
         if frame % 30 == 29 {
             seconds.push((std::mem::take(&mut link.layers).len(), std::mem::take(&mut link.sounds)));
+            if seconds.len() == 8 {
+                world.events.clear();
+            }
         }
     }
+    (world, seconds)
+}
+
+#[test]
+fn on_a_line_of_250_kbit_the_smallest_picture_moves_beside_sound_that_is_whole() {
+    let (world, seconds) = on_a_line_of_250_kbit(Duration::from_millis(300));
     // The start is faster than the line, and its queue has to empty first.
     for (pictures, (sounds, bytes)) in &seconds[8..] {
         assert!(*pictures >= 7 && (40..=60).contains(sounds), "{seconds:?}");
@@ -307,4 +319,12 @@ fn on_a_line_of_250_kbit_the_smallest_picture_moves_beside_sound_that_is_whole()
     }
     let paused = MediaEvent::StreamState { subscription: SubscriptionId(1), paused: true };
     assert!(!world.events.contains(&paused), "{:?}", world.events);
+}
+
+#[test]
+fn sound_goes_without_its_second_copy_again_when_the_losses_of_a_narrow_line_are_over() {
+    let (_, seconds) = on_a_line_of_250_kbit(Duration::from_millis(100));
+    let bytes: Vec<usize> = seconds.iter().map(|(_, (_, bytes))| *bytes).collect();
+    assert!(bytes[1] > 10_000, "it is sent twice while the start loses packets: {bytes:?}");
+    assert!(bytes[4..8].iter().all(|bytes| *bytes < 8_000), "once, soon after: {bytes:?}");
 }

@@ -78,7 +78,10 @@ impl RoomMedia {
         let places = self.speakers.iter().filter_map(|(track, _)| self.publication_places.get(track));
         speakers.extend(places.map(|place| self.publications[*place].peer));
         let redundancy = self.peers[place].redundancy.level();
-        let spares_red = self.peers[place].narrow && redundancy == 0;
+        // The redundancy is of the losses of a while ago, on a narrow line those of its own queue as often as not: what is
+        // lost now decides.
+        let loses = self.peers[place].downlink.loss() >= self.config.red_loss[0];
+        let spares_red = self.peers[place].narrow && !loses;
         let mut audio = 0;
         for &slot in &self.peers[place].subscriptions {
             let subscription = &mut self.subscriptions[slot];

@@ -67,6 +67,15 @@ impl Targets {
         targets
     }
 
+    /// Two temporal layers of one size.
+    #[cfg(test)]
+    pub(crate) fn temporal() -> Targets {
+        let mut targets = Targets { count: 2, active: 0b11, ..Targets::NONE };
+        targets.layers[1] = (0, 1);
+        targets.covers[..2].copy_from_slice(&[0b01, 0b11]);
+        targets
+    }
+
     pub(crate) fn count(&self) -> u8 {
         self.count
     }

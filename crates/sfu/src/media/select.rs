@@ -48,6 +48,8 @@ pub(crate) struct LayerFilter {
     keep_frame: bool,
     /// Bit `n % 256` says that frame `n` was kept.
     kept_frames: [u64; (FRAME_MEMORY / 64) as usize],
+    /// The same for frames of which a packet was dropped: what is late of them is dropped, too.
+    dropped_frames: [u64; (FRAME_MEMORY / 64) as usize],
     /// A bit for each chain of which a frame is missing here; until it begins anew.
     broken: u32,
     /// The mask last announced.
@@ -66,6 +68,7 @@ impl LayerFilter {
             frame: None,
             keep_frame: true,
             kept_frames: [0; (FRAME_MEMORY / 64) as usize],
+            dropped_frames: [0; (FRAME_MEMORY / 64) as usize],
             broken: 0,
             announced: 0,
         }
@@ -97,7 +100,12 @@ impl LayerFilter {
     /// closed place, would hide that from a decoder.
     pub(crate) fn keeps_late(&self, timestamp: u32, facts: &Facts, targets: &Targets) -> bool {
         match (facts.dependency, self.target) {
-            (Some(dependency), Some(target)) if targets.count() > 0 => dependency.present >> target & 1 != 0,
+            (Some(dependency), Some(target)) if targets.count() > 0 => {
+                let remembered =
+                    self.frame.is_some_and(|last| last.wrapping_sub(dependency.frame) < FRAME_MEMORY);
+                let dropped = remembered && has(&self.dropped_frames, dependency.frame);
+                dependency.present >> target & 1 != 0 && !dropped
+            }
             _ => {
                 let had = self.had_at(timestamp);
                 facts.spatial <= had.spatial && facts.temporal <= had.temporal
@@ -175,10 +183,8 @@ impl LayerFilter {
             self.frame = Some(dependency.frame);
             let target = self.target.unwrap_or(0);
             self.keep_frame = dependency.present >> target & 1 != 0;
-            if self.keep_frame {
-                self.kept_frames[(dependency.frame % FRAME_MEMORY / 64) as usize] |=
-                    1 << (dependency.frame % 64);
-            }
+            let memory = if self.keep_frame { &mut self.kept_frames } else { &mut self.dropped_frames };
+            memory[(dependency.frame % FRAME_MEMORY / 64) as usize] |= 1 << (dependency.frame % 64);
             let mask = targets.covered_by(target);
             if self.keep_frame && facts.frame_start {
                 let whole = mask == targets.all();
@@ -234,7 +240,7 @@ impl LayerFilter {
     fn follow_chains(&mut self, dependency: &DependencyFacts) {
         for (chain, difference) in dependency.chains.iter().enumerate() {
             let frame = dependency.frame.saturating_sub(u64::from(*difference));
-            let kept = self.kept_frames[(frame % FRAME_MEMORY / 64) as usize] >> (frame % 64) & 1 != 0;
+            let kept = has(&self.kept_frames, frame);
             if *difference == 0 {
                 self.broken &= !(1 << chain);
             } else if !kept {
@@ -247,9 +253,16 @@ impl LayerFilter {
     fn forget_frames(&mut self, frame: u64) {
         let from = self.frame.map_or(frame, |last| (last + 1).max(frame.saturating_sub(FRAME_MEMORY - 1)));
         for old in from..=frame {
-            self.kept_frames[(old % FRAME_MEMORY / 64) as usize] &= !(1 << (old % 64));
+            for memory in [&mut self.kept_frames, &mut self.dropped_frames] {
+                memory[(old % FRAME_MEMORY / 64) as usize] &= !(1 << (old % 64));
+            }
         }
     }
+}
+
+/// Whether a memory of frames has this one.
+fn has(memory: &[u64; (FRAME_MEMORY / 64) as usize], frame: u64) -> bool {
+    memory[(frame % FRAME_MEMORY / 64) as usize] >> (frame % 64) & 1 != 0
 }
 
 #[cfg(test)]
@@ -285,5 +298,27 @@ mod tests {
         // Down: the pictures before it are not worth their place any more.
         filter.decide(low, at(12), &picture(0, false), targets);
         assert!(!late(&filter, 11, 2) && late(&filter, 11, 0));
+    }
+
+    #[test]
+    fn what_is_late_of_a_frame_is_dropped_where_another_part_of_it_was() {
+        let targets = Targets::temporal();
+        let of = |frame: u64, temporal: u8, switch: u32| {
+            let present = if temporal == 0 { 0b11 } else { 0b10 };
+            let dependency = DependencyFacts { frame, present, switch, ..DependencyFacts::default() };
+            Facts { dependency: Some(dependency), key: frame == 0, temporal, ..Facts::default() }
+        };
+        let low = LayerChoice { spatial: 0, temporal: 0 };
+        let mut filter = LayerFilter::new(low);
+        assert!(filter.decide(low, 0, &of(0, 0, 0b11), &targets).keep);
+        assert!(!filter.decide(low, 3000, &of(1, 1, 0), &targets).keep);
+        // Up, before the other parts of the frame between come.
+        assert!(filter.decide(LayerChoice::ALL, 6000, &of(2, 0, 0b11), &targets).keep);
+        assert!(filter.decide(LayerChoice::ALL, 12_000, &of(4, 0, 0), &targets).keep);
+        assert!(!filter.keeps_late(3000, &of(1, 1, 0), &targets));
+        assert!(filter.keeps_late(9000, &of(3, 1, 0), &targets), "nothing of it was there to decide on");
+        // A number that comes round is another frame.
+        assert!(filter.decide(LayerChoice::ALL, 900_000, &of(300, 0, 0), &targets).keep);
+        assert!(filter.keeps_late(890_000, &of(257, 1, 0), &targets));
     }
 }

@@ -63,6 +63,15 @@ impl LossLimit {
         self.smoothed <= MAX_OWN + MARGIN
     }
 
+    /// Whether so much is lost that the rate has to fall: nothing more is tried then.
+    pub(super) fn calls_for_less(&self) -> bool {
+        self.limit.is_finite() && self.smoothed > self.high()
+    }
+
+    fn high(&self) -> f64 {
+        HIGH.max(self.own + MARGIN)
+    }
+
     pub(super) fn on_arrived(&mut self, was_lost: bool) {
         if was_lost {
             // Late, not lost: it was counted before.
@@ -93,7 +102,7 @@ impl LossLimit {
         self.smoothed += SMOOTHING * (loss - self.smoothed);
         self.own = self.own.min(self.smoothed + MARGIN);
         let low = LOW.max(self.own);
-        let high = HIGH.max(self.own + MARGIN);
+        let high = self.high();
         if self.smoothed > high && loss > high {
             let rate = rate.min(self.limit);
             let (began_at, began_with) = *self.series.get_or_insert((rate, self.smoothed));

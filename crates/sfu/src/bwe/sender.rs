@@ -222,7 +222,8 @@ impl Sender {
         // Nothing is known of a path that has not answered yet.
         self.last_feedback_micros?;
         let decreased = self.aimd.last_decrease_micros().is_some_and(|last| now_micros - last < CALM_MICROS);
-        let calm = self.trend.usage() != Usage::Over && !decreased && self.loss.limit() > self.aimd.rate();
+        // A limit that losses left behind stays where it is for as long as a few go on: only trying shows that more fits.
+        let calm = self.trend.usage() != Usage::Over && !decreased && !self.loss.calls_for_less();
         let estimate = self.estimate() as f64;
         // A pause shows, too.
         self.sent.add(now_micros, 0);

@@ -197,6 +197,19 @@ fn ten_percent_of_random_loss_does_not_collapse_the_estimate() {
 }
 
 #[test]
+fn a_limit_that_a_moment_of_losses_left_is_tried_away_though_a_few_go_on() {
+    let mut sim = Sim::new(2_000_000, 5_000_000);
+    sim.loss_permille = 600;
+    sim.run(seconds(3));
+    let low = sim.sender.estimate();
+    assert!(low < 400_000, "{low}");
+    // So few that the rate need not fall, and too many for its limit to grow by itself.
+    sim.loss_permille = 50;
+    sim.run(seconds(15));
+    assert!(sim.sender.estimate() > 1_200_000, "{} of 2 Mbit/s", sim.sender.estimate());
+}
+
+#[test]
 fn a_policer_that_drops_without_delay_is_noticed_by_its_losses() {
     let mut sim = Sim::new(1_000_000, 10_000_000);
     sim.queue = Duration::from_millis(10);

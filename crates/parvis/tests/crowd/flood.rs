@@ -178,7 +178,7 @@ fn tell(what: &str, flood: &Flood, taken: u64, took: &mut [Duration]) -> Duratio
 fn row_29_ten_thousand_messages_a_second_that_are_all_taken_delay_nobody() {
     // Fifty times what the server takes by default: here nothing but its speed protects the others.
     let configuration = "[media]\naddresses = [\"127.0.0.1\"]\npin = false\n\
-                         [sessions]\nrequests = { burst = 20000, per_second = 20000 }\n";
+                         [sessions]\njoin_timeout = \"10m\"\nrequests = { burst = 20000, per_second = 20000 }\n";
     let hall = Hall::open("flood-taken", "", configuration, &ANY_PORTS);
     let flooder = Flooder::start(hall.server.address, hall.token("atelier", "eve"));
     let mut took = joins(&hall);

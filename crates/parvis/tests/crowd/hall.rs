@@ -19,7 +19,7 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 pub struct Hall {
     pub server: Server,
     pub metrics: SocketAddr,
-    pub directory: Directory,
+    _directory: Directory,
     keys: Keys,
     _turn: MutexGuard<'static, ()>,
 }
@@ -37,7 +37,7 @@ impl Hall {
         let line = server.wait_for_log("metrics=");
         let metrics = line.split("metrics=").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
         let keys = Keys::new(vec![(KEY.to_owned(), SECRET.to_owned())], Duration::from_secs(3_600), false);
-        Hall { server, metrics, directory, keys: keys.unwrap(), _turn: turn }
+        Hall { server, metrics, _directory: directory, keys: keys.unwrap(), _turn: turn }
     }
 
     pub fn token(&self, room: &str, identity: &str) -> String {

@@ -104,8 +104,8 @@ fn row_38_and_39_a_hundred_thousand_idle_connections_keep_nobody_out() {
     let begun = Instant::now();
     let mut lasted = Duration::ZERO;
     std::thread::scope(|scope| {
-        let address = hall.server.address;
-        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(|| attack.run(address))).collect();
+        let (attack, address) = (&attack, hall.server.address);
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(move || attack.run(address))).collect();
         let mut hold = None;
         while hold.is_none_or(|since: Instant| since.elapsed() < HOLDING) {
             if hold.is_none() && attack.begun.load(Ordering::Relaxed) >= ATTEMPTS {

@@ -43,20 +43,65 @@ const ELSEWHERE: [&str; 10] = [
     "127.0.0.2",
 ];
 
-struct Scene {
-    hall: Hall,
+/// How they come to the relay.
+const WAYS: [&str; 3] = ["udp", "tcp", "tls"];
+
+/// The tools, and what a participant was told of the relay.
+struct Tools {
     programs: PathBuf,
-    signalling: WebSocket<MaybeTlsStream<TcpStream>>,
     username: String,
     password: String,
     relay_udp: String,
     relay_tcp: String,
-    media: u16,
+}
+
+struct Scene {
+    hall: Hall,
+    tools: Tools,
+    /// The participant's.
+    signalling: WebSocket<MaybeTlsStream<TcpStream>>,
+    /// The first of two media ports.
+    media: String,
     _certificate: Directory,
 }
 
-/// How they come to the relay.
-const WAYS: [&str; 3] = ["udp", "tcp", "tls"];
+impl Tools {
+    fn run(&self, program: &str, arguments: &[&str]) -> String {
+        let output = Command::new("timeout")
+            .args(["--kill-after=1", "60"])
+            .arg(self.programs.join(program))
+            .args(arguments)
+            .arg("127.0.0.1")
+            .output()
+            .unwrap();
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat()
+    }
+
+    /// One run of the client, without a second allocation for RTCP, over IPv4.
+    fn uclient(&self, way: &str, password: &str, arguments: &[&str]) -> String {
+        let count = MESSAGES.to_string();
+        let own = ["-v", "-c", "-X", "-m", "1", "-n", &count, "-u", &self.username, "-w", password];
+        let way: &[&str] = match way {
+            "udp" => &["-p", &self.relay_udp],
+            "tcp" => &["-t", "-p", &self.relay_tcp],
+            _ => &["-t", "-S", "-p", &self.relay_tcp],
+        };
+        self.run("turnutils_uclient", &[own.as_slice(), way, arguments].concat())
+    }
+
+    /// Runs the client until it says this, refused for nothing but its lots before.
+    fn until_said(&self, way: &str, arguments: &[&str], wanted: &str) -> String {
+        for _ in 0..DRAWS {
+            let said = self.uclient(way, &self.password, arguments);
+            if said.contains(wanted) {
+                return said;
+            }
+            let lot = said.contains("error 508") || said.contains("channel bind: error 400");
+            assert!(lot, "{way} {arguments:?}: no {wanted:?} in\n{said}");
+        }
+        panic!("{way} {arguments:?}: no {wanted:?} in {DRAWS} runs");
+    }
+}
 
 impl Scene {
     fn new(name: &str) -> Option<Scene> {
@@ -84,57 +129,19 @@ impl Scene {
         let url = format!("ws://{}/rtc?access_token={token}&protocol=16", hall.server.address);
         let (mut signalling, _) = connect(url).unwrap();
         let Message::Binary(bytes) = signalling.read().unwrap() else { panic!("no first message") };
-        let first = proto::SignalResponse::decode(bytes).unwrap().message;
-        let Some(Response::Join(join)) = first else { panic!("{first:?}") };
+        let Some(Response::Join(join)) = proto::SignalResponse::decode(bytes).unwrap().message else {
+            panic!("no join response")
+        };
         let told = &join.ice_servers[0];
-        let port = |url: &String| url.rsplit(':').next().unwrap().split('?').next().unwrap().to_owned();
-        Some(Scene {
+        let port = |url: &str| url.rsplit(':').next().unwrap().split('?').next().unwrap().to_owned();
+        let tools = Tools {
             programs,
-            signalling,
             username: told.username.clone(),
             password: told.credential.clone(),
             relay_udp: port(&told.urls[0]),
             relay_tcp: hall.server.address.port().to_string(),
-            media,
-            hall,
-            _certificate: certificate,
-        })
-    }
-
-    fn run(&self, program: &str, arguments: &[&str]) -> String {
-        let output = Command::new("timeout")
-            .args(["--kill-after=1", "60"])
-            .arg(self.programs.join(program))
-            .args(arguments)
-            .arg("127.0.0.1")
-            .output()
-            .unwrap();
-        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat()
-    }
-
-    /// One run of the client, without a second allocation for RTCP, over IPv4.
-    fn uclient(&self, way: &str, password: &str, arguments: &[&str]) -> String {
-        let count = MESSAGES.to_string();
-        let own = ["-v", "-c", "-X", "-m", "1", "-n", &count, "-u", &self.username, "-w", password];
-        let way: &[&str] = match way {
-            "udp" => &["-p", &self.relay_udp],
-            "tcp" => &["-t", "-p", &self.relay_tcp],
-            _ => &["-t", "-S", "-p", &self.relay_tcp],
         };
-        self.run("turnutils_uclient", &[&own, way, arguments].concat())
-    }
-
-    /// Runs of the client until it says this, refused for nothing but its lots before.
-    fn until_said(&self, way: &str, arguments: &[&str], wanted: &str) -> String {
-        for _ in 0..DRAWS {
-            let said = self.uclient(way, &self.password, arguments);
-            if said.contains(wanted) {
-                return said;
-            }
-            let lot = said.contains("error 508") || said.contains("channel bind: error 400");
-            assert!(lot, "{way} {arguments:?}: no {wanted:?} in\n{said}");
-        }
-        panic!("{way} {arguments:?}: no {wanted:?} in {DRAWS} runs");
+        Some(Scene { hall, tools, signalling, media: media.to_string(), _certificate: certificate })
     }
 
     fn leave(&mut self) {
@@ -164,19 +171,17 @@ fn succeeded(said: &str, what: &str) -> bool {
 #[test]
 fn coturns_clients_allocate_refresh_and_reach_media_over_udp_tcp_and_tls() {
     let Some(scene) = Scene::new("turn-clients") else { return };
-    let media = scene.media.to_string();
-    let peer = ["-e", "127.0.0.1", "-r", &media];
+    let peer = ["-e", "127.0.0.1", "-r", &scene.media];
     // By indications (-s) and by a channel, each way; all at once, since each waits some seconds for echoes.
     std::thread::scope(|scope| {
         for way in WAYS {
             for by_channel in [false, true] {
-                let (scene, peer) = (&scene, &peer);
+                let (tools, peer) = (&scene.tools, peer.as_slice());
                 scope.spawn(move || {
-                    let arguments = [peer.as_slice(), if by_channel { &[] } else { &["-s"] }].concat();
-                    let said = scene.until_said(way, &arguments, "Total transmit time");
-                    assert!(succeeded(&said, "refresh response received"), "{way}\n{said}");
-                    let what =
-                        if by_channel { "cb response received" } else { "cp response received" };
+                    let (how, what): (&[&str], _) =
+                        if by_channel { (&[], "cb response") } else { (&["-s"], "cp response") };
+                    let said = tools.until_said(way, &[peer, how].concat(), "Total transmit time");
+                    assert!(succeeded(&said, "refresh response"), "{way}\n{said}");
                     assert!(succeeded(&said, what), "{way}\n{said}");
                     assert!(said.contains(&format!("tot_send_msgs={MESSAGES}")), "{way}\n{said}");
                     assert!(way != "tls" || said.contains("Cipher: "), "{said}");
@@ -199,38 +204,39 @@ fn row_12_to_18_coturns_clients_are_refused_all_else_with_the_right_codes() {
     let Some(mut scene) = Scene::new("turn-refused") else { return };
     let allocations = |scene: &Scene| scene.hall.figure("parvis_turn_allocations_total");
 
-    let said = scene.run("turnutils_stunclient", &["-p", &scene.relay_udp]);
+    let tools = &scene.tools;
+    let said = tools.run("turnutils_stunclient", &["-p", &tools.relay_udp]);
     assert!(said.contains("UDP reflexive addr: 127.0.0.1:"), "{said}");
 
-    let http = scene.relay_tcp.clone();
+    let http = &tools.relay_tcp;
     for way in WAYS {
         for peer in ELSEWHERE {
-            let peer = ["-e", peer, "-r", &http];
-            scene.until_said(way, &peer, "channel bind: error 403");
-            scene.until_said(way, &[&peer[..], &["-s"]].concat(), "create permission error 403");
+            let peer = ["-e", peer, "-r", http];
+            tools.until_said(way, &peer, "channel bind: error 403");
+            tools.until_said(way, &[&peer[..], &["-s"]].concat(), "create permission error 403");
         }
     }
     let forbidden = scene.hall.figure("parvis_turn_forbidden_peers_total");
     assert!(forbidden >= (2 * WAYS.len() * ELSEWHERE.len()) as u64, "{forbidden}");
-    // From one allocation to another; nothing over TCP (RFC 6062); no fragments forbidden; no IPv6 where there is none.
-    scene.until_said("udp", &["-y"], "channel bind: error 403");
-    scene.until_said("tcp", &["-T", "-y"], "error 442");
-    let somewhere = ["-e", "127.0.0.1", "-r", http.as_str()];
-    scene.until_said("udp", &[&somewhere[..], &["-g"]].concat(), "error 420");
+    // From one allocation to another; nothing over TCP (RFC 6062); no DONT-FRAGMENT.
+    tools.until_said("udp", &["-y"], "channel bind: error 403");
+    tools.until_said("tcp", &["-T", "-y"], "error 442");
+    let somewhere = ["-e", "127.0.0.1", "-r", http];
+    tools.until_said("udp", &[&somewhere[..], &["-g"]].concat(), "error 420");
     assert_eq!(scene.hall.figure("parvis_turn_packets_to_media_total"), 0, "nothing was relayed");
 
     // A wrong password, and the right one of someone who has left.
     let before = allocations(&scene);
-    let media = scene.media.to_string();
+    let media = scene.media.clone();
     let peer = ["-e", "127.0.0.1", "-r", &media];
     for way in WAYS {
-        let said = scene.uclient(way, "guessed", &peer);
+        let said = tools.uclient(way, "guessed", &peer);
         assert!(said.contains("Cannot complete Allocation"), "{way}\n{said}");
     }
     scene.leave();
     let unauthenticated = scene.hall.figure("parvis_turn_unauthenticated_total");
     for way in WAYS {
-        let said = scene.uclient(way, &scene.password, &peer);
+        let said = scene.tools.uclient(way, &scene.tools.password, &peer);
         assert!(said.contains("Cannot complete Allocation"), "{way}\n{said}");
     }
     assert!(scene.hall.figure("parvis_turn_unauthenticated_total") > unauthenticated + 3);

@@ -9,7 +9,7 @@ use crate::hall::{Hall, KEY, SECRET};
 
 const SPEAKERS: usize = 10;
 /// What a build without optimisation serves beside the load on two cores, and more than the roster tells one by one.
-/// `docs/measurements/crowd.md` has the command and the figures for a thousand.
+/// `docs/measurements/README.md` has the command for a thousand.
 const LISTENERS: usize = 200;
 
 #[derive(Parser)]

@@ -25,12 +25,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 const GRACE: Duration = Duration::from_secs(30);
 
 /// Serves until either side ends it.
-pub(super) async fn serve(
-    shared: &Arc<Shared>,
-    stream: Box<dyn ByteStream>,
-    client: Client,
-    place: &Place,
-) {
+pub(super) async fn serve(shared: &Arc<Shared>, stream: Box<dyn ByteStream>, client: Client, place: &Place) {
     let (sender, receiver) = mpsc::channel(shared.config.write_queue.max(1));
     shared.state().streams.insert(client, sender);
     let (reader, writer) = tokio::io::split(stream);

@@ -2,7 +2,7 @@
 //! A running server and very many: connections that say nothing, messages without end, people in one room, and clients of
 //! a relay that others wrote. One after the other, since each takes the machine for itself.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+#![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 #[path = "../common/mod.rs"]
 mod common;

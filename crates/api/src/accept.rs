@@ -62,7 +62,7 @@ pub(crate) async fn serve(
             _ = stop.wait_for(|stop| *stop) => return,
         };
         match accepted {
-            Ok((stream, peer)) => match doors.connections.admit(peer.ip()) {
+            Ok((stream, peer)) => match doors.connections.admit(peer.ip()).await {
                 Ok(permit) => {
                     let arrival = Arrival { stream, peer, place: Place(permit) };
                     tokio::spawn(doors.clone().receive(arrival));
@@ -81,7 +81,16 @@ pub(crate) async fn serve(
 }
 
 impl Doors {
+    /// Serves a connection until it ends, or has to make room for another.
     async fn receive(self, arrival: Arrival) {
+        let told_to_go = arrival.place.0.told_to_go();
+        tokio::select! {
+            () = told_to_go.notified() => {}
+            () = self.serve(arrival) => {}
+        }
+    }
+
+    async fn serve(self, arrival: Arrival) {
         // Signalling is small messages that wait for each other.
         let _ = arrival.stream.set_nodelay(true);
         let visitor = match self.front {
@@ -99,6 +108,7 @@ async fn serve_connection(visitor: Visitor, router: Router, limits: ConnectionLi
     let stream = visitor.stream;
     let deadline = limits.request;
     let service = service_fn(move |mut request: Request<Incoming>| {
+        client.permit.touch();
         request.extensions_mut().insert(client.clone());
         collapse_slashes(request.uri_mut());
         let router = router.clone();

@@ -63,6 +63,11 @@ impl Place {
     pub fn count_for(self, ip: IpAddr) -> Result<Place, &'static str> {
         self.0.count_for(ip).map(Place)
     }
+
+    /// What has this place is to stay. Before that the longest silent give way when all places are taken.
+    pub fn keep(&self) {
+        self.0.keep();
+    }
 }
 
 impl Visitor {

@@ -202,6 +202,7 @@ async fn connect(
     let Verified { tenant, room, may_create, agents, grants } = verified;
     let upgrade = upgrade.map_err(no_websocket)?;
 
+    client.permit.keep();
     let limits = rooms.config.connections.clone();
     let mut outbound = None;
     let queue = || {

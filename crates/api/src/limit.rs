@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! How much one address may ask for: connections at one time, joins in a while.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use parvis_signal::Rate;
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use crate::metrics::Metrics;
 
@@ -18,13 +21,32 @@ pub(crate) fn shared_by(ip: IpAddr) -> IpAddr {
     }
 }
 
+/// Every place is taken by somebody who is to stay.
+const TOTAL: &str = "total";
+/// One address has as many places as it may.
+const ADDRESS: &str = "address";
+/// Of all places, so many are made free together: one in so many, and no more than the second figure. Each costs a change
+/// of tasks, which a flood must not pay for every connection.
+const ROOM_SHARE: usize = 16;
+const ROOM_AT_ONCE: usize = 32;
+/// How long accepting waits for a place that was made free: a turn of the runtime, on a busy machine a few.
+const ROOM_PATIENCE: Duration = Duration::from_millis(200);
+/// The number of a connection that is to stay.
+const KEPT: u64 = u64::MAX;
+
 /// Counts open connections, in all and for each address.
+///
+/// When all places are taken, whoever comes next takes that of a connection which is nothing yet: no meeting's socket and
+/// no relay's client. Of those the one goes whose last sign of life is oldest, so that someone who joins without delay has
+/// as long as it takes the others to fill all places once.
 pub(crate) struct Connections {
     max: usize,
     max_per_ip: usize,
     /// Who opens connections for many.
     exempt: Vec<IpAddr>,
     open: Mutex<Open>,
+    /// Told of every end.
+    freed: Notify,
     metrics: Metrics,
 }
 
@@ -32,59 +54,154 @@ pub(crate) struct Connections {
 struct Open {
     total: usize,
     per_ip: HashMap<IpAddr, usize>,
+    /// Connections that are nothing yet, by the number of their last sign of life.
+    waiting: BTreeMap<u64, Arc<Notify>>,
+    signs: u64,
+    /// Told to go, and not gone.
+    leaving: usize,
 }
 
 /// One open connection; its end is counted when this is dropped.
 pub(crate) struct Permit {
     connections: Arc<Connections>,
     ip: IpAddr,
+    /// The number of its last sign of life, or [`KEPT`]. Changed under the lock of `open`.
+    sign: AtomicU64,
+    told_to_go: Arc<Notify>,
 }
 
 impl Connections {
     pub(crate) fn new(max: usize, max_per_ip: usize, exempt: Vec<IpAddr>, metrics: Metrics) -> Arc<Self> {
-        Arc::new(Connections { max, max_per_ip, exempt, open: Mutex::default(), metrics })
+        let (open, freed) = (Mutex::default(), Notify::new());
+        Arc::new(Connections { max, max_per_ip, exempt, open, freed, metrics })
     }
 
-    /// Lets one more in, or says by which limit not.
-    pub(crate) fn admit(self: &Arc<Self>, ip: IpAddr) -> Result<Permit, &'static str> {
+    /// Lets one more in, if need be in the place of one that is nothing yet; or says by which limit not.
+    pub(crate) async fn admit(self: &Arc<Self>, ip: IpAddr) -> Result<Permit, &'static str> {
+        loop {
+            match self.try_admit(ip) {
+                Err(TOTAL) if self.make_room() => {
+                    if timeout(ROOM_PATIENCE, self.freed.notified()).await.is_err() {
+                        return Err(TOTAL);
+                    }
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn try_admit(self: &Arc<Self>, ip: IpAddr) -> Result<Permit, &'static str> {
+        let mut open = self.open();
+        let counted_for = self.enter(&mut open, ip)?;
+        if open.total >= self.max {
+            open.leave(counted_for);
+            return Err(TOTAL);
+        }
+        open.total += 1;
+        open.signs += 1;
+        let (sign, told_to_go) = (open.signs, Arc::<Notify>::default());
+        open.waiting.insert(sign, Arc::clone(&told_to_go));
+        self.metrics.connections.inc();
+        let connections = Arc::clone(self);
+        Ok(Permit { connections, ip: counted_for, sign: AtomicU64::new(sign), told_to_go })
+    }
+
+    /// Counts one more for an address. Returns what it is counted by.
+    fn enter(&self, open: &mut Open, ip: IpAddr) -> Result<IpAddr, &'static str> {
         let exempt = self.exempt.contains(&ip.to_canonical());
         let ip = shared_by(ip);
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.total >= self.max {
-            return Err("total");
+        let own = open.per_ip.get(&ip).copied().unwrap_or(0);
+        if own >= self.max_per_ip && !exempt {
+            return Err(ADDRESS);
         }
-        let own = open.per_ip.entry(ip).or_insert(0);
-        if *own >= self.max_per_ip && !exempt {
-            return Err("address");
+        open.per_ip.insert(ip, own + 1);
+        Ok(ip)
+    }
+
+    /// Tells those to go that are nothing yet, the longest silent first. Says whether anyone is on the way out.
+    fn make_room(&self) -> bool {
+        let mut open = self.open();
+        if open.leaving == 0 {
+            for _ in 0..(self.max / ROOM_SHARE).clamp(1, ROOM_AT_ONCE) {
+                let Some((_, oldest)) = open.waiting.pop_first() else { break };
+                oldest.notify_one();
+                open.leaving += 1;
+                self.metrics.connections_displaced.inc();
+            }
         }
-        *own += 1;
-        open.total += 1;
-        self.metrics.connections.inc();
-        Ok(Permit { connections: Arc::clone(self), ip })
+        open.leaving > 0
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    fn leave(&mut self, ip: IpAddr) {
+        if let Some(own) = self.per_ip.get_mut(&ip) {
+            *own = own.saturating_sub(1);
+            if *own == 0 {
+                self.per_ip.remove(&ip);
+            }
+        }
     }
 }
 
 impl Permit {
-    /// Counts the connection for another address, that of whom a proxy speaks for, or says by which limit not.
-    pub(crate) fn count_for(self, ip: IpAddr) -> Result<Permit, &'static str> {
+    /// What is told when the connection has to make room.
+    pub(crate) fn told_to_go(&self) -> Arc<Notify> {
+        Arc::clone(&self.told_to_go)
+    }
+
+    /// It has asked for something: others go first.
+    pub(crate) fn touch(&self) {
+        let mut open = self.connections.open();
+        let sign = self.sign.load(Ordering::Relaxed);
+        let Some(told_to_go) = open.waiting.remove(&sign) else { return };
+        open.signs += 1;
+        self.sign.store(open.signs, Ordering::Relaxed);
+        let sign = open.signs;
+        open.waiting.insert(sign, told_to_go);
+    }
+
+    /// It has become something: it makes room for nobody any more.
+    pub(crate) fn keep(&self) {
+        if self.sign.load(Ordering::Relaxed) == KEPT {
+            return;
+        }
+        let mut open = self.connections.open();
+        let sign = self.sign.swap(KEPT, Ordering::Relaxed);
+        if sign != KEPT && open.waiting.remove(&sign).is_none() {
+            open.leaving = open.leaving.saturating_sub(1);
+        }
+    }
+
+    /// Counts the connection for another address, that of whom a proxy speaks for, or says by which limit not. It keeps its
+    /// place among all.
+    pub(crate) fn count_for(mut self, ip: IpAddr) -> Result<Permit, &'static str> {
         let connections = Arc::clone(&self.connections);
-        // Its own place is free before the new one is asked for: a full house stays as full.
-        drop(self);
-        connections.admit(ip)
+        let mut open = connections.open();
+        let counted_for = connections.enter(&mut open, ip)?;
+        open.leave(self.ip);
+        drop(open);
+        self.ip = counted_for;
+        Ok(self)
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut open = self.connections.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.connections.open();
         open.total = open.total.saturating_sub(1);
-        if let Some(own) = open.per_ip.get_mut(&self.ip) {
-            *own = own.saturating_sub(1);
-            if *own == 0 {
-                open.per_ip.remove(&self.ip);
-            }
+        open.leave(self.ip);
+        let sign = *self.sign.get_mut();
+        if sign != KEPT && open.waiting.remove(&sign).is_none() {
+            open.leaving = open.leaving.saturating_sub(1);
         }
+        drop(open);
         self.connections.metrics.connections.dec();
+        self.connections.freed.notify_one();
     }
 }
 
@@ -151,20 +268,84 @@ mod tests {
         assert_eq!((0..10).filter(|_| throttle.admit(one, later)).count(), 2);
     }
 
-    #[test]
-    fn row_38_one_address_cannot_take_all_connections() {
+    #[tokio::test]
+    async fn row_38_one_address_cannot_take_all_connections() {
         let metrics = Metrics::new(Vec::new()).unwrap();
         let proxy: IpAddr = "10.0.0.1".parse().unwrap();
         let connections = Connections::new(6, 2, vec![proxy], metrics);
         let user: IpAddr = "2001:db8::1".parse().unwrap();
         let neighbour: IpAddr = "2001:db8::2".parse().unwrap();
-        let first = connections.admit(user).ok().unwrap();
-        let _second = connections.admit(neighbour).ok().unwrap();
-        assert_eq!(connections.admit(user).err(), Some("address"), "they share a /64");
+        let first = connections.admit(user).await.ok().unwrap();
+        let second = connections.admit(neighbour).await.ok().unwrap();
+        assert_eq!(connections.admit(user).await.err(), Some("address"), "they share a /64");
         drop(first);
-        let _third = connections.admit(user).ok().unwrap();
-        let _proxied: Vec<Permit> = (0..4).map_while(|_| connections.admit(proxy).ok()).collect();
-        assert_eq!(_proxied.len(), 4, "a proxy is bound by the total alone");
-        assert_eq!(connections.admit("192.0.2.9".parse().unwrap()).err(), Some("total"));
+        let third = connections.admit(user).await.ok().unwrap();
+        let mut proxied = Vec::new();
+        for _ in 0..4 {
+            proxied.push(connections.admit(proxy).await.ok().expect("a proxy is bound by the total alone"));
+        }
+        for permit in proxied.iter().chain([&second, &third]) {
+            permit.keep();
+        }
+        assert_eq!(connections.admit("192.0.2.9".parse().unwrap()).await.err(), Some("total"));
+        // One of the proxy's turns out to be for the user, who has as many as he may.
+        assert_eq!(proxied.pop().unwrap().count_for(user).err(), Some("address"));
+        assert!(connections.admit("192.0.2.9".parse().unwrap()).await.is_ok(), "and its place is free");
+    }
+
+    #[tokio::test]
+    async fn row_38_the_longest_silent_gives_way_and_who_is_in_a_meeting_never_does() {
+        let connections = Connections::new(4, 4, Vec::new(), Metrics::new(Vec::new()).unwrap());
+        let ip = |last: u8| IpAddr::from([192, 0, 2, last]);
+        let mut open: Vec<Option<Permit>> = Vec::new();
+        for last in 0..4 {
+            open.push(connections.admit(ip(last)).await.ok());
+        }
+        let of = |open: &[Option<Permit>], which: usize| open[which].as_ref().unwrap().told_to_go();
+        open[0].as_ref().unwrap().keep();
+        open[1].as_ref().unwrap().touch();
+        // The third is the longest silent now; while it does not go, nobody else is told to.
+        assert_eq!(connections.admit(ip(9)).await.err(), Some("total"));
+        assert_eq!(connections.admit(ip(9)).await.err(), Some("total"));
+        assert_eq!(connections.metrics.connections_displaced.get(), 1);
+        let told = of(&open, 2);
+        let (newcomer, ()) = tokio::join!(connections.admit(ip(9)), async {
+            told.notified().await;
+            open[2] = None;
+        });
+        let newcomer = newcomer.ok().expect("it has the place of the third");
+        newcomer.keep();
+        // The next are the fourth and then the second. The two that are kept stay.
+        for which in [3, 1] {
+            let told = of(&open, which);
+            let (next, ()) = tokio::join!(connections.admit(ip(9)), async {
+                told.notified().await;
+                open[which] = None;
+            });
+            next.ok().expect("a place").keep();
+            let stays = connections.admit(ip(9)).await.ok().expect("the place that was just given back");
+            stays.keep();
+            open.push(Some(stays));
+        }
+        assert_eq!(connections.admit(ip(9)).await.err(), Some("total"), "all are kept");
+        assert_eq!(connections.metrics.connections.get(), 4);
+        drop((open, newcomer));
+        assert_eq!(connections.metrics.connections.get(), 0);
+        let inner = connections.open();
+        assert_eq!((inner.total, inner.per_ip.len(), inner.waiting.len(), inner.leaving), (0, 0, 0, 0));
+    }
+
+    #[tokio::test]
+    async fn one_that_was_told_to_go_and_becomes_something_is_counted_once() {
+        let connections = Connections::new(1, 4, Vec::new(), Metrics::new(Vec::new()).unwrap());
+        let ip: IpAddr = "192.0.2.1".parse().unwrap();
+        let permit = connections.admit(ip).await.ok().unwrap();
+        assert_eq!(connections.admit(ip).await.err(), Some("total"));
+        permit.keep();
+        permit.keep();
+        assert_eq!(connections.open().leaving, 0);
+        drop(permit);
+        assert!(connections.admit(ip).await.is_ok());
+        assert_eq!(connections.open().leaving, 0);
     }
 }

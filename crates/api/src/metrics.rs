@@ -45,6 +45,8 @@ pub struct Metrics {
     pub(crate) offered: IntGauge,
     /// Connections refused, by the limit that was hit.
     pub(crate) connections_refused: IntCounterVec,
+    /// Connections that were nothing yet and made room for others.
+    pub(crate) connections_displaced: IntCounter,
     /// Times that accepting rested.
     pub(crate) accept_pauses: IntCounter,
     /// Rooms open.
@@ -94,6 +96,10 @@ impl Metrics {
                 "parvis_http_connections_refused_total",
                 "Connections refused by a limit.",
                 &["limit"],
+            )?,
+            connections_displaced: counter(
+                "parvis_http_connections_displaced_total",
+                "Connections without a meeting that were closed to make room for others.",
             )?,
             accept_pauses: counter(
                 "parvis_http_accept_pauses_total",

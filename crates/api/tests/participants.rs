@@ -202,18 +202,21 @@ async fn row_38_who_says_nothing_is_closed_and_disturbs_nobody() {
 }
 
 #[tokio::test]
-async fn row_38_connections_are_capped_and_the_cap_gives_way_again() {
-    let connections = ConnectionLimits { max: 20, max_per_ip: 20, ..ConnectionLimits::default() };
+async fn row_38_connections_are_capped_and_the_idle_make_room_for_the_next() {
+    let connections = ConnectionLimits { max: 20, max_per_ip: 200, ..ConnectionLimits::default() };
     let server = start(ApiConfig { connections, ..ApiConfig::default() }).await;
     let (mut ada, _) = server.join("atelier", "ada").await;
     let mut idle = Vec::new();
     for _ in 0..60 {
         idle.push(TcpStream::connect(server.address).await.unwrap());
     }
-    let refused =
-        || server.metrics.page().contains("parvis_http_connections_refused_total{limit=\"total\"} 41");
-    until("41 are refused", refused).await;
+    let shows = |line: &str| server.metrics.page().lines().any(|found| found == line);
+    until("41 made room", || shows("parvis_http_connections_displaced_total 41")).await;
+    until("20 are left", || shows("parvis_http_connections 20")).await;
     assert!(is_alive(&mut ada).await, "who is in stays in");
+    let (mut bob, _) = server.join("atelier", "bob").await;
+    assert!(is_alive(&mut bob).await && is_alive(&mut ada).await, "and others come in");
+    drop(bob);
     drop(idle);
     until("they are gone", || server.metrics.page().contains("parvis_http_connections 1\n")).await;
     assert_eq!(server.get("/livez").await.status, 200);

@@ -216,7 +216,7 @@ impl Front for Edge {
                 Guest::Turn { stream, client, place } => {
                     count(&self.stats.turn);
                     if let Some(relay) = &self.relay {
-                        relay.serve_stream(stream, client).await;
+                        relay.serve_stream(stream, client, &place).await;
                     }
                     drop(place);
                 }

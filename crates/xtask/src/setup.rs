@@ -79,6 +79,28 @@ pub(crate) fn postgres() -> Result {
     debian(&["postgresql"])
 }
 
+/// coturn's client tools, to test the relay with; gives their folder. The package is unpacked and not installed: its server
+/// would start with it, a relay for everyone.
+pub(crate) fn turn_clients() -> Result<PathBuf> {
+    debian(&["libevent-core-2.1-7", "libevent-extra-2.1-7", "libssl3"])?;
+    let home = target().join("coturn");
+    let programs = home.join("usr/bin");
+    if programs.join("turnutils_uclient").exists() && programs.join("turnutils_stunclient").exists() {
+        return Ok(programs);
+    }
+    say(&format!("unpacking Debian's package coturn into {}", home.display()));
+    std::fs::create_dir_all(&home)?;
+    process("apt-get", ["download", "-qq", "coturn"]).within(&home).run()?;
+    for entry in std::fs::read_dir(&home)? {
+        let file = entry?.file_name();
+        if file.to_string_lossy().ends_with(".deb") {
+            let extract = ["--extract".as_ref(), file.as_os_str(), ".".as_ref()];
+            process("dpkg-deb", extract).within(&home).run()?;
+        }
+    }
+    Ok(programs)
+}
+
 /// To count instructions.
 pub(crate) fn valgrind() -> Result {
     debian(&["valgrind"])

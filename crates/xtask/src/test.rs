@@ -47,9 +47,11 @@ pub(crate) fn run(options: &Options) -> Result {
         ("unit", |count| {
             setup::networks()?;
             setup::postgres()?;
+            let turn_clients = setup::turn_clients()?;
             process("cargo", ["test", "--workspace", "--locked", "--no-fail-fast"])
                 .with("PARVIS_REQUIRE_CLIENT", "1")
                 .with("PARVIS_REQUIRE_POSTGRES", "1")
+                .with("PARVIS_TURN_CLIENTS", turn_clients)
                 .watch(|line| count.cargo(line))
         }),
         ("sim", |count| sim::check(|line| count.sim(line))),

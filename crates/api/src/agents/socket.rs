@@ -41,6 +41,7 @@ pub(crate) async fn connect(
         return Err(Refusal::new(StatusCode::UNAUTHORIZED, "unauthorized", message));
     }
     let upgrade = upgrade.map_err(no_websocket)?;
+    client.permit.keep();
     let limits = rooms.config.connections.clone();
     let (outgoing, outbound) = socket::queue(&limits);
     let worker = rooms.agents.next_worker();

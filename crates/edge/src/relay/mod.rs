@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use parvis_api::Relays;
+use parvis_api::{ByteStream, Place, Relays};
 use parvis_turn::{
     Client, Family, Issuer, Outcome, Peers, RelayId, Server, Transport, TurnConfig, TurnStats,
 };
@@ -105,9 +105,9 @@ impl Relay {
         Ok(Relay { shared })
     }
 
-    /// Serves one byte stream until it ends.
-    pub(crate) async fn serve_stream(&self, stream: Box<dyn parvis_api::ByteStream>, client: Client) {
-        stream::serve(&self.shared, stream, client).await;
+    /// Serves one byte stream until it ends. With an allocation it keeps its place.
+    pub(crate) async fn serve_stream(&self, stream: Box<dyn ByteStream>, client: Client, place: &Place) {
+        stream::serve(&self.shared, stream, client, place).await;
     }
 
     /// Where clients reach it over UDP.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parvis_api::ByteStream;
+use parvis_api::{ByteStream, Place};
 use parvis_turn::Client;
 use parvis_turn::stream::Deframer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
@@ -25,12 +25,12 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 const GRACE: Duration = Duration::from_secs(30);
 
 /// Serves until either side ends it.
-pub(super) async fn serve(shared: &Arc<Shared>, stream: Box<dyn ByteStream>, client: Client) {
+pub(super) async fn serve(shared: &Arc<Shared>, stream: Box<dyn ByteStream>, client: Client, place: &Place) {
     let (sender, receiver) = mpsc::channel(shared.config.write_queue.max(1));
     shared.state().streams.insert(client, sender);
     let (reader, writer) = tokio::io::split(stream);
     tokio::select! {
-        () = read(shared, reader, client) => {}
+        () = read(shared, reader, client, place) => {}
         () = write(writer, receiver) => {}
     }
     let mut state = shared.state();
@@ -39,7 +39,12 @@ pub(super) async fn serve(shared: &Arc<Shared>, stream: Box<dyn ByteStream>, cli
     state.close_ended();
 }
 
-async fn read(shared: &Arc<Shared>, mut reader: ReadHalf<Box<dyn ByteStream>>, client: Client) {
+async fn read(
+    shared: &Arc<Shared>,
+    mut reader: ReadHalf<Box<dyn ByteStream>>,
+    client: Client,
+    place: &Place,
+) {
     let mut buffer = vec![0; READ_BUFFER_BYTES];
     let mut deframer = Deframer::new(MAX_MESSAGE_BYTES);
     // Whatever a client without an allocation sends, its time goes on.
@@ -47,6 +52,7 @@ async fn read(shared: &Arc<Shared>, mut reader: ReadHalf<Box<dyn ByteStream>>, c
     loop {
         let mut deadline = to_allocate;
         if shared.state().server.has_allocation(client) {
+            place.keep();
             deadline = Instant::now() + shared.config.turn.max_lifetime + GRACE;
             to_allocate = Instant::now() + shared.config.first_allocation;
         }

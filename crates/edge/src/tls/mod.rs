@@ -51,7 +51,9 @@ impl Tls {
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&certificates) as Arc<dyn ResolvesServerCert>);
         config.ignore_client_order = true;
-        config.alpn_protocols = [ALPN_HTTP, ALPN_TURN, ALPN_ACME].map(<[u8]>::to_vec).to_vec();
+        // Ours is the order that counts. Whoever names TURN at all is none of HTTP's clients, even if it names HTTP as well
+        // and first, as coturn's do.
+        config.alpn_protocols = [ALPN_TURN, ALPN_HTTP, ALPN_ACME].map(<[u8]>::to_vec).to_vec();
         Ok(Tls { config: Arc::new(config), certificates, profile })
     }
 

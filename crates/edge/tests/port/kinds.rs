@@ -49,9 +49,11 @@ async fn turn_is_known_by_alpn_by_name_and_by_its_first_byte_and_without_tls() {
     let credentials = scene.participant("PA_ada");
     let by_alpn = scene.within_tls(NAME, &[b"stun.turn"]).await;
     let by_name = scene.within_tls("turn.example", &[]).await;
+    // As coturn's clients do, which would take pages as well.
+    let by_one_of_many = scene.within_tls(NAME, &[b"http/1.1", b"stun.turn", b"stun.nat-discovery"]).await;
     // As browsers do: the same name as the pages, and no ALPN.
     let by_first_byte = scene.within_tls(NAME, &[]).await;
-    let mut clients: Vec<Turn> = [by_alpn, by_name, by_first_byte]
+    let mut clients: Vec<Turn> = [by_alpn, by_one_of_many, by_name, by_first_byte]
         .into_iter()
         .map(|line| Turn::over(line, credentials.clone()))
         .collect();
@@ -60,8 +62,8 @@ async fn turn_is_known_by_alpn_by_name_and_by_its_first_byte_and_without_tls() {
         client.allocate().await.unwrap();
         assert_eq!(client.echo(scene.media, b"hello there").await.unwrap(), b"hello there");
     }
-    assert_eq!(scene.counted("turn"), 4);
-    assert_eq!(scene.relay.stats().0.allocations_now, 4);
+    assert_eq!(scene.counted("turn"), 5);
+    assert_eq!(scene.relay.stats().0.allocations_now, 5);
     drop(clients);
     until("the allocations end with their connections", || scene.relay.stats().0.allocations_now == 0).await;
 }

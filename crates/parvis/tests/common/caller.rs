@@ -15,7 +15,7 @@ use parvis_peer::{Path, Peer, PeerConfig, PeerEvent, PeerLimits, Protocol, Recei
 use parvis_rtp::{Extensions, HeaderFields, write_packet};
 use prost::Message as _;
 use tokio_tungstenite::tungstenite::stream::MaybeTlsStream;
-use tokio_tungstenite::tungstenite::{Message, WebSocket, connect};
+use tokio_tungstenite::tungstenite::{Error, Message, WebSocket, connect};
 
 use super::PATIENCE;
 
@@ -57,8 +57,13 @@ pub struct Caller {
 impl Caller {
     /// Joins and exchanges descriptions. Nothing is sent to the media port yet.
     pub fn join(server: SocketAddr, token: &str) -> Caller {
+        Caller::try_join(server, token).unwrap()
+    }
+
+    /// The same where the server may turn us away.
+    pub fn try_join(server: SocketAddr, token: &str) -> Result<Caller, Box<Error>> {
         let url = format!("ws://{server}/rtc?access_token={token}&protocol=16&auto_subscribe=1");
-        let (mut signalling, _) = connect(url).unwrap();
+        let (mut signalling, _) = connect(url)?;
         if let MaybeTlsStream::Plain(stream) = signalling.get_ref() {
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
         }
@@ -94,17 +99,17 @@ impl Caller {
         let offer = proto::SessionDescription { r#type: "offer".to_owned(), sdp, ..Default::default() };
         for message in [Request::AddTrack(add), Request::Offer(offer)] {
             let request = proto::SignalRequest { message: Some(message) };
-            signalling.send(Message::Binary(request.encode_to_vec().into())).unwrap();
+            signalling.send(Message::Binary(request.encode_to_vec().into()))?;
         }
         let answer = loop {
-            let Message::Binary(bytes) = signalling.read().unwrap() else { continue };
+            let Message::Binary(bytes) = signalling.read()? else { continue };
             if let Some(Response::Answer(answer)) = proto::SignalResponse::decode(bytes).unwrap().message {
                 break answer.sdp;
             }
         };
         peer.accept_answer(now, &answer).unwrap();
         let path = Path { protocol: Protocol::Udp, local, remote: candidate(&answer, "udp") };
-        Caller {
+        Ok(Caller {
             socket,
             peer,
             path,
@@ -118,7 +123,13 @@ impl Caller {
             reports: 0,
             check_bytes: 0,
             answer_bytes: 0,
-        }
+        })
+    }
+
+    /// Hangs up as a client does that means it.
+    pub fn leave(mut self) {
+        let request = proto::SignalRequest { message: Some(Request::Leave(proto::LeaveRequest::default())) };
+        let _ = self.signalling.send(Message::Binary(request.encode_to_vec().into()));
     }
 
     /// The server's media port.

@@ -91,7 +91,8 @@ impl Server {
                 }
             }
         }
-        let address = said[0].strip_prefix("ready http://").expect("the ready line").parse().unwrap();
+        let ready = said[0].strip_prefix("ready http").expect("the ready line");
+        let address = ready.trim_start_matches('s').trim_start_matches("://").parse().unwrap();
         Server { child, address, said, log: logged }
     }
 

@@ -14,12 +14,12 @@ use std::time::{Duration, Instant};
 use livekit_protocol as proto;
 use livekit_protocol::signal_request::Message as Request;
 use livekit_protocol::signal_response::Message as Response;
-use livekit_token::{AccessToken, VideoGrants};
+use livekit_token::VideoGrants;
 use prost::Message as _;
 use tungstenite::stream::MaybeTlsStream;
 use tungstenite::{Error, Message, WebSocket};
 
-use crate::{LoadError, Scenario};
+use crate::{LoadError, Scenario, Target};
 
 /// Connections that are being opened at the same time.
 const THREADS: usize = 4;
@@ -56,7 +56,7 @@ pub(crate) fn open_all(scenario: &Scenario, guests: Vec<Guest>) -> mpsc::Receive
                 let due = start + Duration::from_secs_f64(client as f64 / f64::from(scenario.join_rate));
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
                 let begun = Instant::now();
-                let opened = Opened { client, begun, result: Signalling::open(&scenario, guest) };
+                let opened = Opened { client, begun, result: Signalling::open(&scenario.target, guest) };
                 if sender.send(opened).is_err() {
                     return;
                 }
@@ -73,14 +73,10 @@ pub(crate) struct Signalling {
 }
 
 impl Signalling {
-    fn open(scenario: &Scenario, guest: &Guest) -> Result<Signalling, LoadError> {
+    pub(crate) fn open(target: &Target, guest: &Guest) -> Result<Signalling, LoadError> {
         let grants = VideoGrants { room_join: true, room: guest.room.clone(), ..VideoGrants::default() };
-        let token = AccessToken::with_api_key(&scenario.key, &scenario.secret)
-            .with_identity(&guest.identity)
-            .with_grants(grants)
-            .to_jwt()
-            .map_err(|error| LoadError::Token(error.to_string()))?;
-        let server = scenario.server.trim_end_matches('/');
+        let token = target.token(&guest.identity, grants)?;
+        let server = target.server.trim_end_matches('/');
         let url = format!(
             "{server}/rtc?access_token={token}&protocol=16&auto_subscribe={}",
             u8::from(guest.receives)
@@ -97,8 +93,7 @@ impl Signalling {
             },
             other => LoadError::Connect { server: server.to_owned(), cause: other.to_string() },
         };
-        let authority = server.trim_start_matches("ws://").split('/').next().unwrap_or_default();
-        let stream = TcpStream::connect(authority).map_err(|error| failed(Error::Io(error)))?;
+        let stream = TcpStream::connect(target.authority()).map_err(|error| failed(Error::Io(error)))?;
         stream
             .set_nodelay(true)
             .and_then(|()| stream.set_read_timeout(Some(PATIENCE)))

@@ -427,8 +427,9 @@ impl Client {
     /// Says that it is there, as SDKs do, in both forms.
     pub(crate) fn ping(&mut self) {
         let Some(line) = &mut self.line else { return };
-        let timestamp =
-            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since_1970| since_1970.as_millis() as i64);
+        let timestamp = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since_1970| since_1970.as_millis() as i64);
         let pings = [Request::Ping(timestamp), Request::PingReq(proto::Ping { timestamp, rtt: 0 })];
         for ping in pings {
             if let Err(error) = line.signalling.send(ping) {

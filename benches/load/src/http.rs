@@ -139,12 +139,17 @@ mod tests {
         assert_eq!(http.post("/b", "t2", b"").unwrap(), Answer { status: 404, body: b"" });
         let read = thread.join().unwrap();
         let start = format!("POST /a HTTP/1.1\r\nHost: {authority}\r\nAuthorization: Bearer t1\r\n");
-        assert!(read.starts_with(&start) && read.contains("\r\nContent-Length: 1\r\n\r\nxPOST /b "), "{read}");
+        assert!(
+            read.starts_with(&start) && read.contains("\r\nContent-Length: 1\r\n\r\nxPOST /b "),
+            "{read}"
+        );
     }
 
     #[test]
     fn an_answer_that_can_not_be_read_is_an_error() {
-        for answer in ["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "nonsense\r\n\r\n", "HTTP/1.1 20"] {
+        for answer in
+            ["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "nonsense\r\n\r\n", "HTTP/1.1 20"]
+        {
             let (authority, _thread) = server(vec![vec![answer]]);
             assert!(Http::connect(&authority).unwrap().post("/", "", b"").is_err(), "{answer}");
         }

@@ -104,8 +104,7 @@ impl<'a> Caller<'a> {
     pub(super) fn measure(&self, method: Method, engine: &mut Engine<'_>) -> Result<Calls, LoadError> {
         let CrowdScenario { target, connections, .. } = self.scenario;
         let opened = (0..*connections).map(|_| Http::connect(target.authority()));
-        let opened: Vec<Http> =
-            opened.collect::<Result<_, _>>().map_err(|error| method.failed(error))?;
+        let opened: Vec<Http> = opened.collect::<Result<_, _>>().map_err(|error| method.failed(error))?;
         let (told, meter) = (engine.told(), Meter::start(target)?);
         let end = Instant::now() + self.scenario.call_time();
         let threads = opened.into_iter().enumerate().map(|(first, http)| {

@@ -101,9 +101,11 @@ impl<'a> Engine<'a> {
             if begun >= scenario.changes || now < due || busy {
                 return Ok(false);
             }
-            engine.clients[number]
-                .leave(now)
-                .map_err(|what| LoadError::Lost { clients: 1, client: number, what })?;
+            engine.clients[number].leave(now).map_err(|what| LoadError::Lost {
+                clients: 1,
+                client: number,
+                what,
+            })?;
             engine.clients[number] = Client::idle(engine.guest(number, 1 + begun));
             engine.enter(number);
             Ok(true)
@@ -144,7 +146,9 @@ impl<'a> Engine<'a> {
             self.turn()?;
         }
         let ended = threads.into_iter().map(|thread| {
-            thread.join().unwrap_or_else(|_| Err(LoadError::Scenario("a thread of the load panicked".to_owned())))
+            thread
+                .join()
+                .unwrap_or_else(|_| Err(LoadError::Scenario("a thread of the load panicked".to_owned())))
         });
         ended.collect()
     }

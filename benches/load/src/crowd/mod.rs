@@ -16,12 +16,12 @@ mod work;
 
 use std::time::Duration;
 
-pub use self::report::{Calls, CrowdReport, Idle, Joins, Latency};
-pub use self::scenario::CrowdScenario;
-pub use self::work::{ServerWork, Work};
 use self::calls::{Caller, METHODS};
 use self::engine::Engine;
+pub use self::report::{Calls, CrowdReport, Idle, Joins, Latency};
+pub use self::scenario::CrowdScenario;
 use self::work::Meter;
+pub use self::work::{ServerWork, Work};
 use crate::{LoadError, process};
 
 /// What a server that has just begun to listen may still have to do.

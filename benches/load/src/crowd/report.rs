@@ -109,7 +109,8 @@ impl Work {
                 server.share * 100.0
             )
         });
-        let limit = self.limit.as_ref().map_or(String::new(), |limit| format!("; limited by itself: {limit}"));
+        let limit =
+            self.limit.as_ref().map_or(String::new(), |limit| format!("; limited by itself: {limit}"));
         format!(
             "{} in {:.2} s, {:.0} a second{server}; the load {:.0} %{limit}",
             self.count,

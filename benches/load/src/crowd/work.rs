@@ -91,11 +91,12 @@ impl Window<'_> {
 
     /// Sums it up: the server's time up to now counts.
     pub(super) fn work(&self, count: u64) -> Result<Work, LoadError> {
-        let server = self.meter.server_time()?.zip(self.server_share).map(|(cpu_seconds, share)| ServerWork {
-            share,
-            cpu_seconds,
-            per_cpu_second: count as f64 / cpu_seconds.max(f64::MIN_POSITIVE),
-        });
+        let server =
+            self.meter.server_time()?.zip(self.server_share).map(|(cpu_seconds, share)| ServerWork {
+                share,
+                cpu_seconds,
+                per_cpu_second: count as f64 / cpu_seconds.max(f64::MIN_POSITIVE),
+            });
         Ok(Work {
             count,
             seconds: self.seconds,
@@ -111,7 +112,8 @@ impl Window<'_> {
 fn limit(own: f64, server: Option<f64>) -> Option<String> {
     let server_full = server.is_some_and(|share| share >= FULL);
     (own >= FULL && !server_full).then(|| {
-        let of_server = server.map_or(String::new(), |share| format!(", the server {:.0} % of its own", share * 100.0));
+        let of_server =
+            server.map_or(String::new(), |share| format!(", the server {:.0} % of its own", share * 100.0));
         format!("the load took {:.0} % of its core{of_server}", own * 100.0)
     })
 }

@@ -215,12 +215,7 @@ impl Connection {
     fn check_back(&mut self, to: SocketAddr) {
         let Some(Credentials { own, theirs }) = &self.credentials else { return };
         let transaction = transaction(&mut self.checks, self.local);
-        let mut check = stun_message::Writer::new(stun_message::BINDING_REQUEST, &transaction);
-        check.attribute(stun_message::USERNAME, format!("{}:{}", theirs.0, own.0).as_bytes());
-        check.attribute(PRIORITY, &HOST_PRIORITY.to_be_bytes());
-        check.attribute(ICE_CONTROLLED, &[7; 8]);
-        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, theirs.1.as_bytes());
-        let _ = self.socket.send_to(&check.finish(Some(&key)), to);
+        let _ = self.socket.send_to(&controlled_check(&own.0, theirs, &transaction), to);
     }
 
     /// Does what is due: checks, handshakes, what they have to send.
@@ -288,6 +283,15 @@ impl Connection {
     }
 }
 
+/// A check of an agent that does not nominate (RFC 8445 section 7.2.2), for the other's user name and password.
+fn controlled_check(own_ufrag: &str, theirs: &(String, String), transaction: &[u8; 12]) -> Vec<u8> {
+    let mut check = stun_message::Writer::new(stun_message::BINDING_REQUEST, transaction);
+    check.attribute(stun_message::USERNAME, format!("{}:{own_ufrag}", theirs.0).as_bytes());
+    check.attribute(PRIORITY, &HOST_PRIORITY.to_be_bytes());
+    check.attribute(ICE_CONTROLLED, &[7; 8]);
+    check.finish(Some(&hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, theirs.1.as_bytes())))
+}
+
 /// A transaction's id that no other check of ours has.
 fn transaction(checks: &mut u32, local: SocketAddr) -> [u8; 12] {
     *checks += 1;
@@ -321,6 +325,20 @@ fn candidate(sdp: &str) -> Option<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_check_in_return_is_the_servers_own_and_does_not_nominate() {
+        let theirs = ("them".to_owned(), "their password of 22 chars".to_owned());
+        let check = controlled_check("us", &theirs, &[5; 12]);
+        assert!(check.starts_with(&CHECK));
+        let message = stun_message::Message::parse(&check).unwrap();
+        assert_eq!(message.username(), Some("them:us"));
+        let key = |password: &str| hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, password.as_bytes());
+        assert!(message.is_authentic(&key(&theirs.1)) && !message.is_authentic(&key("ours")));
+        assert!(message.has_fingerprint() && message.attribute(ICE_CONTROLLED).is_some());
+        // USE-CANDIDATE and ICE-CONTROLLING would contradict the server, which nominates.
+        assert_eq!([0x0025, 0x802a].map(|kind| message.attribute(kind)), [None, None]);
+    }
 
     #[test]
     fn the_candidate_on_loopback_is_taken_before_others() {

@@ -16,6 +16,8 @@ use livekit_protocol::signal_request::Message as Request;
 use livekit_protocol::signal_response::Message as Response;
 use livekit_token::VideoGrants;
 use prost::Message as _;
+use tungstenite::client::client_with_config;
+use tungstenite::protocol::WebSocketConfig;
 use tungstenite::stream::MaybeTlsStream;
 use tungstenite::{Error, Message, WebSocket};
 
@@ -23,6 +25,8 @@ use crate::{LoadError, Scenario, Target};
 
 /// Connections that are being opened at the same time.
 const THREADS: usize = 4;
+/// Read at once. As many bytes are cleared for each reading, and kept for each client.
+const READ_BYTES: usize = 4 << 10;
 /// How long a server may take to answer a request to join.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -98,8 +102,9 @@ impl Signalling {
             .set_nodelay(true)
             .and_then(|()| stream.set_read_timeout(Some(PATIENCE)))
             .map_err(|error| failed(Error::Io(error)))?;
+        let config = WebSocketConfig::default().read_buffer_size(READ_BYTES);
         let (socket, _) =
-            tungstenite::client(url, MaybeTlsStream::Plain(stream)).map_err(|error| match error {
+            client_with_config(url, MaybeTlsStream::Plain(stream), Some(config)).map_err(|error| match error {
                 tungstenite::HandshakeError::Failure(error) => failed(error),
                 tungstenite::HandshakeError::Interrupted(_) => LoadError::Connect {
                     server: server.to_owned(),

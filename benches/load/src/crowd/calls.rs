@@ -247,3 +247,100 @@ fn metadata(number: usize) -> String {
 
 /// One answer in so many is read whole.
 const CHECKED: u64 = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::crowd::scenario::tests::of;
+
+    /// Answers each call with what `answer` makes of its name and body, on one connection.
+    fn server(answer: impl Fn(&str, &[u8]) -> Vec<u8> + Send + 'static) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let authority = listener.local_addr().unwrap().to_string();
+        std::thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let mut reader = BufReader::new(stream);
+            while let Some((method, body)) = request(&mut reader) {
+                let answer = answer(&method, &body);
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", answer.len());
+                reader.get_mut().write_all(&[head.as_bytes(), &answer].concat()).unwrap();
+            }
+        });
+        authority
+    }
+
+    fn request(reader: &mut BufReader<TcpStream>) -> Option<(String, Vec<u8>)> {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            (reader.read_line(&mut head).ok()? > 0).then_some(())?;
+        }
+        let after = |name: &str| head.split(name).nth(1)?.split([' ', '\r']).next().map(str::to_owned);
+        let mut body = vec![0; after("Content-Length: ")?.parse().ok()?];
+        reader.read_exact(&mut body).ok()?;
+        Some((after("RoomService/")?, body))
+    }
+
+    fn book() -> Arc<Book> {
+        let room = |name: &str| Room {
+            name: name.to_owned(),
+            token: "t".to_owned(),
+            identities: vec![format!("{name}-1"), format!("{name}-2")],
+        };
+        Arc::new(Book { list_token: "l".to_owned(), rooms: vec![room("a"), room("b")] })
+    }
+
+    /// Two rooms of two, one of whom is in this state.
+    fn counted(by_rooms: u32, state: State, identity: &'static str) -> Result<usize, LoadError> {
+        let authority = server(move |method, body| {
+            if method == "ListRooms" {
+                let room = proto::Room { num_participants: by_rooms, ..Default::default() };
+                return proto::ListRoomsResponse { rooms: vec![room.clone(), room] }.encode_to_vec();
+            }
+            let room = proto::ListParticipantsRequest::decode(body).unwrap().room;
+            let info = |identity: String, state: State| proto::ParticipantInfo {
+                identity,
+                state: state.into(),
+                ..Default::default()
+            };
+            let one = info(format!("{room}-1"), State::Active);
+            let other = info(if room == "b" { identity.to_owned() } else { "a-2".to_owned() }, state);
+            proto::ListParticipantsResponse { participants: vec![one, other] }.encode_to_vec()
+        });
+        let scenario = of(&format!("--rooms 2 --each 2 --server ws://{authority}"));
+        Caller { scenario: &scenario, book: book() }.count()
+    }
+
+    #[test]
+    fn a_server_that_does_not_have_all_of_them_connected_does_not_count() {
+        assert_eq!(counted(2, State::Active, "b-2").unwrap(), 4);
+        for (by_rooms, state, identity, part) in [
+            (1, State::Active, "b-2", "4 of 4 are connected by ListParticipants, 2 are in 2 rooms"),
+            (2, State::Joined, "b-2", "2 of 4 are connected"),
+            (2, State::Active, "b-9", "3 of 4 are connected"),
+        ] {
+            let error = counted(by_rooms, state, identity).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    /// As many calls as fit into a moment, to a server that gives someone what `change` makes of what he is to have.
+    fn updated(change: fn(&str) -> String) -> Result<Histogram, LoadError> {
+        let authority = server(move |_, body| {
+            let asked = proto::UpdateParticipantRequest::decode(body).unwrap();
+            let metadata = change(&asked.metadata);
+            proto::ParticipantInfo { identity: asked.identity, metadata, ..Default::default() }.encode_to_vec()
+        });
+        let end = Instant::now() + Duration::from_millis(50);
+        book().call_until(end, Method::UpdateParticipant, Http::connect(&authority).unwrap(), (1, 2))
+    }
+
+    #[test]
+    fn calls_are_counted_and_an_answer_that_says_something_else_is_an_error() {
+        assert!(updated(str::to_owned).unwrap().count() > 0);
+        let error = updated(|metadata| metadata.replace('1', "2")).unwrap_err().to_string();
+        assert_eq!(error, "UpdateParticipant: an answer that does not say what is so");
+    }
+}

@@ -146,9 +146,8 @@ impl<'a> Engine<'a> {
             self.turn()?;
         }
         let ended = threads.into_iter().map(|thread| {
-            thread
-                .join()
-                .unwrap_or_else(|_| Err(LoadError::Scenario("a thread of the load panicked".to_owned())))
+            let panicked = || LoadError::Scenario("a thread of the load panicked".to_owned());
+            thread.join().unwrap_or_else(|_| Err(panicked()))
         });
         ended.collect()
     }

@@ -40,7 +40,7 @@ pub struct CrowdScenario {
     #[arg(long, default_value_t = 4.0, value_name = "SECONDS")]
     pub call_seconds: f64,
     /// Connections that make calls, one after the other on each.
-    #[arg(long, default_value_t = 8, value_name = "N")]
+    #[arg(long, default_value_t = 16, value_name = "N")]
     pub connections: usize,
 }
 
@@ -126,6 +126,6 @@ pub(super) mod tests {
         }
         let good = of("");
         good.check().unwrap();
-        assert_eq!((good.participants(), good.files()), (1_000, 2_200));
+        assert_eq!((good.participants(), good.files()), (1_000, 2_208));
     }
 }

@@ -10,7 +10,7 @@ use crate::bench::server::{Server, number, text};
 use crate::sh::{Error, Result};
 
 /// Who comes, and what is asked about them.
-const CROWD: &str = "crowd --rooms 100 --each 10 --in-flight 64 --connections 8 --change-rate 20";
+const CROWD: &str = "crowd --rooms 100 --each 10 --in-flight 64 --connections 16 --change-rate 20";
 const TIMES: &str = "--idle 20 --changes 200 --call-seconds 4";
 const QUICK: &str = "--idle 3 --changes 40 --call-seconds 1";
 

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use super::Measured;
-use super::load::{self, Run};
+use super::load;
 use super::outcome::{self, Section};
 use crate::bench::figures::{self, Figure};
 use crate::bench::rounds::{self, BOTH, ROWS};
@@ -44,8 +44,9 @@ the two changing with each. A figure is the median of the rounds, with the least
   a run counts only if those are all 1,000, each of them ACTIVE in his room.
 
 The load answers checks and checks back as a browser does, and is a whole client for each participant, with DTLS of its own; its
-own turn is in all times. It offers the key exchanges and ciphers that browsers do, and each server takes what it prefers.
-{}
+own turn is in all times. It offers the versions of DTLS and the key exchanges that browsers offer, and AES-128-GCM for media.
+What comes of it: {}
+
 Both have their own defaults, but for addresses, ports and keys. Parvis is told besides that one address may join at any rate
 (`http.joins_per_address`) and open 10,000 connections (`http.max_connections_per_address`): LiveKit has no such limits. (`media.start_bitrate`
 is raised as in [peers.md](peers.md), which changes nothing where nobody sends.)
@@ -84,17 +85,16 @@ fn encryption(measured: &Measured) -> String {
         let run = rounds::runs(&measured.seen, which).next()?;
         Some(format!("{}: {}.", which.name(), run.encryption))
     };
-    BOTH.into_iter().filter_map(of).collect::<Vec<_>>().join(" ") + "\n"
+    BOTH.into_iter().filter_map(of).collect::<Vec<_>>().join(" ")
 }
 
 /// Whether the load was ever what was slow.
 fn limited(measured: &Measured, which: Which) -> Option<String> {
-    let limits: Vec<&str> = rounds::runs(&measured.seen, which).flat_map(Run::limits).collect();
-    let (name, first) = (which.name(), limits.first()?);
+    let limits = || rounds::runs(&measured.seen, which).filter_map(|run| run.limits().next());
+    let (name, first, count, all) = (which.name(), limits().next()?, limits().count(), measured.seen.len());
     Some(format!(
-        "{name}, {} times in all rounds: the load itself was the limit, so that more could come in a second than is told here; \
-         once, {first}.\n\n",
-        limits.len()
+        "{name}, {count} of {all} rounds: the load itself was the limit, so that more could come in a second than is told here; \
+         in one, {first}.\n\n"
     ))
 }
 
@@ -117,8 +117,8 @@ mod tests {
             "| memory for an idle participant, of LiveKit’s |  | 0.2 | 0.2 | 0.2 | 2 | ≤ 0.5 | yes |",
             "| joins for a second of processor time, of LiveKit’s |  | 3 | 3 | 3 | 2 | ≥ 2 | yes |",
             "LiveKit did not come through 1 of 3 rounds; in one, it left.",
-            "Parvis, 1 times in all rounds: the load itself was the limit",
-            "once, the load took 95 % of its core.",
+            "Parvis, 1 of 3 rounds: the load itself was the limit",
+            "in one, the load took 95 % of its core.",
             "Parvis: DTLSv1.3. LiveKit: DTLSv1.2.",
             "`parvis-load crowd --rooms 100 --each 10 ",
             "| messages that followed each |  | 10 | 10 | 1 |",

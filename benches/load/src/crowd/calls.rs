@@ -331,7 +331,8 @@ mod tests {
         let authority = server(move |_, body| {
             let asked = proto::UpdateParticipantRequest::decode(body).unwrap();
             let metadata = change(&asked.metadata);
-            proto::ParticipantInfo { identity: asked.identity, metadata, ..Default::default() }.encode_to_vec()
+            proto::ParticipantInfo { identity: asked.identity, metadata, ..Default::default() }
+                .encode_to_vec()
         });
         let end = Instant::now() + Duration::from_millis(50);
         book().call_until(end, Method::UpdateParticipant, Http::connect(&authority).unwrap(), (1, 2))

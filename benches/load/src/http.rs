@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     /// A server of two answers on one connection, the first of them in pieces; it gives what it read.
-    fn server(answers: Vec<Vec<&'static str>>) -> (String, std::thread::JoinHandle<String>) {
+    fn server(answers: Vec<Vec<String>>) -> (String, std::thread::JoinHandle<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let authority = listener.local_addr().unwrap().to_string();
         let thread = std::thread::spawn(move || {
@@ -131,11 +131,14 @@ mod tests {
 
     #[test]
     fn one_connection_carries_calls_and_their_answers_in_turn() {
-        let first = vec!["HTTP/1.1 200 O", "K\r\ncontent-LENGTH: 5\r\n\r", "\nhe", "llo"];
-        let second = vec!["HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"];
+        // More than is read at once.
+        let body = "x".repeat(3 * CHUNK_BYTES);
+        let length = format!("K\r\ncontent-LENGTH: {}\r\n\r", body.len());
+        let first = vec!["HTTP/1.1 200 O".to_owned(), length, format!("\n{body}")];
+        let second = vec!["HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned()];
         let (authority, thread) = server(vec![first, second]);
         let mut http = Http::connect(&authority).unwrap();
-        assert_eq!(http.post("/a", "t1", b"x").unwrap(), Answer { status: 200, body: b"hello" });
+        assert_eq!(http.post("/a", "t1", b"x").unwrap(), Answer { status: 200, body: body.as_bytes() });
         assert_eq!(http.post("/b", "t2", b"").unwrap(), Answer { status: 404, body: b"" });
         let read = thread.join().unwrap();
         let start = format!("POST /a HTTP/1.1\r\nHost: {authority}\r\nAuthorization: Bearer t1\r\n");
@@ -150,7 +153,7 @@ mod tests {
         for answer in
             ["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "nonsense\r\n\r\n", "HTTP/1.1 20"]
         {
-            let (authority, _thread) = server(vec![vec![answer]]);
+            let (authority, _thread) = server(vec![vec![answer.to_owned()]]);
             assert!(Http::connect(&authority).unwrap().post("/", "", b"").is_err(), "{answer}");
         }
     }

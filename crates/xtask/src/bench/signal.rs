@@ -21,6 +21,8 @@ const ROUNDS: usize = 5;
 
 /// All that one run of the command measured.
 struct Measured {
+    /// The load generator's arguments.
+    arguments: String,
     /// What each round gave, from both.
     seen: Vec<[Seen<Run>; 2]>,
     versions: BTreeMap<String, String>,
@@ -35,6 +37,7 @@ pub(super) fn run(options: &Options) -> Result {
     std::fs::create_dir_all(&folder)?;
     let rounds = if options.quick { 1 } else { ROUNDS };
     let mut measured = Measured {
+        arguments: load::arguments(options.quick),
         seen: Vec::new(),
         versions: BTreeMap::from([
             ("parvis".to_owned(), figures::version()),
@@ -44,7 +47,8 @@ pub(super) fn run(options: &Options) -> Result {
     let turns = Turns { livekit: &livekit, begun: Instant::now() };
     for round in 0..rounds {
         let title = format!("round {} of {rounds}", round + 1);
-        measured.seen.push(turns.pair(round, &title, |server| load::run(server, options.quick))?);
+        let pair = turns.pair(round, &title, |server| load::run(server, &measured.arguments))?;
+        measured.seen.push(pair);
     }
     let figures = outcome::figures(&measured);
     figures::report(&figures, &measured.versions, options.json_file()?.as_deref())?;

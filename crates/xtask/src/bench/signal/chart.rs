@@ -70,7 +70,11 @@ mod tests {
 
     #[test]
     fn bars_are_as_high_as_their_medians() {
-        let measured = Measured { seen: vec![round(100.0), round(300.0), round(200.0)], versions: [].into() };
+        let measured = Measured {
+            arguments: String::new(),
+            seen: vec![round(100.0), round(300.0), round(200.0)],
+            versions: [].into(),
+        };
         let svg = chart(&measured);
         // 600 and 200 joins on an axis that ends a quarter above the most of all, 900.
         for joins in [600.0, 200.0] {

@@ -14,15 +14,14 @@ const CROWD: &str = "crowd --rooms 100 --each 10 --in-flight 64 --connections 16
 const TIMES: &str = "--idle 20 --changes 200 --call-seconds 4";
 const QUICK: &str = "--idle 3 --changes 40 --call-seconds 1";
 
-/// The command that the page names.
-pub(super) fn command() -> String {
-    format!("parvis-load {CROWD} {TIMES}")
+/// The load generator's arguments.
+pub(super) fn arguments(quick: bool) -> String {
+    format!("{CROWD} {}", if quick { QUICK } else { TIMES })
 }
 
 /// Puts the crowd on a server.
-pub(super) fn run(server: &Server, quick: bool) -> Result<Seen<Run>> {
-    let times = if quick { QUICK } else { TIMES };
-    match server.load(&format!("{CROWD} {times}"))? {
+pub(super) fn run(server: &Server, arguments: &str) -> Result<Seen<Run>> {
+    match server.load(arguments)? {
         Ok(report) => Run::of(&report).map(Ok),
         Err(why) => Ok(Err(why)),
     }

@@ -140,7 +140,11 @@ pub(super) mod tests {
             round(100.0)[0].clone(),
             Ok(Run { bytes_per_participant: 2_048.0, ..round(200.0)[1].clone().unwrap() }),
         ];
-        let measured = Measured { seen: vec![round(100.0), slow, round(300.0)], versions: [].into() };
+        let measured = Measured {
+            arguments: String::new(),
+            seen: vec![round(100.0), slow, round(300.0)],
+            versions: [].into(),
+        };
         let figures = figures(&measured);
         let told: Vec<(&str, f64, f64, f64, Option<bool>)> = figures
             .iter()

@@ -4,7 +4,6 @@
 use std::fmt::Write;
 
 use super::Measured;
-use super::load;
 use super::outcome::{self, Section};
 use crate::bench::figures::{self, Figure};
 use crate::bench::rounds::{self, BOTH, ROWS};
@@ -24,7 +23,7 @@ Each server runs alone on core {SERVER_CORE} (LiveKit with `GOMAXPROCS=1`, Parvi
 this page tells from core {LOAD_CORE}, over the loopback device. Each run has a server of its own; {} rounds in turn, the order of
 the two changing with each. A figure is the median of the rounds, with the least and the most of them.
 
-`{}`
+`parvis-load {}`
 
 - **A join** is a whole one: a TCP connection, the WebSocket, the server’s JoinResponse, its offer and our answer, ICE and
   DTLS. **Welcomed** is when the JoinResponse is there, **connected** when media could flow, both from before the TCP connection is
@@ -59,7 +58,7 @@ is raised as in [peers.md](peers.md), which changes nothing where nobody sends.)
         figures::machine_line(),
         versions.join(", "),
         measured.seen.len(),
-        load::command(),
+        measured.arguments,
         encryption(measured),
         figures::table(&targets),
     );
@@ -110,7 +109,8 @@ mod tests {
             run.filling.work.limit = Some("the load took 95 % of its core".to_owned());
         }
         let seen = vec![round(200.0), limited, [round(300.0)[0].clone(), Err("it left".to_owned())]];
-        let measured = Measured { seen, versions: [].into() };
+        let arguments = "crowd --rooms 100".to_owned();
+        let measured = Measured { arguments, seen, versions: [].into() };
         let page = page(&measured, &outcome::figures(&measured));
         for part in [
             "| joins for a second of processor time | 1/s | 900 (600–1200) | 300 (200–400) | 3 |",
@@ -120,7 +120,7 @@ mod tests {
             "Parvis, 1 of 3 rounds: the load itself was the limit",
             "in one, the load took 95 % of its core.",
             "Parvis: DTLSv1.3. LiveKit: DTLSv1.2.",
-            "`parvis-load crowd --rooms 100 --each 10 ",
+            "`parvis-load crowd --rooms 100`",
             "| messages that followed each |  | 10 | 10 | 1 |",
         ] {
             assert!(page.contains(part), "{part}\n{page}");

@@ -70,7 +70,10 @@ pub(crate) struct Client {
     pub(crate) audio: Option<(Audio, Option<Section>)>,
     pub(crate) video: Option<(Video, Option<Section>)>,
     pub(crate) tracks: FxHashMap<u32, Track>,
-    /// From the beginning until it could send and receive, and until the first media came.
+    /// Messages in which it was told something about participants.
+    pub(crate) told: u64,
+    /// From the beginning until the server welcomed it, until it could send and receive, and until the first media came.
+    pub(crate) welcomed: Option<Duration>,
     pub(crate) joined: Option<Duration>,
     pub(crate) first_media: Option<Duration>,
     pub(crate) trouble: Option<String>,
@@ -93,23 +96,35 @@ impl Client {
         let ssrcs: Vec<u32> = (0..scenario.layers as u32).map(|layer| ssrc + 1 + 2 * layer).collect();
         let video = (sends && scenario.video_bitrate > 0)
             .then(|| Video::new(number as u32, scenario.video_bitrate, scenario.fps, &ssrcs));
+        let guest =
+            Guest { room: format!("load-{run}-{room}"), identity: format!("client-{number}"), receives };
         Client {
-            guest: Guest {
-                room: format!("load-{run}-{room}"),
-                identity: format!("client-{number}"),
-                receives,
-            },
             sends,
             opens: (number / scenario.rooms).is_multiple_of(scenario.open_every),
-            line: None,
             audio: audio.map(|audio| (audio, None)),
             video: video.map(|video| (video, None)),
+            ssrc: ssrc + 15,
+            ..Client::idle(guest)
+        }
+    }
+
+    /// One who is there, ready to receive, and sends nothing.
+    pub(crate) fn idle(guest: Guest) -> Client {
+        Client {
+            guest,
+            sends: false,
+            opens: true,
+            line: None,
+            audio: None,
+            video: None,
             tracks: FxHashMap::default(),
+            told: 0,
+            welcomed: None,
             joined: None,
             first_media: None,
             trouble: None,
             next_report: None,
-            ssrc: ssrc + 15,
+            ssrc: 15,
         }
     }
 
@@ -144,7 +159,14 @@ impl Client {
 
     fn on_message(&mut self, now: Instant, message: Response) -> Result<(), String> {
         match message {
-            Response::Join(_) if self.sends => self.publish(now),
+            Response::Join(_) => {
+                self.welcomed = self.line.as_ref().map(|line| now.duration_since(line.begun));
+                if self.sends { self.publish(now) } else { Ok(()) }
+            }
+            Response::Update(_) => {
+                self.told += 1;
+                Ok(())
+            }
             Response::Offer(offer) => {
                 let Some(line) = &mut self.line else { return Ok(()) };
                 let connection = &mut line.receiving;
@@ -252,7 +274,7 @@ impl Client {
     fn is_ready(&self) -> bool {
         let Some(line) = &self.line else { return false };
         let sends = line.sending.as_ref().is_none_or(|sending| sending.connected);
-        sends && (!self.guest.receives || line.receiving.connected)
+        self.welcomed.is_some() && sends && (!self.guest.receives || line.receiving.connected)
     }
 
     /// What it still waits for, for someone who wonders why it does not join.
@@ -400,6 +422,31 @@ impl Client {
             return true;
         }
         false
+    }
+
+    /// Says that it is there, as SDKs do, in both forms.
+    pub(crate) fn ping(&mut self) {
+        let Some(line) = &mut self.line else { return };
+        let timestamp = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since_1970| since_1970.as_millis() as i64);
+        let pings = [Request::Ping(timestamp), Request::PingReq(proto::Ping { timestamp, rtt: 0 })];
+        for ping in pings {
+            if let Err(error) = line.signalling.send(ping) {
+                self.trouble.get_or_insert_with(|| format!("signalling: {error}"));
+            }
+        }
+    }
+
+    /// Says farewell and closes its sockets.
+    pub(crate) fn leave(&mut self, now: Instant) -> Result<(), String> {
+        // What is unread would turn the end of the connection into its loss.
+        self.listen(now);
+        let Some(mut line) = self.line.take() else { return Ok(()) };
+        line.signalling.send(Request::Leave(proto::LeaveRequest {
+            reason: proto::DisconnectReason::ClientInitiated.into(),
+            ..Default::default()
+        }))
     }
 
     fn give_feedback(&mut self, now: Instant) {

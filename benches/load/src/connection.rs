@@ -6,12 +6,15 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::hmac;
 use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
 use parvis_dtls::{Certificate, Config as DtlsConfig, Context, Factory, SrtpProfile};
 use parvis_peer::sctp::SctpLimits;
 use parvis_peer::sdp::{CodecKind, ExtensionPolicy, SenderId, SessionConfig};
-use parvis_peer::{LocalCandidate, Path, Peer, PeerConfig, PeerEvent, PeerLimits, Protocol, Received};
+use parvis_peer::{
+    LocalCandidate, Path, Peer, PeerConfig, PeerEvent, PeerLimits, Protocol, Received, stun as stun_message,
+};
 use parvis_rtp::{Extension, ExtensionMap};
 use parvis_sfu::bwe;
 use parvis_shard::mmsg::{Message, SendBatch, set_option};
@@ -23,6 +26,12 @@ use crate::source::Section;
 /// How often a path is checked: often before there are keys, then as browsers do.
 const CHECK_FAST: Duration = Duration::from_millis(50);
 const CHECK_SLOW: Duration = Duration::from_millis(2_500);
+/// How a Binding request begins.
+const CHECK: [u8; 2] = stun_message::BINDING_REQUEST.to_be_bytes();
+/// Attributes of a check (RFC 8445 section 16.1), and the priority of a host candidate.
+const PRIORITY: u16 = 0x0024;
+const ICE_CONTROLLED: u16 = 0x8029;
+const HOST_PRIORITY: u32 = 0x7e00_00ff;
 /// 4 MiB: 20 ms of 1.6 Gbit/s may wait while the load is busy elsewhere.
 const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 
@@ -54,7 +63,7 @@ pub(crate) struct Connection {
     local: SocketAddr,
     pub(crate) peer: Peer,
     credentials: Option<Credentials>,
-    /// A full ICE agent checks us, and we answer; a lite one we check.
+    /// A full ICE agent checks us, and we answer and check it in turn; a lite one we check.
     remote: Remote,
     next_check: Instant,
     checks: u32,
@@ -186,12 +195,27 @@ impl Connection {
         if matches!(self.remote, Remote::Lite(_)) && datagram.first().is_some_and(|first| *first <= 3) {
             return Received::Handled;
         }
+        let checked = self.remote == Remote::Full && datagram.starts_with(&CHECK);
+        if self.remote == Remote::Full && datagram.first() == Some(&1) {
+            return Received::Handled;
+        }
         let path = Path { protocol: Protocol::Udp, local: self.local, remote: from };
         let received = self.peer.handle_datagram(now, path, datagram);
         if received == Received::Handled {
             self.flush();
         }
+        if checked && !self.connected {
+            self.check_back(from);
+        }
         received
+    }
+
+    /// The triggered check of a full agent (RFC 8445 section 7.3.1.4): a server that nominates waits for it, or else for
+    /// its own next round of checks.
+    fn check_back(&mut self, to: SocketAddr) {
+        let Some(Credentials { own, theirs }) = &self.credentials else { return };
+        let transaction = transaction(&mut self.checks, self.local);
+        let _ = self.socket.send_to(&controlled_check(&own.0, theirs, &transaction), to);
     }
 
     /// Does what is due: checks, handshakes, what they have to send.
@@ -202,10 +226,7 @@ impl Connection {
         if let (Remote::Lite(remote), Some(credentials)) = (self.remote, &self.credentials)
             && self.next_check <= now
         {
-            self.checks += 1;
-            let mut transaction = [0; 12];
-            transaction[..4].copy_from_slice(&self.checks.to_be_bytes());
-            transaction[4..6].copy_from_slice(&self.local.port().to_be_bytes());
+            let transaction = transaction(&mut self.checks, self.local);
             let Credentials { own, theirs } = credentials;
             let check = stun::check(&theirs.0, &own.0, &theirs.1, transaction);
             let _ = self.socket.send_to(&check, remote);
@@ -262,6 +283,24 @@ impl Connection {
     }
 }
 
+/// A check of an agent that does not nominate (RFC 8445 section 7.2.2), for the other's user name and password.
+fn controlled_check(own_ufrag: &str, theirs: &(String, String), transaction: &[u8; 12]) -> Vec<u8> {
+    let mut check = stun_message::Writer::new(stun_message::BINDING_REQUEST, transaction);
+    check.attribute(stun_message::USERNAME, format!("{}:{own_ufrag}", theirs.0).as_bytes());
+    check.attribute(PRIORITY, &HOST_PRIORITY.to_be_bytes());
+    check.attribute(ICE_CONTROLLED, &[7; 8]);
+    check.finish(Some(&hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, theirs.1.as_bytes())))
+}
+
+/// A transaction's id that no other check of ours has.
+fn transaction(checks: &mut u32, local: SocketAddr) -> [u8; 12] {
+    *checks += 1;
+    let mut transaction = [0; 12];
+    transaction[..4].copy_from_slice(&checks.to_be_bytes());
+    transaction[4..6].copy_from_slice(&local.port().to_be_bytes());
+    transaction
+}
+
 /// The first ufrag and password of a description.
 fn credentials(sdp: &str) -> Option<(String, String)> {
     let line =
@@ -286,6 +325,20 @@ fn candidate(sdp: &str) -> Option<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_check_in_return_is_the_servers_own_and_does_not_nominate() {
+        let theirs = ("them".to_owned(), "their password of 22 chars".to_owned());
+        let check = controlled_check("us", &theirs, &[5; 12]);
+        assert!(check.starts_with(&CHECK));
+        let message = stun_message::Message::parse(&check).unwrap();
+        assert_eq!(message.username(), Some("them:us"));
+        let key = |password: &str| hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, password.as_bytes());
+        assert!(message.is_authentic(&key(&theirs.1)) && !message.is_authentic(&key("ours")));
+        assert!(message.has_fingerprint() && message.attribute(ICE_CONTROLLED).is_some());
+        // USE-CANDIDATE and ICE-CONTROLLING would contradict the server, which nominates.
+        assert_eq!([0x0025, 0x802a].map(|kind| message.attribute(kind)), [None, None]);
+    }
 
     #[test]
     fn the_candidate_on_loopback_is_taken_before_others() {

@@ -38,16 +38,11 @@ pub fn run(scenario: &Scenario, progress: &mut dyn FnMut(&str)) -> Result<Report
     scenario.check()?;
     // Two media sockets and one for signalling each, and a few of our own.
     process::allow_files(scenario.clients() as u64 * 3 + 64)?;
-    if let Some(core) = scenario.core {
+    if let Some(core) = scenario.target.core {
         process::pin(core)?;
     }
-    let idle = watched(scenario)?;
+    let idle = scenario.target.usage()?;
     Engine::new(scenario)?.run(idle, progress)
-}
-
-/// What the watched server has used up.
-fn watched(scenario: &Scenario) -> Result<Option<Usage>, LoadError> {
-    scenario.pid.map(|pid| process::usage(pid).ok_or(LoadError::Gone(pid))).transpose()
 }
 
 struct Engine<'a> {
@@ -334,7 +329,7 @@ impl<'a> Engine<'a> {
     fn begin_window(&mut self) -> Result<Mark, LoadError> {
         self.totals.add(&self.tally);
         self.tally = Tally::new(self.start);
-        let server = watched(self.scenario)?;
+        let server = self.scenario.target.usage()?;
         let at = Instant::now();
         for track in self.clients.iter_mut().flat_map(|client| client.tracks.values_mut()) {
             track.begin_window(at);
@@ -343,7 +338,7 @@ impl<'a> Engine<'a> {
     }
 
     fn end_window(&self, mark: &Mark) -> Result<Window, LoadError> {
-        let server = watched(self.scenario)?;
+        let server = self.scenario.target.usage()?;
         Ok(window::sum_up(self.scenario, self.bits, mark, server, &self.tally, &self.clients))
     }
 
@@ -398,7 +393,7 @@ impl<'a> Engine<'a> {
     }
 
     fn line(&self, now: Instant, phase: &Phase, last: &mut Progress) -> Result<String, LoadError> {
-        let server = watched(self.scenario)?;
+        let server = self.scenario.target.usage()?;
         let time = now.duration_since(last.at).as_secs_f64().max(1e-3);
         let share = |from: Duration, to: Duration| to.saturating_sub(from).as_secs_f64() / time * 100.0;
         let mut phase = match phase {

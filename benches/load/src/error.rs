@@ -48,6 +48,17 @@ pub enum LoadError {
         /// And why.
         what: String,
     },
+    /// A call of the server APIs went wrong.
+    #[error("{call}: {what}")]
+    Call {
+        /// Its name.
+        call: &'static str,
+        /// What came instead of an answer, or what is wrong with the answer.
+        what: String,
+    },
+    /// The server does not have those whom it let in.
+    #[error("the server was asked who is there: {0}")]
+    Count(String),
     /// Clients were lost on the way.
     #[error("{clients} clients were lost; client {client}: {what}")]
     Lost {

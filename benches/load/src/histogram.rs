@@ -30,6 +30,13 @@ impl Histogram {
         self.max = self.max.max(value);
     }
 
+    /// Adds all that another one counted.
+    pub(crate) fn merge(&mut self, other: &Histogram) {
+        self.buckets.iter_mut().zip(&other.buckets).for_each(|(bucket, more)| *bucket += more);
+        self.count += other.count;
+        self.max = self.max.max(other.max);
+    }
+
     pub(crate) fn count(&self) -> u64 {
         self.count
     }
@@ -94,6 +101,18 @@ mod tests {
         assert_eq!(histogram.percentile(1.0), Duration::from_millis(10));
         assert_eq!((histogram.count(), histogram.max()), (10_000, Duration::from_millis(10)));
         assert_eq!(Histogram::default().percentile(0.5), Duration::ZERO);
+    }
+
+    #[test]
+    fn two_that_are_merged_are_as_one_that_counted_all() {
+        let [mut one, mut other] = [Histogram::default(), Histogram::default()];
+        one.add(Duration::from_millis(1));
+        other.add(Duration::from_millis(5));
+        other.add(Duration::from_millis(9));
+        one.merge(&other);
+        assert_eq!((one.count(), one.max()), (3, Duration::from_millis(9)));
+        let median = one.percentile(0.5).as_secs_f64() * 1e3;
+        assert!((5.0..5.1).contains(&median), "{median}");
     }
 
     #[test]

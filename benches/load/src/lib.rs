@@ -12,6 +12,8 @@
 //! One thread does all of it: `engine` waits in `epoll` for the sockets of all clients; `client` is one of them, with
 //! `signalling` and two `connection`s; `source` makes packets, `track` and `tally` count them, `report` sums up.
 //!
+//! [`crowd`] is another load with the same clients: they join, are there, and are asked about, without any media.
+//!
 //! ```
 //! use clap::Parser;
 //! use parvis_load::Scenario;
@@ -30,9 +32,11 @@
 
 mod client;
 mod connection;
+pub mod crowd;
 mod engine;
 mod error;
 mod histogram;
+mod http;
 mod process;
 mod ramp;
 mod report;
@@ -41,6 +45,7 @@ mod signalling;
 mod source;
 mod stamp;
 mod tally;
+mod target;
 mod track;
 mod window;
 
@@ -48,3 +53,4 @@ pub use engine::run;
 pub use error::LoadError;
 pub use report::{Bounds, Delay, Joining, Own, Packets, Pictures, Report, Server, Totals, Window};
 pub use scenario::Scenario;
+pub use target::Target;

@@ -6,24 +6,15 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use crate::LoadError;
+use crate::{LoadError, Target};
 
 /// What a run is.
 #[derive(Debug, Clone, Args, Serialize)]
 pub struct Scenario {
-    /// The server's address for signalling.
-    #[arg(long, default_value = "ws://127.0.0.1:7880", value_name = "URL")]
-    pub server: String,
-    /// The API key that signs the tokens.
-    #[arg(long, default_value = "devkey")]
-    pub key: String,
-    /// The key's secret.
-    #[arg(long, default_value = "secret")]
-    #[serde(skip)]
-    pub secret: String,
-    /// The server's process, to be watched; on this machine.
-    #[arg(long)]
-    pub pid: Option<u32>,
+    /// On whom.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub target: Target,
     /// How many rooms.
     #[arg(long, default_value_t = 1)]
     pub rooms: usize,
@@ -75,9 +66,6 @@ pub struct Scenario {
     /// One of so many receivers decrypts what it gets and reads the stamps in it; the others read headers only.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub open_every: usize,
-    /// Keep the load on this core.
-    #[arg(long)]
-    pub core: Option<usize>,
 }
 
 impl Scenario {
@@ -138,10 +126,7 @@ impl Scenario {
         if !(self.seconds > 0.0 && self.seconds <= 86_400.0 && (0.0..=3_600.0).contains(&self.settle)) {
             return wrong("--seconds is above 0 and at most a day, --settle at most an hour");
         }
-        if !self.server.starts_with("ws://") {
-            return wrong("--server begins with ws://");
-        }
-        Ok(())
+        self.target.check()
     }
 
     /// The pictures' bits in the step after that of `bits`; `None` when it was the last.

@@ -14,15 +14,19 @@ use std::time::{Duration, Instant};
 use livekit_protocol as proto;
 use livekit_protocol::signal_request::Message as Request;
 use livekit_protocol::signal_response::Message as Response;
-use livekit_token::{AccessToken, VideoGrants};
+use livekit_token::VideoGrants;
 use prost::Message as _;
+use tungstenite::client::client_with_config;
+use tungstenite::protocol::WebSocketConfig;
 use tungstenite::stream::MaybeTlsStream;
 use tungstenite::{Error, Message, WebSocket};
 
-use crate::{LoadError, Scenario};
+use crate::{LoadError, Scenario, Target};
 
 /// Connections that are being opened at the same time.
 const THREADS: usize = 4;
+/// Read at once. As many bytes are cleared for each reading, and kept for each client.
+const READ_BYTES: usize = 4 << 10;
 /// How long a server may take to answer a request to join.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -56,7 +60,7 @@ pub(crate) fn open_all(scenario: &Scenario, guests: Vec<Guest>) -> mpsc::Receive
                 let due = start + Duration::from_secs_f64(client as f64 / f64::from(scenario.join_rate));
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
                 let begun = Instant::now();
-                let opened = Opened { client, begun, result: Signalling::open(&scenario, guest) };
+                let opened = Opened { client, begun, result: Signalling::open(&scenario.target, guest) };
                 if sender.send(opened).is_err() {
                     return;
                 }
@@ -73,14 +77,10 @@ pub(crate) struct Signalling {
 }
 
 impl Signalling {
-    fn open(scenario: &Scenario, guest: &Guest) -> Result<Signalling, LoadError> {
+    pub(crate) fn open(target: &Target, guest: &Guest) -> Result<Signalling, LoadError> {
         let grants = VideoGrants { room_join: true, room: guest.room.clone(), ..VideoGrants::default() };
-        let token = AccessToken::with_api_key(&scenario.key, &scenario.secret)
-            .with_identity(&guest.identity)
-            .with_grants(grants)
-            .to_jwt()
-            .map_err(|error| LoadError::Token(error.to_string()))?;
-        let server = scenario.server.trim_end_matches('/');
+        let token = target.token(&guest.identity, grants)?;
+        let server = target.server.trim_end_matches('/');
         let url = format!(
             "{server}/rtc?access_token={token}&protocol=16&auto_subscribe={}",
             u8::from(guest.receives)
@@ -97,20 +97,21 @@ impl Signalling {
             },
             other => LoadError::Connect { server: server.to_owned(), cause: other.to_string() },
         };
-        let authority = server.trim_start_matches("ws://").split('/').next().unwrap_or_default();
-        let stream = TcpStream::connect(authority).map_err(|error| failed(Error::Io(error)))?;
+        let stream = TcpStream::connect(target.authority()).map_err(|error| failed(Error::Io(error)))?;
         stream
             .set_nodelay(true)
             .and_then(|()| stream.set_read_timeout(Some(PATIENCE)))
             .map_err(|error| failed(Error::Io(error)))?;
-        let (socket, _) =
-            tungstenite::client(url, MaybeTlsStream::Plain(stream)).map_err(|error| match error {
+        let config = WebSocketConfig::default().read_buffer_size(READ_BYTES);
+        let (socket, _) = client_with_config(url, MaybeTlsStream::Plain(stream), Some(config)).map_err(
+            |error| match error {
                 tungstenite::HandshakeError::Failure(error) => failed(error),
                 tungstenite::HandshakeError::Interrupted(_) => LoadError::Connect {
                     server: server.to_owned(),
                     cause: format!("no answer in {} s", PATIENCE.as_secs()),
                 },
-            })?;
+            },
+        )?;
         if let MaybeTlsStream::Plain(stream) = socket.get_ref() {
             stream.set_nonblocking(true).map_err(|error| failed(Error::Io(error)))?;
         }

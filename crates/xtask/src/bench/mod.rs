@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! `cargo xtask bench NAME`: measurements, printed as a table and, when asked, as JSON. Each file here is one of them;
-//! `figures` is how they all
-//! speak, `svg` how they draw, `livekit` whom they are compared with.
+//! `cargo xtask bench NAME`: measurements, printed as a table and, when asked, as JSON. Each file here is one of them, but
+//! for these: `figures` is how they all speak, `svg` how they draw, `livekit` whom they are compared with; `server` has both
+//! servers run and puts loads on them, `rounds` in turn.
 
 mod figures;
 mod forward;
@@ -10,6 +10,9 @@ mod join;
 mod livekit;
 mod loss;
 mod peers;
+mod rounds;
+mod server;
+mod signal;
 mod sim;
 mod svg;
 
@@ -53,6 +56,8 @@ enum Name {
     Join,
     /// What a receiver behind a lossy link sees and hears, from Parvis and from LiveKit.
     Loss,
+    /// What joining, being there and RoomService cost, from Parvis and from LiveKit.
+    Signal,
     /// How much faster than the clock one long simulated meeting of 50 runs on one core.
     Sim,
     /// What forwarding costs, how late packets are, what memory and joining take, from Parvis and from LiveKit.
@@ -67,6 +72,7 @@ pub(crate) fn run(options: &Options) -> Result {
         Name::Instructions => instructions::run(options.record),
         Name::Join => join::run(options),
         Name::Loss => loss::run(options),
+        Name::Signal => signal::run(options),
         Name::Sim => sim::run(options),
         Name::Peers => peers::run(options),
     }

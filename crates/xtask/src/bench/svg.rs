@@ -3,9 +3,16 @@
 
 use std::fmt::Write;
 
+use super::figures::{Figure, rounded};
+
 /// A server's name, its colour, and its dashes: lines stay apart without colour as well.
 pub(super) const SERVERS: [(&str, &str, &str); 2] =
     [("Parvis", "#0b5fa5", ""), ("LiveKit", "#c4501b", "5 3")];
+
+/// A bar's width.
+pub(super) const BAR: f64 = 24.0;
+/// An axis ends so much above its highest bar.
+const HEADROOM: f64 = 1.25;
 
 /// The beginning of a picture, and which line is whose.
 pub(super) fn begin(width: f64, height: f64, title: &str, left: f64) -> String {
@@ -23,6 +30,12 @@ pub(super) fn begin(width: f64, height: f64, title: &str, left: f64) -> String {
         );
     }
     svg
+}
+
+/// Both servers' figures of one kind, where they have them.
+pub(super) struct Pair<'a> {
+    pub(super) label: &'a str,
+    pub(super) figures: [Option<Figure>; 2],
 }
 
 /// A plot's place: its upper left corner and its size.
@@ -62,5 +75,35 @@ impl Plot {
     /// How high a share of the upright axis is.
     pub(super) fn at(&self, share: f64) -> f64 {
         self.y + self.height * (1.0 - share.clamp(0.0, 1.0))
+    }
+
+    /// For each pair, a bar for each server as high as its median, and a line from the least to the most.
+    pub(super) fn pairs(&self, svg: &mut String, name: &str, pairs: &[Pair<'_>]) {
+        let all = pairs.iter().flat_map(|pair| pair.figures.iter().flatten());
+        // A number stands above the highest.
+        let top = all.map(|figure| figure.max).fold(f64::MIN_POSITIVE, f64::max) * HEADROOM;
+        self.axes(svg, name, &rounded(top));
+        let slot = self.width / pairs.len().max(1) as f64;
+        for (number, pair) in pairs.iter().enumerate() {
+            let middle = self.x + (number as f64 + 0.5) * slot;
+            self.below(svg, middle, pair.label);
+            for (place, figure) in pair.figures.iter().enumerate() {
+                let Some(figure) = figure else { continue };
+                let x = middle + (place as f64 - 1.0) * (BAR + 2.0);
+                let [median, least, most] =
+                    [figure.median, figure.min, figure.max].map(|value| self.at(value / top));
+                let centre = x + BAR / 2.0;
+                let _ = writeln!(
+                    svg,
+                    "<rect x=\"{x:.1}\" y=\"{median:.1}\" width=\"{BAR}\" height=\"{:.1}\" fill=\"{}\"/>\
+                     <path d=\"M{centre:.1} {least:.1}V{most:.1}\" stroke=\"#222\"/>\
+                     <text x=\"{centre:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
+                    self.y + self.height - median,
+                    SERVERS[place].1,
+                    most - 3.0,
+                    rounded(figure.median)
+                );
+            }
+        }
     }
 }

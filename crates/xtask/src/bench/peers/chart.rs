@@ -3,10 +3,12 @@
 
 use std::fmt::Write;
 
-use super::outcome::{self, BOTH, Measure};
-use super::{Measured, RAMP, Seen};
+use super::load::Run;
+use super::outcome::{self, Measure};
+use super::{Measured, RAMP};
 use crate::bench::figures::{Figure, rounded};
-use crate::bench::svg::{self, Plot, SERVERS};
+use crate::bench::rounds::{BOTH, Seen, runs, values};
+use crate::bench::svg::{self, Pair, Plot, SERVERS};
 
 /// One plot, and the room around it.
 const WIDTH: f64 = 330.0;
@@ -15,9 +17,6 @@ const GAP_X: f64 = 80.0;
 const GAP_Y: f64 = 56.0;
 const LEFT: f64 = 64.0;
 const TOP: f64 = 64.0;
-const BAR: f64 = 24.0;
-/// An axis ends so much above its highest bar.
-const HEADROOM: f64 = 1.25;
 /// Of the measures, those that are drawn.
 const DRAWN: [&str; 5] = [
     "processor time for a packet",
@@ -51,42 +50,19 @@ pub(super) fn chart(measured: &Measured) -> String {
     svg
 }
 
-/// For each load, a bar for each server as high as its median, and a line from the least to the most.
+/// For each load, a bar for each server.
 fn bars(svg: &mut String, plot: Plot, (name, unit, read): &Measure, measured: &Measured) {
-    let loads: Vec<_> = measured.loads.iter().filter(|(load, _)| load.title != RAMP.title).collect();
-    let of = |seen: &[[Seen; 2]], which| Figure::of("", unit, &outcome::values(seen, which, *read), None);
-    let most = loads.iter().flat_map(|(_, seen)| BOTH.map(|which| of(seen, which))).flatten();
-    // A number stands above the highest.
-    let top = most.map(|figure| figure.max).fold(f64::MIN_POSITIVE, f64::max) * HEADROOM;
-    plot.axes(svg, &format!("{name}, {unit}"), &rounded(top));
-    let slot = WIDTH / loads.len().max(1) as f64;
-    for (number, (load, seen)) in loads.iter().enumerate() {
-        let middle = plot.x + (number as f64 + 0.5) * slot;
-        plot.below(svg, middle, load.short);
-        for (place, which) in BOTH.into_iter().enumerate() {
-            let Some(figure) = of(seen, which) else { continue };
-            let x = middle + (place as f64 - 1.0) * (BAR + 2.0);
-            let [median, least, most] =
-                [figure.median, figure.min, figure.max].map(|value| plot.at(value / top));
-            let centre = x + BAR / 2.0;
-            let _ = writeln!(
-                svg,
-                "<rect x=\"{x:.1}\" y=\"{median:.1}\" width=\"{BAR}\" height=\"{:.1}\" fill=\"{}\"/>\
-                 <path d=\"M{centre:.1} {least:.1}V{most:.1}\" stroke=\"#222\"/>\
-                 <text x=\"{centre:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
-                plot.y + plot.height - median,
-                SERVERS[place].1,
-                most - 3.0,
-                rounded(figure.median)
-            );
-        }
-    }
+    let pairs = measured.loads.iter().filter(|(load, _)| load.title != RAMP.title).map(|(load, seen)| Pair {
+        label: load.short,
+        figures: BOTH.map(|which| Figure::of("", unit, &values(seen, which, *read), None)),
+    });
+    plot.pairs(svg, &format!("{name}, {unit}"), &pairs.collect::<Vec<_>>());
 }
 
 /// For each round a line: packets a second to the right, the 99th percentile of the delay upwards.
-fn rise(svg: &mut String, plot: Plot, seen: &[[Seen; 2]]) {
+fn rise(svg: &mut String, plot: Plot, seen: &[[Seen<Run>; 2]]) {
     plot.axes(svg, "delay p99 by packets a second, ms", &rounded(LATE_MS));
-    let rates = BOTH.into_iter().flat_map(|which| outcome::runs(seen, which)).flat_map(|run| &run.steps);
+    let rates = BOTH.into_iter().flat_map(|which| runs(seen, which)).flat_map(|run| &run.steps);
     let most = rates.map(|step| step.packets_per_second).fold(1.0, f64::max);
     for part in [0.0, 0.5, 1.0] {
         let thousands = format!("{:.0} thousand", part * most / 1e3);
@@ -94,7 +70,7 @@ fn rise(svg: &mut String, plot: Plot, seen: &[[Seen; 2]]) {
     }
     for (place, which) in BOTH.into_iter().enumerate() {
         let (_, colour, dash) = SERVERS[place];
-        for run in outcome::runs(seen, which) {
+        for run in runs(seen, which) {
             let points: Vec<String> = run
                 .steps
                 .iter()
@@ -117,6 +93,7 @@ mod tests {
     use super::super::LOADS;
     use super::super::outcome::tests::round;
     use super::*;
+    use crate::bench::svg::BAR;
 
     #[test]
     fn bars_are_as_high_as_their_medians_and_each_round_of_the_rise_has_a_line() {

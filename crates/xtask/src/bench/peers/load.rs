@@ -2,14 +2,12 @@
 //! What is put on the servers, and what one run of it came to.
 
 use std::fmt;
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use super::server::{KEY, SECRET, Server};
-use super::{LOAD_CORE, Seen};
-use crate::sh::{Error, Result, print, root, target};
+use crate::bench::rounds::Seen;
+use crate::bench::server::{Server, number, text};
+use crate::sh::Result;
 
 /// What is put on a server.
 #[derive(Debug)]
@@ -86,35 +84,12 @@ impl Load {
     }
 
     /// Puts it on a server.
-    pub(super) fn run(&self, server: &Server, quick: bool) -> Result<Seen> {
-        let file = target().join(format!("peers/{}.json", server.which().name().to_lowercase()));
+    pub(super) fn run(&self, server: &Server, quick: bool) -> Result<Seen<Run>> {
         let times = if quick { self.quick } else { self.times };
-        let mut command = Command::new(target().join("release/parvis-load"));
-        command
-            .args(self.arguments.split_whitespace())
-            .args(times.split_whitespace())
-            .args(["--server", &server.url(), "--key", KEY, "--secret", SECRET])
-            .args(["--pid", &server.pid().to_string(), "--core", &LOAD_CORE.to_string(), "--json"])
-            .arg(&file)
-            .current_dir(root())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
-        let mut child =
-            command.spawn().map_err(|error| Error::new(format!("parvis-load can't be started: {error}")))?;
-        let mut last = String::new();
-        if let Some(progress) = child.stderr.take() {
-            for line in BufReader::new(progress).lines() {
-                last = line?;
-                print(&format!("    {last}"));
-            }
+        match server.load(&format!("{} {times}", self.arguments))? {
+            Ok(report) => Run::of(&report).map(Ok),
+            Err(why) => Ok(Err(why)),
         }
-        if !child.wait()?.success() {
-            return Ok(Err(last.trim_start_matches("parvis-load: ").to_owned()));
-        }
-        let report: Value = serde_json::from_slice(&std::fs::read(&file)?)
-            .map_err(|error| Error::new(format!("{}: {error}", file.display())))?;
-        Run::of(&report).map(Ok)
     }
 }
 
@@ -231,14 +206,6 @@ impl fmt::Display for Run {
         }
         Ok(())
     }
-}
-
-fn number(of: &Value, name: &str) -> Result<f64> {
-    of[name].as_f64().ok_or_else(|| Error::new(format!("the load's report has no {name}")))
-}
-
-fn text(of: &Value) -> Option<String> {
-    of.as_str().map(str::to_owned)
 }
 
 #[cfg(test)]

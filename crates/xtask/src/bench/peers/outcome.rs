@@ -2,9 +2,10 @@
 //! What many runs came to: figures with their spread, and what of them has something to reach.
 
 use super::load::Run;
-use super::server::Which;
-use super::{Measured, RAMP, Seen};
+use super::{Measured, RAMP};
 use crate::bench::figures::{Figure, Target};
+use crate::bench::rounds::{self, BOTH, shares, values};
+use crate::bench::server::Which;
 
 /// Of LiveKit's in the same round, at most.
 const CPU_SHARE: f64 = 0.2;
@@ -15,12 +16,10 @@ const DELAY_MS: f64 = 2.0;
 /// Packets a second on one core, at least.
 const PER_SECOND: f64 = 400_000.0;
 
-pub(super) const BOTH: [Which; 2] = [Which::Parvis, Which::LiveKit];
-
-/// One thing to read from a run; `None` where it has none.
-pub(super) type Read = fn(&Run) -> Option<f64>;
+/// One thing to read from a run.
+type Read = rounds::Read<Run>;
 /// Its name, its unit and where it is read.
-pub(super) type Measure = (&'static str, &'static str, Read);
+pub(super) type Measure = rounds::Measure<Run>;
 
 const NANOS: Read = |run| Some(run.window.nanos);
 const TRACK: Read = |run| Some(run.bytes_per_track / 1024.0);
@@ -50,34 +49,6 @@ pub(super) const RISING: [Measure; 6] = [
     ("delay p99 at half load", "ms", HALF_P99),
 ];
 const HALF_P99: Read = |run| Some(run.half()?.p99_ms);
-
-/// The runs of one server that came to their end.
-pub(super) fn runs(seen: &[[Seen; 2]], which: Which) -> impl Iterator<Item = &Run> {
-    seen.iter().filter_map(move |pair| pair[place(which)].as_ref().ok())
-}
-
-/// Why runs of one server did not.
-pub(super) fn failures(seen: &[[Seen; 2]], which: Which) -> Vec<&str> {
-    seen.iter().filter_map(|pair| pair[place(which)].as_ref().err()).map(String::as_str).collect()
-}
-
-fn place(which: Which) -> usize {
-    usize::from(which == Which::LiveKit)
-}
-
-/// One server's values.
-pub(super) fn values(seen: &[[Seen; 2]], which: Which, read: Read) -> Vec<f64> {
-    runs(seen, which).filter_map(read).collect()
-}
-
-/// Parvis' value as a share of LiveKit's, for each round that both came through.
-pub(super) fn shares(seen: &[[Seen; 2]], read: Read) -> Vec<f64> {
-    let of = |[parvis, livekit]: &[Seen; 2]| {
-        let (ours, theirs) = (read(parvis.as_ref().ok()?)?, read(livekit.as_ref().ok()?)?);
-        (theirs > 0.0).then_some(ours / theirs)
-    };
-    seen.iter().filter_map(of).collect()
-}
 
 /// What has something to reach first, then all.
 pub(super) fn figures(measured: &Measured) -> Vec<Figure> {
@@ -123,9 +94,10 @@ pub(super) mod tests {
     use super::super::LOADS;
     use super::super::load::Step;
     use super::*;
+    use crate::bench::rounds::Seen;
 
     /// A round in which Parvis needs a tenth of LiveKit's time, and a fifth of its memory.
-    pub(crate) fn round(nanos: f64) -> [Seen; 2] {
+    pub(crate) fn round(nanos: f64) -> [Seen<Run>; 2] {
         let step =
             |packets_per_second, nanos, p99_ms| Step { packets_per_second, nanos, p99_ms, ..Step::default() };
         let run = |factor: f64, bytes| Run {
@@ -138,12 +110,9 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn shares_are_of_one_round_and_a_run_that_failed_takes_no_part() {
+    fn what_is_to_be_reached_is_held_against_the_medians() {
         let failed = [round(9.0)[0].clone(), Err("lost".to_owned())];
         let seen = vec![round(100.0), failed, round(200.0)];
-        assert_eq!(shares(&seen, NANOS), [0.1, 0.1]);
-        assert_eq!(values(&seen, Which::Parvis, NANOS), [100.0, 9.0, 200.0]);
-        assert_eq!(failures(&seen, Which::LiveKit), ["lost"]);
         let measured = Measured {
             rounds: 3,
             loads: vec![(&LOADS[0], seen.clone()), (&RAMP, seen)],

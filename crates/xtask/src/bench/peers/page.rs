@@ -3,10 +3,12 @@
 
 use std::fmt::Write;
 
-use super::outcome::{self, BOTH};
-use super::server::Which;
-use super::{LOAD_CORE, Load, Measured, RAMP, SERVER_CORE, Seen};
-use crate::bench::figures::{self, Figure, rounded};
+use super::load::Run;
+use super::outcome;
+use super::{Load, Measured, RAMP};
+use crate::bench::figures::{self, Figure};
+use crate::bench::rounds::{self, BOTH, ROWS, Seen};
+use crate::bench::server::{LOAD_CORE, SERVER_CORE, Which};
 
 /// The whole page. Written by the command: what it says about itself belongs here and not there.
 pub(super) fn page(measured: &Measured, figures: &[Figure]) -> String {
@@ -61,24 +63,16 @@ mediasoup is a library without any, so that each would be measured with another 
     page
 }
 
-fn section(page: &mut String, load: &Load, seen: &[[Seen; 2]]) {
+fn section(page: &mut String, load: &Load, seen: &[[Seen<Run>; 2]]) {
     let mut title = load.title.to_owned();
     if load.title == RAMP.title {
         title = "A load that rises".to_owned();
     } else if let Some(first) = title.get_mut(..1) {
         first.make_ascii_uppercase();
     }
-    let _ = write!(
-        page,
-        "## {title}\n\n{}\n\n`{}`\n\n| | unit | Parvis | LiveKit | Parvis / LiveKit |\n|---|---|---|---|---|\n",
-        load.what,
-        load.command()
-    );
-    for (what, unit, read) in outcome::measures(load.title) {
-        let of = |which| spread(&outcome::values(seen, which, *read));
-        let share = spread(&outcome::shares(seen, *read));
-        let _ =
-            writeln!(page, "| {what} | {unit} | {} | {} | {share} |", of(Which::Parvis), of(Which::LiveKit));
+    let _ = write!(page, "## {title}\n\n{}\n\n`{}`\n\n{ROWS}", load.what, load.command());
+    for measure in outcome::measures(load.title) {
+        page.push_str(&rounds::row(seen, measure));
     }
     page.push('\n');
     for which in BOTH {
@@ -87,46 +81,31 @@ fn section(page: &mut String, load: &Load, seen: &[[Seen; 2]]) {
 }
 
 /// What must be known beside the figures: what failed, what was in trouble, whose fault it was.
-fn remarks(page: &mut String, load: &Load, seen: &[[Seen; 2]], which: Which) {
+fn remarks(page: &mut String, load: &Load, seen: &[[Seen<Run>; 2]], which: Which) {
     let name = which.name();
-    let failures = outcome::failures(seen, which);
-    if let Some(first) = failures.first() {
-        let _ = writeln!(
-            page,
-            "{name} did not come through {} of {} rounds; in one, {first}.\n",
-            failures.len(),
-            seen.len()
-        );
-    }
+    page.push_str(&rounds::failed(seen, which).unwrap_or_default());
     let rising = load.title == RAMP.title;
     let mut told = |count: usize, what: &str| {
         if count > 0 {
             let _ = writeln!(page, "{name}, {count} of {} rounds: {what}.\n", seen.len());
         }
     };
-    let limited = outcome::runs(seen, which).filter(|run| run.limited()).count();
+    let limited = rounds::runs(seen, which).filter(|run| run.limited()).count();
     told(limited, "the load itself was the limit, so that the server’s own figures are better than these");
     if rising {
-        let whole = outcome::runs(seen, which).filter(|run| run.end.is_none()).count();
+        let whole = rounds::runs(seen, which).filter(|run| run.end.is_none()).count();
         told(whole, "the rise ended without trouble, so that the server can do more than this");
         if let Some(end) =
-            outcome::runs(seen, which).filter(|run| !run.limited()).find_map(|run| run.end.as_deref())
+            rounds::runs(seen, which).filter(|run| !run.limited()).find_map(|run| run.end.as_deref())
         {
             let _ = writeln!(page, "{name} was stopped by this, in one of the rounds: {end}.\n");
         }
     } else {
-        let mut troubles = outcome::runs(seen, which).filter_map(|run| run.window.trouble.as_deref());
+        let mut troubles = rounds::runs(seen, which).filter_map(|run| run.window.trouble.as_deref());
         if let Some(first) = troubles.next() {
             told(1 + troubles.count(), &format!("trouble: {first}"));
         }
     }
-}
-
-/// The median, and the least and the most where they differ.
-fn spread(values: &[f64]) -> String {
-    let Some(figure) = Figure::of("", "", values, None) else { return "–".to_owned() };
-    let [median, least, most] = [figure.median, figure.min, figure.max].map(rounded);
-    if least == most { median } else { format!("{median} ({least}–{most})") }
 }
 
 #[cfg(test)]

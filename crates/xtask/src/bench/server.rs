@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! Both servers, each alone on its core.
+//! Both servers, each alone on its core, and the load generator on another.
 
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::SERVER_CORE;
-use crate::sh::{Error, Result, root, target};
+use super::rounds::Seen;
+use crate::sh::{Error, Result, print, root, target};
 
 /// Longer than either takes to listen.
 const PATIENCE: Duration = Duration::from_secs(30);
-pub(super) const KEY: &str = "bench";
-pub(super) const SECRET: &str = "a-secret-of-this-measurement-alone";
+const KEY: &str = "bench";
+const SECRET: &str = "a-secret-of-this-measurement-alone";
+/// The servers' core, and the load's.
+pub(super) const SERVER_CORE: usize = 0;
+pub(super) const LOAD_CORE: usize = 1;
 
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,17 +89,36 @@ impl Server {
         Ok(server)
     }
 
-    pub(super) fn which(&self) -> Which {
-        self.which
-    }
-
-    pub(super) fn url(&self) -> String {
-        format!("ws://127.0.0.1:{}", self.which.port())
-    }
-
-    /// The process: what starts it becomes it.
-    pub(super) fn pid(&self) -> u32 {
-        self.child.id()
+    /// Puts a load on it: gives the load generator's report, or why there is none.
+    pub(super) fn load(&self, arguments: &str) -> Result<Seen<Value>> {
+        let file = target().join(format!("peers/{}.json", self.which.name().to_lowercase()));
+        let url = format!("ws://127.0.0.1:{}", self.which.port());
+        let mut command = Command::new(target().join("release/parvis-load"));
+        // What starts the server becomes it, so that its process is the child.
+        command
+            .args(arguments.split_whitespace())
+            .args(["--server", &url, "--key", KEY, "--secret", SECRET])
+            .args(["--pid", &self.child.id().to_string(), "--core", &LOAD_CORE.to_string(), "--json"])
+            .arg(&file)
+            .current_dir(root())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child =
+            command.spawn().map_err(|error| Error::new(format!("parvis-load can't be started: {error}")))?;
+        let mut last = String::new();
+        if let Some(progress) = child.stderr.take() {
+            for line in BufReader::new(progress).lines() {
+                last = line?;
+                print(&format!("    {last}"));
+            }
+        }
+        if !child.wait()?.success() {
+            return Ok(Err(last.trim_start_matches("parvis-load: ").to_owned()));
+        }
+        let report = serde_json::from_slice(&std::fs::read(&file)?)
+            .map_err(|error| Error::new(format!("{}: {error}", file.display())))?;
+        Ok(Ok(report))
     }
 }
 
@@ -104,6 +127,24 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Refuses a machine that has no core for each.
+pub(super) fn check_cores() -> Result {
+    if std::thread::available_parallelism().is_ok_and(|cores| cores.get() < 2) {
+        return Err(Error::new("a server needs one core and the load another: this machine has one"));
+    }
+    Ok(())
+}
+
+/// A number of the load generator's report.
+pub(super) fn number(of: &Value, name: &str) -> Result<f64> {
+    of[name].as_f64().ok_or_else(|| Error::new(format!("the load's report has no {name}")))
+}
+
+/// A text of the load generator's report, where it has one.
+pub(super) fn text(of: &Value) -> Option<String> {
+    of.as_str().map(str::to_owned)
 }
 
 /// Limits that a crowd from one address does not meet, one shard, and the rate to begin with of a network that is known

@@ -6,9 +6,12 @@ import { basename } from 'node:path';
 
 const { tables, absent } = JSON.parse(readFileSync(new URL('../compatibility.json', import.meta.url)));
 
+/** Whether an SDK has a feature at all. */
+export const has = (sdk, feature) => !absent.some((each) => each.sdk === sdk && each.features.includes(feature));
+
 function known(sdk, feature) {
   if (!tables.some(({ sdks, features }) => sdk in sdks && feature in features)) throw new Error(`compatibility.json has no ${feature} of ${sdk}`);
-  if (absent.some((each) => each.sdk === sdk && each.features.includes(feature))) throw new Error(`${sdk} has no ${feature}, says compatibility.json`);
+  if (!has(sdk, feature)) throw new Error(`${sdk} has no ${feature}, says compatibility.json`);
   return { sdk, feature };
 }
 

@@ -14,7 +14,8 @@ import { has, shows } from '../support/shows.mjs';
 const HOST = '127.0.0.2';
 const TOML = `[media]\naddresses = ["127.0.0.1"]\nnode_ip = ["${HOST}=127.0.0.1"]\ntcp = false\nshards = 1\n`;
 const RIGHTS = { canUpdateOwnMetadata: true };
-const PICTURE = { width: 640, height: 360, fps: 10 };
+// Of this size every SDK makes three layers.
+const PICTURE = { width: 960, height: 540, fps: 8 };
 const [LOW, HIGH] = [0, 2];
 
 let stage, network, py, js;
@@ -51,10 +52,10 @@ async function publish(caller, how) {
 }
 
 /** How often an SDK has told its application of something, by livekit-client's name for it. */
-async function told({ kind, ask }, name) {
-  if (isBrowser(kind)) return (await ask('events')).filter((event) => event.name === name).length;
-  const own = { python: name.replace(/\B[A-Z]/g, '_$&').toLowerCase() };
-  return (await ask('log')).filter((each) => each === (own[kind === 'agents' ? 'python' : kind] ?? name)).length;
+async function told(caller, name) {
+  if (isBrowser(caller.kind)) return (await caller.ask('events')).filter((event) => event.name === name).length;
+  const own = caller.kind === 'rtc-node' ? name : name.replace(/\B[A-Z]/g, '_$&').toLowerCase();
+  return (await caller.ask('log')).filter((each) => each === own).length;
 }
 
 const roster = async (caller, identity) => (await caller.ask('state')).participants.find((each) => each.identity === identity);
@@ -93,7 +94,7 @@ for (const kind of ['firefox', 'python', 'rtc-node', 'agents']) {
     feature('chooses the layer that it receives', ['layers'], () => picturesFollow(one, 'other'));
 
     async function picturesFollow(receiver, identity) {
-      for (const [quality, fits] of [[LOW, (width) => width < 640], [HIGH, (width) => width === 640]]) {
+      for (const [quality, fits] of [[LOW, (width) => width < 480], [HIGH, (width) => width === 960]]) {
         await receiver.ask('setQuality', { identity, quality });
         await eventually(`quality ${quality}`, async () => fits((await receiver.ask('seen', { identity })).width), 30_000);
         await sees(receiver, identity);
@@ -219,7 +220,7 @@ for (const kind of ['firefox', 'python', 'rtc-node', 'agents']) {
 describe('ends', () => {
   afterEach(() => stage.clear());
   for (const kind of ['firefox', 'rtc-node', 'agents']) {
-    it(`${kind} is moved to another room`, shows({ [kind]: has(kind, 'moved-tracks') ? ['moved', 'moved-tracks'] : ['moved'], 'api-python': ['move'] }, async () => {
+    it(`${kind} is moved to another room`, shows({ [kind]: kind === 'rtc-node' ? ['moved'] : ['moved', 'moved-tracks'], 'api-python': ['move'] }, async () => {
       const [room, to] = [stage.room(), stage.room()];
       const waits = await join('python', to, 'waits');
       await waits.ask('publishTone', { hertz: HERTZ });
@@ -228,6 +229,7 @@ describe('ends', () => {
       await py.ask('room.move_participant', 'MoveParticipantRequest', { room, identity: 'one', destinationRoom: to });
       await eventually('it to come', () => roster(waits, 'one'));
       await eventually('its new room', async () => (await one.ask('roomName')) === to);
+      // The Node SDK's 1.1.0 publishes its tracks again at times only.
       if (kind !== 'rtc-node') await sees(waits, 'one');
       assertTone(await one.ask('heard', { identity: 'waits' }), HERTZ, kind);
     }));

@@ -10,7 +10,8 @@ const { tables, absent } = JSON.parse(readFileSync(new URL('../compatibility.jso
 export const has = (sdk, feature) => !absent.some((each) => each.sdk === sdk && each.features.includes(feature));
 
 function known(sdk, feature) {
-  if (!tables.some(({ sdks, features }) => sdk in sdks && feature in features)) throw new Error(`compatibility.json has no ${feature} of ${sdk}`);
+  const found = tables.some(({ sdks, features }) => sdks.some(({ key }) => key === sdk) && features.some(({ key }) => key === feature));
+  if (!found) throw new Error(`compatibility.json has no ${feature} of ${sdk}`);
   if (!has(sdk, feature)) throw new Error(`${sdk} has no ${feature}, says compatibility.json`);
   return { sdk, feature };
 }

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::e2e::FOLDER;
-use crate::sh::{Error, Result, process, root, say, target};
 use crate::setup;
+use crate::sh::{Error, Result, process, root, say, target};
 
 const PAGE: &str = "docs/compatibility.md";
 /// How the line begins that says which browsers the run had. They come with the system and change at any time, so that
@@ -134,7 +134,9 @@ pub(crate) fn conclude(failed: &[String], passed: bool) -> Result {
     }
     std::fs::write(path, page)?;
     if passed {
-        Err(Error::new(format!("{PAGE} was not what this run showed, and was written anew: look at it, and commit it")))
+        Err(Error::new(format!(
+            "{PAGE} was not what this run showed, and was written anew: look at it, and commit it"
+        )))
     } else {
         say(&format!("{PAGE} says now what failed: don't commit it before the tests pass"));
         Ok(())
@@ -295,7 +297,10 @@ mod tests {
         let failed: Vec<String> = failed.iter().map(|name| (*name).to_owned()).collect();
         let versions = BTreeMap::from([("one", "1.2".to_owned()), ("two", "3.4".to_owned())]);
         let page = page(&matrix, &versions, &outcomes(lines, &failed).unwrap(), "a browser");
-        page.lines().filter(|line| line.starts_with("| ") || line.starts_with("[^")).map(str::to_owned).collect()
+        page.lines()
+            .filter(|line| line.starts_with("| ") || line.starts_with("[^"))
+            .map(str::to_owned)
+            .collect()
     }
 
     #[test]

@@ -12,7 +12,7 @@ import { Network } from '../support/network.mjs';
 import { Server } from '../support/server.mjs';
 import { has, shows } from '../support/shows.mjs';
 
-// Firefox reaches nobody by an address of loopback.
+// Firefox reaches nobody by way of an address of loopback.
 const HOST = Object.values(networkInterfaces()).flat().find(({ family, internal }) => family === 'IPv4' && !internal)?.address ?? '127.0.0.2';
 const TOML = `[media]\naddresses = ["127.0.0.1"]\nnode_ip = ["${HOST}=127.0.0.1"]\ntcp = false\nshards = 1\n[sessions]\nsimulate = true\n`;
 const RIGHTS = { canUpdateOwnMetadata: true };
@@ -88,7 +88,7 @@ for (const kind of ['chromium', 'firefox', 'python', 'rtc-node', 'agents']) {
     /** A test of this kind's, where it has such a thing. */
     const feature = (name, features, body, more = {}) => {
       const own = features.filter((each) => has(kind, each) && (kind !== 'chromium' || OF_CHROMIUM.includes(each)));
-      if (own.length > 0) it(name, shows({ [kind]: own, ...more }, body));
+      if (own.length > 0) it(name, { timeout: 120_000 }, shows({ [kind]: own, ...more }, body));
     };
 
     feature('joins, publishes and receives', ['join', 'publish', 'subscribe'], async () => {

@@ -161,7 +161,8 @@ export class Network {
 
   async #back(path) {
     const { front, client } = path;
-    const back = await bound(createSocket('udp4'));
+    // The server tells the client this address, and Firefox takes no answer with one of loopback.
+    const back = await bound(createSocket('udp4'), 0, this.host);
     back.on('message', (bytes) => {
       this.#carry(path, () => front.send(bytes, client.port, client.address), bytes.length);
     });

@@ -4,7 +4,7 @@
 use clap::Args;
 
 use crate::sh::{Result, process, root, target};
-use crate::{setup, web};
+use crate::{compatibility, setup, test, web};
 
 /// Where the tests are.
 pub(crate) const FOLDER: &str = "tests/e2e";
@@ -15,12 +15,19 @@ pub(crate) struct Options {
     filter: Option<String>,
 }
 
-/// Builds the client and the server, and runs the tests.
+/// Builds the client and the server, and runs the tests. All of them together say what works with which SDK.
 pub(crate) fn run(options: &Options) -> Result {
     setup::build_tools()?;
     web::build()?;
     process("cargo", ["build", "--package", "parvis"]).run()?;
-    watch(options.filter.as_deref(), |_| ())
+    if options.filter.is_some() {
+        return watch(options.filter.as_deref(), |_| ());
+    }
+    compatibility::begin()?;
+    let mut failed = Vec::new();
+    let result = watch(None, |line| failed.extend(test::failed_test(line)));
+    let page = compatibility::conclude(&failed, result.is_ok());
+    result.and(page)
 }
 
 /// Runs the tests against the development build that is already there.
@@ -42,6 +49,7 @@ pub(crate) fn watch(filter: Option<&str>, line: impl FnMut(&str)) -> Result {
         .with("PARVIS_PEBBLE", pebble)
         .with("PARVIS_PEBBLE_CERTIFICATES", certificates)
         .with("PARVIS_SERVER", target().join("debug/parvis"))
+        .with("PARVIS_SHOWN", compatibility::file())
         .watch(line)
 }
 

@@ -5,6 +5,7 @@
 //! process is started and reported) and `setup` (what the machine must have).
 
 mod bench;
+mod compatibility;
 mod deny;
 mod e2e;
 mod fuzz;

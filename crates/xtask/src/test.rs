@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap::Args;
 
 use crate::sh::{Result, print, process, say};
-use crate::{bench, deny, e2e, fuzz, habits, setup, sim, web};
+use crate::{bench, compatibility, deny, e2e, fuzz, habits, setup, sim, web};
 
 /// More failures than these are no starvation.
 const RETRIED_AT_MOST: usize = 3;
@@ -90,9 +90,17 @@ pub(crate) fn run(options: &Options) -> Result {
     }
 }
 
-/// The end-to-end tests. Two cores carry three browsers, two SDKs and the server, and at times something starves: a
-/// few tests that failed run once more, alone, and are named. A test that fails twice has failed.
+/// The end-to-end tests, and the page that says what they showed. What a failed test makes it say is no failure of its own.
 fn end_to_end(count: &mut Count) -> Result {
+    compatibility::begin()?;
+    let (result, failed) = end_to_end_tests(count);
+    let page = compatibility::conclude(&failed, result.is_ok());
+    if result.is_ok() { count.check(page) } else { result }
+}
+
+/// Gives the names of those that failed, too. Two cores carry three browsers, two SDKs and the server, and at times something
+/// starves: a few tests that failed run once more, alone, and are named. A test that fails twice has failed.
+fn end_to_end_tests(count: &mut Count) -> (Result, Vec<String>) {
     let mut first = Count::default();
     let mut names = Vec::new();
     let result = e2e::watch(None, |line| {
@@ -103,25 +111,29 @@ fn end_to_end(count: &mut Count) -> Result {
     names.dedup();
     if result.is_ok() || names.is_empty() || names.len() > RETRIED_AT_MOST {
         count.add(&first);
-        return result;
+        return (result, names);
     }
     let pattern = names.iter().map(|name| format!("{}$", escaped(name))).collect::<Vec<_>>().join("|");
     let mut second = Count::default();
-    let again = e2e::watch(Some(&pattern), |line| second.node(line));
+    let mut failed = Vec::new();
+    let again = e2e::watch(Some(&pattern), |line| {
+        second.node(line);
+        failed.extend(failed_test(line));
+    });
     count.passed += first.passed + second.passed;
     count.failed += second.failed;
     if again.is_ok() && second.passed >= names.len() as u64 {
         for name in &names {
             say(&format!("passed only at the second try, alone: {name}"));
         }
-        return Ok(());
+        return (Ok(()), Vec::new());
     }
     count.failed = count.failed.max(1);
-    again.and(result)
+    (again.and(result), failed)
 }
 
 /// The name in a line such as `  ✖ a link is made (22846.760674ms)`: a test within a suite, by its indentation.
-fn failed_test(line: &str) -> Option<String> {
+pub(crate) fn failed_test(line: &str) -> Option<String> {
     let (name, time) = line.strip_prefix("  ")?.trim_start().strip_prefix("✖ ")?.rsplit_once(" (")?;
     time.ends_with("ms)").then(|| name.to_owned())
 }

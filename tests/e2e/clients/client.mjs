@@ -18,7 +18,7 @@ const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseco
 
 room.on(RoomEvent.TrackSubscribed, (track, publication, participant) => tracks.set(`${participant.identity} ${track.kind}`, track));
 room.on(RoomEvent.DataReceived, (payload, participant) => data.push({ from: participant?.identity, text: Buffer.from(payload).toString() }));
-for (const name of ['Reconnecting', 'Reconnected', 'Disconnected']) room.on(RoomEvent[name], () => events.push(name));
+for (const name of ['Reconnecting', 'Reconnected', 'Disconnected', 'TrackMuted']) room.on(RoomEvent[name], () => events.push(name));
 
 async function until(what, look, milliseconds = 20000) {
   const end = Date.now() + milliseconds;
@@ -73,10 +73,10 @@ const calls = {
     return { milliseconds: Date.now() - start, sid: room.localParticipant.sid };
   },
 
-  async publishBars({ width = 640, height = 360, fps = 15, simulcast = false }) {
+  async publishBars({ width = 640, height = 360, fps = 15, simulcast = false, codec = 'vp8', scalabilityMode }) {
     const source = new VideoSource(width, height);
     const track = LocalVideoTrack.createVideoTrack('bars', source);
-    const options = new TrackPublishOptions({ source: TrackSource.SOURCE_CAMERA, simulcast, videoCodec: VideoCodec.VP8 });
+    const options = new TrackPublishOptions({ source: TrackSource.SOURCE_CAMERA, simulcast, videoCodec: VideoCodec[codec.toUpperCase()], scalabilityMode });
     const published = await room.localParticipant.publishTrack(track, options);
     const picture = new Uint8Array(width * height * 4).fill(255);
     for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) picture.set(BARS[Math.floor((x * 7) / width)], (y * width + x) * 4);
@@ -136,6 +136,10 @@ const calls = {
 
   async say({ text, reliable = true }) {
     await room.localParticipant.publishData(new TextEncoder().encode(text), { reliable });
+  },
+
+  async data() {
+    return data;
   },
 
   async untilData({ from, text }) {

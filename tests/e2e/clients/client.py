@@ -16,15 +16,15 @@ RATE = 48000
 
 
 class Caller(Sharing):
-    def __init__(self):
-        self.room = rtc.Room()
+    def __init__(self, room=None):
+        self.room = room or rtc.Room()
         self.data = []
         self.events = []
         self.tasks = []
         self.tracks = {}
         self.room.on("track_subscribed", self.subscribed)
         self.room.on("data_received", lambda packet: self.data.append(packet))
-        for name in ("reconnecting", "reconnected", "disconnected", "participant_connected", "participant_disconnected"):
+        for name in ("reconnecting", "reconnected", "disconnected", "participant_connected", "participant_disconnected", "track_muted"):
             self.room.on(name, lambda *_, name=name: self.events.append(name))
         self.share()
 
@@ -53,11 +53,13 @@ class Caller(Sharing):
         await self.offerMethods()
         return {"milliseconds": (time.monotonic() - start) * 1000, "sid": self.room.local_participant.sid}
 
-    async def publishBars(self, width=640, height=360, fps=15, codec="vp8", simulcast=False):
+    async def publishBars(self, width=640, height=360, fps=15, codec="vp8", simulcast=False, scalabilityMode=None):
         source = rtc.VideoSource(width, height)
         track = rtc.LocalVideoTrack.create_video_track("bars", source)
         codecs = {"vp8": rtc.VideoCodec.VP8, "vp9": rtc.VideoCodec.VP9, "av1": rtc.VideoCodec.AV1, "h264": rtc.VideoCodec.H264}
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_CAMERA, simulcast=simulcast, video_codec=codecs[codec])
+        if scalabilityMode:
+            options.scalability_mode = scalabilityMode
         publication = await self.room.local_participant.publish_track(track, options)
 
         async def draw():
@@ -161,6 +163,11 @@ class Caller(Sharing):
         packets = await self.until(f"the notice {text}", look)
         return {"count": len(packets), "topic": packets[0].topic}
 
+    async def setQuality(self, identity, quality):
+        for publication in self.room.remote_participants[identity].track_publications.values():
+            if publication.kind == rtc.TrackKind.KIND_VIDEO:
+                publication.set_video_quality([rtc.VideoQuality.VIDEO_QUALITY_LOW, rtc.VideoQuality.VIDEO_QUALITY_MEDIUM, rtc.VideoQuality.VIDEO_QUALITY_HIGH][quality])
+
     async def setAttributes(self, **attributes):
         await self.room.local_participant.set_attributes(attributes)
 
@@ -182,11 +189,8 @@ class Caller(Sharing):
         await self.room.disconnect()
 
 
-async def main():
-    caller = Caller()
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=1 << 20)
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+async def serve(caller, reader, write):
+    """Answers requests, each a line of JSON, until there are no more."""
 
     async def answer(request):
         reply = {"id": request["id"]}
@@ -194,7 +198,7 @@ async def main():
             reply["ok"] = await getattr(caller, request["name"])(**request["parameters"])
         except Exception as error:  # the test decides what an error means
             reply["error"] = f"{request['name']}: {type(error).__name__}: {error}"
-        print(json.dumps(reply), flush=True)
+        write(json.dumps(reply))
 
     pending = set()
     while line := await reader.readline():
@@ -203,4 +207,11 @@ async def main():
         task.add_done_callback(pending.discard)
 
 
-asyncio.run(main())
+async def main():
+    reader = asyncio.StreamReader(limit=1 << 20)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await serve(Caller(), reader, lambda line: print(line, flush=True))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -51,8 +51,9 @@ export function sharing({ room, until, events }) {
       return digest(data);
     },
 
-    async sendText({ length, to }) {
-      const text = '0123456789 é€𝄞 '.repeat(Math.ceil(length / 15)).slice(0, length);
+    async sendText({ length, to, noisy = false }) {
+      const repeated = () => '0123456789 é€𝄞 '.repeat(Math.ceil(length / 15));
+      const text = (noisy ? Buffer.from(noise(length)).toString('base64') : repeated()).slice(0, length);
       await room.localParticipant.sendText(text, { topic: 'text', destinationIdentities: to });
       return digest(text);
     },
@@ -63,6 +64,27 @@ export function sharing({ room, until, events }) {
 
     async callMethod({ identity, method = 'double', payload }) {
       return room.localParticipant.performRpc({ destinationIdentity: identity, method, payload });
+    },
+
+    async transcribe({ text, trackSid }) {
+      const segments = [{ id: 's', text, startTime: 0n, endTime: 1n, final: true, language: 'en' }];
+      await room.localParticipant.publishTranscription({ participantIdentity: room.localParticipant.identity, trackSid, segments });
+    },
+
+    async setAttributes(attributes) {
+      await room.localParticipant.setAttributes(attributes);
+    },
+
+    async setMetadata({ metadata }) {
+      await room.localParticipant.updateMetadata(metadata);
+    },
+
+    async state() {
+      const participants = [...room.remoteParticipants.values()].map((each) => ({
+        identity: each.identity, sid: each.sid, name: each.name, metadata: each.metadata, attributes: each.attributes,
+        tracks: [...each.trackPublications.values()].map((track) => ({ sid: track.sid, muted: track.muted, mime: track.mimeType })),
+      }));
+      return { connected: room.isConnected, participants };
     },
 
     async simulate({ scenario }) {

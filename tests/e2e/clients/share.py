@@ -2,6 +2,7 @@
 """What the Python caller does besides pictures and sound: streams, calls of methods, data tracks."""
 
 import asyncio
+import base64
 import hashlib
 
 import numpy
@@ -66,8 +67,9 @@ class Sharing:
         await writer.aclose()
         return digest(data)
 
-    async def sendText(self, length, to=None):
-        text = ("0123456789 é€𝄞 " * (length // 15 + 1))[:length]
+    async def sendText(self, length, to=None, noisy=False):
+        repeated = "0123456789 é€𝄞 " * (length // 15 + 1)
+        text = (base64.b64encode(noise(length)).decode() if noisy else repeated)[:length]
         await self.room.local_participant.send_text(text, topic="text", destination_identities=to)
         return digest(text.encode())
 
@@ -117,6 +119,16 @@ class Sharing:
         segment = rtc.TranscriptionSegment(id="s", text=text, start_time=0, end_time=1, final=True, language="en")
         identity = self.room.local_participant.identity
         await self.room.local_participant.publish_transcription(rtc.Transcription(participant_identity=identity, track_sid=trackSid, segments=[segment]))
+
+    async def untilSaid(self, kind, text, **wanted):
+        return await self.until(f"{kind} {text}", lambda: (wanted["from"], text) in self.transcriptions)
+
+    async def allow(self, all, identities=()):
+        permissions = [rtc.ParticipantTrackPermission(participant_identity=each, allow_all=True) for each in identities]
+        self.room.local_participant.set_track_subscription_permissions(allow_all_participants=all, participant_permissions=permissions)
+
+    async def simulate(self, scenario):
+        await self.room.simulate_scenario(scenario)
 
     async def setMetadata(self, metadata):
         await self.room.local_participant.set_metadata(metadata)

@@ -405,7 +405,7 @@ const calls = {
       state: room.state,
       connected: room.state === ConnectionState.Connected,
       participants: [...room.remoteParticipants.values()].map((each) => ({
-        identity: each.identity, sid: each.sid, kind: each.kind, attributes: each.attributes,
+        identity: each.identity, sid: each.sid, kind: each.kind, attributes: each.attributes, metadata: each.metadata,
         tracks: [...each.trackPublications.values()].map((track) => ({ sid: track.trackSid, source: track.source, muted: track.isMuted, mime: track.mimeType })),
       })),
     };

@@ -16,6 +16,13 @@ export function noise(length) {
 const hex = (buffer) => [...new Uint8Array(buffer)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 const digest = async (bytes) => hex(await crypto.subtle.digest('SHA-256', bytes));
 
+/** By parts that are whole numbers of its groups of three bytes. */
+function base64(bytes) {
+  const parts = [];
+  for (let start = 0; start < bytes.length; start += 30_000) parts.push(btoa(String.fromCharCode(...bytes.subarray(start, start + 30_000))));
+  return parts.join('');
+}
+
 /** Options that encrypt end to end with one key for all. */
 export async function encryption(passphrase) {
   const keyProvider = new ExternalE2EEKeyProvider();
@@ -68,8 +75,9 @@ export function sharing({ room, until, note }) {
       return digest(noise(length));
     },
 
-    async sendText({ length, to }) {
-      const text = '0123456789 é€𝄞 '.repeat(Math.ceil(length / 15)).slice(0, length);
+    async sendText({ length, to, noisy = false }) {
+      const repeated = () => '0123456789 é€𝄞 '.repeat(Math.ceil(length / 15));
+      const text = (noisy ? base64(noise(length)) : repeated()).slice(0, length);
       await room().localParticipant.sendText(text, { topic: 'text', destinationIdentities: to });
       return digest(new TextEncoder().encode(text));
     },
@@ -140,6 +148,10 @@ export function sharing({ room, until, note }) {
 
     async untilSaid({ kind, from, text }) {
       return until(`${kind} "${text}" of ${from}`, () => said[kind].find((each) => each.from === from && each.text === text));
+    },
+
+    async setMetadata({ metadata }) {
+      await room().localParticipant.setMetadata(metadata);
     },
 
     async chat({ text }) {

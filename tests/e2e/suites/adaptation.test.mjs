@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { assertBars, eventually } from '../support/check.mjs';
 import { Stage } from '../support/call.mjs';
+import { shows } from '../support/shows.mjs';
 
 let stage;
 before(async () => (stage = await Stage.open()));
@@ -67,7 +68,7 @@ describe('adaptation: a subscriber that cannot take VP9', () => {
   const vp9 = { ...HD, width: 640, height: 360, videoCodec: 'vp9', scalabilityMode: 'L3T3_KEY', backupCodec: true };
 
   for (const [form, singlePeerConnection] of [['/rtc/v1', true], ['/rtc', false]]) {
-    it(`${form}: gets the publisher's VP8, which is sent for as long as it is there`, async () => {
+    it(`${form}: gets the publisher's VP8, which is sent for as long as it is there`, shows({ chromium: ['backup-codec'] }, async () => {
       const room = stage.room();
       const sender = await stage.join('chromium', room, 'sender', { options: { dynacast: true, singlePeerConnection } });
       const able = await stage.join('chromium', room, 'able', { options: { singlePeerConnection } });
@@ -83,10 +84,10 @@ describe('adaptation: a subscriber that cannot take VP9', () => {
       assert.deepEqual(await sent(), ['video/VP8', 'video/VP9']);
       await unable.ask('leave');
       await eventually('the backup to rest', async () => (await sent()).join() === 'video/VP9', 30000);
-    });
+    }));
   }
 
-  it('brings everyone to VP8 where the track prefers one codec', async () => {
+  it('brings everyone to VP8 where the track prefers one codec', shows({ chromium: ['backup-codec'] }, async () => {
     const room = stage.room();
     const sender = await stage.join('chromium', room, 'sender', dynacast);
     const able = await stage.join('chromium', room, 'able');
@@ -96,5 +97,5 @@ describe('adaptation: a subscriber that cannot take VP9', () => {
     assertBars(await unable.ask('seen', { identity: 'sender' }), 'unable');
     await eventually('everyone to get VP8', async () => (await inbound(able)).codec === 'video/VP8');
     assertBars(await able.ask('seen', { identity: 'sender', atLeast: 5 }), 'able, after');
-  });
+  }));
 });

@@ -1,31 +1,19 @@
 // SPDX-License-Identifier: EUPL-1.2
 // Workers on the published agents SDK: their agents join when a room, a token or an application asks for them.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { after, afterEach, before, describe, it } from 'node:test';
+import { startWorker } from '../support/agents.mjs';
 import { python } from '../support/applications.mjs';
 import { assertTone, eventually } from '../support/check.mjs';
 import { HERTZ, Stage } from '../support/call.mjs';
+import { shows } from '../support/shows.mjs';
 
 const AGENT_KIND = 4;
-const WORKER = new URL('../clients/worker.py', import.meta.url).pathname;
 let stage, application;
 const workers = [];
 
-/** Starts a worker and waits until it is registered. */
-async function worker(settings = {}) {
-  const child = spawn(process.env.PARVIS_AGENTS_PYTHON ?? 'python3', [WORKER], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, LIVEKIT_URL: stage.server.ws, LIVEKIT_API_KEY: 'devkey', LIVEKIT_API_SECRET: 'secret', ...settings },
-  });
-  const said = [];
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => said.push(String(text)));
-  const exited = new Promise((done) => child.once('exit', done));
-  const own = { child, exited, said };
-  workers.push(own);
-  await eventually('a registered worker', () => said.join('').includes('registered worker') || (child.exitCode !== null && assert.fail(said.join(''))), 60_000);
-  return own;
-}
+const worker = async (settings) =>
+  workers.push(await startWorker('worker.py', stage.server.ws, { name: 'devkey', secret: 'secret' }, settings));
 
 const agents = async (caller) => (await caller.ask('state')).participants.filter((each) => each.kind === AGENT_KIND);
 
@@ -39,23 +27,20 @@ after(async () => {
 });
 afterEach(async () => {
   await stage.clear();
-  for (const { child, exited } of workers.splice(0)) {
-    child.kill('SIGKILL');
-    await exited;
-  }
+  for (const each of workers.splice(0)) await each.close();
 });
 
 describe('agents', () => {
-  it('come to every room when they have no name, are heard, and hear', async () => {
+  it('come to every room when they have no name, are heard, and hear', shows({ workers: ['every-room'] }, async () => {
     await worker({ WORKER_IDENTITY: 'helper' });
     const ada = await stage.join('python', stage.room(), 'ada');
     await eventually('the agent', async () => (await agents(ada)).some((each) => each.identity === 'helper'), 40_000);
     assertTone(await ada.ask('heard', { identity: 'helper', milliseconds: 30_000 }), 660, 'ada');
     await ada.ask('say', { text: 'hello' });
     await ada.ask('untilData', { from: 'helper', text: 'heard hello' });
-  });
+  }));
 
-  it('come when an application asks for them by name, and end when it takes that back', async () => {
+  it('come when an application asks for them by name, and end when it takes that back', shows({ workers: ['by-application'], 'api-python': ['dispatch'] }, async () => {
     await worker({ WORKER_NAME: 'scribe', WORKER_IDENTITY: 'scribe' });
     const room = stage.room();
     const ada = await stage.join('python', room, 'ada');
@@ -67,18 +52,18 @@ describe('agents', () => {
     assert.equal(listed.state.jobs[0].state.status, 'JS_RUNNING');
     await application.with('agent_dispatch.delete_dispatch', { dispatch_id: dispatch.id, room_name: room });
     await eventually('the end of the agent', async () => (await agents(ada)).length === 0, 40_000);
-  });
+  }));
 
-  it('come to a room that was made with them', async () => {
+  it('come to a room that was made with them', shows({ workers: ['by-room'] }, async () => {
     await worker({ WORKER_NAME: 'scribe', WORKER_IDENTITY: 'scribe' });
     const room = stage.room();
     await application.ask('room.create_room', 'CreateRoomRequest', { name: room, agents: [{ agentName: 'scribe', metadata: 'from the room' }] });
     const ada = await stage.join('python', room, 'ada');
     const agent = await eventually('the agent', async () => (await agents(ada)).find((each) => each.attributes.job), 40_000);
     assert.equal(agent.attributes.job, 'from the room');
-  });
+  }));
 
-  it('come for each publisher, and from another worker when one declines', async () => {
+  it('come for each publisher, and from another worker when one declines', shows({ workers: ['publisher-jobs', 'declined'] }, async () => {
     await worker({ WORKER_TYPE: 'publisher', WORKER_DECLINES: '1', WORKER_LOAD: '0' });
     await worker({ WORKER_TYPE: 'publisher', WORKER_IDENTITY: 'listener', WORKER_LOAD: '0.3' });
     const ada = await stage.join('python', stage.room(), 'ada');
@@ -86,5 +71,5 @@ describe('agents', () => {
     await ada.ask('publishTone', { hertz: HERTZ });
     const agent = await eventually('the agent', async () => (await agents(ada)).find((each) => 'subject' in each.attributes), 40_000);
     assert.deepEqual([agent.identity, agent.attributes.subject], ['listener', 'ada']);
-  });
+  }));
 });

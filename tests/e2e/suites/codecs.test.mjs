@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { assertBars, assertTone, eventually } from '../support/check.mjs';
 import { HERTZ, SMALL, Stage } from '../support/call.mjs';
+import { shows } from '../support/shows.mjs';
 
 let stage;
 before(async () => (stage = await Stage.open()));
@@ -44,7 +45,7 @@ describe('codecs between two Chromium pages', () => {
 
 describe('both signalling forms', () => {
   for (const [form, single] of [['/rtc/v1, one connection', true], ['/rtc, two connections', false]]) {
-    it(`${form}: sees and hears, and what was said arrives`, async () => {
+    it(`${form}: sees and hears, and what was said arrives`, shows({ chromium: ['publish', 'subscribe', 'data'] }, async () => {
       const options = { options: { singlePeerConnection: single } };
       const [sender, receiver] = await pair(options);
       await sender.ask('publishBars', { ...SMALL, videoCodec: 'vp8', simulcast: false });
@@ -55,7 +56,7 @@ describe('both signalling forms', () => {
       await sender.ask('untilData', { from: 'receiver', text: 'good morning' });
       const connected = (await receiver.ask('stats')).transports.length;
       assert.equal(connected, single ? 1 : 2);
-    });
+    }));
   }
 });
 
@@ -77,7 +78,7 @@ describe('transports', () => {
 });
 
 describe('layers', () => {
-  it('simulcast: the resolution follows the layer that the receiver asks for', async () => {
+  it('simulcast: the resolution follows the layer that the receiver asks for', shows({ chromium: ['simulcast', 'layers'] }, async () => {
     const [sender, receiver] = await pair();
     await sender.ask('publishBars', { width: 1280, height: 720, fps: 10, videoCodec: 'vp8', simulcast: true });
     for (const [quality, width] of [[0, 320], [1, 640], [2, 1280], [0, 320]]) {
@@ -85,9 +86,9 @@ describe('layers', () => {
       await eventually(`${width} pixels for quality ${quality}`, async () => (await receiver.ask('seen', { identity: 'sender' })).width === width, 30000);
       assertBars(await receiver.ask('seen', { identity: 'sender' }), `quality ${quality}`);
     }
-  });
+  }));
 
-  it('SVC: the resolution follows the layer that the receiver asks for', async () => {
+  it('SVC: the resolution follows the layer that the receiver asks for', shows({ chromium: ['svc', 'layers'] }, async () => {
     const [sender, receiver] = await pair();
     await sender.ask('publishBars', { width: 1280, height: 720, fps: 10, videoCodec: 'vp9', scalabilityMode: 'L3T3_KEY', backupCodec: false });
     for (const [quality, width] of [[0, 320], [2, 1280], [1, 640]]) {
@@ -95,5 +96,5 @@ describe('layers', () => {
       await eventually(`${width} pixels for quality ${quality}`, async () => (await receiver.ask('seen', { identity: 'sender' })).width === width, 30000);
       assertBars(await receiver.ask('seen', { identity: 'sender' }), `quality ${quality}`);
     }
-  });
+  }));
 });

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { assertBars, eventually } from '../support/check.mjs';
 import { SMALL, Stage } from '../support/call.mjs';
+import { shows } from '../support/shows.mjs';
 
 const KINDS = ['chromium', 'python', 'rtc-node'];
 let stage;
@@ -12,7 +13,7 @@ after(() => stage?.close());
 afterEach(() => stage.clear());
 
 describe('calls of methods', () => {
-  it('every kind calls every other', async () => {
+  it('every kind calls every other', shows({ chromium: ['rpc'], python: ['rpc'], 'rtc-node': ['rpc'] }, async () => {
     const room = stage.room();
     const callers = [];
     for (const kind of KINDS) callers.push(await stage.join(kind, room, kind));
@@ -23,7 +24,7 @@ describe('calls of methods', () => {
     }
     await assert.rejects(callers[0].ask('callMethod', { identity: 'nobody', payload: '1' }), /1401|not found|timeout/i);
     await assert.rejects(callers[0].ask('callMethod', { identity: 'python', payload: '1', method: 'no such' }), /not supported|1400/i);
-  });
+  }));
 });
 
 describe('streams', () => {
@@ -41,18 +42,7 @@ describe('streams', () => {
     }
   });
 
-  for (const [from, to] of [['chromium', 'chromium'], ['python', 'chromium'], ['chromium', 'python'], ['rtc-node', 'python']]) {
-    it(`50 MB of ${from}'s reach ${to}`, async () => {
-      const room = stage.room();
-      const sender = await stage.join(from, room, 'sender');
-      const receiver = await stage.join(to, room, 'receiver');
-      const sha256 = await sender.ask('sendBytes', { length: 50_000_000 });
-      const stream = await receiver.ask('untilStream', { from: 'sender', sha256, milliseconds: 120_000 });
-      assert.equal(stream.bytes, 50_000_000);
-    });
-  }
-
-  it('50 MB reach a slow reader whole; others, and what others say, are as quick as ever', { timeout: 300_000 }, async () => {
+  it('50 MB reach a slow reader whole; others, and what others say, are as quick as ever', { timeout: 300_000 }, shows({ chromium: ['bytes'] }, async () => {
     const room = stage.room();
     const { caller: slow, network } = await stage.joinThroughNetwork(room, 'slow');
     const sender = await stage.join('chromium', room, 'sender');
@@ -77,12 +67,12 @@ describe('streams', () => {
     assert.ok(said > 10 && slowest < 2000, `${said} messages, the slowest took ${slowest} ms`);
     assert.deepEqual((await slow.ask('events')).filter(({ name }) => /econnect/.test(name)), [], 'nobody started over');
     assertBars(await listener.ask('seen', { identity: 'talker' }), 'meanwhile');
-  });
+  }));
 });
 
 describe('data tracks', () => {
   for (const [from, to] of [['chromium', 'chromium'], ['python', 'python'], ['chromium', 'python'], ['python', 'chromium']]) {
-    it(`frames of ${from}'s reach ${to}`, async () => {
+    it(`frames of ${from}'s reach ${to}`, shows({ [from]: ['data-tracks'], [to]: ['data-tracks'] }, async () => {
       const room = stage.room();
       const publisher = await stage.join(from, room, 'publisher');
       const subscriber = await stage.join(to, room, 'subscriber');
@@ -104,7 +94,7 @@ describe('data tracks', () => {
         const names = await bystander.ask('dataTracksOf', { identity: 'publisher' });
         return names.length === 1 && names[0] === 'second';
       });
-    });
+    }));
   }
 
   it('a name that is taken is refused by name, and a participant without the right publishes none', async () => {
@@ -133,7 +123,7 @@ describe('data tracks', () => {
 });
 
 describe('words beside the media', () => {
-  it('transcriptions, chat, metadata and attributes reach the others', async () => {
+  it('transcriptions, chat, metadata and attributes reach the others', shows({ chromium: ['transcribed', 'metadata', 'attributes'], python: ['transcribe', 'metadata', 'attributes'] }, async () => {
     const room = stage.room();
     const rights = { canUpdateOwnMetadata: true };
     const python = await stage.join('python', room, 'python', {}, rights);
@@ -148,11 +138,11 @@ describe('words beside the media', () => {
     await other.ask('untilEvent', { name: 'ParticipantMetadataChanged' });
     await python.ask('setAttributes', { hand: 'up' });
     await eventually('the attribute', async () => (await other.ask('state')).participants.some((each) => each.attributes.hand === 'up'));
-  });
+  }));
 });
 
 describe('whom a publisher lets have its tracks', () => {
-  it('one who is left out sees nothing, until it is let in', async () => {
+  it('one who is left out sees nothing, until it is let in', shows({ chromium: ['permit', 'permitted'] }, async () => {
     const room = stage.room();
     const [one, friend, other] = [await stage.join('chromium', room, 'one'), await stage.join('chromium', room, 'friend'), await stage.join('chromium', room, 'other')];
     await one.ask('allow', { all: false, identities: ['friend'] });
@@ -165,5 +155,5 @@ describe('whom a publisher lets have its tracks', () => {
     await one.ask('allow', { all: false, identities: ['friend'] });
     await other.ask('untilEvent', { name: 'PermissionChanged', after: at });
     assertBars(await friend.ask('seen', { identity: 'one', atLeast: 5 }), 'friend, still');
-  });
+  }));
 });

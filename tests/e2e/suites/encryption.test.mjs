@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { assertBars, assertTone } from '../support/check.mjs';
 import { HERTZ, SMALL, Stage } from '../support/call.mjs';
+import { shows } from '../support/shows.mjs';
 
 let stage;
 before(async () => (stage = await Stage.open()));
@@ -14,7 +15,7 @@ const passphrase = 'correct horse battery staple';
 
 for (const [from, to] of [['chromium', 'chromium'], ['python', 'chromium'], ['chromium', 'python'], ['rtc-node', 'python']]) {
   describe(`${from} to ${to}`, () => {
-    it('pictures, sound and data are decrypted at the other side', async () => {
+    it('pictures, sound and data are decrypted at the other side', shows({ [from]: ['e2ee-media', 'e2ee-data'], [to]: ['e2ee-media', 'e2ee-data'] }, async () => {
       const room = stage.room();
       const sender = await stage.join(from, room, 'sender', { passphrase });
       const receiver = await stage.join(to, room, 'receiver', { passphrase });
@@ -24,12 +25,12 @@ for (const [from, to] of [['chromium', 'chromium'], ['python', 'chromium'], ['ch
       assertTone(await receiver.ask('heard', { identity: 'sender' }), HERTZ, to);
       await sender.ask('say', { text: 'for your eyes only' });
       await receiver.ask('untilData', { from: 'sender', text: 'for your eyes only' });
-    });
+    }));
   });
 }
 
 describe('one without the key', () => {
-  it('sees nothing, hears nothing and reads nothing', async () => {
+  it('sees nothing, hears nothing and reads nothing', shows({ chromium: ['e2ee-media', 'e2ee-data'] }, async () => {
     const room = stage.room();
     const sender = await stage.join('chromium', room, 'sender', { passphrase });
     const stranger = await stage.join('chromium', room, 'stranger', { passphrase: 'another one' });
@@ -39,5 +40,5 @@ describe('one without the key', () => {
     await assert.rejects(stranger.ask('seen', { identity: 'sender', milliseconds: 5000 }), /waited/);
     await assert.rejects(stranger.ask('heard', { identity: 'sender', milliseconds: 3000 }), /waited/);
     assert.deepEqual((await stranger.ask('data')).filter(({ text }) => text.includes('secret')), []);
-  });
+  }));
 });

@@ -3,6 +3,7 @@
 import { after, afterEach, before, describe, it } from 'node:test';
 import { assertBars, assertTone } from '../support/check.mjs';
 import { HERTZ, SMALL, Stage } from '../support/call.mjs';
+import { shows } from '../support/shows.mjs';
 
 const KINDS = ['chromium', 'firefox', 'python', 'rtc-node'];
 let stage;
@@ -25,10 +26,10 @@ describe('four kinds of client in one room', () => {
   after(() => stage.clear());
   for (const to of KINDS) {
     for (const from of KINDS.filter((kind) => kind !== to)) {
-      it(`${to} sees and hears ${from}`, async () => {
+      it(`${to} sees and hears ${from}`, shows({ [to]: ['join', 'subscribe'], [from]: ['join', 'publish'] }, async () => {
         assertBars(await callers[to].ask('seen', { identity: `the-${from}` }), `${to} of ${from}`);
         assertTone(await callers[to].ask('heard', { identity: `the-${from}` }), HERTZ, `${to} of ${from}`);
-      });
+      }));
     }
   }
 });
@@ -36,7 +37,7 @@ describe('four kinds of client in one room', () => {
 describe('two of a kind', () => {
   afterEach(() => stage.clear());
   for (const kind of KINDS) {
-    it(`${kind} and ${kind} see and hear each other`, async () => {
+    it(`${kind} and ${kind} see and hear each other`, shows({ [kind]: ['join', 'publish', 'subscribe'] }, async () => {
       const room = stage.room();
       const [one, other] = [await stage.join(kind, room, 'one'), await stage.join(kind, room, 'other')];
       await Promise.all([publish(one), publish(other)]);
@@ -44,6 +45,6 @@ describe('two of a kind', () => {
       assertBars(await other.ask('seen', { identity: 'one' }), 'other');
       assertTone(await one.ask('heard', { identity: 'other' }), HERTZ, 'one');
       assertTone(await other.ask('heard', { identity: 'one' }), HERTZ, 'other');
-    });
+    }));
   }
 });

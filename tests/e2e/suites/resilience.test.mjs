@@ -6,6 +6,7 @@ import { openChromium } from '../support/browsers.mjs';
 import { assertBars, assertTone, eventually } from '../support/check.mjs';
 import { HERTZ, SMALL, Stage } from '../support/call.mjs';
 import { Server, token } from '../support/server.mjs';
+import { shows } from '../support/shows.mjs';
 
 let stage;
 before(async () => (stage = await Stage.open()));
@@ -19,7 +20,7 @@ const publish = async (caller) => {
 
 describe('a dropped socket', () => {
   for (const [form, singlePeerConnection] of [['/rtc/v1', true], ['/rtc', false]]) {
-    it(`${form}: resumes in under a second, and nothing is published again`, async () => {
+    it(`${form}: resumes in under a second, and nothing is published again`, shows({ chromium: ['resume'] }, async () => {
       const room = stage.room();
       const options = { options: { singlePeerConnection } };
       const one = await stage.join('chromium', room, 'one', options);
@@ -41,7 +42,7 @@ describe('a dropped socket', () => {
       await eventually('more pictures', async () => (await other.ask('frames', { identity: 'one' })) > shown + 5);
       await one.ask('say', { text: 'still here' });
       await other.ask('untilData', { from: 'one', text: 'still here' });
-    });
+    }));
   }
 });
 
@@ -59,7 +60,7 @@ describe('identities', () => {
     });
   });
 
-  it('attributes and mute reach the others', async () => {
+  it('attributes and mute reach the others', shows({ chromium: ['attributes'] }, async () => {
     const room = stage.room();
     const one = await stage.join('chromium', room, 'one', {}, { canUpdateOwnMetadata: true });
     const other = await stage.join('chromium', room, 'other');
@@ -72,7 +73,7 @@ describe('identities', () => {
     await one.ask('setMuted', { source: 'microphone', muted: false });
     await other.ask('untilEvent', { name: 'TrackUnmuted' });
     assertTone(await other.ask('heard', { identity: 'one' }), HERTZ, 'after unmuting');
-  });
+  }));
 });
 
 describe('networks', () => {
@@ -113,7 +114,7 @@ describe('a network that comes and goes', () => {
     }
   }
 
-  it('a changed client address goes on with no new handshake', async () => {
+  it('a changed client address goes on with no new handshake', shows({ chromium: ['migration'] }, async () => {
     const { one, other, network, tracks } = await two();
     const handshakes = () => stage.server.log.filter((line) => line.includes('group=')).length;
     const before = handshakes();
@@ -123,7 +124,7 @@ describe('a network that comes and goes', () => {
     assert.equal(handshakes(), before);
     assert.deepEqual(await tracksOf(other), tracks);
     assert.deepEqual((await one.ask('events')).filter(({ name }) => /econnect/.test(name)), []);
-  });
+  }));
 
   for (const [how, reset] of [['stalls', false], ['resets every connection', true]]) {
     it(`lost for five seconds (it ${how}): the call is back without pressing anything`, async () => {
@@ -146,7 +147,7 @@ describe('a network that comes and goes', () => {
 
 describe('starting over', () => {
   for (const [form, singlePeerConnection] of [['/rtc/v1', true], ['/rtc', false]]) {
-    it(`${form}: a full reconnect publishes again, and the others see and hear it`, async () => {
+    it(`${form}: a full reconnect publishes again, and the others see and hear it`, shows({ chromium: ['full-reconnect'] }, async () => {
       const room = stage.room();
       const options = { options: { singlePeerConnection } };
       const one = await stage.join('chromium', room, 'one', options);
@@ -160,7 +161,7 @@ describe('starting over', () => {
         assertTone(await who.ask('heard', { identity: whom }), HERTZ, `after, ${whom}`);
       }
       assert.equal((await other.ask('state')).participants.length, 1);
-    });
+    }));
   }
 });
 

@@ -5,6 +5,7 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import { assertBars, assertTone, eventually } from '../support/check.mjs';
 import { HERTZ, SMALL, Stage } from '../support/call.mjs';
 import { Server, token } from '../support/server.mjs';
+import { shows } from '../support/shows.mjs';
 
 const FORMS = [['/rtc/v1', true], ['/rtc', false]];
 let stage;
@@ -122,15 +123,15 @@ describe('a server where people meet', () => {
 
 describe('the Node SDK', () => {
   // Of its own numbering: signal reconnect, speaker, node failure, server leave, migration, …
-  for (const [name, scenario, event] of [['a dropped socket', 0, 'Reconnected'], ['a lost server', 2, 'Reconnected'], ['a migration', 4, 'Reconnected']]) {
-    it(`gets over ${name}`, async () => {
+  for (const [name, scenario, features] of [['a dropped socket', 0, ['resume']], ['a lost server', 2, []], ['a migration', 4, []]]) {
+    it(`gets over ${name}`, shows({ 'rtc-node': features }, async () => {
       const room = stage.room();
       const [node, other] = [await stage.join('rtc-node', room, 'node'), await stage.join('chromium', room, 'other')];
       await node.ask('publishBars', SMALL);
       assertBars(await other.ask('seen', { identity: 'node' }), 'before');
       await node.ask('simulate', { scenario });
-      await eventually(`${event}`, async () => (await node.ask('log')).includes(event), 40_000);
+      await eventually('Reconnected', async () => (await node.ask('log')).includes('Reconnected'), 40_000);
       assertBars(await other.ask('seen', { identity: 'node', atLeast: 5 }), 'after');
-    });
+    }));
   }
 });

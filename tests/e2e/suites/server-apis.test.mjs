@@ -7,6 +7,7 @@ import { IngressInput, node, python } from '../support/applications.mjs';
 import { assertTone, eventually } from '../support/check.mjs';
 import { HERTZ, SMALL, Stage } from '../support/call.mjs';
 import { Server, token } from '../support/server.mjs';
+import { shows } from '../support/shows.mjs';
 
 const refused = (code, status) => (error) => error.code === code && (status === undefined || error.status === status);
 const other = async (caller, identity) => (await caller.ask('state')).participants.find((each) => each.identity === identity);
@@ -24,7 +25,7 @@ after(async () => {
 afterEach(() => stage.clear());
 
 describe('rooms', () => {
-  it('are made, listed, described and ended by the Python SDK, and their clients hear of it', async () => {
+  it('are made, listed, described and ended by the Python SDK, and their clients hear of it', shows({ 'api-python': ['rooms'], python: ['room-deleted'] }, async () => {
     const name = stage.room();
     const made = await py.ask('room.create_room', 'CreateRoomRequest', {
       name, emptyTimeout: 600, departureTimeout: 30, maxParticipants: 5, metadata: '{"topic":"bees"}',
@@ -40,9 +41,9 @@ describe('rooms', () => {
     await eventually('the end of the room', async () => (await ada.ask('log')).includes('disconnected'));
     assert.deepEqual(await py.ask('room.list_rooms', 'ListRoomsRequest', { names: [name] }), {});
     await assert.rejects(py.ask('room.delete_room', 'DeleteRoomRequest', { room: name }), refused('not_found', 404));
-  });
+  }));
 
-  it('are made, listed, described and ended by the Node SDK', async () => {
+  it('are made, listed, described and ended by the Node SDK', shows({ 'api-node': ['rooms'], 'rtc-node': ['room-deleted'] }, async () => {
     const name = stage.room();
     const made = await js.rooms.createRoom({ name, emptyTimeout: 600, maxParticipants: 5, metadata: 'bees' });
     assert.deepEqual([made.name, made.emptyTimeout, made.maxParticipants, made.metadata], [name, 600, 5, 'bees']);
@@ -53,7 +54,7 @@ describe('rooms', () => {
     await eventually('the end of the room', async () => (await bob.ask('log')).includes('Disconnected'));
     assert.deepEqual(await js.rooms.listRooms([name]), []);
     await assert.rejects(js.rooms.deleteRoom(name), refused('not_found', 404));
-  });
+  }));
 
   it('are refused to a key that is not ours, and to a name that can not be', async () => {
     const stranger = await python(stage.server.url, { name: 'devkey', secret: 'wrong' });
@@ -64,7 +65,7 @@ describe('rooms', () => {
   });
 });
 
-for (const sdk of ['Python', 'Node']) {
+for (const [sdk, api] of [['Python', 'api-python'], ['Node', 'api-node']]) {
   /** The calls on participants, by one SDK or the other. */
   const calls = (room) => sdk === 'Python'
     ? {
@@ -74,6 +75,8 @@ for (const sdk of ['Python', 'Node']) {
         mute: async (identity, trackSid, muted) => (await py.ask('room.mute_published_track', 'MuteRoomTrackRequest', { room, identity, trackSid, muted })).track,
         update: (identity, change) => py.ask('room.update_participant', 'UpdateParticipantRequest', { room, identity, ...change }),
         subscribe: (identity, trackSids, subscribe) => py.ask('room.update_subscriptions', 'UpdateSubscriptionsRequest', { room, identity, trackSids, subscribe }),
+        forward: (identity, destinationRoom) => py.ask('room.forward_participant', 'ForwardParticipantRequest', { room, identity, destinationRoom }),
+        move: (identity, destinationRoom) => py.ask('room.move_participant', 'MoveParticipantRequest', { room, identity, destinationRoom }),
         send: (text, destinationIdentities, topic) => py.ask('room.send_data', 'SendDataRequest', { room, data: Buffer.from(text).toString('base64'), kind: 'RELIABLE', destinationIdentities, topic }),
       }
     : {
@@ -83,11 +86,13 @@ for (const sdk of ['Python', 'Node']) {
         mute: (identity, trackSid, muted) => js.rooms.mutePublishedTrack(room, identity, trackSid, muted),
         update: (identity, change) => js.rooms.updateParticipant(room, identity, change),
         subscribe: (identity, trackSids, subscribe) => js.rooms.updateSubscriptions(room, identity, trackSids, subscribe),
+        forward: (identity, destinationRoom) => js.rooms.forwardParticipant(room, identity, destinationRoom),
+        move: (identity, destinationRoom) => js.rooms.moveParticipant(room, identity, destinationRoom),
         send: (text, destinationIdentities, topic) => js.rooms.sendData(room, new TextEncoder().encode(text), DataPacket_Kind.RELIABLE, { destinationIdentities, topic }),
       };
 
   describe(`participants, by the ${sdk} SDK`, () => {
-    it('are listed and found, and who is not there is not found', async () => {
+    it('are listed and found, and who is not there is not found', shows({ [api]: ['participants'] }, async () => {
       const room = stage.room();
       const ada = await stage.join('python', room, 'ada');
       await stage.join('rtc-node', room, 'bob');
@@ -95,9 +100,9 @@ for (const sdk of ['Python', 'Node']) {
       await eventually('both', async () => (await by.list()).map((each) => each.identity).sort().join() === 'ada,bob');
       assert.equal((await by.get('ada')).sid, ada.joined.sid);
       await assert.rejects(by.get('nobody'), refused('not_found', 404));
-    });
+    }));
 
-    it('get another name, metadata and attributes, and everyone sees them', async () => {
+    it('get another name, metadata and attributes, and everyone sees them', shows({ [api]: ['update'] }, async () => {
       const room = stage.room();
       const ada = await stage.join('python', room, 'ada');
       await stage.join('python', room, 'bob');
@@ -105,9 +110,9 @@ for (const sdk of ['Python', 'Node']) {
       assert.deepEqual([changed.name, changed.metadata, changed.attributes.role], ['Bob B.', '{"hand":true}', 'speaker']);
       const seen = await eventually('the new name', async () => (await other(ada, 'bob'))?.name === 'Bob B.' && other(ada, 'bob'));
       assert.deepEqual([seen.metadata, seen.attributes], ['{"hand":true}', { role: 'speaker' }]);
-    });
+    }));
 
-    it('are silenced, and nobody turns their microphone on from afar', async () => {
+    it('are silenced, and nobody turns their microphone on from afar', shows({ [api]: ['mute'], python: ['muted'] }, async () => {
       const room = stage.room();
       const ada = await stage.join('python', room, 'ada');
       const bob = await stage.join('python', room, 'bob');
@@ -118,9 +123,9 @@ for (const sdk of ['Python', 'Node']) {
       await eventually('silence', async () => (await other(bob, 'ada')).tracks[0].muted);
       await assert.rejects(calls(room).mute('ada', sid, false), refused('failed_precondition', 412));
       await assert.rejects(calls(room).mute('ada', 'TR_nothing', true), refused('not_found', 404));
-    });
+    }));
 
-    it('lose the right to publish, and with it what they publish, at once', async () => {
+    it('lose the right to publish, and with it what they publish, at once', shows({ [api]: ['permissions'] }, async () => {
       const room = stage.room();
       const ada = await stage.join('python', room, 'ada');
       const bob = await stage.join('python', room, 'bob');
@@ -130,9 +135,9 @@ for (const sdk of ['Python', 'Node']) {
       assert.ok(!changed.permission.canPublish && changed.permission.canSubscribe);
       await eventually('the end of the track', async () => (await other(bob, 'ada')).tracks.length === 0);
       await assert.rejects(ada.ask('publishBars', { ...SMALL }));
-    });
+    }));
 
-    it('are made to receive a track, or not to', async () => {
+    it('are made to receive a track, or not to', shows({ [api]: ['subscriptions'] }, async () => {
       const room = stage.room();
       const ada = await stage.join('python', room, 'ada');
       const bob = await stage.join('python', room, 'bob');
@@ -142,9 +147,9 @@ for (const sdk of ['Python', 'Node']) {
       // What was on its way is heard first.
       const silent = () => bob.ask('heard', { identity: 'ada', milliseconds: 1500 }).then(() => false, () => true);
       await eventually('silence', silent, 20_000);
-    });
+    }));
 
-    it('are sent a message that comes from the server', async () => {
+    it('are sent a message that comes from the server', shows({ [api]: ['send-data'] }, async () => {
       const room = stage.room();
       const ada = await stage.join('python', room, 'ada');
       const bob = await stage.join('python', room, 'bob');
@@ -155,9 +160,22 @@ for (const sdk of ['Python', 'Node']) {
       await calls(room).send('to all again', [], undefined);
       await ada.ask('untilNotice', { text: 'to all again' });
       await assert.rejects(Promise.race([ada.ask('untilNotice', { text: 'to bob' }), new Promise((_, failed) => setTimeout(() => failed(new Error('not for her')), 1000))]));
-    });
+    }));
 
-    it('row 44: are removed, and stay out', async () => {
+    it('are forwarded to another room, and moved there', shows({ [api]: ['forward', 'move'] }, async () => {
+      const [room, to] = [stage.room(), stage.room()];
+      const waits = await stage.join('python', to, 'waits');
+      await stage.join('python', room, 'ada');
+      const bob = await stage.join('python', room, 'bob');
+      await calls(room).forward('ada', to);
+      await eventually('ada in both', async () => (await other(waits, 'ada')) && (await other(bob, 'ada')));
+      await calls(room).move('bob', to);
+      await eventually('bob there', () => other(waits, 'bob'));
+      await eventually('that bob knows', async () => (await bob.ask('roomName')) === to);
+      await assert.rejects(calls(room).move('nobody', to), refused('not_found', 404));
+    }));
+
+    it('row 44: are removed, and stay out', shows({ [api]: ['remove'], python: ['removed'] }, async () => {
       const room = stage.room();
       const ada = await stage.join('python', room, 'ada');
       const eve = await stage.join('python', room, 'eve');
@@ -171,12 +189,12 @@ for (const sdk of ['Python', 'Node']) {
       await assert.rejects(eve.ask('connect', { url: stage.server.ws, token: kept }));
       assert.deepEqual((await calls(room).list()).map((each) => each.identity), ['ada']);
       await assert.rejects(calls(room).remove('eve'), refused('not_found', 404));
-    });
+    }));
   });
 }
 
 describe('an application that is made for LiveKit finds what it calls', () => {
-  it('La Suite Meet: rooms, moderation, recording, telephony, subtitles', async () => {
+  it('La Suite Meet: rooms, moderation, recording, telephony, subtitles', shows({ 'api-python': ['egress-records', 'sip', 'dispatch'] }, async () => {
     const room = stage.room();
     const ada = await stage.join('python', room, 'ada');
     const bob = await stage.join('python', room, 'bob');
@@ -215,7 +233,7 @@ describe('an application that is made for LiveKit finds what it calls', () => {
     assert.ok(listed.some((each) => each.id === dispatch.id));
     await py.with('agent_dispatch.delete_dispatch', { dispatch_id: dispatch.id, room_name: room });
     await py.ask('room.delete_room', 'DeleteRoomRequest', { room });
-  });
+  }));
 
   it('Element Call’s token service: nobody makes a room but it', async () => {
     const server = await Server.configured('[rooms]\nauto_create = false\n');
@@ -253,7 +271,7 @@ describe('an application that is made for LiveKit finds what it calls', () => {
 });
 
 describe('records', () => {
-  it('of streams that come in are kept by both SDKs', async () => {
+  it('of streams that come in are kept by both SDKs', shows({ 'api-python': ['ingress'], 'api-node': ['ingress'] }, async () => {
     const room = stage.room();
     const made = await js.ingress.createIngress(IngressInput.WHIP_INPUT, { name: 'stage', roomName: room, participantIdentity: 'camera' });
     assert.ok(made.streamKey.length >= 22);
@@ -264,14 +282,25 @@ describe('records', () => {
     await py.ask('ingress.delete_ingress', 'DeleteIngressRequest', { ingressId: made.ingressId });
     assert.deepEqual(await js.ingress.listIngress({ roomName: room }), []);
     await assert.rejects(js.ingress.createIngress(IngressInput.RTMP_INPUT, { roomName: room, participantIdentity: 'camera' }), refused('unimplemented', 501));
-  });
+  }));
 
-  it('of telephony are kept by both SDKs', async () => {
+  it('of agents that are to come, and of egress, are kept for the Node SDK', shows({ 'api-node': ['dispatch', 'egress-records'] }, async () => {
+    const room = stage.room();
+    await js.rooms.createRoom({ name: room });
+    const made = await js.dispatch.createDispatch(room, 'scribe', { metadata: 'minutes' });
+    assert.deepEqual((await js.dispatch.listDispatch(room)).map((each) => [each.id, each.agentName, each.metadata]), [[made.id, 'scribe', 'minutes']]);
+    await js.dispatch.deleteDispatch(made.id, room);
+    assert.deepEqual(await js.dispatch.listDispatch(room), []);
+    assert.deepEqual(await js.egress.listEgress({ egressId: 'EG_1' }), []);
+    await assert.rejects(js.egress.stopEgress('EG_1'), refused('not_found', 404));
+  }));
+
+  it('of telephony are kept by both SDKs', shows({ 'api-python': ['sip'], 'api-node': ['sip'] }, async () => {
     const number = `+4930${Date.now()}`;
     const made = await js.sip.createSipInboundTrunk('in', [number], {});
     const listed = await py.ask('sip.list_sip_inbound_trunk', 'ListSIPInboundTrunkRequest', { numbers: [number] });
     assert.deepEqual(listed.items.map((each) => each.sipTrunkId), [made.sipTrunkId]);
     await js.sip.deleteSipTrunk(made.sipTrunkId);
     assert.deepEqual(await js.sip.listSipInboundTrunk({ numbers: [number] }), []);
-  });
+  }));
 });

@@ -8,6 +8,7 @@ import { eventually } from '../support/check.mjs';
 import { start } from '../support/children.mjs';
 import { SMALL, Stage } from '../support/call.mjs';
 import { Server } from '../support/server.mjs';
+import { shows } from '../support/shows.mjs';
 
 const KEY = { key: 'main', secret: '0123456789abcdef0123456789abcdef' };
 
@@ -79,7 +80,7 @@ describe('webhooks', () => {
     for (const thing of open.splice(0).reverse()) await thing.close();
   });
 
-  it('tell a meeting of real clients from its beginning to its end, and both SDKs take the signature', async () => {
+  it('tell a meeting of real clients from its beginning to its end, and both SDKs take the signature', shows({ 'api-python': ['webhooks'], 'api-node': ['webhooks'] }, async () => {
     const receiver = opened(new Receiver());
     await receiver.listening;
     const stage = opened(await Stage.over(await Server.configured(configuration(receiver))));
@@ -105,9 +106,9 @@ describe('webhooks', () => {
     const joined = receiver.taken.find(({ event }) => event.event === 'participant_joined');
     assert.equal(joined.event.participant.sid, ada.joined.sid);
     assert.equal(joined.event.participant.state, 'ACTIVE');
-  });
+  }));
 
-  it('row 50: a body that was changed, or another key, is refused by both SDKs', async () => {
+  it('row 50: a body that was changed, or another key, is refused by both SDKs', shows({ 'api-python': ['webhooks'], 'api-node': ['webhooks'] }, async () => {
     const receiver = opened(new Receiver());
     await receiver.listening;
     const stage = opened(await Stage.over(await Server.configured(configuration(receiver))));
@@ -124,7 +125,7 @@ describe('webhooks', () => {
     await assert.rejects(receiver.python.ask('receive', { ...other, body, token }));
     const { exp, nbf } = JSON.parse(Buffer.from(token.split('.')[1], 'base64url'));
     assert.ok(exp - nbf <= 300, `it holds for ${exp - nbf} s`);
-  });
+  }));
 
   it('wait for a receiver that is down, through the death of the server', async () => {
     const receiver = opened(new Receiver());

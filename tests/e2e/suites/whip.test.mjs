@@ -7,6 +7,7 @@ import { HERTZ, SMALL, Stage } from '../support/call.mjs';
 import { assertBars, assertTone, eventually } from '../support/check.mjs';
 import { start } from '../support/children.mjs';
 import { token } from '../support/server.mjs';
+import { shows } from '../support/shows.mjs';
 
 const INGRESS = 1;
 let stage;
@@ -22,7 +23,7 @@ const participant = async (caller, identity) => (await caller.ask('state')).part
 
 describe('WHIP', () => {
   for (const receiver of ['chromium', 'python']) {
-    it(`what GStreamer publishes reaches ${receiver} with its colours and its tone, until DELETE`, async () => {
+    it(`what GStreamer publishes reaches ${receiver} with its colours and its tone, until DELETE`, shows({ gstreamer: ['whip', 'whip-delete'] }, async () => {
       const room = stage.room();
       const viewer = await stage.join(receiver, room, 'viewer');
       const studio = keep(start('gstreamer'));
@@ -34,10 +35,10 @@ describe('WHIP', () => {
       if (receiver === 'chromium') assert.equal((await participant(viewer, 'studio')).kind, INGRESS);
       assert.equal((await studio.ask('end')).status, 200);
       await eventually('the end of studio', async () => !(await participant(viewer, 'studio')));
-    });
+    }));
   }
 
-  it('simulcast from a bare page: the resolution follows the layer that the receiver asks for', async () => {
+  it('simulcast from a bare page: the resolution follows the layer that the receiver asks for', shows({ page: ['whip', 'whip-simulcast'] }, async () => {
     const room = stage.room();
     const viewer = await stage.join('chromium', room, 'viewer');
     const studio = await page();
@@ -48,9 +49,9 @@ describe('WHIP', () => {
       await eventually(`${width} pixels for quality ${quality}`, async () => (await viewer.ask('seen', { identity: 'studio' })).width === width, 30000);
       assertBars(await viewer.ask('seen', { identity: 'studio' }), `quality ${quality}`);
     }
-  });
+  }));
 
-  it('ICE starts anew by PATCH, and the picture goes on', async () => {
+  it('ICE starts anew by PATCH, and the picture goes on', shows({ page: ['whip', 'whip-trickle', 'whip-delete'] }, async () => {
     const room = stage.room();
     const viewer = await stage.join('chromium', room, 'viewer');
     const studio = await page();
@@ -63,11 +64,11 @@ describe('WHIP', () => {
     assert.equal(await studio.ask('trickleOverHttp'), 204);
     assertBars(await viewer.ask('seen', { identity: 'studio', atLeast: 10 }), 'after');
     assert.equal(await studio.ask('endOverHttp'), 200);
-  });
+  }));
 });
 
 describe('WHEP', () => {
-  it('a bare page watches whom it names, and a page without an SDK watches what GStreamer publishes', async () => {
+  it('a bare page watches whom it names, and a page without an SDK watches what GStreamer publishes', shows({ page: ['whep'], gstreamer: ['whip'] }, async () => {
     const room = stage.room();
     const studio = keep(start('gstreamer'));
     await studio.ask('publish', { url: whip(), token: token(room, 'studio'), ...SMALL, hertz: HERTZ });
@@ -78,9 +79,9 @@ describe('WHEP', () => {
     assertBars(await viewer.ask('watchedBars'), 'the page');
     assertTone(await viewer.ask('watchedTone', { near: HERTZ }), HERTZ, 'the page');
     assert.equal(await viewer.ask('endOverHttp'), 200);
-  });
+  }));
 
-  it('a bare page that watches the speaker hears the next one when the first falls silent', async () => {
+  it('a bare page that watches the speaker hears the next one when the first falls silent', shows({ page: ['whep-speaker'] }, async () => {
     const room = stage.room();
     const ada = await stage.join('chromium', room, 'ada');
     await ada.ask('publishBars', { ...SMALL, videoCodec: 'vp8', simulcast: false });
@@ -96,5 +97,5 @@ describe('WHEP', () => {
     await ada.ask('setMuted', { source: 'microphone', muted: true });
     await bob.ask('setMuted', { source: 'microphone', muted: false });
     assertTone(await viewer.ask('watchedTone', { near: 2 * HERTZ }), 2 * HERTZ, 'then');
-  });
+  }));
 });

@@ -19,6 +19,8 @@ export class Stage {
   static async over(server) {
     const stage = new Stage();
     stage.callers = [];
+    // Set by suites that call by agents.
+    stage.agents = undefined;
     stage.server = server;
     stage.page = await servePage();
     return stage;
@@ -31,9 +33,17 @@ export class Stage {
 
   /** Starts a client of `kind` and lets it join. */
   async join(kind, room, identity, options = {}, grants = {}) {
+    if (kind === 'agents') return this.#joinAsAgent(room, identity, options);
     const caller = ['chromium', 'firefox'].includes(kind) ? await open(kind, this.page.url) : start(kind);
     this.callers.push(caller);
     await this.connect(caller, room, identity, options, grants);
+    return caller;
+  }
+
+  async #joinAsAgent(room, identity, options) {
+    const caller = await this.agents.join(room, identity, options);
+    caller.identity = identity;
+    this.callers.push(caller);
     return caller;
   }
 
@@ -66,6 +76,7 @@ export class Stage {
 
   async close() {
     await this.clear();
+    await this.agents?.close();
     await closeBrowsers();
     this.page.close();
     await this.server.stop();

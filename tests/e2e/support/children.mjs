@@ -13,15 +13,11 @@ const PROGRAMS = {
   'webhooks-python': () => [process.env.PARVIS_PYTHON ?? 'python3', [here('clients/webhooks.py')]],
 };
 
-/** Starts the SDK `kind` and gives its caller. */
-export function start(kind) {
-  const [program, flags] = PROGRAMS[kind]();
-  const child = spawn(program, flags, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, RUST_LOG: 'error' } });
+/** Asks what is at the other end of two streams, one to write requests to, one that answers come from. */
+export function asking(kind, requests, answers, ended, said = []) {
   const waiting = new Map();
-  const said = [];
   let last = 0;
-  createInterface({ input: child.stderr }).on('line', (line) => said.push(line));
-  createInterface({ input: child.stdout }).on('line', (line) => {
+  createInterface({ input: answers }).on('line', (line) => {
     if (!line.startsWith('{')) return void said.push(line);
     const { id, ok, error } = JSON.parse(line);
     const [done, failed] = waiting.get(id) ?? [];
@@ -29,18 +25,25 @@ export function start(kind) {
     if (error !== undefined) failed?.(new Error(`${kind}: ${error}\n${said.slice(-20).join('\n')}`));
     else done?.(ok);
   });
-  const exited = new Promise((done) => child.once('exit', done));
-  exited.then((code) => {
-    for (const [, failed] of waiting.values()) failed(new Error(`${kind} ended with ${code}\n${said.slice(-20).join('\n')}`));
+  ended.then((why) => {
+    for (const [, failed] of waiting.values()) failed(new Error(`${kind} ended with ${why}\n${said.slice(-20).join('\n')}`));
   });
+  return (name, parameters = {}) => new Promise((done, failed) => {
+    waiting.set(++last, [done, failed]);
+    requests.write(`${JSON.stringify({ id: last, name, parameters })}\n`);
+  });
+}
+
+/** Starts the SDK `kind` and gives its caller. */
+export function start(kind) {
+  const [program, flags] = PROGRAMS[kind]();
+  const child = spawn(program, flags, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, RUST_LOG: 'error' } });
+  const said = [];
+  createInterface({ input: child.stderr }).on('line', (line) => said.push(line));
+  const exited = new Promise((done) => child.once('exit', done));
   return {
     kind,
-    ask(name, parameters = {}) {
-      return new Promise((done, failed) => {
-        waiting.set(++last, [done, failed]);
-        child.stdin.write(`${JSON.stringify({ id: last, name, parameters })}\n`);
-      });
-    },
+    ask: asking(kind, child.stdin, child.stdout, exited, said),
     async close() {
       child.kill('SIGKILL');
       await exited;

@@ -4,20 +4,30 @@ import { createSocket } from 'node:dgram';
 import { createServer, connect } from 'node:net';
 
 const LOOPBACK = '127.0.0.1';
-const bound = (socket) => new Promise((done) => socket.bind(0, LOOPBACK, () => done(socket)));
+const bound = (socket, port = 0, host = LOOPBACK) => new Promise((done, failed) => {
+  socket.once('error', failed);
+  socket.bind(port, host, () => done(socket));
+});
 
 export class Network {
-  /** A network whose far end is the server at `url`. */
-  static async to(url) {
+  /**
+   * A network whose far end is the server at `url`. Where the server offers another address than it listens on, the network
+   * has that address (`host`) and the ports that are offered; otherwise clients learn of its ports by `port`.
+   */
+  static async to(url, { host = LOOPBACK, ports = [] } = {}) {
     const network = new Network();
     network.up = true;
+    network.host = host;
     network.impair();
     network.streams = new Set();
     network.fronts = new Map();
     network.paths = new Set();
+    network.usernames = new Set();
     const { port } = new URL(url);
     network.listener = createServer((near) => network.#stream(near, Number(port)));
     await new Promise((done) => network.listener.listen(0, LOOPBACK, done));
+    for (const offered of ports) network.fronts.set(offered, network.#front(offered, offered));
+    await Promise.all(network.fronts.values());
     return network;
   }
 
@@ -57,11 +67,27 @@ export class Network {
 
   /** Gives the client another address towards the server, as a NAT does that has forgotten it. Tells how many paths changed. */
   async rebind() {
-    for (const path of this.paths) {
+    const changed = [...this.paths].filter((path) => !this.#spares(path));
+    for (const path of changed) {
       path.back.close();
       path.back = await this.#back(path);
     }
-    return this.paths.size;
+    return changed.length;
+  }
+
+  /** Whoever has come since the last call, by name. */
+  claim(name) {
+    for (const path of this.paths) path.owner ??= name;
+  }
+
+  /** From now on whatever happens to this network happens to one of its clients only. */
+  only(name) {
+    this.whom = name;
+  }
+
+  /** Cuts every stream, and takes new ones. */
+  cut() {
+    for (const { near, far } of this.streams) [near, far].forEach((each) => each.resetAndDestroy());
   }
 
   close() {
@@ -86,7 +112,21 @@ export class Network {
     }
   }
 
-  #carry(send, bytes = 0) {
+  /** Takes down the name in a STUN binding request (RFC 8489, section 14.3): another one after an ICE restart. */
+  #takeName(bytes) {
+    if (bytes.length < 24 || bytes.readUInt16BE(0) !== 0x0001 || bytes.readUInt32BE(4) !== 0x2112a442) return;
+    for (let at = 20; at + 4 <= bytes.length; at += 4 + ((bytes.readUInt16BE(at + 2) + 3) & ~3)) {
+      if (bytes.readUInt16BE(at) === 0x0006) this.usernames.add(bytes.toString('utf8', at + 4, at + 4 + bytes.readUInt16BE(at + 2)));
+    }
+  }
+
+  /** One that nobody has claimed belongs to whom the test is about. */
+  #spares(path) {
+    return this.whom !== undefined && path.owner !== undefined && path.owner !== this.whom;
+  }
+
+  #carry(path, send, bytes = 0) {
+    if (this.#spares(path)) return void send();
     this.random = (Math.imul(this.random, 1664525) + 1013904223) >>> 0;
     if (!this.up || this.random / 2 ** 32 < this.loss) return;
     const now = performance.now();
@@ -99,28 +139,32 @@ export class Network {
     else setTimeout(() => { try { send(); } catch {} }, wait);
   }
 
-  async #front(port) {
-    const front = await bound(createSocket('udp4'));
+  async #front(port, own = 0) {
+    const front = await bound(createSocket('udp4'), own, this.host);
     const paths = new Map();
     front.on('message', async (bytes, from) => {
-      if (!paths.has(from.port)) {
-        const path = { front, client: from.port, server: port };
-        paths.set(from.port, this.#back(path).then((back) => {
+      const key = `${from.address} ${from.port}`;
+      if (!paths.has(key)) {
+        const path = { front, client: from };
+        paths.set(key, this.#back(path).then((back) => {
           path.back = back;
           this.paths.add(path);
           return path;
         }));
       }
-      const { back } = await paths.get(from.port);
-      this.#carry(() => back.send(bytes, port, LOOPBACK));
+      const path = await paths.get(key);
+      if (!this.#spares(path)) this.#takeName(bytes);
+      this.#carry(path, () => path.back.send(bytes, port, LOOPBACK));
     });
     return front;
   }
 
-  async #back({ front, client }) {
-    const back = await bound(createSocket('udp4'));
+  async #back(path) {
+    const { front, client } = path;
+    // The server tells the client this address, and Firefox takes no answer with one of loopback.
+    const back = await bound(createSocket('udp4'), 0, this.host);
     back.on('message', (bytes) => {
-      this.#carry(() => front.send(bytes, client, LOOPBACK), bytes.length);
+      this.#carry(path, () => front.send(bytes, client.port, client.address), bytes.length);
     });
     return back;
   }

@@ -65,11 +65,10 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/rtc/validate", get(validate_dual))
         .route("/rtc/v1/validate", get(validate_single))
         .route("/agent", get(agents::connect));
-    let server_api = twirp::router(shared.rooms.config.server_api_body_bytes);
-    let max_offer_bytes = shared.rooms.config.offers.max_bytes;
+    let server_api = twirp::router();
     Router::new()
         .merge(signalling.merge(server_api).layer(cors.clone()))
-        .merge(whip::routes(max_offer_bytes, cors))
+        .merge(whip::routes(shared.clone(), cors))
         .route("/api/rooms/{room}/join", post(join_as_guest))
         .route("/api/openapi.json", get(openapi::document))
         .route("/livez", get(alive))
@@ -202,7 +201,8 @@ async fn connect(
     let Verified { tenant, room, may_create, agents, grants } = verified;
     let upgrade = upgrade.map_err(no_websocket)?;
 
-    let limits = rooms.config.connections.clone();
+    let live = rooms.live();
+    let limits = live.config.connections.clone();
     let mut outbound = None;
     let queue = || {
         let (outgoing, end) = socket::queue(&limits);
@@ -211,7 +211,7 @@ async fn connect(
     };
     let join = Join { grants, params, address: address.to_string() };
     let opening = Opening { agents };
-    let opening = (rooms.live().auto_create || may_create).then_some(&opening);
+    let opening = (live.config.auto_create || may_create).then_some(&opening);
     let attached =
         rooms.join(&RoomKey::new(&tenant, &room), opening, join, queue).await.map_err(|refusal| {
             let refusal = Refusal::from(refusal);
@@ -223,7 +223,7 @@ async fn connect(
 
     let metrics = rooms.metrics.clone();
     // Without permessage-deflate: axum's WebSocket does not offer it, so a message is as large as it was sent (row 28).
-    let max = rooms.live().room.message_bytes;
+    let max = live.config.room.message_bytes;
     Ok(upgrade.max_message_size(max).max_frame_size(max).on_upgrade(move |stream| async move {
         let _counted = client.permit;
         socket::serve(stream, attached, outbound, limits, metrics).await;
@@ -302,9 +302,9 @@ fn validate(
     let (verified, _) = admit(&shared, form, &headers, &query.unwrap_or_default(), address)?;
     refuse_when_draining(&shared)?;
     let live = shared.rooms.live();
-    let limit = live.room.meeting.participants;
+    let limit = live.config.room.meeting.participants;
     let there = shared.rooms.participants(&RoomKey::new(&verified.tenant, &verified.room));
-    if there.is_none() && !live.auto_create && !verified.may_create {
+    if there.is_none() && !live.config.auto_create && !verified.may_create {
         return Err(JoinRefusal::NoRoom.into());
     }
     if there.is_some_and(|there| there >= limit) {
@@ -330,7 +330,8 @@ fn admit(
 }
 
 pub(crate) fn throttle(shared: &Shared, address: IpAddr) -> Result<(), Refusal> {
-    if shared.joins.admit(address, Instant::now()) {
+    let rate = shared.rooms.live().config.connections.joins;
+    if shared.joins.admit(rate, address, Instant::now()) {
         return Ok(());
     }
     let message = "too many joins from this address; wait a moment";
@@ -358,7 +359,7 @@ pub(crate) fn token(headers: &HeaderMap, query: &str) -> Option<String> {
 /// The address that a request counts for.
 pub(crate) fn address(shared: &Shared, client: &Client, headers: &HeaderMap) -> IpAddr {
     let forwarded_for = headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
-    client_ip(client.peer.ip(), forwarded_for, &shared.rooms.config.trusted_proxies)
+    client_ip(client.peer.ip(), forwarded_for, &shared.rooms.live().config.trusted_proxies)
 }
 
 /// Who wants to join.
@@ -409,14 +410,14 @@ pub(crate) async fn join_as_guest(
     let live = shared.rooms.live();
     throttle(&shared, address(&shared, &client, &headers))?;
     refuse_when_draining(&shared)?;
-    if !live.guests {
+    if !live.config.guests {
         let message = "guests may not join here: ask whoever invited you for a sign-in";
         return Err(Refusal::new(StatusCode::FORBIDDEN, "not_allowed", message));
     }
-    if !is_guest_room(&room, live.guest_room_chars) {
+    if !is_guest_room(&room, live.config.guest_room_chars) {
         let message = format!(
             "guests may join rooms whose names nobody can guess: at least {} letters, digits, - or _",
-            live.guest_room_chars
+            live.config.guest_room_chars
         );
         return Err(Refusal::new(StatusCode::FORBIDDEN, "not_allowed", message));
     }
@@ -427,14 +428,14 @@ pub(crate) async fn join_as_guest(
     if name.is_empty() {
         return Err(bad_name(&"a name is needed"));
     }
-    let limit = live.room.meeting.participants;
+    let limit = live.config.room.meeting.participants;
     let key = RoomKey::new(&TenantId::default(), &room);
     if shared.rooms.participants(&key).is_some_and(|there| there >= limit) {
         return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "room_full", "the room is full"));
     }
     let identity = format!("guest-{:032x}", rand::random::<u128>());
     let grants = Grants { name, ..Grants::of(&identity) };
-    let token = live.keys.issue(&room, &grants, live.guest_token)?;
+    let token = live.keys.issue(&room, &grants, live.config.guest_token)?;
     Ok(([(CACHE_CONTROL, "no-store")], Json(Ticket { token, identity, room })).into_response())
 }
 

@@ -3,11 +3,12 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use parvis_signal::Rate;
 
+use crate::config::ApiConfig;
 use crate::metrics::Metrics;
 
 /// What one user has for himself: an IPv4 address, or the /64 around an IPv6 address.
@@ -20,12 +21,26 @@ pub(crate) fn shared_by(ip: IpAddr) -> IpAddr {
 
 /// Counts open connections, in all and for each address.
 pub(crate) struct Connections {
-    max: usize,
-    max_per_ip: usize,
-    /// Who opens connections for many.
-    exempt: Vec<IpAddr>,
+    bounds: RwLock<Bounds>,
     open: Mutex<Open>,
     metrics: Metrics,
+}
+
+/// How many connections there may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    pub(crate) max: usize,
+    pub(crate) max_per_ip: usize,
+    /// Who opens connections for many.
+    pub(crate) exempt: Vec<IpAddr>,
+}
+
+impl Bounds {
+    /// Those of the participants' port.
+    pub(crate) fn of(config: &ApiConfig) -> Bounds {
+        let limits = &config.connections;
+        Bounds { max: limits.max, max_per_ip: limits.max_per_ip, exempt: config.trusted_proxies.clone() }
+    }
 }
 
 #[derive(Default)]
@@ -41,20 +56,26 @@ pub(crate) struct Permit {
 }
 
 impl Connections {
-    pub(crate) fn new(max: usize, max_per_ip: usize, exempt: Vec<IpAddr>, metrics: Metrics) -> Arc<Self> {
-        Arc::new(Connections { max, max_per_ip, exempt, open: Mutex::default(), metrics })
+    pub(crate) fn new(bounds: Bounds, metrics: Metrics) -> Arc<Self> {
+        Arc::new(Connections { bounds: RwLock::new(bounds), open: Mutex::default(), metrics })
+    }
+
+    /// Has other bounds hold from now on. Those beyond that are open stay.
+    pub(crate) fn set_bounds(&self, bounds: Bounds) {
+        *self.bounds.write().unwrap_or_else(PoisonError::into_inner) = bounds;
     }
 
     /// Lets one more in, or says by which limit not.
     pub(crate) fn admit(self: &Arc<Self>, ip: IpAddr) -> Result<Permit, &'static str> {
-        let exempt = self.exempt.contains(&ip.to_canonical());
+        let bounds = self.bounds.read().unwrap_or_else(PoisonError::into_inner);
+        let exempt = bounds.exempt.contains(&ip.to_canonical());
         let ip = shared_by(ip);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.total >= self.max {
+        if open.total >= bounds.max {
             return Err("total");
         }
         let own = open.per_ip.entry(ip).or_insert(0);
-        if *own >= self.max_per_ip && !exempt {
+        if *own >= bounds.max_per_ip && !exempt {
             return Err("address");
         }
         *own += 1;
@@ -92,8 +113,8 @@ impl Drop for Permit {
 const MAX_BUCKETS: usize = 65_536;
 
 /// A token bucket for each address.
+#[derive(Default)]
 pub(crate) struct Throttle {
-    rate: Rate,
     buckets: Mutex<HashMap<IpAddr, Bucket>>,
 }
 
@@ -104,32 +125,30 @@ struct Bucket {
 }
 
 impl Throttle {
-    pub(crate) fn new(rate: Rate) -> Self {
-        Throttle { rate, buckets: Mutex::default() }
-    }
-
     /// Whether one more is within the rate.
-    pub(crate) fn admit(&self, ip: IpAddr, now: Instant) -> bool {
+    pub(crate) fn admit(&self, rate: Rate, ip: IpAddr, now: Instant) -> bool {
         let ip = shared_by(ip);
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= MAX_BUCKETS && !buckets.contains_key(&ip) {
             // Whoever has a full bucket again needs no memory.
-            buckets.retain(|_, bucket| self.tokens(*bucket, now) < f64::from(self.rate.burst));
+            buckets.retain(|_, bucket| bucket.tokens(rate, now) < f64::from(rate.burst));
             if buckets.len() >= MAX_BUCKETS {
                 return false;
             }
         }
-        let full = Bucket { tokens: f64::from(self.rate.burst), filled: now };
+        let full = Bucket { tokens: f64::from(rate.burst), filled: now };
         let bucket = buckets.entry(ip).or_insert(full);
-        let tokens = self.tokens(*bucket, now);
+        let tokens = bucket.tokens(rate, now);
         let admitted = tokens >= 1.0;
         *bucket = Bucket { tokens: if admitted { tokens - 1.0 } else { tokens }, filled: now };
         admitted
     }
+}
 
-    fn tokens(&self, bucket: Bucket, now: Instant) -> f64 {
-        let passed = now.saturating_duration_since(bucket.filled).as_secs_f64();
-        (bucket.tokens + passed * f64::from(self.rate.per_second)).min(f64::from(self.rate.burst))
+impl Bucket {
+    fn tokens(self, rate: Rate, now: Instant) -> f64 {
+        let passed = now.saturating_duration_since(self.filled).as_secs_f64();
+        (self.tokens + passed * f64::from(rate.per_second)).min(f64::from(rate.burst))
     }
 }
 
@@ -141,21 +160,22 @@ mod tests {
 
     #[test]
     fn an_address_has_its_burst_and_then_its_rate_whatever_others_do() {
-        let throttle = Throttle::new(Rate { burst: 3, per_second: 2 });
+        let (throttle, rate) = (Throttle::default(), Rate { burst: 3, per_second: 2 });
         let now = Instant::now();
         let (one, other): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
-        let admitted = (0..10).filter(|_| throttle.admit(one, now)).count();
+        let admitted = (0..10).filter(|_| throttle.admit(rate, one, now)).count();
         assert_eq!(admitted, 3);
-        assert!(throttle.admit(other, now));
+        assert!(throttle.admit(rate, other, now));
         let later = now + Duration::from_secs(1);
-        assert_eq!((0..10).filter(|_| throttle.admit(one, later)).count(), 2);
+        assert_eq!((0..10).filter(|_| throttle.admit(rate, one, later)).count(), 2);
     }
 
     #[test]
     fn row_38_one_address_cannot_take_all_connections() {
         let metrics = Metrics::new(Vec::new()).unwrap();
         let proxy: IpAddr = "10.0.0.1".parse().unwrap();
-        let connections = Connections::new(6, 2, vec![proxy], metrics);
+        let bounds = Bounds { max: 6, max_per_ip: 2, exempt: vec![proxy] };
+        let connections = Connections::new(bounds.clone(), metrics);
         let user: IpAddr = "2001:db8::1".parse().unwrap();
         let neighbour: IpAddr = "2001:db8::2".parse().unwrap();
         let first = connections.admit(user).ok().unwrap();
@@ -165,6 +185,9 @@ mod tests {
         let _third = connections.admit(user).ok().unwrap();
         let _proxied: Vec<Permit> = (0..4).map_while(|_| connections.admit(proxy).ok()).collect();
         assert_eq!(_proxied.len(), 4, "a proxy is bound by the total alone");
-        assert_eq!(connections.admit("192.0.2.9".parse().unwrap()).err(), Some("total"));
+        let stranger: IpAddr = "192.0.2.9".parse().unwrap();
+        assert_eq!(connections.admit(stranger).err(), Some("total"));
+        connections.set_bounds(Bounds { max: 7, ..bounds });
+        assert!(connections.admit(stranger).is_ok(), "there is room for one more now");
     }
 }

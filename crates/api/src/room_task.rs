@@ -60,7 +60,7 @@ impl RoomTask {
     ) -> Self {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let unix_ms = i64::try_from(unix.as_millis()).unwrap_or(i64::MAX);
-        let config = Arc::clone(&rooms.live().room);
+        let config = Arc::clone(&rooms.live().config.room);
         let room = Room::new(config, id, &key.name, rand::random(), Instant::now(), unix_ms);
         let home = rooms.forwarders.home(id);
         let spread = Spread::new(rooms.config.spread, id, home);

@@ -11,7 +11,7 @@ use livekit_protocol as proto;
 use parvis_sfu::{Event, ForwarderId, RoomId};
 use parvis_signal::{
     Actor, ConnectError, ConnectionId, Control, ControlError, Frame, Join, Occurrence, Offer, Reply, Room,
-    RoomConfig, RoomSettings,
+    RoomSettings,
 };
 use parvis_store::Store;
 use rustc_hash::FxHashMap;
@@ -81,9 +81,9 @@ pub(crate) type Act = Box<dyn FnOnce(&mut Room, Instant) + Send>;
 
 /// Everything that rooms share.
 pub(crate) struct Rooms {
-    /// As it was at the start; [`Rooms::live`] has what may change.
+    /// As it was at the start; [`Rooms::live`] has what is in force.
     pub(crate) config: ApiConfig,
-    live: Arc<Live>,
+    pub(crate) live: Arc<Live>,
     pub(crate) forwarders: Arc<dyn Forwarders>,
     pub(crate) metrics: Metrics,
     pub(crate) agents: Arc<Agents>,
@@ -175,10 +175,9 @@ impl Rooms {
         metrics: Metrics,
     ) -> Arc<Rooms> {
         let webhooks = Arc::<OnceLock<Webhooks>>::default();
-        let resources = Resources::new(config.offers.clone(), metrics.clone());
-        let live = Arc::new(Live::new(InForce::of(&config, keys)));
-        let agents =
-            agents::spawn(config.agents.clone(), Arc::clone(&live), metrics.clone(), Arc::clone(&webhooks));
+        let resources = Resources::new(metrics.clone());
+        let live = Arc::new(Live::new(InForce { keys, config: config.clone() }));
+        let agents = agents::spawn(Arc::clone(&live), metrics.clone(), Arc::clone(&webhooks));
         Arc::new(Rooms {
             agents: Arc::new(agents),
             store: OnceLock::new(),
@@ -203,14 +202,7 @@ impl Rooms {
 
     /// Puts something else in force; rooms that are there keep what they began with.
     pub(crate) fn reload(&self, config: &ApiConfig, keys: Keys) {
-        if let Some(webhooks) = self.webhooks.get() {
-            webhooks.sign_with(keys.clone());
-        }
-        let mut now = InForce::of(config, keys);
-        // The relay is there from the start to the end.
-        now.room =
-            Arc::new(RoomConfig { relay: self.config.room.relay.clone(), ..RoomConfig::clone(&config.room) });
-        self.live.set(now);
+        self.live.set(InForce::after(&self.config, config, keys));
     }
 
     /// Brings a client into a room, which comes to be if need be, unless `opening` is `None`.
@@ -251,7 +243,7 @@ impl Rooms {
         address: IpAddr,
     ) -> Result<Answered, Refusal> {
         for _ in 0..JOIN_TRIES {
-            let seat = self.resources.seat(address).map_err(|taken| {
+            let seat = self.resources.seat(&self.live().config.offers, address).map_err(|taken| {
                 let of = match taken {
                     Taken::All => "everyone",
                     Taken::OfAddress => "one address",
@@ -353,7 +345,7 @@ impl Rooms {
 
     /// Sees to it that there is this room: one that has to come to be may, where rooms come to be by themselves.
     pub(crate) fn open(self: &Arc<Self>, key: &RoomKey) -> Result<(), JoinRefusal> {
-        if self.live().auto_create {
+        if self.live().config.auto_create {
             return self.room(key, &Opening::default()).map(drop);
         }
         self.inbox(key).map(drop).ok_or(JoinRefusal::NoRoom)
@@ -395,7 +387,7 @@ impl Rooms {
         if register.draining {
             return Err(JoinRefusal::Draining);
         }
-        if register.by_id.len() >= self.live().max_rooms {
+        if register.by_id.len() >= self.live().config.max_rooms {
             return Err(JoinRefusal::TooManyRooms);
         }
         let id = self.forwarders.new_room().ok_or(JoinRefusal::NoForwarder)?;

@@ -163,17 +163,21 @@ fn sighup_takes_a_good_file_and_leaves_all_as_it_was_for_a_bad_one() {
     assert!(told().starts_with("READY=1\nSTATUS=the configuration stays as it was: "));
     assert_eq!(status(&first), 200);
 
-    file("[http]\nmax_connections = 77\n", "second", "fedcba9876543210fedcba9876543210");
+    file(
+        "[http]\nmax_connections = 77\n[media]\ngso = false\n",
+        "second",
+        "fedcba9876543210fedcba9876543210",
+    );
     let second = token();
     assert_eq!(status(&second), 401);
     server.signal(Signal::SIGHUP);
     let line = server.wait_for_log("was read anew");
-    assert!(line.contains("waits=\"http.max_connections\"") && line.contains("changed=\"keys\""), "{line}");
+    assert!(
+        line.contains("waits=\"media.gso\"") && line.contains("changed=\"http.max_connections, keys\""),
+        "{line}"
+    );
     assert!(!line.contains(SECRET) && !line.contains("fedcba"), "{line}");
     assert!(told().starts_with("RELOADING=1"));
-    assert_eq!(
-        told(),
-        "READY=1\nSTATUS=the configuration was read anew; these need a restart: http.max_connections"
-    );
+    assert_eq!(told(), "READY=1\nSTATUS=the configuration was read anew; these need a restart: media.gso");
     assert_eq!((status(&first), status(&second)), (401, 200));
 }

@@ -53,7 +53,7 @@ pub(super) async fn perform_rpc(
         0 => DEFAULT_TIMEOUT,
         milliseconds => Duration::from_millis(milliseconds.into()),
     };
-    let timeout = wanted.min(call.rooms.config.connections.request.saturating_sub(MARGIN));
+    let timeout = wanted.min(call.rooms.live().config.connections.request.saturating_sub(MARGIN));
     let (to, method) = (&request.destination_identity, &request.method);
     let payload = call.rooms.perform_rpc(&room, to, method, request.payload, timeout).await?;
     Ok(proto::PerformRpcResponse { payload })

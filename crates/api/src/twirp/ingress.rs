@@ -32,7 +32,7 @@ pub(super) async fn create_ingress(
         ingress_id: new_id("IN_"),
         name: request.name,
         stream_key: URL_SAFE_NO_PAD.encode(rand::random::<[u8; STREAM_KEY_BYTES]>()),
-        url: call.rooms.config.whip_url.clone(),
+        url: call.rooms.live().config.whip_url.clone(),
         input_type: request.input_type,
         bypass_transcoding: request.bypass_transcoding,
         enable_transcoding: request.enable_transcoding,

@@ -54,7 +54,7 @@ const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 const RETRY_SECONDS: &str = "5";
 
 /// The routes, for pages of any origin.
-pub(crate) fn routes(max_offer_bytes: usize, cors: CorsLayer) -> Router<Shared> {
+pub(crate) fn routes(shared: Shared, cors: CorsLayer) -> Router<Shared> {
     let session = || get(nothing).patch(change).delete(end);
     let cors = cors.expose_headers([LOCATION, ETAG, LINK, RETRY_AFTER, ACCEPT_PATCH, ACCEPT_POST]);
     Router::new()
@@ -63,9 +63,15 @@ pub(crate) fn routes(max_offer_bytes: usize, cors: CorsLayer) -> Router<Shared> 
         .route("/whip/v1/{session}", session())
         .route("/whep/{room}", post(watch).get(nothing))
         .route("/whep/v1/{session}", session())
-        .layer(DefaultBodyLimit::max(max_offer_bytes))
+        .layer(middleware::from_fn_with_state(shared, bound))
         .layer(cors)
         .layer(middleware::from_fn(explain))
+}
+
+/// Bounds what is read of a body.
+async fn bound(State(shared): State<Shared>, mut request: Request, next: Next) -> Response {
+    DefaultBodyLimit::max(shared.rooms.live().config.offers.max_bytes).apply(&mut request);
+    next.run(request).await
 }
 
 /// Says in each answer what may be sent, and when one who was refused may come again.
@@ -330,11 +336,11 @@ async fn comer(
     let live = shared.rooms.live();
     if bearer.contains('.') {
         let Verified { tenant, room, may_create, agents, grants } = live.keys.verify(&bearer)?;
-        let opening = (live.auto_create || may_create).then_some(Opening { agents });
+        let opening = (live.config.auto_create || may_create).then_some(Opening { agents });
         return Ok(Comer { room: RoomKey::new(&tenant, &room), opening, grants, bearer: hash });
     }
     let Stream { tenant, room, grants } = stream_key::find(shared.stream_keys.as_deref(), &bearer).await?;
-    let opening = live.auto_create.then(Opening::default);
+    let opening = live.config.auto_create.then(Opening::default);
     Ok(Comer { room: RoomKey::new(&tenant, &room), opening, grants, bearer: hash })
 }
 

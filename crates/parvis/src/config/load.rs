@@ -78,13 +78,13 @@ impl Loaded {
     /// Finds what is wrong beyond single values. Relative paths start at `base`; `name` is where a value stands that nobody
     /// said.
     pub(super) fn check(&self, base: &Path, name: &str) -> Result<(), ConfigError> {
-        self.config.check(base).map_err(|(key, problem)| {
-            let place = match self.origins.get(&key) {
-                Some(origin) => format!("{origin}: {key}"),
-                None => format!("{name}: {key}"),
-            };
-            ConfigError::Wrong { place, problem }
-        })
+        self.config.check(base).map_err(|(key, problem)| self.wrong(&key, problem, name))
+    }
+
+    /// What is wrong with the value of a key, and where it stands; `name` is where one stands that nobody said.
+    pub(crate) fn wrong(&self, key: &str, problem: String, name: &str) -> ConfigError {
+        let origin = self.origins.get(key).map_or(name, String::as_str);
+        ConfigError::Wrong { place: format!("{origin}: {key}"), problem }
     }
 }
 

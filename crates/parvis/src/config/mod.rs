@@ -22,6 +22,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use apply::Problem;
 use edge::{NodeIp, PlainHttp, Tls, Turn};
 pub(crate) use livekit::{BODY_VARIABLE, Foreign, base, take_over};
 pub(crate) use load::{ConfigError, Loaded, load};

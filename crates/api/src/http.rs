@@ -28,6 +28,7 @@ use crate::accept::{Client, client_ip};
 use crate::agents;
 use crate::limit::Throttle;
 use crate::openapi;
+use crate::presets::NoPreset;
 use crate::rooms::{JoinRefusal, Opening, Rooms};
 use crate::socket;
 use crate::tenant::{RoomKey, TenantId};
@@ -130,6 +131,12 @@ impl From<TokenError> for Refusal {
     }
 }
 
+impl From<NoPreset> for Refusal {
+    fn from(error: NoPreset) -> Self {
+        Refusal::new(StatusCode::BAD_REQUEST, "bad_request", error)
+    }
+}
+
 impl From<parvis_signal::JoinError> for Refusal {
     fn from(error: parvis_signal::JoinError) -> Self {
         let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
@@ -198,7 +205,7 @@ async fn connect(
     let address = address(&shared, &client, &headers);
     let admitted = admit(&shared, form, &headers, &query, address);
     let (verified, params) = admitted.inspect_err(|refusal| outcome(refusal.code))?;
-    let Verified { tenant, room, may_create, agents, grants } = verified;
+    let Verified { tenant, room, may_create, agents, grants, .. } = verified;
     let upgrade = upgrade.map_err(no_websocket)?;
 
     let live = rooms.live();
@@ -323,7 +330,7 @@ fn admit(
 ) -> Result<(Verified, JoinParams), Refusal> {
     throttle(shared, address)?;
     let token = token(headers, query).ok_or(TokenError::Missing)?;
-    let verified = shared.rooms.live().keys.verify(&token)?;
+    let verified = shared.rooms.live().verify(&token)?;
     // A client that knows the newer form asks for it everywhere; its absence is what makes it fall back.
     let params = JoinParams::parse(form, query)?;
     Ok((verified, params))

@@ -6,7 +6,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use parvis_signal::RoomConfig;
 
 use crate::config::ApiConfig;
-use crate::token::Keys;
+use crate::http::Refusal;
+use crate::token::{Keys, Verified};
 
 /// What is in force now. Whoever took it before a change finishes with it.
 pub(crate) struct Live {
@@ -32,6 +33,20 @@ impl InForce {
             ..config.clone()
         };
         InForce { keys, config }
+    }
+}
+
+impl InForce {
+    /// Checks a token and reads it, and puts what it says of its room on top of the preset that it names.
+    pub(crate) fn verify(&self, token: &str) -> Result<Verified, Refusal> {
+        let mut verified = self.keys.verify(token)?;
+        if !verified.preset.is_empty() {
+            let asked = verified.grants.room.take().map(|asked| *asked).unwrap_or_default();
+            let wanted = self.config.presets.resolve(&verified.preset, asked)?;
+            verified.agents.clone_from(&wanted.agents);
+            verified.grants.room = Some(Box::new(wanted));
+        }
+        Ok(verified)
     }
 }
 

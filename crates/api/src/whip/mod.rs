@@ -335,7 +335,7 @@ async fn comer(
     let hash = register::hash(&bearer);
     let live = shared.rooms.live();
     if bearer.contains('.') {
-        let Verified { tenant, room, may_create, agents, grants } = live.keys.verify(&bearer)?;
+        let Verified { tenant, room, may_create, agents, grants, .. } = live.verify(&bearer)?;
         let opening = (live.config.auto_create || may_create).then_some(Opening { agents });
         return Ok(Comer { room: RoomKey::new(&tenant, &room), opening, grants, bearer: hash });
     }

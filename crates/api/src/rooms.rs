@@ -31,7 +31,7 @@ use crate::socket::Outgoing;
 use crate::tenant::{RoomKey, TenantId};
 use crate::token::Keys;
 use crate::webhook::{self, Webhooks};
-use crate::whip::{self, Answered, Arrival, Resources, Taken};
+use crate::whip::{self, Answered, Arrival, Bearer, LiveIngresses, Resources, Taken};
 
 /// Inputs that may wait for a room. Sockets wait for a place, events don't: 4,096 are some seconds of a busy room.
 const INBOX: usize = 4_096;
@@ -95,6 +95,8 @@ pub(crate) struct Rooms {
     pub(crate) webhooks: Arc<OnceLock<Webhooks>>,
     /// Clients that came by an offer, by the name of their session.
     pub(crate) resources: Arc<Resources>,
+    /// Of those, what comes in by an ingress.
+    pub(crate) ingresses: LiveIngresses,
     register: Mutex<Register>,
     next_connection: AtomicU64,
     /// Rung when a room has gone.
@@ -188,6 +190,7 @@ impl Rooms {
             metrics,
             webhooks,
             resources,
+            ingresses: LiveIngresses::default(),
             register: Mutex::default(),
             next_connection: AtomicU64::new(1),
             gone: Notify::new(),
@@ -239,7 +242,7 @@ impl Rooms {
         key: &RoomKey,
         opening: Option<&Opening>,
         offer: Offer,
-        bearer: [u8; 32],
+        bearer: Bearer,
         address: IpAddr,
     ) -> Result<Answered, Refusal> {
         for _ in 0..JOIN_TRIES {
@@ -253,7 +256,7 @@ impl Rooms {
             let inbox = self.room_for(key, opening)?;
             let connection = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
             let (reply, answer) = oneshot::channel();
-            let arrival = Arrival { connection, offer: offer.clone(), bearer, seat, reply };
+            let arrival = Arrival { connection, offer: offer.clone(), bearer: bearer.clone(), seat, reply };
             if inbox.send(Input::Offer(Box::new(arrival))).await.is_err() {
                 continue;
             }
@@ -431,7 +434,11 @@ impl Rooms {
         if let Some(news) = News::of(&occurrence.kind) {
             self.agents.tell(key, news);
         }
+        let of_ingress = self.ingresses.event(&occurrence);
         self.raise(&key.tenant, webhook::of_occurrence(occurrence));
+        if let Some(event) = of_ingress {
+            self.raise(&key.tenant, event);
+        }
     }
 
     /// Tells those outside of an event, without waiting.

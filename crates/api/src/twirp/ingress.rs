@@ -87,6 +87,10 @@ pub(super) async fn list_ingress(
     let room = Some(request.room_name.as_str()).filter(|room| !room.is_empty());
     let mut items = call.store()?.list_ingresses(&call.authority.tenant, room).await?;
     items.retain(|item| request.ingress_id.is_empty() || item.ingress_id == request.ingress_id);
+    for item in &mut items {
+        let now = call.rooms.ingresses.state(&call.authority.tenant, &item.ingress_id);
+        item.state = now.or(item.state.take());
+    }
     Ok(proto::ListIngressResponse { items, next_page_token: None })
 }
 

@@ -7,6 +7,7 @@
 
 mod fragment;
 mod ingress;
+mod live_ingress;
 mod offers;
 mod register;
 mod stream_key;
@@ -24,7 +25,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use livekit_protocol::IceServer;
+use livekit_protocol::{IceServer, IngressInfo};
 use parvis_signal::{Grants, Offer, OfferError, Purpose, Target};
 use serde::Deserialize;
 use tokio::sync::oneshot;
@@ -39,7 +40,8 @@ use crate::token::{TokenError, Verified};
 use fragment::Fragment;
 pub(crate) use ingress::COUNTS_FROM;
 pub use ingress::IngressKeys;
-pub(crate) use offers::{Answered, Arrival, NoAnswer, Offers, Reply};
+pub(crate) use live_ingress::LiveIngresses;
+pub(crate) use offers::{Answered, Arrival, Bearer, NoAnswer, Offers, Reply};
 use register::BearerHash;
 pub(crate) use register::{Resource, Resources, Taken};
 pub use stream_key::{Stream, StreamKeys, StreamKeysError};
@@ -321,6 +323,8 @@ struct Comer {
     opening: Option<Opening>,
     grants: Grants,
     bearer: BearerHash,
+    /// Whose stream key it brought.
+    ingress: Option<Box<IngressInfo>>,
 }
 
 async fn comer(
@@ -337,11 +341,13 @@ async fn comer(
     if bearer.contains('.') {
         let Verified { tenant, room, may_create, agents, grants, .. } = live.verify(&bearer)?;
         let opening = (live.config.auto_create || may_create).then_some(Opening { agents });
-        return Ok(Comer { room: RoomKey::new(&tenant, &room), opening, grants, bearer: hash });
+        let room = RoomKey::new(&tenant, &room);
+        return Ok(Comer { room, opening, grants, bearer: hash, ingress: None });
     }
-    let Stream { tenant, room, grants } = stream_key::find(shared.stream_keys.as_deref(), &bearer).await?;
+    let Stream { tenant, room, grants, ingress } =
+        stream_key::find(shared.stream_keys.as_deref(), &bearer).await?;
     let opening = live.config.auto_create.then(Opening::default);
-    Ok(Comer { room: RoomKey::new(&tenant, &room), opening, grants, bearer: hash })
+    Ok(Comer { room: RoomKey::new(&tenant, &room), opening, grants, bearer: hash, ingress })
 }
 
 /// The session of this name, for whoever brought what it was opened with, or a token of the same identity and room.
@@ -387,9 +393,10 @@ async fn bring(
     sdp: String,
 ) -> Result<Answered, Refusal> {
     let metrics = &shared.rooms.metrics;
-    let Comer { room, opening, grants, bearer } = comer;
+    let Comer { room, opening, grants, bearer, ingress } = comer;
     let offer = Offer { grants, purpose, sdp, address: address.to_string() };
-    let answered = shared.rooms.offer(&room, opening.as_ref(), offer, bearer, address).await;
+    let answered =
+        shared.rooms.offer(&room, opening.as_ref(), offer, Bearer { hash: bearer, ingress }, address).await;
     answered.inspect(|_| metrics.joins.with_label_values(&["ok"]).inc()).inspect_err(|refusal| {
         metrics.joins.with_label_values(&[refusal.code]).inc();
     })

@@ -123,7 +123,7 @@ pub async fn start_with_store(config: ApiConfig) -> (Server, Folder) {
 pub struct Folder(pub PathBuf);
 
 impl Folder {
-    fn new() -> Folder {
+    pub fn new() -> Folder {
         let folder = std::env::temp_dir().join(format!("parvis-api-{:016x}", rand::random::<u64>()));
         std::fs::create_dir_all(&folder).unwrap();
         Folder(folder)

@@ -23,6 +23,7 @@ mod accept;
 mod agents;
 mod authority;
 mod config;
+mod elsewhere;
 mod forwarders;
 mod forwards;
 mod front;

@@ -9,8 +9,7 @@ use parvis_signal::ForwardError;
 
 use super::Call;
 use super::error::{Code, TwirpError};
-use crate::forwards::ForwardFailure;
-use crate::moves::MoveError;
+use crate::elsewhere::ElsewhereError;
 use crate::rpc::PerformRpcError;
 
 type Result<T> = std::result::Result<T, TwirpError>;
@@ -59,25 +58,16 @@ pub(super) async fn perform_rpc(
     Ok(proto::PerformRpcResponse { payload })
 }
 
-impl From<ForwardFailure> for TwirpError {
-    fn from(failure: ForwardFailure) -> Self {
-        let code = match &failure {
-            ForwardFailure::NoRoom(_) | ForwardFailure::NoParticipant { .. } => Code::NotFound,
-            ForwardFailure::SameRoom => Code::InvalidArgument,
-            ForwardFailure::TooMany => Code::ResourceExhausted,
-            ForwardFailure::Refused(ForwardError::Taken) => Code::AlreadyExists,
-            ForwardFailure::NoDestination { .. } | ForwardFailure::Refused(_) => Code::FailedPrecondition,
-        };
-        TwirpError::new(code, failure)
-    }
-}
-
-impl From<MoveError> for TwirpError {
-    fn from(error: MoveError) -> Self {
+impl From<ElsewhereError> for TwirpError {
+    fn from(error: ElsewhereError) -> Self {
         let code = match &error {
-            MoveError::NoRoom(_) | MoveError::NoParticipant { .. } => Code::NotFound,
-            MoveError::SameRoom | MoveError::NoToken(_) => Code::InvalidArgument,
-            MoveError::NoDestination { .. } | MoveError::Closed { .. } => Code::FailedPrecondition,
+            ElsewhereError::NoRoom(_) | ElsewhereError::NoParticipant { .. } => Code::NotFound,
+            ElsewhereError::SameRoom | ElsewhereError::NoToken(_) => Code::InvalidArgument,
+            ElsewhereError::TooMany(_) => Code::ResourceExhausted,
+            ElsewhereError::Refused(ForwardError::Taken) => Code::AlreadyExists,
+            ElsewhereError::NoDestination { .. }
+            | ElsewhereError::Closed { .. }
+            | ElsewhereError::Refused(_) => Code::FailedPrecondition,
         };
         TwirpError::new(code, error)
     }

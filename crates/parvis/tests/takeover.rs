@@ -113,6 +113,22 @@ fn a_mistake_in_a_livekit_file_is_refused_with_its_place() {
 }
 
 #[test]
+fn rooms_by_the_name_of_their_configuration_are_taken_over_with_their_mistakes() {
+    let directory = Directory::new("takeover-presets");
+    let content = |extra: &str| {
+        format!("keys:\n  main: {SECRET}\nroom:\n  room_configurations:\n    webinar:\n      {extra}\n")
+    };
+    let file = directory.write("livekit.yaml", &content("max_participants: 30"));
+    let shown = text(&parvis(&["config", "show", "--origin", "--livekit-config", &file]).stdout);
+    let line = shown.lines().find(|line| line.starts_with("rooms.presets.webinar.max_participants = 30"));
+    assert!(line.unwrap_or_else(|| panic!("{shown}")).ends_with(&format!("# {file}:4")), "{shown}");
+    let file = directory.write("livekit.yaml", &content("max_playout_delay: 60000"));
+    let said = text(&parvis(&["check", "--livekit-config", &file]).stderr);
+    let expected = format!("parvis: {file}:4: rooms.presets.webinar.max_playout_delay: 1m is more than");
+    assert!(said.starts_with(&expected), "{said}");
+}
+
+#[test]
 fn a_server_serves_by_a_livekit_file() {
     let directory = Directory::new("takeover-serve");
     let file = directory.write("livekit.yaml", LIVEKIT);

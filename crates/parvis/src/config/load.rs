@@ -83,8 +83,14 @@ impl Loaded {
 
     /// What is wrong with the value of a key, and where it stands; `name` is where one stands that nobody said.
     pub(crate) fn wrong(&self, key: &str, problem: String, name: &str) -> ConfigError {
-        let origin = self.origins.get(key).map_or(name, String::as_str);
+        let origin = self.origin(key).unwrap_or(name);
         ConfigError::Wrong { place: format!("{origin}: {key}"), problem }
+    }
+
+    /// Where a key's value was said: on its own, or with all that is in a table above it.
+    pub(super) fn origin(&self, key: &str) -> Option<&str> {
+        let above = key.rmatch_indices('.').map(|(end, _)| &key[..end]);
+        std::iter::once(key).chain(above).find_map(|key| self.origins.get(key)).map(String::as_str)
     }
 }
 

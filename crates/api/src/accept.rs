@@ -21,7 +21,7 @@ use tower::ServiceExt;
 
 use crate::config::ConnectionLimits;
 use crate::front::{Arrival, Front, Place, Visitor};
-use crate::http::to_https;
+use crate::http::page::to_https;
 use crate::limit::{Connections, Permit};
 use crate::live::Live;
 use crate::metrics::Metrics;

@@ -56,6 +56,7 @@ pub use agents::AgentLimits;
 pub use config::{ApiConfig, ConnectionLimits, OfferLimits};
 pub use forwarders::Forwarders;
 pub use front::{Arrival, ByteStream, Front, Place, Relays, Visitor};
+pub use http::{Access, Content, Route, routes};
 pub use metrics::{Metrics, Sample, Source};
 pub use openapi::openapi;
 pub use parvis_store::TenantId;

@@ -21,8 +21,9 @@ use tower::ServiceExt;
 
 use crate::config::ConnectionLimits;
 use crate::front::{Arrival, Front, Place, Visitor};
-use crate::http::to_https;
+use crate::http::page::to_https;
 use crate::limit::{Connections, Permit};
+use crate::live::Live;
 use crate::metrics::Metrics;
 
 /// How long accepting rests when the process has no file descriptor left: short enough for the one who waits, long
@@ -45,7 +46,7 @@ pub(crate) struct Client {
 pub(crate) struct Doors {
     pub(crate) router: Router,
     pub(crate) front: Option<Arc<dyn Front>>,
-    pub(crate) limits: ConnectionLimits,
+    pub(crate) live: Arc<Live>,
     pub(crate) connections: Arc<Connections>,
 }
 
@@ -99,7 +100,8 @@ impl Doors {
         };
         let Some(visitor) = visitor else { return };
         let router = if visitor.to_https { Router::new().fallback(to_https) } else { self.router };
-        serve_connection(visitor, router, self.limits).await;
+        let limits = self.live.get().config.connections.clone();
+        serve_connection(visitor, router, limits).await;
     }
 }
 

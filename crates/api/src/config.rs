@@ -10,6 +10,7 @@ use parvis_signal::RoomConfig;
 
 use crate::agents::AgentLimits;
 use crate::front::{Front, Relays};
+use crate::presets::RoomPresets;
 
 /// How rooms, sockets and joins are bounded.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub struct ApiConfig {
     /// Whether a room comes to be when someone joins it. Otherwise an application's server makes it first, or the token has
     /// the grant `roomCreate`.
     pub auto_create: bool,
+    /// Configurations of rooms that have a name.
+    pub presets: RoomPresets,
     /// Bounds of agents.
     pub agents: AgentLimits,
     /// Where WHIP clients connect, as applications are told; empty when nobody said.
@@ -97,6 +100,7 @@ impl Default for ApiConfig {
             room: Arc::new(RoomConfig::default()),
             spread: SpreadConfig::default(),
             auto_create: true,
+            presets: RoomPresets::default(),
             agents: AgentLimits::default(),
             whip_url: String::new(),
             server_api_body_bytes: 1 << 20,

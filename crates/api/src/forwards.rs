@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use parvis_sfu::RoomId;
-use parvis_signal::{ForwardError, ForwardId, ForwardedView};
+use parvis_signal::{ForwardId, ForwardedView};
 
-use crate::rooms::{Input, JoinRefusal, Rooms};
+use crate::elsewhere::ElsewhereError;
+use crate::rooms::{Input, Rooms};
 use crate::tenant::RoomKey;
 
 /// Participants that may be seen elsewhere at one time, in all.
@@ -25,23 +26,6 @@ struct Register {
     last: u64,
     /// From which room, and to which.
     between: BTreeMap<ForwardId, (RoomId, RoomId)>,
-}
-
-/// Why nobody is seen in another room.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ForwardFailure {
-    #[error("there is no room {0:?}")]
-    NoRoom(String),
-    #[error("nobody with the identity {identity:?} is in the room {room:?}")]
-    NoParticipant { room: String, identity: String },
-    #[error("the participant is in that room already: name another destination")]
-    SameRoom,
-    #[error("the destination {room:?} can't be made: {refusal}")]
-    NoDestination { room: String, refusal: JoinRefusal },
-    #[error("as many participants are forwarded as the server takes: {MAX_FORWARDS}")]
-    TooMany,
-    #[error(transparent)]
-    Refused(#[from] ForwardError),
 }
 
 impl Forwards {
@@ -70,23 +54,16 @@ impl Rooms {
         from: &RoomKey,
         identity: &str,
         to: &RoomKey,
-    ) -> Result<(), ForwardFailure> {
-        if from == to {
-            return Err(ForwardFailure::SameRoom);
-        }
-        let no_room = || ForwardFailure::NoRoom(from.name.clone());
-        let no_participant =
-            || ForwardFailure::NoParticipant { room: from.name.clone(), identity: identity.to_owned() };
+    ) -> Result<(), ElsewhereError> {
+        self.traveller(from, identity, to).await?;
+        self.destination(to)?;
         let name = identity.to_owned();
-        let there = self.ask(from, move |room, _| room.grants_of(&name)).await.ok_or_else(no_room)?;
-        there.ok_or_else(no_participant)?;
-        self.open(to).map_err(|refusal| ForwardFailure::NoDestination { room: to.name.clone(), refusal })?;
-        let name = identity.to_owned();
-        let gone = || ForwardFailure::NoRoom(to.name.clone());
+        let gone = || ElsewhereError::no_room(to);
         self.ask(to, move |room, _| room.check_guest(&name)).await.ok_or_else(gone)??;
 
+        let no_room = || ElsewhereError::no_room(from);
         let (from_id, to_id) = (self.id_of(from).ok_or_else(no_room)?, self.id_of(to).ok_or_else(gone)?);
-        let forward = self.forwards.add(from_id, to_id).ok_or(ForwardFailure::TooMany)?;
+        let forward = self.forwards.add(from_id, to_id).ok_or(ElsewhereError::TooMany(MAX_FORWARDS))?;
         let name = identity.to_owned();
         let forwarded = self.ask(from, move |room, now| room.forward(now, &name, forward)).await;
         match forwarded {
@@ -95,7 +72,7 @@ impl Rooms {
                 self.forwards.register().between.remove(&forward);
                 match other {
                     Some(Some(Err(refused))) => Err(refused.into()),
-                    Some(_) => Err(no_participant()),
+                    Some(_) => Err(ElsewhereError::no_participant(from, identity)),
                     None => Err(no_room()),
                 }
             }

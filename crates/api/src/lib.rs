@@ -23,6 +23,7 @@ mod accept;
 mod agents;
 mod authority;
 mod config;
+mod elsewhere;
 mod forwarders;
 mod forwards;
 mod front;
@@ -32,6 +33,7 @@ mod live;
 mod metrics;
 mod moves;
 mod openapi;
+mod presets;
 mod room_task;
 mod rooms;
 mod rpc;
@@ -54,17 +56,19 @@ pub use agents::AgentLimits;
 pub use config::{ApiConfig, ConnectionLimits, OfferLimits};
 pub use forwarders::Forwarders;
 pub use front::{Arrival, ByteStream, Front, Place, Relays, Visitor};
+pub use http::{Access, Content, Route, routes};
 pub use metrics::{Metrics, Sample, Source};
 pub use openapi::openapi;
 pub use parvis_store::TenantId;
+pub use presets::RoomPresets;
 pub use token::{DEV_KEY, KeyError, Keys, MIN_SECRET_BYTES, TokenError, Verified};
 pub use twirp::server_api;
-pub use webhook::{WebhookConfig, WebhookError, Webhooks};
+pub use webhook::{WebhookConfig, WebhookError, WebhookRules, Webhooks};
 pub use whip::{IngressKeys, Stream, StreamKeys, StreamKeysError};
 
 use accept::Doors;
 use http::Shared;
-use limit::{Connections, Throttle};
+use limit::{Bounds, Connections, Throttle};
 use rooms::Rooms;
 
 /// The participants' plane.
@@ -72,6 +76,7 @@ use rooms::Rooms;
 pub struct Api {
     rooms: Arc<Rooms>,
     joins: Arc<Throttle>,
+    connections: Arc<Connections>,
     stream_keys: Option<Arc<dyn StreamKeys>>,
     stop: watch::Sender<bool>,
 }
@@ -79,9 +84,9 @@ pub struct Api {
 impl Api {
     /// Ready to serve; no room is open yet. It must be called on a Tokio runtime.
     pub fn new(config: ApiConfig, keys: Keys, forwarders: Arc<dyn Forwarders>, metrics: Metrics) -> Api {
-        let joins = Arc::new(Throttle::new(config.connections.joins));
+        let connections = Connections::new(Bounds::of(&config), metrics.clone());
         let rooms = Rooms::new(config, keys, forwarders, metrics);
-        Api { rooms, joins, stream_keys: None, stop: watch::Sender::new(false) }
+        Api { rooms, joins: Arc::default(), connections, stream_keys: None, stop: watch::Sender::new(false) }
     }
 
     /// Lets encoders publish by the stream keys that are kept here. Without it a token is the only way.
@@ -103,18 +108,19 @@ impl Api {
 
     /// Serves participants until [`Api::stop`].
     pub async fn serve(&self, listener: TcpListener) {
-        let config = &self.rooms.config;
-        let limits = config.connections.clone();
         let metrics = self.rooms.metrics.clone();
-        let exempt = config.trusted_proxies.clone();
-        let connections = Connections::new(limits.max, limits.max_per_ip, exempt, metrics.clone());
         let shared = Shared {
             rooms: Arc::clone(&self.rooms),
             joins: Arc::clone(&self.joins),
             stream_keys: self.stream_keys.clone(),
             page_headers: page_headers(),
         };
-        let doors = Doors { router: http::router(shared), front: config.front.clone(), limits, connections };
+        let doors = Doors {
+            router: http::router(shared),
+            front: self.rooms.config.front.clone(),
+            live: Arc::clone(&self.rooms.live),
+            connections: Arc::clone(&self.connections),
+        };
         accept::serve(listener, doors, metrics, self.stop.subscribe()).await;
     }
 
@@ -122,20 +128,23 @@ impl Api {
     pub async fn serve_metrics(&self, listener: TcpListener) {
         /// More than any monitoring opens.
         const CONNECTIONS: usize = 32;
-        let limits = self.rooms.config.connections.clone();
         let metrics = self.rooms.metrics.clone();
         let uncounted = match Metrics::new(Vec::new()) {
             Ok(metrics) => metrics,
             Err(_) => metrics.clone(),
         };
-        let connections = Connections::new(CONNECTIONS, CONNECTIONS, Vec::new(), uncounted);
-        let doors = Doors { router: metrics.router(), front: None, limits, connections };
+        let bounds = Bounds { max: CONNECTIONS, max_per_ip: CONNECTIONS, exempt: Vec::new() };
+        let connections = Connections::new(bounds, uncounted);
+        let live = Arc::clone(&self.rooms.live);
+        let doors = Doors { router: metrics.router(), front: None, live, connections };
         accept::serve(listener, doors, metrics, self.stop.subscribe()).await;
     }
 
-    /// Takes other keys, and other rules for rooms that begin later: what is not named in [`ApiConfig::room`], `auto_create`,
-    /// `max_rooms`, or of guests stays as it was at the start. Tokens of a key that is gone open nothing from now on.
+    /// Takes other keys and other rules. Tokens of a key that is gone open nothing from now on. Rooms and connections that
+    /// are there keep what they began with. [`ApiConfig::spread`], `front`, `relays` and the relay of [`ApiConfig::room`]
+    /// stay as they were at the start.
     pub fn reload(&self, config: &ApiConfig, keys: Keys) {
+        self.connections.set_bounds(Bounds::of(config));
         self.rooms.reload(config, keys);
     }
 

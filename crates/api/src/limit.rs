@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use parvis_signal::Rate;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use crate::config::ApiConfig;
 use crate::metrics::Metrics;
 
 /// What one user has for himself: an IPv4 address, or the /64 around an IPv6 address.
@@ -40,14 +41,28 @@ const KEPT: u64 = u64::MAX;
 /// no relay's client. Of those the one goes whose last sign of life is oldest, so that someone who joins without delay has
 /// as long as it takes the others to fill all places once.
 pub(crate) struct Connections {
-    max: usize,
-    max_per_ip: usize,
-    /// Who opens connections for many.
-    exempt: Vec<IpAddr>,
+    bounds: RwLock<Bounds>,
     open: Mutex<Open>,
     /// Told of every end.
     freed: Notify,
     metrics: Metrics,
+}
+
+/// How many connections there may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    pub(crate) max: usize,
+    pub(crate) max_per_ip: usize,
+    /// Who opens connections for many.
+    pub(crate) exempt: Vec<IpAddr>,
+}
+
+impl Bounds {
+    /// Those of the participants' port.
+    pub(crate) fn of(config: &ApiConfig) -> Bounds {
+        let limits = &config.connections;
+        Bounds { max: limits.max, max_per_ip: limits.max_per_ip, exempt: config.trusted_proxies.clone() }
+    }
 }
 
 #[derive(Default)]
@@ -71,9 +86,14 @@ pub(crate) struct Permit {
 }
 
 impl Connections {
-    pub(crate) fn new(max: usize, max_per_ip: usize, exempt: Vec<IpAddr>, metrics: Metrics) -> Arc<Self> {
-        let (open, freed) = (Mutex::default(), Notify::new());
-        Arc::new(Connections { max, max_per_ip, exempt, open, freed, metrics })
+    pub(crate) fn new(bounds: Bounds, metrics: Metrics) -> Arc<Self> {
+        let (bounds, open, freed) = (RwLock::new(bounds), Mutex::default(), Notify::new());
+        Arc::new(Connections { bounds, open, freed, metrics })
+    }
+
+    /// Has other bounds hold from now on. Those beyond that are open stay.
+    pub(crate) fn set_bounds(&self, bounds: Bounds) {
+        *self.bounds.write().unwrap_or_else(PoisonError::into_inner) = bounds;
     }
 
     /// Lets one more in, if need be in the place of one that is nothing yet; or says by which limit not.
@@ -93,7 +113,7 @@ impl Connections {
     fn try_admit(self: &Arc<Self>, ip: IpAddr) -> Result<Permit, &'static str> {
         let mut open = self.open();
         let counted_for = self.enter(&mut open, ip)?;
-        if open.total >= self.max {
+        if open.total >= self.bounds().max {
             open.leave(counted_for);
             return Err(TOTAL);
         }
@@ -108,10 +128,11 @@ impl Connections {
 
     /// Counts one more for an address. Returns what it is counted by.
     fn enter(&self, open: &mut Open, ip: IpAddr) -> Result<IpAddr, &'static str> {
-        let exempt = self.exempt.contains(&ip.to_canonical());
+        let bounds = self.bounds();
+        let exempt = bounds.exempt.contains(&ip.to_canonical());
         let ip = shared_by(ip);
         let own = open.per_ip.get(&ip).copied().unwrap_or(0);
-        if own >= self.max_per_ip && !exempt {
+        if own >= bounds.max_per_ip && !exempt {
             return Err(ADDRESS);
         }
         open.per_ip.insert(ip, own + 1);
@@ -122,7 +143,7 @@ impl Connections {
     fn make_room(&self) -> bool {
         let mut open = self.open();
         if open.leaving == 0 {
-            for _ in 0..(self.max / ROOM_SHARE).clamp(1, ROOM_AT_ONCE) {
+            for _ in 0..(self.bounds().max / ROOM_SHARE).clamp(1, ROOM_AT_ONCE) {
                 let Some((_, oldest)) = open.waiting.pop_first() else { break };
                 oldest.notify_one();
                 open.leaving += 1;
@@ -130,6 +151,10 @@ impl Connections {
             }
         }
         open.leaving > 0
+    }
+
+    fn bounds(&self) -> RwLockReadGuard<'_, Bounds> {
+        self.bounds.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
@@ -209,8 +234,8 @@ impl Drop for Permit {
 const MAX_BUCKETS: usize = 65_536;
 
 /// A token bucket for each address.
+#[derive(Default)]
 pub(crate) struct Throttle {
-    rate: Rate,
     buckets: Mutex<HashMap<IpAddr, Bucket>>,
 }
 
@@ -221,32 +246,30 @@ struct Bucket {
 }
 
 impl Throttle {
-    pub(crate) fn new(rate: Rate) -> Self {
-        Throttle { rate, buckets: Mutex::default() }
-    }
-
     /// Whether one more is within the rate.
-    pub(crate) fn admit(&self, ip: IpAddr, now: Instant) -> bool {
+    pub(crate) fn admit(&self, rate: Rate, ip: IpAddr, now: Instant) -> bool {
         let ip = shared_by(ip);
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= MAX_BUCKETS && !buckets.contains_key(&ip) {
             // Whoever has a full bucket again needs no memory.
-            buckets.retain(|_, bucket| self.tokens(*bucket, now) < f64::from(self.rate.burst));
+            buckets.retain(|_, bucket| bucket.tokens(rate, now) < f64::from(rate.burst));
             if buckets.len() >= MAX_BUCKETS {
                 return false;
             }
         }
-        let full = Bucket { tokens: f64::from(self.rate.burst), filled: now };
+        let full = Bucket { tokens: f64::from(rate.burst), filled: now };
         let bucket = buckets.entry(ip).or_insert(full);
-        let tokens = self.tokens(*bucket, now);
+        let tokens = bucket.tokens(rate, now);
         let admitted = tokens >= 1.0;
         *bucket = Bucket { tokens: if admitted { tokens - 1.0 } else { tokens }, filled: now };
         admitted
     }
+}
 
-    fn tokens(&self, bucket: Bucket, now: Instant) -> f64 {
-        let passed = now.saturating_duration_since(bucket.filled).as_secs_f64();
-        (bucket.tokens + passed * f64::from(self.rate.per_second)).min(f64::from(self.rate.burst))
+impl Bucket {
+    fn tokens(self, rate: Rate, now: Instant) -> f64 {
+        let passed = now.saturating_duration_since(self.filled).as_secs_f64();
+        (self.tokens + passed * f64::from(rate.per_second)).min(f64::from(rate.burst))
     }
 }
 
@@ -258,21 +281,22 @@ mod tests {
 
     #[test]
     fn an_address_has_its_burst_and_then_its_rate_whatever_others_do() {
-        let throttle = Throttle::new(Rate { burst: 3, per_second: 2 });
+        let (throttle, rate) = (Throttle::default(), Rate { burst: 3, per_second: 2 });
         let now = Instant::now();
         let (one, other): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
-        let admitted = (0..10).filter(|_| throttle.admit(one, now)).count();
+        let admitted = (0..10).filter(|_| throttle.admit(rate, one, now)).count();
         assert_eq!(admitted, 3);
-        assert!(throttle.admit(other, now));
+        assert!(throttle.admit(rate, other, now));
         let later = now + Duration::from_secs(1);
-        assert_eq!((0..10).filter(|_| throttle.admit(one, later)).count(), 2);
+        assert_eq!((0..10).filter(|_| throttle.admit(rate, one, later)).count(), 2);
     }
 
     #[tokio::test]
     async fn row_38_one_address_cannot_take_all_connections() {
         let metrics = Metrics::new(Vec::new()).unwrap();
         let proxy: IpAddr = "10.0.0.1".parse().unwrap();
-        let connections = Connections::new(6, 2, vec![proxy], metrics);
+        let bounds = Bounds { max: 6, max_per_ip: 2, exempt: vec![proxy] };
+        let connections = Connections::new(bounds.clone(), metrics);
         let user: IpAddr = "2001:db8::1".parse().unwrap();
         let neighbour: IpAddr = "2001:db8::2".parse().unwrap();
         let first = connections.admit(user).await.ok().unwrap();
@@ -290,12 +314,22 @@ mod tests {
         assert_eq!(connections.admit("192.0.2.9".parse().unwrap()).await.err(), Some("total"));
         // One of the proxy's turns out to be for the user, who has as many as he may.
         assert_eq!(proxied.pop().unwrap().count_for(user).err(), Some("address"));
-        assert!(connections.admit("192.0.2.9".parse().unwrap()).await.is_ok(), "and its place is free");
+        let next = connections.admit("192.0.2.9".parse().unwrap()).await.ok().expect("its place is free");
+        next.keep();
+        assert_eq!(connections.admit("192.0.2.9".parse().unwrap()).await.err(), Some("total"));
+        connections.set_bounds(Bounds { max: 7, ..bounds });
+        assert!(
+            connections.admit("192.0.2.9".parse().unwrap()).await.is_ok(),
+            "there is room for one more now"
+        );
     }
 
     #[tokio::test]
     async fn row_38_the_longest_silent_gives_way_and_who_is_in_a_meeting_never_does() {
-        let connections = Connections::new(4, 4, Vec::new(), Metrics::new(Vec::new()).unwrap());
+        let connections = Connections::new(
+            Bounds { max: 4, max_per_ip: 4, exempt: Vec::new() },
+            Metrics::new(Vec::new()).unwrap(),
+        );
         let ip = |last: u8| IpAddr::from([192, 0, 2, last]);
         let mut open: Vec<Option<Permit>> = Vec::new();
         for last in 0..4 {
@@ -337,7 +371,10 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_was_told_to_go_and_becomes_something_is_counted_once() {
-        let connections = Connections::new(1, 4, Vec::new(), Metrics::new(Vec::new()).unwrap());
+        let connections = Connections::new(
+            Bounds { max: 1, max_per_ip: 4, exempt: Vec::new() },
+            Metrics::new(Vec::new()).unwrap(),
+        );
         let ip: IpAddr = "192.0.2.1".parse().unwrap();
         let permit = connections.admit(ip).await.ok().unwrap();
         assert_eq!(connections.admit(ip).await.err(), Some("total"));

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! What may change while the server runs: keys, and what rooms that begin later may grow to.
+//! What may change while the server runs: keys, and the configuration as far as nothing was made with it.
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use parvis_signal::RoomConfig;
 
 use crate::config::ApiConfig;
-use crate::token::Keys;
+use crate::http::Refusal;
+use crate::token::{Keys, Verified};
 
 /// What is in force now. Whoever took it before a change finishes with it.
 pub(crate) struct Live {
@@ -17,25 +17,36 @@ pub(crate) struct Live {
 /// What was in force at one moment.
 pub(crate) struct InForce {
     pub(crate) keys: Keys,
-    pub(crate) room: Arc<RoomConfig>,
-    pub(crate) auto_create: bool,
-    pub(crate) max_rooms: usize,
-    pub(crate) guests: bool,
-    pub(crate) guest_room_chars: usize,
-    pub(crate) guest_token: Duration,
+    pub(crate) config: ApiConfig,
 }
 
 impl InForce {
-    pub(crate) fn of(config: &ApiConfig, keys: Keys) -> InForce {
-        InForce {
-            keys,
-            room: Arc::clone(&config.room),
-            auto_create: config.auto_create,
-            max_rooms: config.max_rooms,
-            guests: config.guests,
-            guest_room_chars: config.guest_room_chars,
-            guest_token: config.guest_token,
+    /// What comes after a start with `started`: what stands before HTTP, the relay and how rooms spread are there from the
+    /// start to the end.
+    pub(crate) fn after(started: &ApiConfig, config: &ApiConfig, keys: Keys) -> InForce {
+        let room = RoomConfig { relay: started.room.relay.clone(), ..RoomConfig::clone(&config.room) };
+        let config = ApiConfig {
+            room: Arc::new(room),
+            spread: started.spread,
+            front: started.front.clone(),
+            relays: started.relays.clone(),
+            ..config.clone()
+        };
+        InForce { keys, config }
+    }
+}
+
+impl InForce {
+    /// Checks a token and reads it, and puts what it says of its room on top of the preset that it names.
+    pub(crate) fn verify(&self, token: &str) -> Result<Verified, Refusal> {
+        let mut verified = self.keys.verify(token)?;
+        if !verified.preset.is_empty() {
+            let asked = verified.grants.room.take().map(|asked| *asked).unwrap_or_default();
+            let wanted = self.config.presets.resolve(&verified.preset, asked)?;
+            verified.agents.clone_from(&wanted.agents);
+            verified.grants.room = Some(Box::new(wanted));
         }
+        Ok(verified)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::rooms::{Input, Rooms};
 use crate::rpc::RpcCall;
 use crate::socket::Outgoing;
 use crate::tenant::RoomKey;
-use crate::whip::{Arrival, Offers, Resource};
+use crate::whip::{Arrival, Bearer, Offers, Resource};
 
 /// Inputs handled before outputs are sent: a burst becomes fewer, larger messages.
 const INPUTS_AT_ONCE: usize = 32;
@@ -60,7 +60,7 @@ impl RoomTask {
     ) -> Self {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let unix_ms = i64::try_from(unix.as_millis()).unwrap_or(i64::MAX);
-        let config = Arc::clone(&rooms.live().room);
+        let config = Arc::clone(&rooms.live().config.room);
         let room = Room::new(config, id, &key.name, rand::random(), Instant::now(), unix_ms);
         let home = rooms.forwarders.home(id);
         let spread = Spread::new(rooms.config.spread, id, home);
@@ -178,8 +178,12 @@ impl RoomTask {
                 // Without a place in the register the room is about to go, and its clients with it.
                 if let Some(inbox) = self.rooms.inbox_of(self.id) {
                     let room = self.key.clone();
+                    let Bearer { hash: bearer, ingress } = bearer;
                     let resource = Resource { room, identity, bearer, connection, inbox, entity_tag: None };
                     seat.take(&id, resource);
+                    if let Some(ingress) = ingress {
+                        self.rooms.ingresses.expect(&id, &self.key.tenant, &ingress);
+                    }
                 }
                 self.offers.begin(connection, id, seat, reply);
             }
@@ -199,7 +203,11 @@ impl RoomTask {
                 Output::Send { connection, frame } => self.send(connection, frame),
                 Output::Close { connection, code, reason } => match self.sockets.remove(&connection) {
                     Some(outgoing) => outgoing.close(code, reason),
-                    None => self.offers.closed(connection, reason),
+                    None => {
+                        if let Some(session) = self.offers.closed(connection, reason) {
+                            self.rooms.ingresses.forget(&session);
+                        }
+                    }
                 },
                 Output::Forward(command) => self.forward(command).await?,
                 Output::RefreshToken { connection, grants } => {
@@ -322,6 +330,7 @@ impl Drop for RoomTask {
             self.rooms.happened(&self.key, occurrence);
         }
         self.rooms.end_forwards_of(self.id);
+        self.offers.sessions().for_each(|session| self.rooms.ingresses.forget(session));
         while let Some(sid) = self.relayed.first().cloned() {
             self.revoke(&sid);
         }

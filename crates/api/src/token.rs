@@ -65,6 +65,8 @@ pub struct Verified {
     pub may_create: bool,
     /// Programs that are asked for when the room comes to be by this token.
     pub agents: Vec<RoomAgentDispatch>,
+    /// The name of the configuration that its room is to have; empty when it names none.
+    pub preset: String,
     /// Who comes, and what it may do there.
     pub grants: Grants,
 }
@@ -175,8 +177,9 @@ impl Keys {
         let agents = claims.room_config.as_ref().map(|config| config.agents.clone()).unwrap_or_default();
         let may_create = claims.video.room_create;
         let mut grants = grants(claims)?;
-        grants.permissions.can_subscribe_metrics = may_subscribe_metrics(token);
-        Ok(Verified { tenant, room, may_create, agents, grants })
+        let further = Further::of(token);
+        grants.permissions.can_subscribe_metrics = further.video.can_subscribe_metrics;
+        Ok(Verified { tenant, room, may_create, agents, preset: further.room_preset, grants })
     }
 
     /// Checks a token of the server APIs. What it may do is another question.
@@ -245,21 +248,26 @@ impl Keys {
     }
 }
 
-/// Whether a token that holds lets its bearer have what others' clients measure: a grant that the claims' type lacks.
-fn may_subscribe_metrics(token: &str) -> bool {
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Payload {
-        video: Video,
+/// What a token that holds says and the claims' type lacks.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Further {
+    room_preset: String,
+    video: FurtherVideo,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct FurtherVideo {
+    /// Whether its bearer may have what others' clients measure.
+    can_subscribe_metrics: bool,
+}
+
+impl Further {
+    fn of(token: &str) -> Further {
+        let payload = token.split('.').nth(1).and_then(|payload| URL_SAFE_NO_PAD.decode(payload).ok());
+        payload.and_then(|payload| serde_json::from_slice(&payload).ok()).unwrap_or_default()
     }
-    #[derive(Default, Deserialize)]
-    #[serde(default, rename_all = "camelCase")]
-    struct Video {
-        can_subscribe_metrics: bool,
-    }
-    let payload = token.split('.').nth(1).and_then(|payload| URL_SAFE_NO_PAD.decode(payload).ok());
-    let payload = payload.and_then(|payload| serde_json::from_slice::<Payload>(&payload).ok());
-    payload.is_some_and(|payload| payload.video.can_subscribe_metrics)
 }
 
 fn unix_now() -> Duration {

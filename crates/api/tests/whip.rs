@@ -8,67 +8,26 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::offers::{ANSWER, answer, offer, offers, post, publish};
 use common::{Answer, Server, everything, grant, next, start, start_with_store, until};
 use futures_util::future::BoxFuture;
 use livekit_protocol as proto;
 use livekit_protocol::signal_response::Message as Response;
-use parvis_api::{ApiConfig, IngressKeys, OfferLimits, Stream, StreamKeys, StreamKeysError, TenantId};
+use parvis_api::{
+    ApiConfig, IngressKeys, OfferLimits, Stream, StreamKeys, StreamKeysError, TenantId, WebhookConfig,
+    Webhooks,
+};
 use parvis_peer::sdp::CodecKind;
+use parvis_peer::{Path, Protocol, TransportReport};
 use parvis_rtp::Mid;
-use parvis_sfu::{Command, Description, DescriptionKind, Event, ForwarderId, PeerId, RoomId, TrackId};
+use parvis_sfu::{Command, Event, ForwarderId, RoomId, TrackId};
 use parvis_signal::Grants;
-use parvis_store::{Store, StoreConfig};
+use parvis_store::{Store, StoreConfig, StoreLimits};
 
-const ANSWER: &str = "v=0\r\na=ice-lite\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=ice-ufrag:ours\r\n\
-                      a=ice-pwd:oursoursoursoursoursours\r\na=candidate:1 1 udp 1 192.0.2.1 7882 typ host\r\n";
 const ANSWER_2: &str = "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=ice-ufrag:next\r\n\
                         a=ice-pwd:nextnextnextnextnextnext\r\n";
 const RESTART: &str = "a=ice-ufrag:newu\r\na=ice-pwd:0123456789012345678901\r\nm=audio 9 RTP/AVP 0\r\na=mid:0\r\n\
                        a=candidate:1 1 udp 1 192.0.2.9 4000 typ host\r\n";
-
-fn offer(direction: &str) -> String {
-    format!(
-        "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\na=ice-ufrag:abcd\r\n\
-         a=ice-pwd:0123456789012345678901\r\na=setup:actpass\r\na=fingerprint:sha-256 {}\r\n\
-         m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na={direction}\r\na=rtcp-mux\r\n\
-         a=rtpmap:111 opus/48000/2\r\na=msid:show sound\r\n",
-        ["AB"; 32].join(":")
-    )
-}
-
-/// The offers that the forwarder got, with their peer.
-fn offers(server: &Server) -> Vec<(RoomId, PeerId, String)> {
-    let commands = server.notebook.commands.lock().unwrap();
-    let offers = commands.iter().filter_map(|(room, command)| match command {
-        Command::RemoteDescription { peer, description } => Some((*room, *peer, description.sdp.clone())),
-        _ => None,
-    });
-    offers.collect()
-}
-
-/// Answers the offer number `nth`, from 1, as soon as it is there.
-async fn answer(server: &Server, nth: usize, sdp: &str) -> (RoomId, PeerId) {
-    until("an offer", || offers(server).len() >= nth).await;
-    let (room, peer, _) = offers(server)[nth - 1].clone();
-    let description = Description { kind: DescriptionKind::Answer, sdp: sdp.to_owned(), id: 0 };
-    let event = Event::LocalDescription { peer, description, mids: vec![] };
-    server.api.event(ForwarderId(room.0), room, event);
-    (room, peer)
-}
-
-async fn post(server: &Server, path: &str, bearer: &str, body: &str) -> Answer {
-    let head =
-        format!("POST {path} HTTP/1.1\r\nAuthorization: Bearer {bearer}\r\nContent-Type: application/sdp");
-    server.request(&head, body).await
-}
-
-/// Publishes and gives the session's URL with the answer.
-async fn publish(server: &Server, bearer: &str, nth: usize) -> (String, Answer) {
-    let sdp = offer("sendonly");
-    let (posted, _) = tokio::join!(post(server, "/whip/v1", bearer, &sdp), answer(server, nth, ANSWER));
-    assert_eq!(posted.status, 201, "{posted:?}");
-    (posted.location.clone(), posted)
-}
 
 fn header(answer: &Answer, name: &str) -> String {
     let line = answer.head.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")));
@@ -277,6 +236,7 @@ impl StreamKeys for OneKey {
                     tenant: TenantId::default(),
                     room: "atelier".to_owned(),
                     grants: Grants::of("camera-3"),
+                    ingress: None,
                 })),
                 "broken" => Err(StreamKeysError("the store is locked".to_owned())),
                 _ => Ok(None),
@@ -347,6 +307,85 @@ async fn an_ingress_is_published_to_by_its_key_in_the_rooms_of_its_tenant_until_
     let delete = proto::DeleteIngressRequest { ingress_id: ingress.ingress_id };
     let _: proto::IngressInfo = server.call(&admin, "Ingress/DeleteIngress", &delete).await.unwrap();
     assert_eq!(post(&server, "/whip/v1", &ingress.stream_key, &offer("sendonly")).await.status, 401);
+}
+
+fn report() -> TransportReport {
+    let address = "127.0.0.1:7882".parse().unwrap();
+    TransportReport {
+        path: Path { protocol: Protocol::Udp, local: address, remote: address },
+        dtls_version: "DTLSv1.3".into(),
+        cipher: "TLS_AES_128_GCM_SHA256".into(),
+        group: 0x11ec,
+        srtp_profile: "AEAD_AES_128_GCM".into(),
+    }
+}
+
+#[tokio::test]
+async fn applications_are_told_when_something_comes_in_by_an_ingress_and_when_that_ends() {
+    let mut server = start(ApiConfig::default()).await;
+    let folder = common::Folder::new();
+    let limits = StoreLimits { events: 100, ..StoreLimits::default() };
+    let store = Store::open(StoreConfig { limits, ..StoreConfig::new("", &folder.0) }).await.unwrap();
+    let webhooks = Webhooks::start(WebhookConfig::default(), server.keys.clone(), store.clone()).await;
+    server.api.tell(webhooks.unwrap());
+    server.api.keep(store.clone());
+    let keyed = server.api.clone().with_stream_keys(Arc::new(IngressKeys::new(store.clone())));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    server.address = listener.local_addr().unwrap();
+    tokio::spawn(async move { keyed.serve(listener).await });
+    let admin = grant(everything("atelier"));
+    let request = proto::CreateIngressRequest {
+        input_type: proto::IngressInput::WhipInput.into(),
+        room_name: "atelier".into(),
+        participant_identity: "camera-3".into(),
+        ..Default::default()
+    };
+    let ingress: proto::IngressInfo = server.call(&admin, "Ingress/CreateIngress", &request).await.unwrap();
+    let state = async || {
+        let list = proto::ListIngressRequest::default();
+        let list: proto::ListIngressResponse =
+            server.call(&admin, "Ingress/ListIngress", &list).await.unwrap();
+        list.items[0].state.clone().unwrap()
+    };
+    let told = async |count: usize| {
+        let end = tokio::time::Instant::now() + Duration::from_secs(20);
+        loop {
+            let events = store.list_events(&TenantId::default(), Some("atelier"), 0, 100).await.unwrap();
+            let events: Vec<_> = events.into_iter().map(|past| past.event).collect();
+            let ours = events.into_iter().filter(|event| event.ingress_info.is_some());
+            let ours: Vec<proto::WebhookEvent> = ours.collect();
+            if ours.len() >= count || tokio::time::Instant::now() > end {
+                return ours;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+
+    // A participant with a token is no ingress, and one whose media never comes up was none.
+    let (_, _) = publish(&server, &server.token("atelier", "studio"), offers(&server).len() + 1).await;
+    let (url, _) = publish(&server, &ingress.stream_key, offers(&server).len() + 1).await;
+    assert_eq!(delete(&server, &url, &ingress.stream_key).await.status, 200);
+    assert_eq!(state().await.status(), proto::ingress_state::Status::EndpointInactive);
+
+    let (url, _) = publish(&server, &ingress.stream_key, offers(&server).len() + 1).await;
+    let (room, peer, _) = offers(&server).last().unwrap().clone();
+    server.api.event(ForwarderId(room.0), room, Event::PeerConnected { peer, report: Box::new(report()) });
+    let began = told(1).await;
+    assert_eq!(began.len(), 1, "{began:?}");
+    let info = began[0].ingress_info.as_ref().unwrap();
+    assert_eq!((began[0].event.as_str(), &info.ingress_id), ("ingress_started", &ingress.ingress_id));
+    assert_eq!(info.stream_key, "", "whoever is told can't publish by that");
+    let now = state().await;
+    assert_eq!(now.status(), proto::ingress_state::Status::EndpointPublishing);
+    assert_eq!(url, format!("/whip/v1/{}", now.resource_id));
+
+    assert_eq!(delete(&server, &url, &ingress.stream_key).await.status, 200);
+    let ended = told(2).await;
+    assert_eq!(ended.len(), 2, "{ended:?}");
+    let after = ended[1].ingress_info.as_ref().unwrap().state.as_ref().unwrap();
+    assert_eq!((ended[1].event.as_str(), &after.room_id), ("ingress_ended", &now.room_id));
+    assert!(after.started_at == now.started_at && after.ended_at > after.started_at);
+    assert_eq!(state().await.status(), proto::ingress_state::Status::EndpointInactive);
 }
 
 #[tokio::test]

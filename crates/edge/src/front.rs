@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use parvis_api::{Arrival, ByteStream, Front, Place, Visitor};
@@ -58,7 +58,7 @@ pub trait IceDoor: fmt::Debug + Send + Sync + 'static {
 /// The public port.
 #[derive(Debug)]
 pub struct Edge {
-    config: EdgeConfig,
+    config: RwLock<Arc<EdgeConfig>>,
     tls: Option<Tls>,
     relay: Option<Relay>,
     ice: Option<Arc<dyn IceDoor>>,
@@ -86,11 +86,20 @@ impl Edge {
         ice: Option<Arc<dyn IceDoor>>,
         stats: Arc<EdgeStats>,
     ) -> Edge {
-        Edge { config, tls, relay, ice, stats }
+        Edge { config: RwLock::new(Arc::new(config)), tls, relay, ice, stats }
+    }
+
+    /// Receives connections like this from now on.
+    pub fn reconfigure(&self, config: EdgeConfig) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+    }
+
+    fn config(&self) -> Arc<EdgeConfig> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     async fn introduce(&self, mut arrival: Arrival) -> Guest {
-        if self.config.proxy_protocol_from.contains(&arrival.peer.ip().to_canonical()) {
+        if self.config().proxy_protocol_from.contains(&arrival.peer.ip().to_canonical()) {
             match self.proxied(arrival).await {
                 Some(known) => arrival = known,
                 None => return Guest::Gone,
@@ -101,7 +110,7 @@ impl Edge {
             (Protocol::Tls, Some(tls)) => return self.within_tls(tls, arrival).await,
             (Protocol::Http, tls) => {
                 count(&self.stats.http);
-                let to_https = tls.is_some() && self.config.plain == Plain::Redirect;
+                let to_https = tls.is_some() && self.config().plain == Plain::Redirect;
                 return Guest::Http(Visitor { to_https, ..Visitor::plain(arrival) });
             }
             (Protocol::Turn, _) if self.relay.is_some() => {
@@ -154,7 +163,8 @@ impl Edge {
         };
         count(&self.stats.tls_handshakes);
         let session = stream.get_ref().1;
-        let named = |name: &str| self.config.turn_names.iter().any(|turn| turn.eq_ignore_ascii_case(name));
+        let config = self.config();
+        let named = |name: &str| config.turn_names.iter().any(|turn| turn.eq_ignore_ascii_case(name));
         let spoken = match session.alpn_protocol() {
             Some(ALPN_ACME) => return Guest::Gone,
             Some(ALPN_HTTP) => Some(Protocol::Http),
@@ -207,7 +217,8 @@ impl Edge {
 impl Front for Edge {
     fn receive(self: Arc<Self>, arrival: Arrival) -> Pin<Box<dyn Future<Output = Option<Visitor>> + Send>> {
         Box::pin(async move {
-            let Ok(guest) = tokio::time::timeout(self.config.handshake, self.introduce(arrival)).await else {
+            let Ok(guest) = tokio::time::timeout(self.config().handshake, self.introduce(arrival)).await
+            else {
                 count(&self.stats.silent);
                 return None;
             };

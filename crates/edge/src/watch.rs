@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::stats::{EdgeStats, count};
-use crate::tls::{CertificateError, Tls, read_certificate};
+use crate::tls::{Certificate, CertificateError, CryptoProfile, Tls, read_certificate};
 
 /// How often the files are looked at. Two small questions to the system; a renewal has days.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -23,19 +23,22 @@ pub struct CertificateFiles {
 impl CertificateFiles {
     /// Reads them and shows them; when they are not good, the ones before stay and the error says why.
     pub fn load(&self, tls: &Tls, stats: &EdgeStats) -> Result<(), CertificateError> {
-        match read_certificate(&self.certificate, &self.key, tls.profile()) {
-            Ok(certificate) => {
-                tls.show(&certificate);
-                count(&stats.certificates_loaded);
-                let days_left = tls.days_left(SystemTime::now());
-                tracing::info!(file = %self.certificate.display(), days_left, "certificate in use");
-                Ok(())
-            }
-            Err(error) => {
-                count(&stats.certificates_refused);
-                Err(error)
-            }
-        }
+        self.show(&self.read(tls.profile(), stats)?, tls, stats);
+        Ok(())
+    }
+
+    /// Reads them and checks them, and shows nothing yet.
+    pub fn read(&self, profile: CryptoProfile, stats: &EdgeStats) -> Result<Certificate, CertificateError> {
+        let read = read_certificate(&self.certificate, &self.key, profile);
+        read.inspect_err(|_| count(&stats.certificates_refused))
+    }
+
+    /// Shows what was read from them.
+    pub fn show(&self, certificate: &Certificate, tls: &Tls, stats: &EdgeStats) {
+        tls.show(certificate);
+        count(&stats.certificates_loaded);
+        let days_left = tls.days_left(SystemTime::now());
+        tracing::info!(file = %self.certificate.display(), days_left, "certificate in use");
     }
 
     /// When they were last written.

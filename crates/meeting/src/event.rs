@@ -38,7 +38,7 @@ pub enum Event {
         /// What.
         track: TrackId,
     },
-    /// A publisher began or ceased to let a participant have a track.
+    /// A publisher lets a participant have a track that it wanted and could not have, or keeps one from it that it wants.
     SubscriptionAllowed {
         /// Whom.
         subscriber: ParticipantId,

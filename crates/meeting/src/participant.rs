@@ -29,6 +29,8 @@ pub struct Participant {
     pub auto_subscribe: bool,
     pub(crate) tracks: BTreeSet<TrackId>,
     pub(crate) wishes: BTreeMap<TrackId, bool>,
+    /// What it wanted and was told that it may not have.
+    pub(crate) barred: BTreeSet<TrackId>,
     pub(crate) subscribed: BTreeSet<TrackId>,
     pub(crate) rules: SubscriptionRules,
 }

@@ -107,6 +107,7 @@ impl Room {
             auto_subscribe,
             tracks: BTreeSet::new(),
             wishes: BTreeMap::new(),
+            barred: BTreeSet::new(),
             subscribed: BTreeSet::new(),
             rules: SubscriptionRules::default(),
         };
@@ -330,11 +331,8 @@ impl Room {
             .collect();
         for track in tracks {
             for (subscriber, identity) in &others {
-                let allowed = after.allow(identity, track);
-                if before.allow(identity, track) != allowed {
-                    let subscriber = *subscriber;
-                    self.events.push_back(Event::SubscriptionAllowed { subscriber, track, allowed });
-                    self.refresh(subscriber, track);
+                if before.allow(identity, track) != after.allow(identity, track) {
+                    self.refresh(*subscriber, track);
                 }
             }
         }
@@ -471,6 +469,7 @@ impl Room {
         }
         for participant in self.participants.values_mut() {
             participant.wishes.remove(&id);
+            participant.barred.remove(&id);
         }
         self.events.push_back(Event::Unpublished { track: id, publisher });
         Some(publisher)
@@ -485,7 +484,10 @@ impl Room {
 
     /// Restores the crate's invariant for one pair.
     fn refresh(&mut self, subscriber: ParticipantId, track: TrackId) {
-        let due = self.is_due(subscriber, track).unwrap_or(false);
+        let wanted = self.is_wanted(subscriber, track).unwrap_or(false);
+        let allowed = self.is_allowed(subscriber, track).unwrap_or(false);
+        self.tell_allowed(subscriber, track, wanted, allowed);
+        let due = wanted && allowed;
         let is = self.tracks.get(&track).is_some_and(|track| track.subscribers.contains(&subscriber));
         if due && !is {
             if let Some(track) = self.tracks.get_mut(&track) {
@@ -500,7 +502,27 @@ impl Room {
         }
     }
 
-    fn is_due(&self, subscriber: ParticipantId, track_id: TrackId) -> Option<bool> {
+    /// Whoever would have a track that it may not have is told so, once; and again when it may.
+    fn tell_allowed(&mut self, subscriber: ParticipantId, track: TrackId, wanted: bool, allowed: bool) {
+        let Some(participant) = self.participants.get_mut(&subscriber) else { return };
+        let is_news = if allowed {
+            participant.barred.remove(&track)
+        } else {
+            wanted && participant.barred.insert(track)
+        };
+        if is_news {
+            self.events.push_back(Event::SubscriptionAllowed { subscriber, track, allowed });
+        }
+    }
+
+    /// Whether a track's publisher lets someone have it.
+    fn is_allowed(&self, subscriber: ParticipantId, track_id: TrackId) -> Option<bool> {
+        let publisher = self.participants.get(&self.tracks.get(&track_id)?.publisher)?;
+        Some(publisher.rules.allow(&self.participants.get(&subscriber)?.identity, track_id))
+    }
+
+    /// Whether someone is to have a track, as far as its publisher lets it.
+    fn is_wanted(&self, subscriber: ParticipantId, track_id: TrackId) -> Option<bool> {
         let track = self.tracks.get(&track_id)?;
         let participant = self.participants.get(&subscriber)?;
         let publisher = self.participants.get(&track.publisher)?;
@@ -511,8 +533,7 @@ impl Room {
                 && subscriber != track.publisher
                 && participant.state != State::Joining
                 && participant.permissions.can_subscribe
-                && !publisher.permissions.hidden
-                && publisher.rules.allow(&participant.identity, track_id),
+                && !publisher.permissions.hidden,
         )
     }
 

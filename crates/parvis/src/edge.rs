@@ -8,13 +8,16 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use parvis_api::{ApiConfig, Sample, Source};
 use parvis_edge::acme::{self, AcmeConfig};
-use parvis_edge::{CertificateFiles, Edge, EdgeStats, IceDoor, Relay, Tls, watch_files};
+use parvis_edge::{
+    Certificate, CertificateFiles, Edge, EdgeConfig, EdgeStats, IceDoor, Relay, Tls, watch_files,
+};
 use parvis_peer::Protocol;
 use parvis_shard::ShardHandle;
 use parvis_signal::RelayOffer;
 use parvis_turn::{Clock, Issuer};
+use tokio::task::AbortHandle;
 
-use crate::config::Config;
+use crate::config::{Config, Problem};
 use crate::serve::ServeError;
 
 /// The public port, ready to receive.
@@ -22,9 +25,20 @@ pub(crate) struct PublicPort {
     edge: Arc<Edge>,
     tls: Option<Tls>,
     source: Option<Certificates>,
+    /// What keeps the certificate fresh, once it does.
+    keeper: Option<AbortHandle>,
     relay: Option<Relay>,
     offer: Option<RelayOffer>,
     stats: Arc<EdgeStats>,
+    /// As they were at the start.
+    turn_names: Vec<String>,
+}
+
+/// Other certificates, read and not yet shown.
+pub(crate) struct Renewal {
+    source: Certificates,
+    /// Of files, what is in them.
+    read: Option<Certificate>,
 }
 
 /// Where certificates come from.
@@ -32,6 +46,16 @@ pub(crate) struct PublicPort {
 enum Certificates {
     Files(CertificateFiles),
     Authority(AcmeConfig),
+}
+
+impl Certificates {
+    /// As a configuration says. Relative paths start at `base`.
+    fn of(config: &Config, base: &Path) -> Result<Option<Certificates>, Problem> {
+        match config.tls.files(base) {
+            Some(files) => Ok(Some(Certificates::Files(files))),
+            None => Ok(config.acme_config(base)?.map(Certificates::Authority)),
+        }
+    }
 }
 
 /// The forwarding threads' door for connections that the public port accepted.
@@ -61,10 +85,7 @@ pub(crate) async fn bind(
 ) -> Result<PublicPort, ServeError> {
     let stats = Arc::<EdgeStats>::default();
     let wrong = |(key, problem): (String, String)| ServeError::Config { key, problem };
-    let source = match config.tls.files(base) {
-        Some(files) => Some(Certificates::Files(files)),
-        None => config.acme_config(base).map_err(wrong)?.map(Certificates::Authority),
-    };
+    let source = Certificates::of(config, base).map_err(wrong)?;
     let tls = match &source {
         None => None,
         Some(source) => {
@@ -98,7 +119,16 @@ pub(crate) async fn bind(
     };
     let ice: Arc<dyn IceDoor> = Arc::new(Doors(shards.clone()));
     let edge = Edge::new(config.edge_config(), tls.clone(), relay.clone(), Some(ice), Arc::clone(&stats));
-    Ok(PublicPort { edge: Arc::new(edge), tls, source, relay, offer, stats })
+    Ok(PublicPort {
+        edge: Arc::new(edge),
+        tls,
+        source,
+        keeper: None,
+        relay,
+        offer,
+        stats,
+        turn_names: config.turn.names.clone(),
+    })
 }
 
 impl PublicPort {
@@ -110,12 +140,47 @@ impl PublicPort {
     }
 
     /// Keeps the certificate fresh from now on.
-    pub(crate) fn keep_certificate(&self) {
+    pub(crate) fn keep_certificate(&mut self) {
         let (Some(tls), Some(source)) = (self.tls.clone(), self.source.clone()) else { return };
         let stats = Arc::clone(&self.stats);
-        match source {
-            Certificates::Files(files) => drop(tokio::spawn(watch_files(files, tls, stats))),
-            Certificates::Authority(config) => drop(tokio::spawn(acme::keep(config, tls, stats))),
+        let keeper = match source {
+            Certificates::Files(files) => tokio::spawn(watch_files(files, tls, stats)),
+            Certificates::Authority(config) => tokio::spawn(acme::keep(config, tls, stats)),
+        };
+        if let Some(former) = self.keeper.replace(keeper.abort_handle()) {
+            former.abort();
+        }
+    }
+
+    /// Reads the certificate that a configuration names, and shows nothing yet. `None` where TLS is off now.
+    pub(crate) fn renewal(&self, config: &Config, base: &Path) -> Result<Option<Renewal>, Problem> {
+        let Some(source) = Certificates::of(config, base)? else { return Ok(None) };
+        let profile = self.tls.as_ref().map_or(config.tls.crypto_profile.0, Tls::profile);
+        let read = match &source {
+            Certificates::Files(files) => {
+                let read = files.read(profile, &self.stats);
+                Some(read.map_err(|error| ("tls.certificate".to_owned(), error.to_string()))?)
+            }
+            Certificates::Authority(_) => None,
+        };
+        Ok(Some(Renewal { source, read }))
+    }
+
+    /// Puts other settings in force, for whoever connects from now on; only a restart switches TLS on or off. `source_changed` says whether certificates come from
+    /// elsewhere now; what has been issued for another source is shown until the new one has its own.
+    pub(crate) fn reload(&mut self, config: &Config, renewal: Option<Renewal>, source_changed: bool) {
+        // Names of the relay stand in what participants were told as well: they wait for a restart.
+        let turn_names = self.turn_names.clone();
+        self.edge.reconfigure(EdgeConfig { turn_names, ..config.edge_config() });
+        let (Some(tls), Some(Renewal { source, read })) = (&self.tls, renewal) else { return };
+        match (&source, &read) {
+            (Certificates::Files(files), Some(certificate)) => files.show(certificate, tls, &self.stats),
+            (Certificates::Authority(acme), _) if source_changed => acme::show_kept(acme, tls, &self.stats),
+            _ => {}
+        }
+        if source_changed {
+            self.source = Some(source);
+            self.keep_certificate();
         }
     }
 

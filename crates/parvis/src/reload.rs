@@ -1,17 +1,52 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! SIGHUP: reads the configuration anew. All of it is checked before any of it counts; a bad one changes nothing.
 
-use parvis_api::Api;
+use parvis_api::{Api, WebhookRules, Webhooks};
+use parvis_store::Store;
 
 use crate::cli;
-use crate::config::{Loaded, values};
+use crate::config::{ConfigError, Loaded, values};
+use crate::edge::{PublicPort, Renewal};
 use crate::notify;
+use crate::serve::Settings;
 use crate::settings::settle;
 
 /// What takes effect without a restart: these keys and all below them. Rooms that are there keep what they began with.
-const LIVE: [&str; 4] = ["keys", "tokens", "rooms", "sessions"];
-/// What is below them and has to wait all the same: the media threads have it.
-const AT_RESTART: [&str; 1] = ["rooms.enabled_codecs"];
+const LIVE: [&str; 11] = [
+    "keys",
+    "tokens",
+    "rooms",
+    "sessions",
+    "whip",
+    "server_api",
+    "agents",
+    "webhooks",
+    "http",
+    "tls",
+    "drain",
+];
+/// What is below them and has to wait all the same: sockets, threads or queues were made with it.
+const AT_RESTART: [&str; 6] = [
+    "rooms.enabled_codecs",
+    "webhooks.queue",
+    "http.listen",
+    "http.public_port",
+    "http.reserved_files",
+    "tls.crypto_profile",
+];
+/// How far the store may grow; all else of the database waits.
+const STORE_LIMITS: [&str; 4] =
+    ["database.max_rows", "database.max_record_bytes", "database.max_waiting_events", "database.keep_events"];
+
+/// The parts of a running server that take another configuration.
+pub(crate) struct Running {
+    pub(crate) api: Api,
+    pub(crate) webhooks: Webhooks,
+    pub(crate) store: Store,
+    pub(crate) public: PublicPort,
+    /// What the process's limit of files leaves for connections.
+    pub(crate) max_connections: usize,
+}
 
 /// The configuration that a running server was given, by the same arguments each time.
 pub(crate) struct Reloading {
@@ -22,26 +57,37 @@ pub(crate) struct Reloading {
     pub(crate) current: Loaded,
 }
 
+/// A configuration that was read, checked to the last, and is not in force yet.
+struct Next {
+    settings: Settings,
+    loaded: Loaded,
+    webhooks: WebhookRules,
+    certificate: Option<Renewal>,
+}
+
 impl Reloading {
     /// Reads it anew and puts it in force. The log and the service manager hear what came of it.
-    pub(crate) fn reload(&mut self, api: &Api, max_connections: usize) {
+    pub(crate) fn reload(&mut self, running: &mut Running) {
         notify::reloading();
-        let (settings, after) = match settle(&self.arguments) {
-            Ok(read) => read,
+        let next = match self.read(running) {
+            Ok(next) => next,
             Err(error) => {
                 tracing::error!(%error, "the configuration stays as it was");
                 return notify::reloaded(&format!("the configuration stays as it was: {error}"));
             }
         };
-        // Webhooks are signed with the key that they were started with.
-        if let Err(error) = self.started.config.webhook_config().check(&settings.keys) {
-            tracing::error!(%error, "the configuration stays as it was");
-            return notify::reloaded(&format!("the configuration stays as it was: {error}"));
+        let changed = self.differences(&self.current, &next.loaded, true).join(", ");
+        let waits = self.differences(&self.started, &next.loaded, false).join(", ");
+        for note in next.loaded.notes.iter().filter(|note| !self.current.notes.contains(note)) {
+            tracing::warn!("{note}");
         }
-        let changed = differences(&self.current, &after, true).join(", ");
-        let waits = differences(&self.started, &after, false).join(", ");
-        api.reload(&settings.config.api_config(max_connections), settings.keys);
-        self.current = after;
+        let Next { settings, loaded, webhooks, certificate } = next;
+        running.webhooks.reload(webhooks);
+        running.store.set_limits(settings.store.limits);
+        let source_changed = self.current.config.tls.source_differs(&loaded.config.tls);
+        running.public.reload(&settings.config, certificate, source_changed);
+        running.api.reload(&settings.config.api_config(running.max_connections), settings.keys);
+        self.current = loaded;
         if waits.is_empty() {
             tracing::info!(changed, "the configuration was read anew");
             notify::reloaded("the configuration was read anew");
@@ -50,19 +96,38 @@ impl Reloading {
             notify::reloaded(&format!("the configuration was read anew; these need a restart: {waits}"));
         }
     }
+
+    /// Reads all of it, and what it names. Nothing changes by that.
+    fn read(&self, running: &Running) -> Result<Next, ConfigError> {
+        let (settings, loaded) = settle(&self.arguments)?;
+        let wrong = |key: &str, problem: String| loaded.wrong(key, problem, "the configuration");
+        let webhooks = WebhookRules::new(settings.config.webhook_config(), settings.keys.clone())
+            .map_err(|error| wrong(error.key(), error.to_string()))?;
+        let certificate = running
+            .public
+            .renewal(&settings.config, &settings.base)
+            .map_err(|(key, problem)| wrong(&key, problem))?;
+        Ok(Next { settings, loaded, webhooks, certificate })
+    }
+
+    /// The keys whose values are different and that take effect at once, or that don't. Secrets are compared, and never said.
+    fn differences(&self, before: &Loaded, after: &Loaded, live: bool) -> Vec<String> {
+        // Whether TLS is spoken at all is decided at the start.
+        let same_tls = self.started.config.tls.is_spoken() == after.config.tls.is_spoken();
+        let is_live = |key: &str| {
+            let listed = |keys: &[&str]| keys.iter().any(|known| is_below(key, known));
+            (listed(&LIVE) || listed(&STORE_LIMITS))
+                && !listed(&AT_RESTART)
+                && (same_tls || !is_below(key, "tls"))
+        };
+        let (before, after) = (values(before), values(after));
+        let changed = after.into_iter().filter(|(key, value)| before.get(key) != Some(value));
+        changed.map(|(key, _)| key).filter(|key| is_live(key) == live).collect()
+    }
 }
 
-/// The keys whose values are different and that take effect at once, or that don't. Secrets are compared, and never said.
-fn differences(before: &Loaded, after: &Loaded, live: bool) -> Vec<String> {
-    let (before, after) = (values(before), values(after));
-    let changed = after.into_iter().filter(|(key, value)| before.get(key) != Some(value));
-    changed.map(|(key, _)| key).filter(|key| is_live(key) == live).collect()
-}
-
-fn is_live(key: &str) -> bool {
-    let below =
-        |known: &&str| key.strip_prefix(*known).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-    LIVE.iter().any(below) && !AT_RESTART.iter().any(below)
+fn is_below(key: &str, known: &str) -> bool {
+    key.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 #[cfg(test)]
@@ -72,12 +137,32 @@ mod tests {
     #[test]
     fn what_changed_is_named_and_what_needs_a_restart_apart() {
         let before = Loaded::default();
+        let reloading = Reloading {
+            arguments: cli::Settings::default(),
+            started: before.clone(),
+            current: before.clone(),
+        };
+        let differences = |after: &Loaded, live| reloading.differences(&before, after, live);
         let mut after = before.clone();
         after.config.rooms.guests = true;
         after.config.rooms.enabled_codecs = vec!["audio/opus".to_owned()];
         after.config.log.json = true;
-        assert_eq!(differences(&before, &after, true), ["rooms.guests"]);
-        assert_eq!(differences(&before, &after, false), ["log.json", "rooms.enabled_codecs"]);
-        assert!(differences(&after, &after, true).is_empty());
+        after.config.webhooks.urls = vec!["https://example.org/".to_owned()];
+        assert_eq!(differences(&after, true), ["rooms.guests", "webhooks.urls"]);
+        assert_eq!(differences(&after, false), ["log.json", "rooms.enabled_codecs"]);
+        assert!(reloading.differences(&after, &after, true).is_empty());
+        // TLS can't begin on a port that was opened without it.
+        let mut after = before.clone();
+        after.config.tls.certificate = "chain.pem".into();
+        assert!(differences(&after, true).is_empty());
+        assert_eq!(differences(&after, false), ["tls.certificate"]);
+    }
+
+    #[test]
+    fn every_key_of_which_it_is_said_that_it_takes_effect_at_once_is_there() {
+        let known = values(&Loaded::default());
+        for key in LIVE.iter().chain(&AT_RESTART).chain(&STORE_LIMITS) {
+            assert!(*key == "keys" || known.keys().any(|known| is_below(known, key)), "{key}");
+        }
     }
 }

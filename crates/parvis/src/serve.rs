@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::edge::{self, PublicPort};
 use crate::media::{self, Media, MediaError, Threads};
 use crate::notify;
-use crate::reload::Reloading;
+use crate::reload::{Reloading, Running};
 use crate::stored;
 
 /// How long clients have to hear that the server stops, after it has told them.
@@ -121,6 +121,7 @@ pub(crate) async fn bind(settings: &Settings) -> Result<Bound, ServeError> {
 pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Result<(), ServeError> {
     let bound = bind(&settings).await?;
     let Settings { config, keys, store, dev, .. } = settings;
+    let mut public = bound.public;
     let system = |what| move |source| ServeError::System { what, source };
     let mut terminate = signal(SignalKind::terminate()).map_err(system("listen to SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("listen to SIGINT"))?;
@@ -135,13 +136,13 @@ pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Resul
         media::figures(Arc::clone(&shards)),
         stored::figures(store.clone()),
         webhooks.figures(),
-        bound.public.figures(),
+        public.figures(),
     ];
     let metrics = Metrics::new(sources).map_err(|error| ServeError::Metrics(error.to_string()))?;
     let forwarders = Arc::new(Threads(handle.clone()));
     let mut api_config = config.api_config(bound.max_connections);
-    bound.public.stand_before(&mut api_config);
-    bound.public.keep_certificate();
+    public.stand_before(&mut api_config);
+    public.keep_certificate();
     let stream_keys = Arc::new(IngressKeys::new(store.clone()));
     let api = Api::new(api_config, keys, forwarders, metrics).with_stream_keys(stream_keys);
     api.tell(webhooks.clone());
@@ -162,18 +163,27 @@ pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Resul
         let offered: Vec<String> = candidates.map(|c| format!("{:?} {}", c.protocol, c.address)).collect();
         tracing::info!(shard, offered = offered.join(", "), "media");
     }
-    announce(bound.public.scheme(), http, dev);
+    announce(public.scheme(), http, dev);
     notify::ready();
 
+    let mut running = Running {
+        api: api.clone(),
+        webhooks: webhooks.clone(),
+        store: store.clone(),
+        public,
+        max_connections: bound.max_connections,
+    };
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             // Short files, read while others go on: nothing of the media waits for this thread.
-            _ = hangup.recv() => tokio::task::block_in_place(|| reloading.reload(&api, bound.max_connections)),
+            _ = hangup.recv() => tokio::task::block_in_place(|| reloading.reload(&mut running)),
         }
     }
     notify::stopping();
+    drop(running);
+    let deadline = reloading.current.config.drain.deadline.0;
     let forced = async {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -181,7 +191,7 @@ pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Resul
         }
     };
     tokio::select! {
-        () = drain(&api, config.drain.deadline.0) => tracing::info!("stopped"),
+        () = drain(&api, deadline) => tracing::info!("stopped"),
         () = forced => tracing::warn!("stopped at the second signal"),
     }
     api.stop();

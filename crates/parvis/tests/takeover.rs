@@ -113,6 +113,22 @@ fn a_mistake_in_a_livekit_file_is_refused_with_its_place() {
 }
 
 #[test]
+fn rooms_by_the_name_of_their_configuration_are_taken_over_with_their_mistakes() {
+    let directory = Directory::new("takeover-presets");
+    let content = |extra: &str| {
+        format!("keys:\n  main: {SECRET}\nroom:\n  room_configurations:\n    webinar:\n      {extra}\n")
+    };
+    let file = directory.write("livekit.yaml", &content("max_participants: 30"));
+    let shown = text(&parvis(&["config", "show", "--origin", "--livekit-config", &file]).stdout);
+    let line = shown.lines().find(|line| line.starts_with("rooms.presets.webinar.max_participants = 30"));
+    assert!(line.unwrap_or_else(|| panic!("{shown}")).ends_with(&format!("# {file}:4")), "{shown}");
+    let file = directory.write("livekit.yaml", &content("max_playout_delay: 60000"));
+    let said = text(&parvis(&["check", "--livekit-config", &file]).stderr);
+    let expected = format!("parvis: {file}:4: rooms.presets.webinar.max_playout_delay: 1m is more than");
+    assert!(said.starts_with(&expected), "{said}");
+}
+
+#[test]
 fn a_server_serves_by_a_livekit_file() {
     let directory = Directory::new("takeover-serve");
     let file = directory.write("livekit.yaml", LIVEKIT);
@@ -163,17 +179,21 @@ fn sighup_takes_a_good_file_and_leaves_all_as_it_was_for_a_bad_one() {
     assert!(told().starts_with("READY=1\nSTATUS=the configuration stays as it was: "));
     assert_eq!(status(&first), 200);
 
-    file("[http]\nmax_connections = 77\n", "second", "fedcba9876543210fedcba9876543210");
+    file(
+        "[http]\nmax_connections = 77\n[media]\ngso = false\n",
+        "second",
+        "fedcba9876543210fedcba9876543210",
+    );
     let second = token();
     assert_eq!(status(&second), 401);
     server.signal(Signal::SIGHUP);
     let line = server.wait_for_log("was read anew");
-    assert!(line.contains("waits=\"http.max_connections\"") && line.contains("changed=\"keys\""), "{line}");
+    assert!(
+        line.contains("waits=\"media.gso\"") && line.contains("changed=\"http.max_connections, keys\""),
+        "{line}"
+    );
     assert!(!line.contains(SECRET) && !line.contains("fedcba"), "{line}");
     assert!(told().starts_with("RELOADING=1"));
-    assert_eq!(
-        told(),
-        "READY=1\nSTATUS=the configuration was read anew; these need a restart: http.max_connections"
-    );
+    assert_eq!(told(), "READY=1\nSTATUS=the configuration was read anew; these need a restart: media.gso");
     assert_eq!((status(&first), status(&second)), (401, 200));
 }

@@ -77,6 +77,9 @@ pub struct RoomConfig {
     pub publish_codecs: Vec<(String, String)>,
     /// Whether a camera and its microphone share a media stream, so that browsers keep them in step.
     pub sync_streams: bool,
+    /// How late receivers show pictures, at least and at most, in rooms that don't say it themselves. No time at all is no
+    /// bound.
+    pub playout_delay: (Duration, Duration),
     /// Whether an application's server may let a muted track sound again: it would listen without the person's doing.
     pub remote_unmute: bool,
     /// The longest time that one room may be told to wait for participants.
@@ -139,6 +142,7 @@ impl Default for RoomConfig {
                 .map(codec)
                 .to_vec(),
             sync_streams: true,
+            playout_delay: (Duration::ZERO, Duration::ZERO),
             remote_unmute: false,
             longest_timeout: Duration::from_secs(86_400),
             remembered_identities: 10_000,

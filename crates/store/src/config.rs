@@ -41,7 +41,7 @@ impl StoreConfig {
 
 /// How far tables may grow. At the defaults the records of one tenant that fills all of them are 6 tables × 10,000 rows ×
 /// 64 KiB = 3.9 GB, reached only on purpose; an honest record has 1 KiB.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoreLimits {
     /// Rows of one tenant in one table of records.
     pub rows: usize,

@@ -2,7 +2,7 @@
 //! The store itself: opening, closing, health. What it keeps is in [`crate::tables`], one file for each family.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::database::Database;
 use crate::migrate::{check, migrate};
@@ -46,7 +46,7 @@ pub struct Store {
 struct Inner {
     database: Database,
     secrets: Seal,
-    limits: StoreLimits,
+    limits: RwLock<StoreLimits>,
 }
 
 impl fmt::Debug for Store {
@@ -61,7 +61,7 @@ impl Store {
         let secrets = Seal::load(&config.folder)?;
         let database = Database::open(&config).await?;
         migrate(&database).await?;
-        Ok(Store { inner: Arc::new(Inner { database, secrets, limits: config.limits }) })
+        Ok(Store { inner: Arc::new(Inner { database, secrets, limits: RwLock::new(config.limits) }) })
     }
 
     /// Sees whether the database that [`Store::open`] would open can be used, and leaves it as it is: one of an older schema
@@ -97,8 +97,13 @@ impl Store {
     }
 
     /// How far it may grow.
-    pub fn limits(&self) -> &StoreLimits {
-        &self.inner.limits
+    pub fn limits(&self) -> StoreLimits {
+        *self.inner.limits.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has it grow so far from now on. What is beyond it already stays.
+    pub fn set_limits(&self, limits: StoreLimits) {
+        *self.inner.limits.write().unwrap_or_else(PoisonError::into_inner) = limits;
     }
 
     pub(crate) fn database(&self) -> &Database {

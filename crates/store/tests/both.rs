@@ -278,6 +278,10 @@ both! {
         assert!(matches!(refused, StoreError::TooLarge { what: "room", limit: 1_000, .. }), "{refused}");
         assert_eq!(store.room(&own, "a").await.unwrap(), Some(room("a")));
         assert_eq!(store.stats().full, 2);
+        // Bounds may change while it is open.
+        store.set_limits(StoreLimits { rows: 3, ..limits });
+        store.create_room(&own, &room("c")).await.unwrap();
+        assert!(matches!(store.create_room(&own, &room("d")).await, Err(StoreError::Full { limit: 3, .. })));
     }
 
     async fn a_lane_keeps_its_order_and_holds_up_no_other(home: &Home) {

@@ -15,6 +15,7 @@ use super::task::Input;
 use super::{Agents, WorkerId};
 use crate::accept::Client;
 use crate::http::{Refusal, Shared, Upgrade, address, no_websocket, token};
+use crate::live::Live;
 use crate::socket::{self, Receiver};
 use crate::token::TokenError;
 
@@ -23,6 +24,7 @@ struct Connected {
     worker: WorkerId,
     address: IpAddr,
     agents: Arc<Agents>,
+    live: Arc<Live>,
 }
 
 /// Lets a worker in whose token has the grant `agent`.
@@ -42,18 +44,20 @@ pub(crate) async fn connect(
     }
     let upgrade = upgrade.map_err(no_websocket)?;
     client.permit.keep();
-    let limits = rooms.config.connections.clone();
+    let live = rooms.live();
+    let limits = live.config.connections.clone();
     let (outgoing, outbound) = socket::queue(&limits);
     let worker = rooms.agents.next_worker();
     let address = address(&shared, &client, &headers);
-    let connected = Connected { worker, address, agents: Arc::clone(&rooms.agents) };
+    let connected =
+        Connected { worker, address, agents: Arc::clone(&rooms.agents), live: Arc::clone(&rooms.live) };
     let input = Input::Connect(worker, authority.tenant, outgoing);
     if rooms.agents.inbox.send(input).await.is_err() {
         let message = "the server is about to stop";
         return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "draining", message));
     }
     let metrics = rooms.metrics.clone();
-    let max = rooms.config.agents.message_bytes;
+    let max = live.config.agents.message_bytes;
     Ok(upgrade.max_message_size(max).max_frame_size(max).on_upgrade(move |stream| async move {
         let _counted = client.permit;
         socket::serve(stream, connected, outbound, limits, metrics).await;
@@ -62,7 +66,8 @@ pub(crate) async fn connect(
 
 impl Receiver for Connected {
     async fn receive(&self, frame: Frame) -> bool {
-        self.agents.messages.admit(self.address, Instant::now())
+        let rate = self.live.get().config.agents.messages;
+        self.agents.messages.admit(rate, self.address, Instant::now())
             && self.agents.inbox.send(Input::Message(self.worker, frame)).await.is_ok()
     }
 }

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::dispatch::DispatchError;
 use super::hub::{Hub, Output};
-use super::{AgentLimits, Agents, News, WorkerId};
+use super::{Agents, News, WorkerId};
 use crate::limit::Throttle;
 use crate::live::Live;
 use crate::metrics::Metrics;
@@ -47,7 +47,6 @@ pub(super) enum Input {
 struct Task {
     hub: Hub,
     live: Arc<Live>,
-    limits: AgentLimits,
     metrics: Metrics,
     webhooks: Arc<OnceLock<Webhooks>>,
     sockets: BTreeMap<WorkerId, Connection>,
@@ -60,15 +59,10 @@ struct Connection {
 }
 
 /// Starts the task. It ends when nobody has the way to it any more.
-pub(crate) fn spawn(
-    limits: AgentLimits,
-    live: Arc<Live>,
-    metrics: Metrics,
-    webhooks: Arc<OnceLock<Webhooks>>,
-) -> Agents {
+pub(crate) fn spawn(live: Arc<Live>, metrics: Metrics, webhooks: Arc<OnceLock<Webhooks>>) -> Agents {
     let (inbox, inputs) = mpsc::channel(INBOX);
-    let (hub, messages) = (Hub::new(limits.clone()), Throttle::new(limits.messages));
-    let task = Task { hub, live, limits, metrics: metrics.clone(), webhooks, sockets: BTreeMap::new() };
+    let (hub, messages) = (Hub::new(live.get().config.agents.clone()), Throttle::default());
+    let task = Task { hub, live, metrics: metrics.clone(), webhooks, sockets: BTreeMap::new() };
     tokio::spawn(task.run(inputs));
     Agents { inbox, next_worker: AtomicU64::new(1), messages, metrics }
 }
@@ -80,7 +74,10 @@ impl Task {
             let deadline = tokio::time::Instant::from_std(self.hub.poll_timeout().unwrap_or(far));
             tokio::select! {
                 input = inputs.recv() => match input {
-                    Some(input) => self.handle(input),
+                    Some(input) => {
+                        self.hub.limits.clone_from(&self.live.get().config.agents);
+                        self.handle(input);
+                    }
                     None => return,
                 },
                 () = tokio::time::sleep_until(deadline) => self.hub.handle_timeout(Instant::now()),
@@ -152,8 +149,8 @@ impl Task {
             match output {
                 Output::Send(worker, message) => self.send(worker, *message),
                 Output::Assign { worker, room, job, grants } => {
-                    match self.live.get().keys.issue_for(&room.tenant, &room.name, &grants, self.limits.token)
-                    {
+                    let lifetime = self.hub.limits.token;
+                    match self.live.get().keys.issue_for(&room.tenant, &room.name, &grants, lifetime) {
                         Ok(token) => {
                             let assignment = proto::JobAssignment { job: Some(*job), url: None, token };
                             self.send(worker, ToWorker::Assignment(assignment));

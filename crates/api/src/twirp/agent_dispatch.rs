@@ -20,7 +20,7 @@ pub(super) async fn create_dispatch(
     let (room, actor) = (call.authority.room(&request.room), call.authority.actor());
     let known = call.rooms.control(&room, &actor, Control::Describe).await;
     match known {
-        Err(ControlFailure::NoRoom(_)) if call.rooms.live().auto_create => {
+        Err(ControlFailure::NoRoom(_)) if call.rooms.live().config.auto_create => {
             text::check_name("room", &request.room, call.rooms.live().keys.room_name_chars())
                 .map_err(TwirpError::invalid)?;
             let opening = Opening { agents: Vec::new() };

@@ -9,8 +9,7 @@ use parvis_signal::ForwardError;
 
 use super::Call;
 use super::error::{Code, TwirpError};
-use crate::forwards::ForwardFailure;
-use crate::moves::MoveError;
+use crate::elsewhere::ElsewhereError;
 use crate::rpc::PerformRpcError;
 
 type Result<T> = std::result::Result<T, TwirpError>;
@@ -53,31 +52,22 @@ pub(super) async fn perform_rpc(
         0 => DEFAULT_TIMEOUT,
         milliseconds => Duration::from_millis(milliseconds.into()),
     };
-    let timeout = wanted.min(call.rooms.config.connections.request.saturating_sub(MARGIN));
+    let timeout = wanted.min(call.rooms.live().config.connections.request.saturating_sub(MARGIN));
     let (to, method) = (&request.destination_identity, &request.method);
     let payload = call.rooms.perform_rpc(&room, to, method, request.payload, timeout).await?;
     Ok(proto::PerformRpcResponse { payload })
 }
 
-impl From<ForwardFailure> for TwirpError {
-    fn from(failure: ForwardFailure) -> Self {
-        let code = match &failure {
-            ForwardFailure::NoRoom(_) | ForwardFailure::NoParticipant { .. } => Code::NotFound,
-            ForwardFailure::SameRoom => Code::InvalidArgument,
-            ForwardFailure::TooMany => Code::ResourceExhausted,
-            ForwardFailure::Refused(ForwardError::Taken) => Code::AlreadyExists,
-            ForwardFailure::NoDestination { .. } | ForwardFailure::Refused(_) => Code::FailedPrecondition,
-        };
-        TwirpError::new(code, failure)
-    }
-}
-
-impl From<MoveError> for TwirpError {
-    fn from(error: MoveError) -> Self {
+impl From<ElsewhereError> for TwirpError {
+    fn from(error: ElsewhereError) -> Self {
         let code = match &error {
-            MoveError::NoRoom(_) | MoveError::NoParticipant { .. } => Code::NotFound,
-            MoveError::SameRoom | MoveError::NoToken(_) => Code::InvalidArgument,
-            MoveError::NoDestination { .. } | MoveError::Closed { .. } => Code::FailedPrecondition,
+            ElsewhereError::NoRoom(_) | ElsewhereError::NoParticipant { .. } => Code::NotFound,
+            ElsewhereError::SameRoom | ElsewhereError::NoToken(_) => Code::InvalidArgument,
+            ElsewhereError::TooMany(_) => Code::ResourceExhausted,
+            ElsewhereError::Refused(ForwardError::Taken) => Code::AlreadyExists,
+            ElsewhereError::NoDestination { .. }
+            | ElsewhereError::Closed { .. }
+            | ElsewhereError::Refused(_) => Code::FailedPrecondition,
         };
         TwirpError::new(code, error)
     }

@@ -32,7 +32,7 @@ pub(super) async fn create_ingress(
         ingress_id: new_id("IN_"),
         name: request.name,
         stream_key: URL_SAFE_NO_PAD.encode(rand::random::<[u8; STREAM_KEY_BYTES]>()),
-        url: call.rooms.config.whip_url.clone(),
+        url: call.rooms.live().config.whip_url.clone(),
         input_type: request.input_type,
         bypass_transcoding: request.bypass_transcoding,
         enable_transcoding: request.enable_transcoding,
@@ -87,6 +87,10 @@ pub(super) async fn list_ingress(
     let room = Some(request.room_name.as_str()).filter(|room| !room.is_empty());
     let mut items = call.store()?.list_ingresses(&call.authority.tenant, room).await?;
     items.retain(|item| request.ingress_id.is_empty() || item.ingress_id == request.ingress_id);
+    for item in &mut items {
+        let now = call.rooms.ingresses.state(&call.authority.tenant, &item.ingress_id);
+        item.state = now.or(item.state.take());
+    }
     Ok(proto::ListIngressResponse { items, next_page_token: None })
 }
 

@@ -107,7 +107,7 @@ impl Method {
 }
 
 /// The routes of all calls.
-pub(crate) fn router(body_limit: usize) -> Router<Shared> {
+pub(crate) fn router() -> Router<Shared> {
     let mut router = Router::new().route("/twirp/{*unknown}", any(no_call));
     for method in table::table() {
         let path = method.path();
@@ -116,7 +116,7 @@ pub(crate) fn router(body_limit: usize) -> Router<Shared> {
             move |State(shared): State<Shared>, request: Request| serve(Arc::clone(&method), shared, request);
         router = router.route(&path, any(handler));
     }
-    router.layer(DefaultBodyLimit::max(body_limit))
+    router
 }
 
 async fn no_call(request: Request) -> TwirpError {
@@ -133,13 +133,18 @@ async fn serve(method: Arc<Method>, shared: Shared, request: Request) -> Respons
 }
 
 /// Who asks is checked before the body is read.
-async fn answer(method: &Method, shared: Shared, request: Request) -> Result<(Format, Vec<u8>), TwirpError> {
+async fn answer(
+    method: &Method,
+    shared: Shared,
+    mut request: Request,
+) -> Result<(Format, Vec<u8>), TwirpError> {
     if request.method() != HttpMethod::POST {
         return Err(TwirpError::new(Code::BadRoute, "calls are made with POST"));
     }
     let authority = authority(&shared, request.headers(), request.uri().query())?;
     let format = Format::of(request.headers())?;
-    let limit = shared.rooms.config.server_api_body_bytes;
+    let limit = shared.rooms.live().config.server_api_body_bytes;
+    DefaultBodyLimit::max(limit).apply(&mut request);
     let body = Bytes::from_request(request, &()).await.map_err(|_| TwirpError::too_large(limit))?;
     let call = Call { rooms: Arc::clone(&shared.rooms), authority };
     Ok((format, (method.run)(call, body, format).await?))

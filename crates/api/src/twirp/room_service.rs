@@ -7,6 +7,7 @@ use parvis_signal::{Control, Reply, RoomSettings};
 
 use super::Call;
 use super::error::{Code, TwirpError};
+use crate::presets;
 use crate::rooms::{ControlFailure, Opening};
 
 type Result<T> = std::result::Result<T, TwirpError>;
@@ -19,12 +20,11 @@ pub(super) async fn create_room(call: Call, request: proto::CreateRoomRequest) -
         let message = "rooms can't be recorded from their beginning yet: this server has no media worker";
         return Err(TwirpError::new(Code::Unimplemented, message));
     }
-    if !request.room_preset.is_empty() {
-        return Err(TwirpError::invalid(format!("there is no room preset {:?}", request.room_preset)));
-    }
-    let settings = RoomSettings::of(&request);
-    let opening = Opening { agents: request.agents };
     let room = call.authority.room(&request.name);
+    let (presets, preset) = (call.rooms.live().config.presets.clone(), request.room_preset.clone());
+    let wanted = presets.resolve(&preset, presets::asked(request)).map_err(TwirpError::invalid)?;
+    let settings = RoomSettings::of(&wanted);
+    let opening = Opening { agents: wanted.agents };
     Ok(call.rooms.create(&room, &call.authority.actor(), settings, opening).await?)
 }
 

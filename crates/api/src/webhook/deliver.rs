@@ -3,8 +3,8 @@
 //! taken goes; one that was not is tried again later and later, and those behind it wait; when its time is over it is dead,
 //! and they go on.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use parvis_store::{DueEvent, StoreError};
 
 use super::client::Head;
 use super::target::Target;
-use super::{Shared, WebhookConfig};
+use super::{Shared, WebhookConfig, give_target_up};
 
 /// Events of one room that are sent before the others are looked at again.
 const RUN: usize = 32;
@@ -24,12 +24,20 @@ const STORE_PAUSE: Duration = Duration::from_millis(500);
 /// Characters of a problem that are kept.
 const MAX_PROBLEM_CHARS: usize = 500;
 
-/// Serves one target until webhooks end.
+/// Serves one target until webhooks end, or it is gone from the configuration.
 pub(super) async fn serve(shared: Arc<Shared>, target: Target) {
     let mut written = shared.written.subscribe();
     let mut stop = shared.stop.subscribe();
     loop {
         written.mark_unchanged();
+        if !shared.rules().targets.contains(&target) {
+            if let Err(error) = give_target_up(&shared.store, &target.url).await {
+                tracing::warn!(%error, target = target.url, "webhooks: what waits can't be given up now");
+            }
+            if shared.may_end(&target) {
+                return;
+            }
+        }
         let round = async {
             match shared.round(&target).await {
                 Ok(pause) => pause,
@@ -57,7 +65,7 @@ impl Shared {
         let (waiting, dead) = self.store.outbox_counts().await?;
         self.counters.waiting_now.store(waiting, Ordering::Relaxed);
         self.counters.dead_now.store(dead, Ordering::Relaxed);
-        let first = self.store.first_events(&target.url, self.config.parallel).await?;
+        let first = self.store.first_events(&target.url, self.rules().config.parallel).await?;
         let now = unix_ms();
         let next_ms = first.iter().map(|event| event.next_ms).min();
         let due = first.into_iter().filter(|event| event.next_ms <= now);
@@ -86,15 +94,13 @@ impl Shared {
     /// Sends one event and writes down what came of it; whether it was taken.
     async fn deliver(&self, target: &Target, event: &DueEvent) -> bool {
         let (id, url) = (event.id.as_str(), target.url.as_str());
-        let signed = {
-            let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-            keys.sign_body(self.config.api_key.as_deref(), event.body.as_bytes())
-        };
+        let rules = self.rules();
+        let signed = rules.keys.sign_body(rules.config.api_key.as_deref(), event.body.as_bytes());
         let result = match signed {
             Ok(token) => {
                 let head = Head { token: &token, id, created: event.created_ms / 1_000 };
                 let body = Bytes::from(event.body.clone());
-                self.client.send(target, &head, body).await.map_err(|error| error.to_string())
+                rules.client.send(target, &head, body).await.map_err(|error| error.to_string())
             }
             Err(error) => Err(error.to_string()),
         };
@@ -104,9 +110,9 @@ impl Shared {
             return true;
         };
         let problem: String = problem.chars().take(MAX_PROBLEM_CHARS).collect();
-        let retry = back_off(&self.config, event.attempts, rand::random());
+        let retry = back_off(&rules.config, event.attempts, rand::random());
         let next_ms = unix_ms().saturating_add(millis(retry));
-        if next_ms > event.created_ms.saturating_add(millis(self.config.deadline)) {
+        if next_ms > event.created_ms.saturating_add(millis(rules.config.deadline)) {
             tracing::warn!(
                 id,
                 event = event.event,

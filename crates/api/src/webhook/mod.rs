@@ -13,6 +13,7 @@ mod event;
 mod target;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -106,12 +107,20 @@ pub struct Webhooks {
     shared: Arc<Shared>,
 }
 
+/// Where webhooks go, with what they are signed, and what makes the requests: checked, and ready to be put in force.
+pub struct WebhookRules {
+    config: WebhookConfig,
+    targets: Vec<Target>,
+    keys: Keys,
+    client: Client,
+}
+
 /// What the tasks share.
 struct Shared {
-    config: WebhookConfig,
-    keys: RwLock<Keys>,
+    rules: RwLock<Arc<WebhookRules>>,
     store: Store,
-    client: Client,
+    /// Targets that a task sends to.
+    served: Mutex<BTreeSet<String>>,
     queue: Mutex<Option<mpsc::Sender<NewEvent>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     /// Rung when something was written.
@@ -149,57 +158,58 @@ impl WebhookConfig {
     }
 }
 
+impl WebhookRules {
+    /// Checks all of it, and says what is wrong. Certificates that the system trusts are read.
+    pub fn new(config: WebhookConfig, keys: Keys) -> Result<WebhookRules, WebhookError> {
+        let allowed = Allowed::parse(&config.allow_internal).map_err(WebhookError::Allowed)?;
+        let client = Client::new(allowed, config.request_timeout)?;
+        WebhookRules::with(client, config, keys)
+    }
+
+    fn with(client: Client, config: WebhookConfig, keys: Keys) -> Result<WebhookRules, WebhookError> {
+        config.check(&keys)?;
+        Ok(WebhookRules { targets: config.targets()?, config, keys, client })
+    }
+}
+
 impl Webhooks {
     /// Begins to send: what waits in the outbox first. Without targets, and with a store that keeps no events, it does
     /// nothing.
     pub async fn start(config: WebhookConfig, keys: Keys, store: Store) -> Result<Webhooks, WebhookError> {
-        let allowed = Allowed::parse(&config.allow_internal).map_err(WebhookError::Allowed)?;
-        let client = Client::new(allowed, config.request_timeout)?;
-        Webhooks::start_with(client, config, keys, store).await
+        Webhooks::start_with(WebhookRules::new(config, keys)?, store).await
     }
 
-    async fn start_with(
-        client: Client,
-        config: WebhookConfig,
-        keys: Keys,
-        store: Store,
-    ) -> Result<Webhooks, WebhookError> {
-        config.check(&keys)?;
-        let targets = config.targets()?;
+    async fn start_with(rules: WebhookRules, store: Store) -> Result<Webhooks, WebhookError> {
         for former in store.event_targets().await? {
-            if !config.urls.contains(&former) {
-                let count = store.give_target_up(&former, "the target is no longer in webhooks.urls").await?;
-                tracing::warn!(
-                    target = former,
-                    count,
-                    "webhooks wait for a target that is gone: see `parvis webhooks list`"
-                );
+            if !rules.config.urls.contains(&former) {
+                give_target_up(&store, &former).await?;
             }
         }
-        let idle = targets.is_empty() && store.limits().events == 0;
-        let (queue, events) = mpsc::channel(config.queue.max(1));
+        let (queue, events) = mpsc::channel(rules.config.queue.max(1));
         let shared = Arc::new(Shared {
-            config,
-            keys: RwLock::new(keys),
+            rules: RwLock::new(Arc::new(rules)),
             store,
-            client,
-            queue: Mutex::new((!idle).then_some(queue)),
+            served: Mutex::default(),
+            queue: Mutex::new(Some(queue)),
             writer: Mutex::default(),
             written: watch::Sender::new(0),
             stop: watch::Sender::new(false),
             counters: Counters::default(),
         });
-        for target in targets {
-            tokio::spawn(deliver::serve(Arc::clone(&shared), target));
-        }
+        shared.serve_targets();
         let writer = tokio::spawn(writer::write(Arc::clone(&shared), events));
         *shared.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(writer);
         Ok(Webhooks { shared })
     }
 
-    /// Signs with other keys from now on. [`WebhookConfig::check`] says whether the one that is to sign is among them.
-    pub fn sign_with(&self, keys: Keys) {
-        *self.shared.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+    /// Puts other rules in force: what is written from now on goes to the targets that they name. What still waits for a
+    /// target that is gone is given up. [`WebhookConfig::queue`] stays as it was at the start. It must be called on a Tokio
+    /// runtime.
+    pub fn reload(&self, rules: WebhookRules) {
+        *self.shared.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+        self.shared.serve_targets();
+        // Those who serve targets that are gone look up.
+        self.shared.written.send_modify(|count| *count += 1);
     }
 
     /// Tells of an event, without waiting. It gets an id and a time if it has none. When too many wait for a store that
@@ -207,6 +217,9 @@ impl Webhooks {
     pub fn raise(&self, tenant: &TenantId, event: WebhookEvent) {
         let queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(queue) = queue.as_ref() else { return };
+        if self.shared.rules().config.urls.is_empty() && self.shared.store.limits().events == 0 {
+            return;
+        }
         let counters = &self.shared.counters;
         counters.raised.fetch_add(1, Ordering::Relaxed);
         let sent = event::written(tenant, event).map(|event| queue.try_send(event).is_ok());
@@ -269,6 +282,36 @@ impl Webhooks {
             ]
         })
     }
+}
+
+impl Shared {
+    /// What is in force now.
+    fn rules(&self) -> Arc<WebhookRules> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Gives each target that has none a task.
+    fn serve_targets(self: &Arc<Self>) {
+        let mut served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+        for target in &self.rules().targets {
+            if served.insert(target.url.clone()) {
+                tokio::spawn(deliver::serve(Arc::clone(self), target.clone()));
+            }
+        }
+    }
+
+    /// Whether the task of this target may end: it is gone from the rules. If so it counts as ended.
+    fn may_end(&self, target: &Target) -> bool {
+        let mut served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone = !self.rules().targets.contains(target);
+        gone && served.remove(&target.url)
+    }
+}
+
+async fn give_target_up(store: &Store, target: &str) -> Result<(), StoreError> {
+    let count = store.give_target_up(target, "the target is no longer in webhooks.urls").await?;
+    tracing::warn!(target, count, "webhooks wait for a target that is gone: see `parvis webhooks list`");
+    Ok(())
 }
 
 #[cfg(test)]

@@ -239,7 +239,7 @@ async fn a_receiver_that_is_down_gets_everything_in_order_when_it_is_back() {
         "those behind it wait: {:?}",
         names(&tries)
     );
-    let ids: std::collections::BTreeSet<String> = tries.iter().map(|received| received.event().id).collect();
+    let ids: BTreeSet<String> = tries.iter().map(|received| received.event().id).collect();
     assert_eq!(ids.len(), 1, "the id stays the same");
     receiver.status.send_replace("200 OK");
     until("all came", || names(&receiver.received()).contains(&"participant_left".to_owned())).await;
@@ -428,7 +428,10 @@ async fn row_49_a_name_that_turns_inward_between_two_requests_reaches_nothing() 
         deadline: Duration::ZERO,
         ..WebhookConfig::default()
     };
-    let webhooks = Webhooks::start_with(client, config, keys(), folder.store().await).await.unwrap();
+    let webhooks =
+        Webhooks::start_with(WebhookRules::with(client, config, keys()).unwrap(), folder.store().await)
+            .await
+            .unwrap();
     webhooks.raise(&TenantId::default(), event("atelier", "room_started"));
     assert_eq!(names(&receiver.until(1).await), ["room_started"]);
     webhooks.raise(&TenantId::default(), event("atelier", "room_finished"));
@@ -489,7 +492,10 @@ async fn over_tls_only_a_target_with_a_certificate_that_holds_gets_events() {
         let client = Client::with(resolver, allowed, Duration::from_secs(2), roots).unwrap();
         let url = format!("https://{host}:{}/", address.port());
         let config = WebhookConfig { urls: vec![url], deadline: Duration::ZERO, ..WebhookConfig::default() };
-        let webhooks = Webhooks::start_with(client, config, keys(), store.clone()).await.unwrap();
+        let webhooks =
+            Webhooks::start_with(WebhookRules::with(client, config, keys()).unwrap(), store.clone())
+                .await
+                .unwrap();
         webhooks.raise(&TenantId::default(), event("atelier", host));
         if taken {
             assert_eq!(names(&receiver.until(1).await), [host]);
@@ -520,6 +526,47 @@ async fn a_target_that_is_gone_from_the_configuration_gets_nothing_more() {
     let _webhooks = Webhooks::start(config(&[&other]), keys(), store.clone()).await.unwrap();
     let dead = store.held_events(true, 10).await.unwrap();
     assert_eq!((dead.len(), dead[0].problem.as_str()), (1, "the target is no longer in webhooks.urls"));
+}
+
+#[tokio::test]
+async fn targets_keys_and_times_change_while_it_runs_and_nothing_goes_to_a_target_that_is_gone() {
+    let folder = Folder::new("anew");
+    let store = folder.store().await;
+    let webhooks = Webhooks::start(WebhookConfig::default(), keys(), store.clone()).await.unwrap();
+    webhooks.raise(&TenantId::default(), event("atelier", "told to nobody"));
+    let first = Receiver::start("500 Internal Server Error").await;
+    webhooks.reload(WebhookRules::new(config(&[&first]), keys()).unwrap());
+    webhooks.raise(&TenantId::default(), event("atelier", "room_started"));
+    first.until(1).await;
+
+    let other_key = ("next", "next-next-next-next-next-next-next");
+    let other_keys =
+        Keys::new(vec![(other_key.0.into(), other_key.1.into())], Duration::from_secs(60), false);
+    let second = Receiver::start("200 OK").await;
+    webhooks.reload(WebhookRules::new(config(&[&second]), other_keys.unwrap()).unwrap());
+    webhooks.raise(&TenantId::default(), event("atelier", "room_finished"));
+    let received = second.until(1).await.remove(0);
+    assert_eq!(received.event().event, "room_finished");
+    let verifier = TokenVerifier::with_api_key(other_key.0, other_key.1);
+    assert!(verifier.verify(received.header("authorization")).is_ok(), "the new key signs");
+    let end = Instant::now() + PATIENCE;
+    let dead = loop {
+        let dead = store.held_events(true, 10).await.unwrap();
+        if !dead.is_empty() || Instant::now() > end {
+            break dead;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert_eq!((dead.len(), dead[0].event.as_str()), (1, "room_started"));
+    let tries = first.received().len();
+
+    // It is named again: what comes from now on goes to both.
+    first.status.send_replace("200 OK");
+    webhooks.reload(WebhookRules::new(config(&[&first, &second]), keys()).unwrap());
+    webhooks.raise(&TenantId::default(), event("atelier", "room_started again"));
+    assert_eq!(names(&second.until(2).await)[1], "room_started again");
+    assert_eq!(names(&first.until(tries + 1).await)[tries..], ["room_started again"]);
+    assert!(names(&first.received()).iter().all(|name| name != "room_finished" && name != "told to nobody"));
 }
 
 #[test]

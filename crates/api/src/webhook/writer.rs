@@ -31,7 +31,7 @@ pub(super) async fn write(shared: Arc<Shared>, mut events: mpsc::Receiver<NewEve
 async fn write_batch(shared: &Shared, batch: &[NewEvent]) {
     let [mut pause, longest] = PAUSES;
     loop {
-        match shared.store.add_events(batch, &shared.config.urls).await {
+        match shared.store.add_events(batch, &shared.rules().config.urls).await {
             Ok(()) => return,
             Err(error) if error.is_transient() => {
                 tracing::warn!(%error, events = batch.len(), "webhooks wait for the store");

@@ -34,15 +34,15 @@ impl IngressKeys {
         });
         Ok(usable.map(|(tenant, ingress)| {
             let mut grants = Grants {
-                name: ingress.participant_name,
-                metadata: ingress.participant_metadata,
+                name: ingress.participant_name.clone(),
+                metadata: ingress.participant_metadata.clone(),
                 kind: Kind::Ingress,
                 not_before: COUNTS_FROM,
                 ..Grants::of(&ingress.participant_identity)
             };
             grants.permissions.can_subscribe = false;
             grants.permissions.can_publish_data = false;
-            Stream { tenant, room: ingress.room_name, grants }
+            Stream { tenant, room: ingress.room_name.clone(), grants, ingress: Some(Box::new(ingress)) }
         }))
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use livekit_protocol::IngressInfo;
 use parvis_signal::{Answer, ConnectionId, Offer, OfferError};
 use tokio::sync::oneshot;
 
@@ -28,11 +29,20 @@ pub(crate) enum NoAnswer {
 /// Who waits for an answer.
 pub(crate) type Reply = oneshot::Sender<Result<Answered, NoAnswer>>;
 
+/// What opened the door to a client.
+#[derive(Clone)]
+pub(crate) struct Bearer {
+    /// Token or stream key, as it is remembered.
+    pub(crate) hash: BearerHash,
+    /// The ingress whose stream key it was.
+    pub(crate) ingress: Option<Box<IngressInfo>>,
+}
+
 /// An offer on its way to its room.
 pub(crate) struct Arrival {
     pub(crate) connection: ConnectionId,
     pub(crate) offer: Offer,
-    pub(crate) bearer: BearerHash,
+    pub(crate) bearer: Bearer,
     pub(crate) seat: Seat,
     pub(crate) reply: Reply,
 }
@@ -97,12 +107,18 @@ impl Offers {
         heard || !first
     }
 
-    /// The room has let a client go.
-    pub(crate) fn closed(&mut self, connection: ConnectionId, reason: String) {
-        let waiting = self.clients.remove(&connection).and_then(|client| client.waiting);
-        if let Some(reply) = waiting {
+    /// The room has let a client go. Gives the name of its session.
+    pub(crate) fn closed(&mut self, connection: ConnectionId, reason: String) -> Option<String> {
+        let client = self.clients.remove(&connection)?;
+        if let Some(reply) = client.waiting {
             // Whoever asked may have gone as well.
             let _ = reply.send(Err(NoAnswer::Ended(reason)));
         }
+        Some(client.id)
+    }
+
+    /// The names of the sessions that are there.
+    pub(crate) fn sessions(&self) -> impl Iterator<Item = &str> {
+        self.clients.values().map(|client| client.id.as_str())
     }
 }

@@ -20,7 +20,6 @@ pub(crate) type BearerHash = [u8; 32];
 
 /// All sessions that came by an offer.
 pub(crate) struct Resources {
-    limits: OfferLimits,
     table: Mutex<Table>,
     metrics: Metrics,
 }
@@ -66,19 +65,19 @@ pub(crate) fn hash(bearer: &str) -> BearerHash {
 }
 
 impl Resources {
-    pub(crate) fn new(limits: OfferLimits, metrics: Metrics) -> Arc<Resources> {
-        Arc::new(Resources { limits, table: Mutex::default(), metrics })
+    pub(crate) fn new(metrics: Metrics) -> Arc<Resources> {
+        Arc::new(Resources { table: Mutex::default(), metrics })
     }
 
     /// Takes a place for a client of this address.
-    pub(crate) fn seat(self: &Arc<Self>, ip: IpAddr) -> Result<Seat, Taken> {
+    pub(crate) fn seat(self: &Arc<Self>, limits: &OfferLimits, ip: IpAddr) -> Result<Seat, Taken> {
         let ip = shared_by(ip);
         let mut table = self.table();
-        if table.taken >= self.limits.max {
+        if table.taken >= limits.max {
             return Err(Taken::All);
         }
         let own = table.per_ip.entry(ip).or_default();
-        if *own >= self.limits.max_per_ip {
+        if *own >= limits.max_per_ip {
             return Err(Taken::OfAddress);
         }
         *own += 1;
@@ -138,13 +137,13 @@ mod tests {
     #[test]
     fn places_are_bounded_in_all_and_by_address_and_come_back() {
         let limits = OfferLimits { max: 3, max_per_ip: 2, ..OfferLimits::default() };
-        let resources = Resources::new(limits, Metrics::new(Vec::new()).unwrap());
+        let resources = Resources::new(Metrics::new(Vec::new()).unwrap());
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
-        let mut first = resources.seat(ip("192.0.2.1")).ok().unwrap();
-        let _second = resources.seat(ip("192.0.2.1")).ok().unwrap();
-        assert_eq!(resources.seat(ip("192.0.2.1")).err(), Some(Taken::OfAddress));
-        let _third = resources.seat(ip("192.0.2.2")).ok().unwrap();
-        assert_eq!(resources.seat(ip("192.0.2.3")).err(), Some(Taken::All));
+        let mut first = resources.seat(&limits, ip("192.0.2.1")).ok().unwrap();
+        let _second = resources.seat(&limits, ip("192.0.2.1")).ok().unwrap();
+        assert_eq!(resources.seat(&limits, ip("192.0.2.1")).err(), Some(Taken::OfAddress));
+        let _third = resources.seat(&limits, ip("192.0.2.2")).ok().unwrap();
+        assert_eq!(resources.seat(&limits, ip("192.0.2.3")).err(), Some(Taken::All));
 
         let (inbox, _) = mpsc::channel(1);
         let resource = Resource {
@@ -160,6 +159,6 @@ mod tests {
         assert_eq!(resources.find("PA_1").unwrap().entity_tag.as_deref(), Some("\"x\""));
         drop(first);
         assert!(resources.find("PA_1").is_none());
-        assert!(resources.seat(ip("192.0.2.1")).is_ok());
+        assert!(resources.seat(&limits, ip("192.0.2.1")).is_ok());
     }
 }

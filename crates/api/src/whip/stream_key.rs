@@ -3,6 +3,7 @@
 
 use axum::http::StatusCode;
 use futures_util::future::BoxFuture;
+use livekit_protocol::IngressInfo;
 use parvis_signal::Grants;
 
 use crate::http::Refusal;
@@ -21,6 +22,8 @@ pub struct Stream {
     pub room: String,
     /// As whom, and with which rights.
     pub grants: Grants,
+    /// The ingress as it is kept, for whoever is told what comes in by it.
+    pub ingress: Option<Box<IngressInfo>>,
 }
 
 /// Why a key can't be looked up now.

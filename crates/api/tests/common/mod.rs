@@ -2,6 +2,8 @@
 //! A participants' plane on loopback over a forwarder that writes down what it is told.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod offers;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -123,7 +125,7 @@ pub async fn start_with_store(config: ApiConfig) -> (Server, Folder) {
 pub struct Folder(pub PathBuf);
 
 impl Folder {
-    fn new() -> Folder {
+    pub fn new() -> Folder {
         let folder = std::env::temp_dir().join(format!("parvis-api-{:016x}", rand::random::<u64>()));
         std::fs::create_dir_all(&folder).unwrap();
         Folder(folder)

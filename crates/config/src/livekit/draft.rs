@@ -8,6 +8,7 @@ use toml::Value;
 use super::Reading;
 use super::form::{list, number, switch, text};
 use super::keys::Take;
+use super::rooms::Delay;
 use crate::yaml::{self, Node};
 use crate::{Note, Setting, Wrong};
 
@@ -24,6 +25,15 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// The place of a key below this one.
+    pub(super) fn below(&self, key: &yaml::Key) -> Place {
+        let origin = match self.origin.rsplit_once(':') {
+            Some((file, _)) if key.line > 0 => format!("{file}:{}", key.line),
+            _ => self.origin.clone(),
+        };
+        Place { key: format!("{}.{}", self.key, key.name), origin }
+    }
+
     pub(super) fn wrong(&self, problem: &str) -> Wrong {
         Wrong { place: format!("{}: {}", self.origin, self.key), problem: problem.to_owned() }
     }
@@ -42,6 +52,7 @@ pub(super) struct Draft {
     keys: Option<String>,
     key_file: Option<(String, Place)>,
     turn: Turn,
+    pub(super) delay: Delay,
 }
 
 /// What they say of TLS together with the relay.
@@ -81,6 +92,9 @@ impl Draft {
         self.finish_listen();
         self.finish_range();
         self.finish_turn();
+        for (key, value, place) in std::mem::take(&mut self.delay).settings() {
+            self.set(key, value, &place);
+        }
         let settings = self.settings.into_iter();
         let settings = settings.map(|(key, (value, origin))| Setting { key, value, origin }).collect();
         Reading { settings, notes: self.notes, key_file }
@@ -127,7 +141,7 @@ impl Draft {
     }
 }
 
-type Done = Result<(), String>;
+pub(super) type Done = Result<(), String>;
 
 pub(super) fn port(draft: &mut Draft, node: &Node, place: &Place) -> Done {
     draft.port = Some((port_number(node)?, place.clone()));

@@ -3,6 +3,7 @@
 
 use super::draft::{self, Draft, Place};
 use super::form::Form::{self, Limit, Seconds, Switch, Text};
+use super::rooms;
 use crate::Wrong;
 use crate::yaml::Node;
 
@@ -81,12 +82,11 @@ const KEYS: &[(&str, Take)] = &[
     ("room.max_participants", As("rooms.max_participants", Limit)),
     ("room.enabled_codecs", Own(draft::enabled_codecs)),
     ("room.enable_remote_unmute", As("rooms.remote_unmute", Switch)),
-    ("room.playout_delay", Moot("without effect: receivers choose their own delay")),
+    ("room.playout_delay.enabled", OwnSwitch(rooms::delay_enabled)),
+    ("room.playout_delay.min", Own(rooms::delay_least)),
+    ("room.playout_delay.max", Own(rooms::delay_most)),
     ("room.sync_streams", As("rooms.sync_streams", Switch)),
-    (
-        "room.room_configurations",
-        Moot("without effect: rooms are configured by the token that opens them, or when they are made"),
-    ),
+    ("room.room_configurations", Own(rooms::configurations)),
     ("room.max_metadata_size", As("rooms.max_metadata_bytes", Limit)),
     ("room.participant_disconnect_timeout", As("sessions.resume_timeout", Seconds)),
     ("room.create_room_timeout", Moot(ONE_PROCESS)),

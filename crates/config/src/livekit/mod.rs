@@ -7,6 +7,7 @@
 mod draft;
 mod form;
 mod keys;
+mod rooms;
 
 use crate::yaml::{self, Node, Value};
 use crate::{Note, Setting, Wrong};

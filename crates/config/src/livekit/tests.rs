@@ -267,3 +267,60 @@ fn flags_are_known_by_name_and_by_key() {
         assert_eq!(is_flag(flag), needs_no_value, "{flag}");
     }
 }
+
+#[test]
+fn configurations_of_rooms_and_delays_of_pictures_are_taken_over() {
+    let text = "\
+room:
+  playout_delay:
+    enabled: true
+    min: 100
+    max: 2_000
+  room_configurations:
+    webinar:
+      empty_timeout: 60
+      departureTimeout: 0
+      maxParticipants: 30
+      min_playout_delay: 200
+      sync_streams: true
+      metadata: about it
+      agents:
+        - agent_name: scribe
+          metadata: quick
+        - agentName: interpreter
+      egress:
+        tracks: {}
+      colour: blue
+    empty:
+";
+    let reading = read(text).unwrap();
+    let value = |key: &str| reading.settings.iter().find(|setting| setting.key == key).unwrap().value.clone();
+    assert_eq!(value("rooms.min_playout_delay").as_str(), Some("100ms"));
+    assert_eq!(value("rooms.max_playout_delay").as_str(), Some("2000ms"));
+    let expected: toml::Table = toml::from_str(
+        "[webinar]\nempty_timeout = \"60s\"\ndeparture_timeout = \"0\"\nmax_participants = 30\n\
+         min_playout_delay = \"200ms\"\nsync_streams = true\nmetadata = \"about it\"\n\
+         agents = [{ name = \"scribe\", metadata = \"quick\" }, { name = \"interpreter\" }]\n[empty]\n",
+    )
+    .unwrap();
+    assert_eq!(value("rooms.presets").as_table(), Some(&expected));
+    let notes: Vec<String> = reading.notes.iter().map(ToString::to_string).collect();
+    let noted = |part: &str| notes.iter().any(|note| note.contains(part));
+    assert!(noted("livekit.yaml:18: room.room_configurations.webinar.egress: without effect"), "{notes:?}");
+    assert!(noted("livekit.yaml:20: room.room_configurations.webinar.colour: unknown key"), "{notes:?}");
+
+    let off = read("room:\n  playout_delay:\n    min: 100\n").unwrap();
+    assert!(off.settings.iter().all(|setting| !setting.key.contains("playout")), "it is not enabled");
+    for (text, problem) in [
+        ("webinar: 5", "a table of fields of a room's configuration is expected here"),
+        (
+            "webinar: { empty_timeout: -1 }",
+            "line 3, webinar.empty_timeout: -1 is below 0; use a number from 0 on",
+        ),
+        ("webinar: { agents: scribe }", "webinar.agents: a list is expected"),
+        ("webinar: { agents: [ { nme: x } ] }", "\"nme\" is no field of it; use agent_name, metadata"),
+    ] {
+        let wrong = read(&format!("room:\n  room_configurations:\n    {text}\n")).unwrap_err();
+        assert!(wrong.problem.contains(problem), "{wrong:?}");
+    }
+}

@@ -83,6 +83,7 @@ impl Config {
                     .to_owned(),
             );
         }
+        self.check_presets()?;
         self.check_edge()?;
         self.store_config(base)?;
         let keys = self.keys(base, false)?;
@@ -210,6 +211,7 @@ impl Config {
             room: Arc::new(self.room_config()),
             spread: SpreadConfig { peers_per_part: self.media.max_room_peers_per_shard.size() },
             auto_create: self.rooms.auto_create,
+            presets: self.room_presets(),
             max_rooms: self.rooms.max.size(),
             guests: self.rooms.guests,
             guest_room_chars: self.rooms.guest_room_chars.size(),
@@ -299,6 +301,7 @@ impl Config {
             simulate: sessions.simulate,
             publish_codecs: self.enabled_codecs().into_iter().map(|mime| (mime, String::new())).collect(),
             sync_streams: rooms.sync_streams,
+            playout_delay: (rooms.min_playout_delay.0, rooms.max_playout_delay.0),
             ..RoomConfig::default()
         }
     }

@@ -126,6 +126,11 @@ impl Tls {
         })
     }
 
+    /// Whether certificates come from elsewhere than there.
+    pub(crate) fn source_differs(&self, other: &Tls) -> bool {
+        (&self.certificate, &self.key, &self.acme) != (&other.certificate, &other.key, &other.acme)
+    }
+
     /// Whether TLS is spoken at all.
     pub(crate) fn is_spoken(&self) -> bool {
         !self.certificate.as_os_str().is_empty() || !self.acme.directory.is_empty()

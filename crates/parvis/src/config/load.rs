@@ -78,13 +78,19 @@ impl Loaded {
     /// Finds what is wrong beyond single values. Relative paths start at `base`; `name` is where a value stands that nobody
     /// said.
     pub(super) fn check(&self, base: &Path, name: &str) -> Result<(), ConfigError> {
-        self.config.check(base).map_err(|(key, problem)| {
-            let place = match self.origins.get(&key) {
-                Some(origin) => format!("{origin}: {key}"),
-                None => format!("{name}: {key}"),
-            };
-            ConfigError::Wrong { place, problem }
-        })
+        self.config.check(base).map_err(|(key, problem)| self.wrong(&key, problem, name))
+    }
+
+    /// What is wrong with the value of a key, and where it stands; `name` is where one stands that nobody said.
+    pub(crate) fn wrong(&self, key: &str, problem: String, name: &str) -> ConfigError {
+        let origin = self.origin(key).unwrap_or(name);
+        ConfigError::Wrong { place: format!("{origin}: {key}"), problem }
+    }
+
+    /// Where a key's value was said: on its own, or with all that is in a table above it.
+    pub(super) fn origin(&self, key: &str) -> Option<&str> {
+        let above = key.rmatch_indices('.').map(|(end, _)| &key[..end]);
+        std::iter::once(key).chain(above).find_map(|key| self.origins.get(key)).map(String::as_str)
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! [`load()`] reads a file and points at what is wrong in it, [`value`] holds the kinds of values, [`apply`] turns all
 //! of it into the words of the crates below, [`stored`] is the same for the database and webhooks, [`applications`] for what
-//! applications' servers and agents may ask for, [`edge`] does both for the public port, [`show()`] prints it with the origin
+//! applications' servers and agents may ask for, [`presets`] are rooms' configurations by name, [`edge`] does both for the public port, [`show()`] prints it with the origin
 //! of each value, [`livekit`] takes over what was written for another server.
 
 mod applications;
@@ -11,20 +11,24 @@ mod apply;
 mod edge;
 mod livekit;
 mod load;
+mod presets;
 mod show;
 mod stored;
 #[cfg(test)]
 mod tests;
 mod value;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use apply::Problem;
 use edge::{NodeIp, PlainHttp, Tls, Turn};
 pub(crate) use livekit::{BODY_VARIABLE, Foreign, base, take_over};
 pub(crate) use load::{ConfigError, Loaded, load};
+use presets::Preset;
 pub(crate) use show::{show, values};
 pub(crate) use value::Ports;
 use value::{Bounded, Bytes, Count, Port, Time};
@@ -141,6 +145,8 @@ pub(crate) struct Rooms {
     pub(crate) auto_create: bool,
     pub(crate) enabled_codecs: Vec<String>,
     pub(crate) sync_streams: bool,
+    pub(crate) min_playout_delay: Time,
+    pub(crate) max_playout_delay: Time,
     pub(crate) remote_unmute: bool,
     pub(crate) max: Count,
     pub(crate) max_participants: Count,
@@ -159,6 +165,7 @@ pub(crate) struct Rooms {
     pub(crate) longest_timeout: Time,
     pub(crate) max_duration: Time,
     pub(crate) remembered_identities: Count,
+    pub(crate) presets: BTreeMap<String, Preset>,
 }
 
 /// Publishing and watching by one HTTP request (WHIP, WHEP).
@@ -346,6 +353,8 @@ impl Default for Rooms {
             auto_create: api.auto_create,
             enabled_codecs: room.publish_codecs.into_iter().map(|(mime, _)| mime).collect(),
             sync_streams: room.sync_streams,
+            min_playout_delay: Time(room.playout_delay.0),
+            max_playout_delay: Time(room.playout_delay.1),
             remote_unmute: room.remote_unmute,
             max: count(api.max_rooms),
             max_participants: count(limits.participants),
@@ -366,6 +375,7 @@ impl Default for Rooms {
             longest_timeout: Time(room.longest_timeout),
             max_duration: Time(limits.max_duration.unwrap_or_default()),
             remembered_identities: count(room.remembered_identities),
+            presets: BTreeMap::new(),
         }
     }
 }

@@ -15,7 +15,7 @@ pub(crate) fn show(loaded: &Loaded, with_origin: bool) -> Result<String, toml::s
     flatten(&value, "", &mut |key, value| {
         let mut line = format!("{key} = {}", masked(key, value));
         if with_origin {
-            let origin = loaded.origins.get(key).map_or("default", String::as_str);
+            let origin = loaded.origin(key).unwrap_or("default");
             line = format!("{line:<60} # {origin}");
         }
         lines.push(line);

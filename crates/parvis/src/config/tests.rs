@@ -44,11 +44,12 @@ fn each_mistake_is_refused_with_its_place_and_a_remedy() {
         (
             "[rooms]\nmax = 10\nmax_guests = 5\n",
             "parvis.toml:3: rooms.max_guests: unknown field `max_guests`, expected one of `guests`, \
-             `guest_room_chars`, `auto_create`, `enabled_codecs`, `sync_streams`, `remote_unmute`, `max`, \
+             `guest_room_chars`, `auto_create`, `enabled_codecs`, `sync_streams`, `min_playout_delay`, `max_playout_delay`, \
+             `remote_unmute`, `max`, \
              `max_participants`, `max_roster`, `max_tracks_per_participant`, `max_name_chars`, `max_metadata_bytes`, \
              `max_attributes_bytes`, `max_data_tracks_per_participant`, `max_data_subscriptions_per_participant`, \
              `max_blob_bytes`, `max_blobs_per_participant`, `max_blobs`, `empty_timeout`, `departure_timeout`, \
-             `longest_timeout`, `max_duration`, `remembered_identities`; correct its spelling or take it out",
+             `longest_timeout`, `max_duration`, `remembered_identities`, `presets`; correct its spelling or take it out",
         ),
         (
             "[sessions]\nrequests = { burst = 0, per_second = 5 }\n",
@@ -96,6 +97,51 @@ fn what_the_file_says_of_media_reaches_the_engine() {
     ] {
         let error = read(&format!("[media]\n{text}\n{KEY}")).unwrap_err();
         assert_eq!(error, format!("parvis.toml:2: media.{expected}"));
+    }
+}
+
+#[test]
+fn presets_of_rooms_reach_the_rooms_and_mistakes_in_them_are_named() {
+    let text = "[rooms]\nmin_playout_delay = \"100ms\"\n[rooms.presets.webinar]\ndeparture_timeout = \"1m\"\n\
+                max_participants = 30\nmax_playout_delay = \"2s\"\nagents = [{ name = \"scribe\" }]\n";
+    let loaded = read(&format!("{text}{KEY}")).unwrap();
+    let expected = livekit_protocol::RoomConfiguration {
+        departure_timeout: 60,
+        max_participants: 30,
+        max_playout_delay: 2_000,
+        agents: vec![livekit_protocol::RoomAgentDispatch {
+            agent_name: "scribe".into(),
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let api = loaded.config.api_config(100);
+    assert_eq!(api.presets, parvis_api::RoomPresets::new([("webinar".to_owned(), expected)].into()));
+    assert_eq!(api.room.playout_delay.0, std::time::Duration::from_millis(100));
+    let shown = show(&loaded, true).unwrap();
+    let line = shown.lines().find(|line| line.starts_with("rooms.presets.webinar.max_participants = 30"));
+    assert!(line.unwrap().ends_with("# parvis.toml:5"), "{shown}");
+    for (text, expected) in [
+        (
+            "[rooms]\nmax_playout_delay = \"1m\"\n",
+            "2: rooms.max_playout_delay: 1m is more than packets can ask for; use at most \"40950ms\"",
+        ),
+        (
+            "[rooms.presets.webinar]\nmin_playout_delay = \"2s\"\nmax_playout_delay = \"1s\"\n",
+            "3: rooms.presets.webinar.max_playout_delay: 1s is less than min_playout_delay; use a longer time, or \"0\" for \
+             no limit",
+        ),
+        (
+            "[rooms]\nmax_metadata_bytes = 3\n[rooms.presets.webinar]\nmetadata = \"long\"\n",
+            "4: rooms.presets.webinar.metadata: it has 4 bytes, rooms.max_metadata_bytes allows 3; shorten it",
+        ),
+        (
+            "[rooms.presets.webinar]\nmax_people = 3\n",
+            "2: rooms.presets.webinar.max_people: unknown field `max_people`",
+        ),
+    ] {
+        let error = read(&format!("{text}{KEY}")).unwrap_err();
+        assert!(error.starts_with(&format!("parvis.toml:{expected}")), "{error}\nis not\n{expected}");
     }
 }
 

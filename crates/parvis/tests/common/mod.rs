@@ -91,8 +91,9 @@ impl Server {
                 }
             }
         }
-        let ready = said[0].strip_prefix("ready http").expect("the ready line");
-        let address = ready.trim_start_matches('s').trim_start_matches("://").parse().unwrap();
+        let ready = said[0].strip_prefix("ready ").expect("the ready line");
+        let (_, address) = ready.split_once("://").expect("an address");
+        let address = address.parse().unwrap();
         Server { child, address, said, log: logged }
     }
 

@@ -21,6 +21,8 @@ use crate::wire::{self, Encoded};
 #[derive(Debug, Default)]
 pub(super) struct News {
     changed: BTreeSet<ParticipantId>,
+    /// Which tracks whom is kept from: told after the tracks themselves.
+    pub(super) allowed: Vec<(ParticipantId, proto::SubscriptionPermissionUpdate)>,
     gone: Vec<proto::ParticipantInfo>,
     room_changed: bool,
     qualities: BTreeSet<ParticipantId>,
@@ -95,6 +97,9 @@ impl Room {
             }
         }
         self.tell_changes();
+        for (subscriber, update) in std::mem::take(&mut self.news.allowed) {
+            self.send(subscriber, Response::SubscriptionPermissionUpdate(update));
+        }
         self.tell_handles();
         self.settle_dynacast(now);
         if self.end.is_some() && self.sessions.is_empty() && !std::mem::replace(&mut self.end_told, true) {

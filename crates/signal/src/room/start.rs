@@ -13,7 +13,7 @@ use super::{Room, RoomSettings};
 use crate::{Output, RoomConfig};
 
 /// The largest bound of a playout delay, in its unit of 10 ms (12 bits).
-const MAX_DELAY: u32 = 4095;
+const MAX_DELAY: u16 = 4095;
 
 /// How a room began.
 #[derive(Debug, Default)]
@@ -21,13 +21,19 @@ pub(super) struct Start {
     /// Somebody came, or an application's server said how it is to be.
     decided: bool,
     sync_streams: bool,
-    playout_delay: Option<PlayoutDelay>,
+    playout_delay: Option<(Duration, Duration)>,
 }
 
 impl Start {
     /// Whether a camera and its microphone share a stream here.
     pub(super) fn syncs_streams(&self, config: &RoomConfig) -> bool {
         config.sync_streams || self.sync_streams
+    }
+
+    /// Takes what is said of how media is received.
+    pub(super) fn take(&mut self, settings: &RoomSettings) {
+        self.playout_delay = settings.playout_delay.or(self.playout_delay);
+        self.sync_streams |= settings.sync_streams;
     }
 }
 
@@ -43,18 +49,12 @@ impl Room {
             return;
         }
         let Some(wanted) = wanted else { return };
-        let seconds = |seconds: u32| (seconds > 0).then(|| Duration::from_secs(seconds.into()));
-        let settings = RoomSettings {
-            empty_timeout: seconds(wanted.empty_timeout),
-            departure_timeout: seconds(wanted.departure_timeout),
-            max_participants: usize::try_from(wanted.max_participants).ok().filter(|count| *count > 0),
-            metadata: Some(wanted.metadata).filter(|metadata| !metadata.is_empty()),
-        };
-        if let Err(error) = self.configure_room(settings) {
+        let settings = RoomSettings::of(&wanted);
+        if let Err(error) = self.configure_room(settings.clone()) {
             tracing::info!(room = %self.sid, %error, "what a token says of its room is left out");
+            // Only its text can be too much.
+            let _ = self.configure_room(RoomSettings { metadata: None, ..settings });
         }
-        self.start.sync_streams = wanted.sync_streams;
-        self.start.playout_delay = playout_delay(wanted.min_playout_delay, wanted.max_playout_delay);
         if let Some(egress) = wanted.egress {
             self.outputs.push_back(Output::StartEgress(Box::new(egress)));
         }
@@ -63,18 +63,19 @@ impl Room {
     /// Has the forwarder make a peer connection as this room's are.
     pub(super) fn create_peer(&mut self, peer: PeerId, role: PeerRole) {
         self.command(Command::CreatePeer { room: self.id, peer, role });
-        if let Some(delay) = self.start.playout_delay.filter(|_| role != PeerRole::Publisher) {
+        let (least, most) = self.start.playout_delay.unwrap_or(self.config.playout_delay);
+        if let Some(delay) = playout_delay(least, most).filter(|_| role != PeerRole::Publisher) {
             self.command(Command::SetPlayoutDelay { peer, delay });
         }
     }
 }
 
-/// Bounds in milliseconds, 0 for none, in the words of the header extension.
-fn playout_delay(min_ms: u32, max_ms: u32) -> Option<PlayoutDelay> {
-    let (min, max) = ((min_ms / 10).min(MAX_DELAY), (max_ms / 10).min(MAX_DELAY));
-    let unit = |value: u32| u16::try_from(value).unwrap_or(u16::MAX);
-    let max = if max == 0 { MAX_DELAY } else { max.max(min) };
-    (min_ms > 0 || max_ms > 0).then(|| PlayoutDelay { min: unit(min), max: unit(max) })
+/// Bounds, no time at all for none, in the words of the header extension.
+fn playout_delay(least: Duration, most: Duration) -> Option<PlayoutDelay> {
+    let unit = |time: Duration| u16::try_from(time.as_millis() / 10).unwrap_or(MAX_DELAY).min(MAX_DELAY);
+    let min = unit(least);
+    let max = if most.is_zero() { MAX_DELAY } else { unit(most).max(min) };
+    (!least.is_zero() || !most.is_zero()).then_some(PlayoutDelay { min, max })
 }
 
 #[cfg(test)]
@@ -83,10 +84,11 @@ mod tests {
 
     #[test]
     fn bounds_of_the_delay_are_in_order_and_in_range() {
-        assert_eq!(playout_delay(0, 0), None);
-        assert_eq!(playout_delay(200, 1000), Some(PlayoutDelay { min: 20, max: 100 }));
-        assert_eq!(playout_delay(500, 0), Some(PlayoutDelay { min: 50, max: 4095 }));
-        assert_eq!(playout_delay(900, 100), Some(PlayoutDelay { min: 90, max: 90 }));
-        assert_eq!(playout_delay(0, u32::MAX), Some(PlayoutDelay { min: 0, max: 4095 }));
+        let delay = |least, most| playout_delay(Duration::from_millis(least), Duration::from_millis(most));
+        assert_eq!(delay(0, 0), None);
+        assert_eq!(delay(200, 1000), Some(PlayoutDelay { min: 20, max: 100 }));
+        assert_eq!(delay(500, 0), Some(PlayoutDelay { min: 50, max: 4095 }));
+        assert_eq!(delay(900, 100), Some(PlayoutDelay { min: 90, max: 90 }));
+        assert_eq!(delay(0, u64::MAX), Some(PlayoutDelay { min: 0, max: 4095 }));
     }
 }

@@ -135,7 +135,7 @@ impl Room {
         self.stop_watching_nothing(now, subscriber);
     }
 
-    /// A publisher began or ceased to let someone have a track.
+    /// A publisher lets someone have a track, or keeps it from one who wants it.
     pub(super) fn subscription_allowed(&mut self, subscriber: ParticipantId, track: TrackId, allowed: bool) {
         let Some(publication) = self.publications.get(&track) else { return };
         let publisher = self.meeting.track(track).and_then(|track| self.meeting.participant(track.publisher));
@@ -146,7 +146,7 @@ impl Room {
             track_sid: publication.info.sid.clone(),
             allowed,
         };
-        self.send(subscriber, Response::SubscriptionPermissionUpdate(update));
+        self.news.allowed.push((subscriber, update));
     }
 
     /// Notes what a client shows of a track that it could receive, and tells the forwarder if it does.

@@ -278,7 +278,7 @@ fn a_rooms_own_settings_hold_within_the_servers_bounds() {
         empty_timeout: Some(Duration::from_secs(u64::from(u32::MAX))),
         departure_timeout: Some(Duration::from_secs(3)),
         max_participants: Some(1),
-        metadata: None,
+        ..RoomSettings::default()
     };
     let room = room_of(lab.control(Control::Configure(settings)));
     assert_eq!((room.empty_timeout, room.departure_timeout, room.max_participants), (86_400, 3, 1));

@@ -9,7 +9,7 @@ use livekit_protocol::request_response::Reason;
 use livekit_protocol::signal_request::Message as Request;
 use livekit_protocol::signal_response::Message as Response;
 use parvis_meeting::{Kind, Permissions};
-use parvis_signal::{ControlError, Grants};
+use parvis_signal::{ConnectionId, ControlError, Grants, JoinParams};
 
 use crate::lab::*;
 
@@ -139,6 +139,77 @@ fn row_45_a_publishers_rules_hold_for_tracks_that_are_there_and_for_those_that_c
     let theirs = proto::SubscriptionPermission::default();
     lab.send(bob, Request::SubscriptionPermission(theirs));
     assert_eq!(receivers(&lab).len(), 4, "rules are for the own tracks");
+}
+
+/// Which tracks a client was told that it may have, or may not.
+fn allowed(lab: &Lab, connection: ConnectionId) -> Vec<(String, bool)> {
+    let update = |message: &Response| match message {
+        Response::SubscriptionPermissionUpdate(update) => Some((update.track_sid.clone(), update.allowed)),
+        _ => None,
+    };
+    lab.client(connection).inbox.iter().filter_map(update).collect()
+}
+
+#[test]
+fn whoever_comes_later_is_told_of_tracks_that_are_kept_from_it_and_when_they_no_longer_are() {
+    for params in [dual(), single()] {
+        let mut lab = Lab::new();
+        let ada = lab.join("ada");
+        let nobody = proto::SubscriptionPermission::default();
+        lab.send(ada, Request::SubscriptionPermission(nobody));
+        let cam = lab.publish(ada, "cam", TrackSource::Camera);
+
+        let bob = lab.connect(Grants::of("bob"), params.clone());
+        lab.bring_up(bob);
+        assert_eq!(allowed(&lab, bob), [(cam.clone(), false)]);
+        // A client looks the track up: it has to know of it before.
+        let inbox = &lab.client(bob).inbox;
+        let place = |wanted: fn(&Response) -> bool| inbox.iter().position(wanted).unwrap();
+        let told = place(|message| matches!(message, Response::SubscriptionPermissionUpdate(_)));
+        assert!(place(|message| matches!(message, Response::Join(_))) < told);
+
+        lab.clear();
+        let screen = lab.publish(ada, "screen", TrackSource::ScreenShare);
+        assert_eq!(allowed(&lab, bob), [(screen.clone(), false)]);
+        let inbox = &lab.client(bob).inbox;
+        let knows = |message: &Response| match message {
+            Response::Update(update) => update.participants.iter().any(|p| p.tracks.len() == 2),
+            _ => false,
+        };
+        let known = inbox.iter().position(knows).unwrap();
+        let told = inbox.iter().position(|m| matches!(m, Response::SubscriptionPermissionUpdate(_))).unwrap();
+        assert!(known < told, "{inbox:?}");
+
+        lab.clear();
+        let open = proto::SubscriptionPermission { all_participants: true, ..Default::default() };
+        lab.send(ada, Request::SubscriptionPermission(open));
+        let mut told = allowed(&lab, bob);
+        told.sort();
+        let mut expected = [(cam, true), (screen, true)];
+        expected.sort();
+        assert_eq!(told, expected);
+    }
+}
+
+#[test]
+fn whoever_wants_nothing_by_itself_is_told_when_it_asks_for_a_track_that_is_kept_from_it() {
+    let mut lab = Lab::new();
+    let ada = lab.join("ada");
+    let bob = lab.connect(Grants::of("bob"), JoinParams { auto_subscribe: false, ..dual() });
+    lab.bring_up(bob);
+    lab.send(ada, Request::SubscriptionPermission(proto::SubscriptionPermission::default()));
+    let ask = |track: &str, subscribe: bool| {
+        let track_sids = vec![track.to_owned()];
+        Request::Subscription(proto::UpdateSubscription { track_sids, subscribe, ..Default::default() })
+    };
+    let cam = lab.publish(ada, "cam", TrackSource::Camera);
+    assert_eq!(allowed(&lab, bob), []);
+    lab.send(bob, ask(&cam, true));
+    assert_eq!(allowed(&lab, bob), [(cam.clone(), false)]);
+    lab.clear();
+    lab.send(bob, ask(&cam, false));
+    lab.send(bob, ask(&cam, true));
+    assert_eq!(allowed(&lab, bob), [], "it knows");
 }
 
 #[test]

@@ -74,6 +74,36 @@ fn a_token_changes_nothing_of_a_room_that_is_there() {
     assert_eq!(room_of(&lab, ada).metadata, "by the server");
 }
 
+/// With what bounds the connections that receive are made.
+fn delays(lab: &Lab) -> Vec<PlayoutDelay> {
+    let delay = |command: &Command| match command {
+        Command::SetPlayoutDelay { delay, .. } => Some(*delay),
+        _ => None,
+    };
+    lab.forwarder.commands.iter().filter_map(delay).collect()
+}
+
+#[test]
+fn pictures_are_as_late_as_the_server_is_configured_unless_the_room_says_otherwise() {
+    let millis = Duration::from_millis;
+    let config = || RoomConfig { playout_delay: (millis(100), millis(500)), ..RoomConfig::default() };
+    let mut lab = Lab::with(config());
+    lab.connect(Grants::of("ada"), dual());
+    assert_eq!(delays(&lab), [PlayoutDelay { min: 10, max: 50 }], "one for the connection that receives");
+
+    let mut lab = Lab::with(config());
+    let settings =
+        RoomSettings::of(&proto::RoomConfiguration { max_playout_delay: 2_000, ..Default::default() });
+    lab.control(Control::Configure(settings)).unwrap();
+    lab.control(Control::Configure(RoomSettings::default())).unwrap();
+    lab.connect(Grants::of("ada"), dual());
+    assert_eq!(delays(&lab), [PlayoutDelay { min: 0, max: 200 }], "what is not said again stays");
+
+    let mut lab = Lab::new();
+    lab.connect(Grants::of("ada"), dual());
+    assert_eq!(delays(&lab), [], "nobody is asked for anything");
+}
+
 #[test]
 fn row_41_what_a_token_says_beyond_the_servers_limits_is_left_out_and_keeps_nobody_away() {
     let mut lab = Lab::new();

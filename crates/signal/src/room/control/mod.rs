@@ -14,6 +14,7 @@ use livekit_protocol as proto;
 use parvis_meeting::{EndReason, MeetingError, ParticipantId};
 
 use super::Room;
+use crate::Grants;
 
 pub use settings::RoomSettings;
 pub(crate) use standing::Standings;
@@ -109,6 +110,11 @@ impl Room {
         let reply = self.act(now, actor, control);
         self.settle(now);
         reply
+    }
+
+    /// Whether someone with these grants was removed from here, and can't come back with them.
+    pub fn has_revoked(&self, grants: &Grants) -> bool {
+        self.standings.is_revoked(&grants.identity, grants.not_before)
     }
 
     fn act(&mut self, now: Instant, actor: &Actor, control: Control) -> Result<Reply, ControlError> {

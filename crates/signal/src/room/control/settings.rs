@@ -21,17 +21,26 @@ pub struct RoomSettings {
     pub max_participants: Option<usize>,
     /// The application's own text about the room.
     pub metadata: Option<String>,
+    /// How late receivers show pictures, at least and at most, for whoever connects from then on; no time at all is no bound.
+    pub playout_delay: Option<(Duration, Duration)>,
+    /// Whether a camera and its microphone share a media stream, even where rooms are not configured so.
+    pub sync_streams: bool,
 }
 
 impl RoomSettings {
-    /// What a request to make a room says. In it 0 and empty texts stand for what is not said.
-    pub fn of(request: &proto::CreateRoomRequest) -> RoomSettings {
+    /// What is wanted of a room. In it 0 and empty texts stand for what is not said. Its name, its agents and its egress are
+    /// not the room's own business.
+    pub fn of(wanted: &proto::RoomConfiguration) -> RoomSettings {
         let seconds = |seconds: u32| (seconds > 0).then(|| Duration::from_secs(seconds.into()));
+        let delay = [wanted.min_playout_delay, wanted.max_playout_delay];
+        let [least, most] = delay.map(|milliseconds| Duration::from_millis(milliseconds.into()));
         RoomSettings {
-            empty_timeout: seconds(request.empty_timeout),
-            departure_timeout: seconds(request.departure_timeout),
-            max_participants: usize::try_from(request.max_participants).ok().filter(|count| *count > 0),
-            metadata: Some(request.metadata.clone()).filter(|metadata| !metadata.is_empty()),
+            empty_timeout: seconds(wanted.empty_timeout),
+            departure_timeout: seconds(wanted.departure_timeout),
+            max_participants: usize::try_from(wanted.max_participants).ok().filter(|count| *count > 0),
+            metadata: Some(wanted.metadata.clone()).filter(|metadata| !metadata.is_empty()),
+            playout_delay: (delay != [0, 0]).then_some((least, most)),
+            sync_streams: wanted.sync_streams,
         }
     }
 }
@@ -52,6 +61,7 @@ impl Room {
             ..before.clone()
         };
         self.meeting.set_limits(Arc::new(limits));
+        self.start.take(&settings);
         if let Some(metadata) = settings.metadata.filter(|metadata| *metadata != self.metadata) {
             self.metadata = metadata;
             let room = self.room_info();

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Bringing clients into rooms.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use parvis_signal::{ConnectionId, Join, Offer};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Input, JoinRefusal, Opening, Rooms};
+use crate::http::Refusal;
+use crate::socket::Outgoing;
+use crate::tenant::RoomKey;
+use crate::whip::{Answered, Arrival, Bearer, Taken};
+
+/// How often a join tries anew when the room that it found was just ending.
+pub(super) const JOIN_TRIES: usize = 3;
+
+/// A connection that a room knows of. Dropping it tells the room that it is gone.
+pub(crate) struct Attached {
+    id: ConnectionId,
+    inbox: mpsc::Sender<Input>,
+}
+
+impl Rooms {
+    /// Brings a client into a room, which comes to be if need be, unless `opening` is `None`.
+    pub(crate) async fn join(
+        self: &Arc<Self>,
+        key: &RoomKey,
+        opening: Option<&Opening>,
+        join: Join,
+        mut outgoing: impl FnMut() -> Outgoing,
+    ) -> Result<Attached, JoinRefusal> {
+        for _ in 0..JOIN_TRIES {
+            let inbox = self.room_for(key, opening)?;
+            let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
+            let (reply, answer) = oneshot::channel();
+            let input =
+                Input::Connect { connection: id, join: Box::new(join.clone()), outgoing: outgoing(), reply };
+            // Made before it is known to have worked: should we be dropped while we wait, the room hears of it.
+            let attached = Attached { id, inbox };
+            if !attached.send(input).await {
+                continue;
+            }
+            match answer.await {
+                Ok(Ok(())) => return Ok(attached),
+                Ok(Err(refused)) => return Err(refused.into()),
+                Err(_) => {}
+            }
+        }
+        Err(JoinRefusal::Ending)
+    }
+
+    /// Brings a client that comes by an offer into a room as [`Rooms::join`] does, and waits for its answer.
+    pub(crate) async fn offer(
+        self: &Arc<Self>,
+        key: &RoomKey,
+        opening: Option<&Opening>,
+        offer: Offer,
+        bearer: Bearer,
+        address: IpAddr,
+    ) -> Result<Answered, Refusal> {
+        for _ in 0..JOIN_TRIES {
+            let seat = self.resources.seat(&self.live().config.offers, address).map_err(|taken| {
+                let of = match taken {
+                    Taken::All => "everyone",
+                    Taken::OfAddress => "one address",
+                };
+                JoinRefusal::TooManyOffers(of)
+            })?;
+            let inbox = self.room_for(key, opening)?;
+            let connection = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
+            let (reply, answer) = oneshot::channel();
+            let arrival = Arrival { connection, offer: offer.clone(), bearer: bearer.clone(), seat, reply };
+            if inbox.send(Input::Offer(Box::new(arrival))).await.is_err() {
+                continue;
+            }
+            if let Ok(answered) = answer.await {
+                return answered.map_err(Refusal::from);
+            }
+        }
+        Err(JoinRefusal::Ending.into())
+    }
+}
+
+impl Attached {
+    pub(crate) fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    /// Hands something to the room; `false` when it is gone.
+    pub(crate) async fn send(&self, input: Input) -> bool {
+        self.inbox.send(input).await.is_ok()
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        let disconnected = Input::Disconnected(self.id);
+        let Err(mpsc::error::TrySendError::Full(disconnected)) = self.inbox.try_send(disconnected) else {
+            return;
+        };
+        // The room must hear of it, or the session would never end. Without a runtime the room is gone too.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let inbox = self.inbox.clone();
+            runtime.spawn(async move { inbox.send(disconnected).await });
+        }
+    }
+}

@@ -21,9 +21,10 @@ use crate::hall::Hall;
 const ATTEMPTS: usize = 20_000;
 /// One in so many comes from one and the same address.
 const FROM_ONE_ADDRESS: usize = 4;
-const THREADS: usize = 4;
+/// Most of them wait: for a queue of those to be accepted that is full, each for a second.
+const THREADS: usize = 16;
 /// Connections that each thread holds, the newest: three times what the server has places for.
-const HELD: usize = 1_500;
+const HELD: usize = 375;
 /// How long all of them go on holding when the last attempt was made.
 const HOLDING: Duration = Duration::from_secs(3);
 /// How long anyone may take to join and to be connected. The system tries to connect again after 1 and after 3 seconds
@@ -96,8 +97,7 @@ fn row_38_and_39_idle_connections_by_the_ten_thousand_keep_nobody_out() {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
     assert!(most as usize > THREADS * HELD + 1_000, "these tests need more open files than {most}");
-    let configuration =
-        "[http]\nidle_timeout = \"10m\"\n[media]\naddresses = [\"127.0.0.1\"]\npin = false\n";
+    let configuration = "[http]\nidle_timeout = \"10m\"\n[media]\naddresses = [\"127.0.0.1\"]\npin = false\n";
     let mut hall = Hall::open("idle", "ulimit -n 4096;", configuration, &ANY_PORTS);
     let (mut ada, ..) = hall.join("atelier", "ada", BOUND);
     let (resident, ticks) = (hall.resident(), hall.ticks());
@@ -108,7 +108,8 @@ fn row_38_and_39_idle_connections_by_the_ten_thousand_keep_nobody_out() {
     let mut lasted = Duration::ZERO;
     std::thread::scope(|scope| {
         let (attack, address) = (&attack, hall.server.address);
-        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(move || attack.run(address, attempts))).collect();
+        let threads: Vec<_> =
+            (0..THREADS).map(|_| scope.spawn(move || attack.run(address, attempts))).collect();
         let mut hold = None;
         while hold.is_none_or(|since: Instant| since.elapsed() < HOLDING) {
             if hold.is_none() && attack.begun.load(Ordering::Relaxed) >= attempts {
@@ -140,8 +141,9 @@ fn row_38_and_39_idle_connections_by_the_ten_thousand_keep_nobody_out() {
     assert!(joined >= 10 && slowest < BOUND, "{joined} joined, the slowest in {slowest:?}");
     assert!(tries <= joined + joined / 2, "{tries} tries for {joined}");
     // All were turned away or made room, but for those who held the last places and those who went before their turn.
-    assert!(address >= (attempts / FROM_ONE_ADDRESS) as u64 / 2, "one address has its limit");
-    assert!(displaced + address + total > connected / 2, "they are counted");
+    assert!(address >= (attempts / FROM_ONE_ADDRESS) as u64 / 4, "one address has its limit");
+    let silent = hall.figure("parvis_edge_silent_total");
+    assert!(displaced > 0 && displaced + address + total + silent > connected / 2, "they are counted, {silent} silent ones too");
     assert!(most_files < 4_096 - 64, "{most_files} files were open: the reserve is gone");
     assert!(grown < 64 << 10, "{grown} KiB");
 

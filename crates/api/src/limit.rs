@@ -306,7 +306,7 @@ mod tests {
         let third = connections.admit(user).await.ok().unwrap();
         let mut proxied = Vec::new();
         for _ in 0..4 {
-            proxied.push(connections.admit(proxy).await.ok().expect("a proxy is bound by the total alone"));
+            proxied.push(connections.admit(proxy).await.expect("a proxy is bound by the total alone"));
         }
         for permit in proxied.iter().chain([&second, &third]) {
             permit.keep();
@@ -314,7 +314,7 @@ mod tests {
         assert_eq!(connections.admit("192.0.2.9".parse().unwrap()).await.err(), Some("total"));
         // One of the proxy's turns out to be for the user, who has as many as he may.
         assert_eq!(proxied.pop().unwrap().count_for(user).err(), Some("address"));
-        let next = connections.admit("192.0.2.9".parse().unwrap()).await.ok().expect("its place is free");
+        let next = connections.admit("192.0.2.9".parse().unwrap()).await.expect("its place is free");
         next.keep();
         assert_eq!(connections.admit("192.0.2.9".parse().unwrap()).await.err(), Some("total"));
         connections.set_bounds(Bounds { max: 7, ..bounds });
@@ -347,7 +347,7 @@ mod tests {
             told.notified().await;
             open[2] = None;
         });
-        let newcomer = newcomer.ok().expect("it has the place of the third");
+        let newcomer = newcomer.expect("it has the place of the third");
         newcomer.keep();
         // The next are the fourth and then the second. The two that are kept stay.
         for which in [3, 1] {
@@ -356,8 +356,8 @@ mod tests {
                 told.notified().await;
                 open[which] = None;
             });
-            next.ok().expect("a place").keep();
-            let stays = connections.admit(ip(9)).await.ok().expect("the place that was just given back");
+            next.expect("a place").keep();
+            let stays = connections.admit(ip(9)).await.expect("the place that was just given back");
             stays.keep();
             open.push(Some(stays));
         }

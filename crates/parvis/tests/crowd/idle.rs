@@ -143,7 +143,10 @@ fn row_38_and_39_idle_connections_by_the_ten_thousand_keep_nobody_out() {
     // All were turned away or made room, but for those who held the last places and those who went before their turn.
     assert!(address >= (attempts / FROM_ONE_ADDRESS) as u64 / 4, "one address has its limit");
     let silent = hall.figure("parvis_edge_silent_total");
-    assert!(displaced > 0 && displaced + address + total + silent > connected / 2, "they are counted, {silent} silent ones too");
+    assert!(
+        displaced > 0 && displaced + address + total + silent > connected / 2,
+        "they are counted, {silent} silent ones too"
+    );
     assert!(most_files < 4_096 - 64, "{most_files} files were open: the reserve is gone");
     assert!(grown < 64 << 10, "{grown} KiB");
 

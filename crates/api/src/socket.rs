@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use parvis_signal::Frame;
@@ -22,6 +22,14 @@ const GOING_AWAY: u16 = 1001;
 const PROTOCOL_ERROR: u16 = 1002;
 const POLICY: u16 = 1008;
 const TOO_BIG: u16 = 1009;
+
+/// Bytes read at a time. The library's 128 KiB stay with every socket, most of which are idle; a larger message grows it.
+const READ_BYTES: usize = 4096;
+
+/// A socket whose messages have no more than `max` bytes.
+pub(crate) fn bounded(upgrade: WebSocketUpgrade, max: usize) -> WebSocketUpgrade {
+    upgrade.read_buffer_size(READ_BYTES).max_message_size(max).max_frame_size(max)
+}
 
 /// The room's end of a socket's queue.
 pub(crate) struct Outgoing {

@@ -58,7 +58,7 @@ pub(crate) async fn connect(
     }
     let metrics = rooms.metrics.clone();
     let max = live.config.agents.message_bytes;
-    Ok(upgrade.max_message_size(max).max_frame_size(max).on_upgrade(move |stream| async move {
+    Ok(socket::bounded(upgrade, max).on_upgrade(move |stream| async move {
         let _counted = client.permit;
         socket::serve(stream, connected, outbound, limits, metrics).await;
     }))

@@ -77,7 +77,7 @@ async fn connect(
     let metrics = rooms.metrics.clone();
     // Without permessage-deflate: axum's WebSocket does not offer it, so a message is as large as it was sent (row 28).
     let max = live.config.room.message_bytes;
-    Ok(upgrade.max_message_size(max).max_frame_size(max).on_upgrade(move |stream| async move {
+    Ok(socket::bounded(upgrade, max).on_upgrade(move |stream| async move {
         let _counted = client.permit;
         socket::serve(stream, attached, outbound, limits, metrics).await;
     }))

@@ -96,8 +96,7 @@ impl Hall {
     pub fn log_is_short(&self) {
         let log = self.server.logged();
         assert!(!log.contains("panick"), "{log}");
-        let lines: Vec<&str> =
-            log.lines().filter(|line| !line.contains("a peer connection is up")).collect();
+        let lines: Vec<&str> = log.lines().filter(|line| !line.contains("a peer connection is up")).collect();
         assert!(lines.len() < 100, "{} lines: {:#?}", lines.len(), &lines[..20]);
     }
 }

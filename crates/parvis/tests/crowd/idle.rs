@@ -18,10 +18,11 @@ use crate::common::{ANY_PORTS, until};
 use crate::hall::Hall;
 
 /// Attempts in every test run; `PARVIS_ATTEMPTS=100000` makes as many as the name says, which takes minutes.
-const ATTEMPTS: usize = 20_000;
+const ATTEMPTS: usize = 8_000;
 /// One in so many comes from one and the same address.
 const FROM_ONE_ADDRESS: usize = 4;
-/// Most of them wait: for a queue of those to be accepted that is full, each for a second.
+/// More than these overrun the queue of those to be accepted, and then wait a second all together.
+const PER_SECOND: u32 = 2_500;
 const THREADS: usize = 16;
 /// Connections that each thread holds, the newest: three times what the server has places for.
 const HELD: usize = 375;
@@ -68,13 +69,15 @@ fn attempt(from: Ipv4Addr, to: SocketAddr) -> nix::Result<TcpStream> {
 }
 
 impl Attack {
-    fn run(&self, server: SocketAddr, attempts: usize) {
+    fn run(&self, server: SocketAddr, attempts: usize, start: Instant) {
         let mut held = VecDeque::new();
         loop {
             let number = self.begun.fetch_add(1, Ordering::Relaxed);
             if number >= attempts {
                 break;
             }
+            let due = start + Duration::from_secs(1) * number as u32 / PER_SECOND;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
             if let Ok(mut stream) = attempt(source(number), server) {
                 self.connected.fetch_add(1, Ordering::Relaxed);
                 // The server may have turned us away already.
@@ -97,7 +100,10 @@ fn row_38_and_39_idle_connections_by_the_ten_thousand_keep_nobody_out() {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
     assert!(most as usize > THREADS * HELD + 1_000, "these tests need more open files than {most}");
-    let configuration = "[http]\nidle_timeout = \"10m\"\n[media]\naddresses = [\"127.0.0.1\"]\npin = false\n";
+    // Nobody's time runs out here: places become free by those who make room, and by nothing else.
+    let configuration = "[http]\nidle_timeout = \"10m\"\nrequest_head_timeout = \"10m\"\n\
+                         [tls]\nhandshake_timeout = \"10m\"\n\
+                         [media]\naddresses = [\"127.0.0.1\"]\npin = false\n";
     let mut hall = Hall::open("idle", "ulimit -n 4096;", configuration, &ANY_PORTS);
     let (mut ada, ..) = hall.join("atelier", "ada", BOUND);
     let (resident, ticks) = (hall.resident(), hall.ticks());
@@ -109,7 +115,7 @@ fn row_38_and_39_idle_connections_by_the_ten_thousand_keep_nobody_out() {
     std::thread::scope(|scope| {
         let (attack, address) = (&attack, hall.server.address);
         let threads: Vec<_> =
-            (0..THREADS).map(|_| scope.spawn(move || attack.run(address, attempts))).collect();
+            (0..THREADS).map(|_| scope.spawn(move || attack.run(address, attempts, begun))).collect();
         let mut hold = None;
         while hold.is_none_or(|since: Instant| since.elapsed() < HOLDING) {
             if hold.is_none() && attack.begun.load(Ordering::Relaxed) >= attempts {
@@ -144,7 +150,7 @@ fn row_38_and_39_idle_connections_by_the_ten_thousand_keep_nobody_out() {
     assert!(address >= (attempts / FROM_ONE_ADDRESS) as u64 / 4, "one address has its limit");
     let silent = hall.figure("parvis_edge_silent_total");
     assert!(
-        displaced > 0 && displaced + address + total + silent > connected / 2,
+        displaced > 0 && displaced + address + total + silent > connected / 4,
         "they are counted, {silent} silent ones too"
     );
     assert!(most_files < 4_096 - 64, "{most_files} files were open: the reserve is gone");

@@ -177,7 +177,8 @@ fn tell(what: &str, flood: &Flood, taken: u64, took: &mut [Duration]) -> Duratio
 #[test]
 fn row_29_ten_thousand_messages_a_second_that_are_all_taken_delay_nobody() {
     // Fifty times what the server takes by default: here nothing but its speed protects the others.
-    let configuration = "[media]\naddresses = [\"127.0.0.1\"]\npin = false\n\
+    let configuration = "[http]\njoins_per_address = { burst = 1000, per_second = 100 }\n\
+                         [media]\naddresses = [\"127.0.0.1\"]\npin = false\n\
                          [sessions]\njoin_timeout = \"10m\"\nrequests = { burst = 20000, per_second = 20000 }\n";
     let hall = Hall::open("flood-taken", "", configuration, &ANY_PORTS);
     let flooder = Flooder::start(hall.server.address, hall.token("atelier", "eve"));
@@ -198,7 +199,10 @@ fn row_29_ten_thousand_messages_a_second_that_are_all_taken_delay_nobody() {
 
 #[test]
 fn row_29_a_flood_beyond_the_limit_ends_its_sender_again_and_again_and_delays_nobody() {
-    let hall = Hall::open("flood", "", "[media]\naddresses = [\"127.0.0.1\"]\npin = false\n", &ANY_PORTS);
+    // The guests come faster from their one address than they may by default.
+    let configuration = "[http]\njoins_per_address = { burst = 1000, per_second = 100 }\n\
+                         [media]\naddresses = [\"127.0.0.1\"]\npin = false\n";
+    let hall = Hall::open("flood", "", configuration, &ANY_PORTS);
     let flooder = Flooder::start(hall.server.address, hall.token("atelier", "eve"));
     let mut took = joins(&hall);
     let flood = flooder.stop();

@@ -292,11 +292,12 @@ describe('end-to-end encryption', () => {
   }
 });
 
-describe('streams of 50 MB', { concurrency: 5 }, () => {
+describe('streams of 50 MB', { concurrency: 4 }, () => {
   const BYTES = 50_000_000;
   // What all readers have together.
   const RATE = 10_000_000;
-  const kinds = ['chromium', 'firefox', 'python', 'rtc-node', 'agents'];
+  // Not Firefox: it takes minutes for so much on a line that loses packets.
+  const kinds = ['chromium', 'python', 'rtc-node', 'agents'];
   const pairs = kinds.map((from, place) => ({ from, to: kinds[(place + 1) % kinds.length] }));
   before(async () => {
     for (const pair of pairs) {

@@ -107,9 +107,11 @@ fn end_to_end_tests(count: &mut Count) -> (Result, Vec<String>) {
         first.node(line);
         names.extend(failed_test(line));
     });
+    // A failure whose name is not known can't be tried again.
+    let all_known = names.len() as u64 >= first.failed;
     names.sort();
     names.dedup();
-    if result.is_ok() || names.is_empty() || names.len() > RETRIED_AT_MOST {
+    if result.is_ok() || names.is_empty() || names.len() > RETRIED_AT_MOST || !all_known {
         count.add(&first);
         return (result, names);
     }
@@ -198,12 +200,12 @@ impl Count {
         }
     }
 
-    /// `ℹ pass 12`, `ℹ fail 0`
+    /// `ℹ pass 12`, `ℹ fail 0`, `ℹ cancelled 0`: one that took too long, or whose suite failed before it.
     fn node(&mut self, line: &str) {
         let mut words = line.trim_start_matches(['ℹ', '#', ' ']).split(' ');
         match (words.next(), words.next().and_then(|word| word.parse::<u64>().ok())) {
             (Some("pass"), Some(passed)) => self.passed += passed,
-            (Some("fail"), Some(failed)) => self.failed += failed,
+            (Some("fail" | "cancelled"), Some(failed)) => self.failed += failed,
             _ => {}
         }
     }
@@ -238,7 +240,8 @@ mod tests {
         );
         count.vitest("      Tests  2 failed | 30 passed (32)");
         count.node("ℹ pass 400");
-        count.node("ℹ fail 5");
+        count.node("ℹ fail 4");
+        count.node("ℹ cancelled 1");
         count.node("ℹ tests 405");
         count.sim("48 of 48 seeds from 1 on, 1449 s of virtual time in 31 s, 48233 datagrams sent");
         count.sim("46 passed, 2 failed");

@@ -2,7 +2,7 @@
 // Repair packets (FlexFEC) with a Chromium at either end. Every Chromium takes them where it receives; it offers to send
 // them only when told to by its field trials, and then does so over a path that is long and loses packets.
 import assert from 'node:assert/strict';
-import { after, afterEach, before, it } from 'node:test';
+import { after, afterEach, before, describe, it } from 'node:test';
 import { assertBars, eventually } from '../support/check.mjs';
 import { Stage } from '../support/call.mjs';
 import { Server } from '../support/server.mjs';
@@ -51,16 +51,18 @@ for (const [form, singlePeerConnection] of [['/rtc/v1', true], ['/rtc', false]])
   });
 }
 
-it('a Chromium that is told to sends repair packets, and what it lost is made again from them', async () => {
-  const room = stage.room();
-  const { caller: sender, network } = await stage.joinThroughNetwork(room, 'sender', {}, [SENDS_FLEXFEC]);
-  const receiver = await stage.join('chromium', room, 'receiver');
-  await sender.ask('publishBars', PICTURES);
-  assertBars(await receiver.ask('seen', { identity: 'sender' }), 'without loss');
-  const malformed = await counted('fec_malformed');
-  network.impair({ delay: 120, loss: 0.1 });
-  await eventually('repair packets from Chromium', async () => (await counted('fec_received')) > 10, 40000);
-  await eventually('packets made again', async () => (await counted('fec_recovered')) > 5, 40000);
-  assert.equal(await counted('fec_malformed'), malformed, 'all of them could be read and used');
-  assertBars(await receiver.ask('seen', { identity: 'sender', atLeast: 10 }), 'with losses');
+describe('repair packets', () => {
+  it('a Chromium that is told to sends repair packets, and what it lost is made again from them', async () => {
+    const room = stage.room();
+    const { caller: sender, network } = await stage.joinThroughNetwork(room, 'sender', {}, [SENDS_FLEXFEC]);
+    const receiver = await stage.join('chromium', room, 'receiver');
+    await sender.ask('publishBars', PICTURES);
+    assertBars(await receiver.ask('seen', { identity: 'sender' }), 'without loss');
+    const malformed = await counted('fec_malformed');
+    network.impair({ delay: 120, loss: 0.1 });
+    await eventually('repair packets from Chromium', async () => (await counted('fec_received')) > 10, 40000);
+    await eventually('packets made again', async () => (await counted('fec_recovered')) > 5, 40000);
+    assert.equal(await counted('fec_malformed'), malformed, 'all of them could be read and used');
+    assertBars(await receiver.ask('seen', { identity: 'sender', atLeast: 10 }), 'with losses');
+  });
 });

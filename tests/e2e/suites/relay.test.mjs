@@ -71,11 +71,7 @@ describe('the relay', () => {
   }
 
   it('lets nobody in who has left', async () => {
-    const metrics = () => stage.server.log.join('\n').match(/metrics=(\S+)/)[1];
-    const allocations = async () => {
-      const page = await (await fetch(`http://${metrics()}/metrics`)).text();
-      return Number(page.match(/^parvis_turn_allocations (\d+)/m)[1]);
-    };
+    const allocations = () => stage.server.figure('parvis_turn_allocations');
     const far = await enter(stage.room(), 'far', { relay: ['turn:', 'udp'] });
     await eventually('an allocation', async () => (await allocations()) > 0);
     await far.ask('leave');

@@ -12,8 +12,6 @@ const PICTURES = { width: 640, height: 360, fps: 15, videoCodec: 'vp8', simulcas
 /** No loss and no round trip are too little. */
 const ALWAYS = '[media]\naddresses = ["127.0.0.1"]\nfec_loss_percent = 0\nfec_twice_loss_percent = 0\nfec_round_trip_ms = 0\n';
 
-const plain = (line) => line.replaceAll(/\x1b\[[0-9;]*m/g, '');
-
 let stage;
 before(async () => (stage = await Stage.over(await Server.configured(ALWAYS))));
 after(() => stage?.close());
@@ -22,13 +20,7 @@ afterEach(() => stage.clear());
 const pictures = async (caller) => (await caller.ask('stats')).inbound.find((each) => each.kind === 'video');
 
 /** A counter of the server's media, over all shards. */
-async function counted(name) {
-  const address = /metrics=([\d.:]+)/.exec(stage.server.log.map(plain).join('\n'))[1];
-  const page = await (await fetch(`http://${address}/metrics`)).text();
-  const lines = [...page.matchAll(new RegExp(`^parvis_media_${name}_total(?:\\{.*\\})? (\\d+)$`, 'gm'))];
-  assert.ok(lines.length > 0, `no counter ${name}:\n${page}`);
-  return lines.reduce((sum, [, value]) => sum + Number(value), 0);
-}
+const counted = (name) => stage.server.figure(`parvis_media_${name}_total`);
 
 for (const [form, singlePeerConnection] of [['/rtc/v1', true], ['/rtc', false]]) {
   it(`${form}: an ordinary Chromium takes repair packets as a receiver`, async () => {

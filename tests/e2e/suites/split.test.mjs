@@ -2,13 +2,9 @@
 // One room over two shards: with one peer connection on each before the next one is used, people see and hear each other
 // by trunks.
 import { after, afterEach, before, describe, it } from 'node:test';
-import assert from 'node:assert/strict';
 import { assertBars, assertTone, eventually } from '../support/check.mjs';
 import { HERTZ, SMALL, Stage } from '../support/call.mjs';
 import { Server } from '../support/server.mjs';
-
-/** A line of the log without its colours. */
-const plain = (line) => line.replaceAll(/\x1b\[[0-9;]*m/g, '');
 
 let stage;
 before(async () => (stage = await Stage.over(await Server.configured('[media]\nshards = 2\nmax_room_peers_per_shard = 1\n'))));
@@ -31,13 +27,9 @@ describe('one room over two shards', () => {
         assertTone(await to.ask('heard', { identity: from }), HERTZ, `${to.identity} of ${from}`);
       }
     }
-    const address = /metrics=([\d.:]+)/.exec(stage.server.log.map(plain).join('\n'))[1];
     for (const shard of [0, 1]) {
-      const figure = new RegExp(`parvis_forwarder_trunk_packets_in_total\\{shard="${shard}"\\} (\\d+)`);
-      await eventually(`packets that come to shard ${shard} by trunk`, async () => {
-        const page = await (await fetch(`http://${address}/metrics`)).text();
-        return Number(figure.exec(page)?.[1]) > 100;
-      });
+      const packets = () => stage.server.figure('parvis_forwarder_trunk_packets_in_total', { shard });
+      await eventually(`packets that come to shard ${shard} by trunk`, async () => (await packets()) > 100);
     }
   });
 

@@ -63,6 +63,19 @@ export class Server {
     return this.url.replace(/^http/, 'ws');
   }
 
+  /** A figure of /metrics: the sum over all whose labels are among them, such as `{ shard: 0 }`. */
+  async figure(name, labels = {}) {
+    // The log has colours.
+    const log = this.log.join('\n').replaceAll(/\x1b\[[0-9;]*m/g, '');
+    const address = /metrics=([\d.:]+)/.exec(log)[1];
+    const page = await (await fetch(`http://${address}/metrics`)).text();
+    const wanted = Object.entries(labels).map(([label, value]) => `${label}="${value}"`);
+    const lines = [...page.matchAll(new RegExp(`^${name}(?:\\{(.*)\\})? ([\\d.e+]+)$`, 'gm'))];
+    const found = lines.filter(([, own = '']) => wanted.every((label) => own.split(',').includes(label)));
+    if (found.length === 0) throw new Error(`no figure ${name} with ${wanted}:\n${page}`);
+    return found.reduce((sum, [, , value]) => sum + Number(value), 0);
+  }
+
   /** Sends a signal. */
   signal(name) {
     this.process.kill(name);

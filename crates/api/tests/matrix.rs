@@ -14,13 +14,11 @@ use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::{
-    Folder, KEY, OTHER_KEY, OTHER_SECRET, SECRET, Server, Socket, everything, failure, grant, next, send,
+    Folder, KEY, OTHER_KEY, OTHER_SECRET, SECRET, Server, Socket, everything, failure, grant, heard,
     start_with_store,
 };
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use livekit_protocol::signal_request::Message as Request;
-use livekit_protocol::signal_response::Message as Response;
 use livekit_token::{AccessToken, SIPGrants, VideoGrants};
 use parvis_api::{ApiConfig, server_api};
 use serde_json::{Value, json};
@@ -82,7 +80,7 @@ impl Victim {
             "update": { "name": "hacked" }, "egressId": "EG_1",
         });
         let mut victim = Victim { server, _folder: folder, ada, eve, body };
-        victim.heard().await;
+        heard(&mut victim.ada).await;
         victim
     }
 
@@ -102,19 +100,6 @@ impl Victim {
             state.push(self.server.call_json(&admin, method, body).await.unwrap());
         }
         state
-    }
-
-    /// What Ada was told since the last time, other than what comes by itself.
-    async fn heard(&mut self) -> Vec<Response> {
-        send(&mut self.ada, Request::Ping(1)).await;
-        let mut heard = Vec::new();
-        loop {
-            match next(&mut self.ada).await.expect("she is still there") {
-                Response::Pong(_) => return heard,
-                Response::RoomUpdate(_) | Response::ConnectionQuality(_) | Response::Offer(_) => {}
-                other => heard.push(other),
-            }
-        }
     }
 
     /// Makes one bad request to every call whose grant is as told, and holds the answers against what they must be.
@@ -143,7 +128,7 @@ impl Victim {
         }
         assert!(tried > 0, "{what}: nothing was tried");
         assert_eq!(self.state().await, before, "{what} had an effect");
-        assert_eq!(self.heard().await, [], "{what} reached Ada");
+        assert_eq!(heard(&mut self.ada).await, [], "{what} reached Ada");
     }
 }
 
@@ -292,7 +277,7 @@ async fn row_54_another_tenants_key_sees_and_changes_nothing() {
         assert_ne!(status, 500, "{path}: {said}");
     }
     assert_eq!(victim.state().await, before);
-    assert_eq!(victim.heard().await, []);
+    assert_eq!(heard(&mut victim.ada).await, []);
 }
 
 #[tokio::test]

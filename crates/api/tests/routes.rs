@@ -14,14 +14,12 @@ use base64::Engine;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 use common::offers::{ANSWER, answer, offer, offers, post, publish};
 use common::{
-    Folder, KEY, OTHER_KEY, OTHER_SECRET, PATIENCE, SECRET, Server, Socket, everything, grant, next, send,
+    Folder, KEY, OTHER_KEY, OTHER_SECRET, PATIENCE, SECRET, Server, Socket, everything, grant, heard,
     start_with_store,
 };
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use livekit_protocol as proto;
-use livekit_protocol::signal_request::Message as Request;
-use livekit_protocol::signal_response::Message as Response;
 use parvis_api::{Access, ApiConfig, ConnectionLimits, Content, OfferLimits, Route, routes};
 use parvis_signal::Rate;
 use prost::Message as _;
@@ -164,7 +162,7 @@ impl Scene {
         drop(socket);
         let mut scene = Scene { server, _folder: folder, ada, eve, session: String::new() };
         scene.publish_anew().await;
-        scene.heard().await;
+        heard(&mut scene.ada).await;
         scene
     }
 
@@ -187,19 +185,6 @@ impl Scene {
             state.push(self.server.call_json(&admin, method, body).await.unwrap());
         }
         state
-    }
-
-    /// What Ada was told since the last time, other than what comes by itself.
-    async fn heard(&mut self) -> Vec<Response> {
-        send(&mut self.ada, Request::Ping(1)).await;
-        let mut heard = Vec::new();
-        loop {
-            match next(&mut self.ada).await.expect("she is still there") {
-                Response::Pong(_) => return heard,
-                Response::RoomUpdate(_) | Response::ConnectionQuality(_) | Response::Offer(_) => {}
-                other => heard.push(other),
-            }
-        }
     }
 
     /// A token with which nothing is wrong, for whom a route is meant.
@@ -428,7 +413,7 @@ async fn row_34_every_bad_request_has_its_status_and_no_effect_on_any_route() {
         }
         assert!(tried > 0, "{wrong:?}: nothing was tried");
         assert_eq!(scene.state().await, before, "{wrong:?} had an effect");
-        assert_eq!(scene.heard().await, [], "{wrong:?} reached Ada");
+        assert_eq!(heard(&mut scene.ada).await, [], "{wrong:?} reached Ada");
     }
 }
 

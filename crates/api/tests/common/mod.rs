@@ -321,6 +321,19 @@ pub async fn closed(socket: &mut Socket) -> Option<CloseFrame> {
     }
 }
 
+/// What a client was told since the last time, other than what comes by itself.
+pub async fn heard(socket: &mut Socket) -> Vec<Response> {
+    send(socket, proto::signal_request::Message::Ping(1)).await;
+    let mut heard = Vec::new();
+    loop {
+        match next(socket).await.expect("it is still there") {
+            Response::Pong(_) => return heard,
+            Response::RoomUpdate(_) | Response::ConnectionQuality(_) | Response::Offer(_) => {}
+            other => heard.push(other),
+        }
+    }
+}
+
 pub async fn send(socket: &mut Socket, message: proto::signal_request::Message) {
     let request = proto::SignalRequest { message: Some(message) };
     socket.send(Message::Binary(request.encode_to_vec().into())).await.unwrap();

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::SentKind;
+use super::{Carried, SentKind};
 
 /// Packets remembered: 6 s at 1,300 packets a second (12 Mbit/s), 24 bytes each.
 const MAX_PACKETS: usize = 8192;
@@ -18,6 +18,7 @@ pub(super) struct SentPacket {
     pub(super) bytes: u32,
     pub(super) kind: SentKind,
     pub(super) fate: Fate,
+    pub(super) carried: Option<Carried>,
 }
 
 /// What feedback said of a packet so far.

@@ -60,6 +60,17 @@ pub enum SentKind {
     Probe,
 }
 
+/// What a packet carried, so that its loss can be made good before the peer asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Carried {
+    /// The SSRC of its media, also where it went on a retransmission's.
+    pub ssrc: u32,
+    /// Its sequence number there.
+    pub sequence: u16,
+    /// How often it had been sent before.
+    pub resends: u8,
+}
+
 /// What was counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SenderStats {
@@ -141,16 +152,17 @@ impl Sender {
     }
 
     /// A packet of so many bytes (as on the wire) goes out now. Returns its transport-wide sequence number.
-    pub fn on_sent(&mut self, now: Instant, bytes: usize, kind: SentKind) -> u16 {
+    pub fn on_sent(&mut self, now: Instant, bytes: usize, kind: SentKind, carried: Option<Carried>) -> u16 {
         let sent_micros = self.micros(now);
         self.sent.add(sent_micros, bytes);
         self.unanswered_since_micros.get_or_insert(sent_micros);
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        self.history.push(SentPacket { sent_micros, bytes, kind, fate: Fate::Unknown })
+        self.history.push(SentPacket { sent_micros, bytes, kind, fate: Fate::Unknown, carried })
     }
 
-    /// The peer says what arrived. Numbers that were never sent are passed over and counted.
-    pub fn on_feedback(&mut self, now: Instant, feedback: &TransportFeedback<'_>) {
+    /// The peer says what arrived. Numbers that were never sent are passed over and counted. What the packets carried that are
+    /// told lost for the first time is put into `lost`.
+    pub fn on_feedback(&mut self, now: Instant, feedback: &TransportFeedback<'_>, lost: &mut Vec<Carried>) {
         let now_micros = self.micros(now);
         self.stats.feedbacks += 1;
         let mut newest_sent = None;
@@ -162,12 +174,13 @@ impl Sender {
             match (arrival, packet.fate) {
                 (None, Fate::Unknown) => {
                     packet.fate = Fate::Lost;
-                    self.loss.on_lost();
+                    self.loss.on_lost(packet);
+                    lost.extend(packet.carried);
                     self.stats.lost_packets += 1;
                 }
                 (Some(ticks), Fate::Unknown | Fate::Lost) => {
                     let (packet, was_lost) = (*packet, packet.fate == Fate::Lost);
-                    self.loss.on_arrived(was_lost);
+                    self.loss.on_arrived(&packet, was_lost);
                     self.mark_arrived(sequence);
                     newest_sent = newest_sent.max(Some(packet.sent_micros));
                     let arrived_micros = self.unwrap_arrival(ticks) * TICK_MICROS;
@@ -199,7 +212,7 @@ impl Sender {
         }
         let fresh = self.last_feedback_micros.is_some_and(|last| now_micros - last < FEEDBACK_FRESH_MICROS);
         if !fresh {
-            self.loss.on_window(f64::from(fraction_lost) / 256.0, self.aimd.rate());
+            self.loss.on_report(f64::from(fraction_lost) / 256.0, self.aimd.rate());
         }
     }
 

@@ -91,7 +91,7 @@ impl Sim {
             let (_, bytes) = self.feedback.pop_front().unwrap();
             for packet in rtcp::packets(&bytes) {
                 let Ok(Rtcp::TransportFeedback(feedback)) = packet else { panic!("{packet:?}") };
-                self.sender.on_feedback(self.now, &feedback);
+                self.sender.on_feedback(self.now, &feedback, &mut Vec::new());
             }
         }
         if self.sender.poll_timeout().is_some_and(|at| at <= self.now) {
@@ -122,7 +122,7 @@ impl Sim {
     }
 
     fn send_one(&mut self, kind: SentKind) {
-        let sequence = self.sender.on_sent(self.now, PACKET_BYTES, kind);
+        let sequence = self.sender.on_sent(self.now, PACKET_BYTES, kind, None);
         self.sent_bits += PACKET_BYTES as u64 * 8;
         // xorshift64*
         self.random ^= self.random >> 12;
@@ -298,11 +298,11 @@ fn row_21_lying_feedback_does_not_exceed_the_configured_maximum() {
     let mut buf = [0; 1200];
     for turn in 0..3000u32 {
         let now = start + Duration::from_millis(u64::from(turn) * 20);
-        let sequence = sender.on_sent(now, 250, SentKind::Media);
+        let sequence = sender.on_sent(now, 250, SentKind::Media, None);
         if let Some(probe) = sender.wants_probe(now, || true) {
             assert!(probe.bitrate <= config.cap * 11 / 10);
             for _ in 0..probe.packets * 4 {
-                sender.on_sent(now, PACKET_BYTES, SentKind::Probe);
+                sender.on_sent(now, PACKET_BYTES, SentKind::Probe, None);
             }
         }
         // "All arrived at the same instant, and a thousand more."
@@ -311,7 +311,7 @@ fn row_21_lying_feedback_does_not_exceed_the_configured_maximum() {
         writer.transport_feedback(1, 2, turn as u8, sequence.wrapping_sub(20), &arrivals).unwrap();
         let len = writer.len();
         let Some(Ok(Rtcp::TransportFeedback(feedback))) = rtcp::packets(&buf[..len]).next() else { panic!() };
-        sender.on_feedback(now, &feedback);
+        sender.on_feedback(now, &feedback, &mut Vec::new());
         assert!(sender.estimate() <= config.cap);
     }
     assert!(sender.stats().unknown_packets > 2_000_000, "{:?}", sender.stats());
@@ -337,13 +337,13 @@ fn row_21_a_leaping_clock_is_begun_anew() {
     let mut buf = [0; 100];
     for turn in 0..20_000u32 {
         let now = start + Duration::from_millis(turn.into());
-        let sequence = sender.on_sent(now, PACKET_BYTES, SentKind::Media);
+        let sequence = sender.on_sent(now, PACKET_BYTES, SentKind::Media, None);
         let mut writer = Writer::new(&mut buf);
         let leap = i64::from(turn) * ((1 << 31) - 1);
         writer.transport_feedback(1, 2, turn as u8, sequence, &[Some(leap)]).unwrap();
         let len = writer.len();
         let Some(Ok(Rtcp::TransportFeedback(feedback))) = rtcp::packets(&buf[..len]).next() else { panic!() };
-        sender.on_feedback(now, &feedback);
+        sender.on_feedback(now, &feedback, &mut Vec::new());
     }
     let estimate = sender.estimate();
     assert!((100_000..=20_000_000).contains(&estimate), "{estimate}");
@@ -358,7 +358,7 @@ fn feedback_for_what_was_never_sent_changes_nothing() {
     writer.transport_feedback(1, 2, 0, 500, &[Some(0), None, Some(4)]).unwrap();
     let len = writer.len();
     let Some(Ok(Rtcp::TransportFeedback(feedback))) = rtcp::packets(&buf[..len]).next() else { panic!() };
-    sender.on_feedback(start, &feedback);
+    sender.on_feedback(start, &feedback, &mut Vec::new());
     assert_eq!((sender.stats().unknown_packets, sender.estimate(), sender.round_trip()), (3, 300_000, None));
 }
 
@@ -471,12 +471,12 @@ fn what_nothing_can_carry_is_not_tried_and_counts_as_no_failure() {
     let mut buf = [0; 100];
     for turn in 0..200u32 {
         let now = start + Duration::from_millis(u64::from(turn) * 20);
-        let sequence = sender.on_sent(now, 100, SentKind::Media);
+        let sequence = sender.on_sent(now, 100, SentKind::Media, None);
         let mut writer = Writer::new(&mut buf);
         writer.transport_feedback(1, 2, turn as u8, sequence, &[Some(i64::from(turn) * 80)]).unwrap();
         let len = writer.len();
         let Some(Ok(Rtcp::TransportFeedback(feedback))) = rtcp::packets(&buf[..len]).next() else { panic!() };
-        sender.on_feedback(now, &feedback);
+        sender.on_feedback(now, &feedback, &mut Vec::new());
         assert_eq!(sender.wants_probe(now, || false), None);
     }
     assert_eq!(sender.stats().probes, 0);

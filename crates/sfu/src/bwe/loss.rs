@@ -95,6 +95,8 @@ pub(super) struct LossLimit {
     window: Count,
     window_start_micros: Option<i64>,
     smoothed: f64,
+    /// Of the last window.
+    last: f64,
     /// The path's own loss.
     own: f64,
     trial: Option<Trial>,
@@ -107,6 +109,7 @@ impl LossLimit {
             window: Count::default(),
             window_start_micros: None,
             smoothed: 0.0,
+            last: 0.0,
             own: 0.0,
             trial: None,
         }
@@ -120,6 +123,11 @@ impl LossLimit {
     /// The share of packets lost, 0 to 1, over the last windows.
     pub(super) fn loss(&self) -> f64 {
         self.smoothed
+    }
+
+    /// The share that the path loses whatever is sent, as far as that is known.
+    pub(super) fn own(&self) -> f64 {
+        self.own
     }
 
     /// Whether so little is lost that it may be the path's own, whatever is sent.
@@ -179,12 +187,16 @@ impl LossLimit {
 
     fn on_window(&mut self, now: i64, window: &Count, rate: f64) {
         let loss = window.loss();
+        let last = std::mem::replace(&mut self.last, loss);
         self.take_loss(loss);
         if self.trial.is_some() {
             return;
         }
         if self.smoothed > self.high() && loss > self.high() {
-            self.begin_trial(now, window, rate);
+            // A moment's losses are over by now, and cost nothing.
+            if last > self.high() {
+                self.begin_trial(now, window, (loss + last) / 2.0, rate);
+            }
         } else {
             self.grow(rate);
         }
@@ -216,7 +228,7 @@ impl LossLimit {
         }
     }
 
-    fn begin_trial(&mut self, now: i64, window: &Count, rate: f64) {
+    fn begin_trial(&mut self, now: i64, window: &Count, lost: f64, rate: f64) {
         let limit = rate.min(self.limit);
         if !self.may_be_own() {
             // That is no path to live with, whatever it comes from.
@@ -225,10 +237,10 @@ impl LossLimit {
         }
         let sent = window.rate().min(limit);
         // Its own loss it has at any rate.
-        let excess = (self.smoothed.max(window.loss()) - self.own) / (1.0 - self.own);
+        let excess = (lost - self.own).max(0.0) / (1.0 - self.own);
         let carries = sent * (1.0 - excess);
         self.limit = (CLEAR * carries).max((1.0 - MAX_STEP) * limit);
-        let (lost, since_micros) = (self.smoothed, now + SETTLE_MICROS);
+        let since_micros = now + SETTLE_MICROS;
         self.trial = Some(Trial { limit, lost, carries, since_micros, seen: Count::default() });
     }
 
@@ -253,6 +265,9 @@ impl LossLimit {
         } else if enough {
             // What was lost before is over.
             self.smoothed = loss;
+        } else {
+            // No less can be sent than is: to allow less would change nothing.
+            self.limit = trial.limit;
         }
     }
 

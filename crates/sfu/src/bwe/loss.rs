@@ -14,7 +14,7 @@ const WINDOW_PACKETS: u32 = 20;
 const LOW: f64 = 0.02;
 const HIGH: f64 = 0.10;
 /// Growth of the limit for a window of low loss.
-const GROWTH: f64 = 1.05;
+const GROWTH: f64 = 1.08;
 /// No more than this is ever taken for the path's own.
 const MAX_OWN: f64 = 0.35;
 /// What loss may exceed the path's own by.
@@ -258,17 +258,19 @@ impl LossLimit {
         }
         self.trial = None;
         let loss = seen.loss();
-        let stays = loss >= (UNIMPRESSED * lost).max(LOW) && loss <= MAX_OWN + MARGIN;
-        if enough && stays {
-            self.own = ((loss + lost) / 2.0).min(MAX_OWN);
-            self.limit = trial.limit;
-        } else if enough {
-            // What was lost before is over.
-            self.smoothed = loss;
-        } else {
+        if !enough {
             // No less can be sent than is: to allow less would change nothing.
             self.limit = trial.limit;
+            return;
         }
+        let stays = loss >= (UNIMPRESSED * lost).max(LOW) && loss <= MAX_OWN + MARGIN;
+        if stays {
+            self.limit = trial.limit;
+        }
+        // What is lost of so little is the path's own, be it all or the rest.
+        let own = if stays { (loss + lost) / 2.0 } else { loss };
+        self.own = if own > LOW { own.min(MAX_OWN) } else { 0.0 };
+        self.smoothed = loss;
     }
 
     /// A probe has proven so much: the limit is not below it.

@@ -85,7 +85,8 @@ impl RoomMedia {
         let redundancy = self.peers[place].redundancy.level();
         // The redundancy is of the losses of a while ago, on a narrow line those of its own queue as often as not: what is
         // lost now decides.
-        let loses = self.peers[place].downlink.loss() >= self.config.red_loss[0];
+        let [one, two] = self.config.red_loss;
+        let loses = self.peers[place].downlink.loss() >= (one + two) / 2.0;
         let spares_red = self.peers[place].narrow && !loses;
         let mut audio = 0;
         for &slot in &self.peers[place].subscriptions {

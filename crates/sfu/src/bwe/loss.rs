@@ -24,18 +24,18 @@ const SMOOTHING: f64 = 0.3;
 /// Of what arrived, a trial sends this share: clear of what a path that drops the rest would carry.
 const CLEAR: f64 = 0.9;
 /// A trial takes no more than this share of the rate away.
-const MAX_STEP: f64 = 0.5;
+const MAX_STEP: f64 = 0.6;
 /// What was queued before a trial leaves in this time, and counts for nothing.
 const SETTLE_MICROS: i64 = 200_000;
 /// A trial sees at least so many packets and so much time.
-const TRIAL_PACKETS: u32 = 60;
+const TRIAL_PACKETS: u32 = 80;
 const TRIAL_MICROS: i64 = 500_000;
 /// What is still sent too fast after so long does not count.
 const LOOK_MICROS: i64 = 150_000;
 /// A trial that could not send less, or was hardly answered, ends after so long.
 const PATIENCE_MICROS: i64 = 3_000_000;
 /// Loss that is still this share of what it was did not come of the rate.
-const UNIMPRESSED: f64 = 0.5;
+const UNIMPRESSED: f64 = 0.4;
 
 /// Packets sent in some time, and those of them that were lost.
 #[derive(Debug, Clone, Copy, Default)]
@@ -69,9 +69,10 @@ impl Count {
         self.sent_micros.map_or(0, |(first, last)| last - first)
     }
 
-    /// In bits per second.
+    /// In bits per second. Between so many packets lies one interval fewer.
     fn rate(&self) -> f64 {
-        self.bytes as f64 * 8e6 / self.span_micros().max(1) as f64
+        let bits = self.bytes as f64 * 8.0 * f64::from(self.packets.saturating_sub(1)) / f64::from(self.packets.max(1));
+        bits * 1e6 / self.span_micros().max(1) as f64
     }
 }
 
@@ -329,7 +330,7 @@ mod tests {
             let back = limits.iter().rposition(|limit| *limit < 9e5).unwrap_or(0);
             assert!(limits[12] > 9e5, "{permille}: after six seconds {limits:?}");
             assert!(limits.iter().filter(|limit| **limit < 9e5).count() < 15, "{permille}: {back} {limits:?}");
-            assert!(limits.iter().all(|limit| *limit >= 4.9e5), "{permille}: {limits:?}");
+            assert!(limits.iter().all(|limit| *limit >= 3.9e5), "{permille}: {limits:?}");
             assert!((limit.own - permille / 1000.0).abs() < 0.06, "{permille}: {limit:?}");
         }
     }

@@ -71,7 +71,8 @@ impl Count {
 
     /// In bits per second. Between so many packets lies one interval fewer.
     fn rate(&self) -> f64 {
-        let bits = self.bytes as f64 * 8.0 * f64::from(self.packets.saturating_sub(1)) / f64::from(self.packets.max(1));
+        let bits = self.bytes as f64 * 8.0 * f64::from(self.packets.saturating_sub(1))
+            / f64::from(self.packets.max(1));
         bits * 1e6 / self.span_micros().max(1) as f64
     }
 }
@@ -329,7 +330,10 @@ mod tests {
             let limits = play(&mut limit, &mut 0, 1e6, 60, |_| permille);
             let back = limits.iter().rposition(|limit| *limit < 9e5).unwrap_or(0);
             assert!(limits[12] > 9e5, "{permille}: after six seconds {limits:?}");
-            assert!(limits.iter().filter(|limit| **limit < 9e5).count() < 15, "{permille}: {back} {limits:?}");
+            assert!(
+                limits.iter().filter(|limit| **limit < 9e5).count() < 15,
+                "{permille}: {back} {limits:?}"
+            );
             assert!(limits.iter().all(|limit| *limit >= 3.9e5), "{permille}: {limits:?}");
             assert!((limit.own - permille / 1000.0).abs() < 0.06, "{permille}: {limit:?}");
         }

@@ -49,7 +49,11 @@ impl Probe {
     pub(super) fn against(self, loss: f64) -> Probe {
         let more = 1.0 / (1.0 - loss.clamp(0.0, MAX_LOSS)).powi(2);
         let packets = (f64::from(self.packets) * more).ceil();
-        Probe { packets: packets as u32, duration: self.duration.mul_f64(packets / f64::from(self.packets)), ..self }
+        Probe {
+            packets: packets as u32,
+            duration: self.duration.mul_f64(packets / f64::from(self.packets)),
+            ..self
+        }
     }
 }
 

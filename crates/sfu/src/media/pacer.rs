@@ -234,7 +234,13 @@ const MAX_SAVED_BYTES: f64 = 64_000.0;
 impl ResendBudget {
     pub(crate) fn new(now: Instant, share: f64, floor_bytes_per_second: u32) -> ResendBudget {
         let floor_bytes_per_second = f64::from(floor_bytes_per_second);
-        ResendBudget { share, floor_bytes_per_second, bytes: floor_bytes_per_second, refilled: now, loss: 0.0 }
+        ResendBudget {
+            share,
+            floor_bytes_per_second,
+            bytes: floor_bytes_per_second,
+            refilled: now,
+            loss: 0.0,
+        }
     }
 
     /// The peer loses so large a share of what it is sent, 0 to 1.

@@ -90,7 +90,11 @@ mod tests {
         assert_eq!(reports(&mut patience, &mut now, 6, 150, 1), 43);
         assert_eq!(reports(&mut patience, &mut now, 20, 150, 10), 50, "no more than half a second");
         assert_eq!(reports(&mut patience, &mut now, 0, 150, 90), 0, "it ends when the losses have");
-        assert_eq!(patience.playout_delay(None), Some(PlayoutDelay { min: 0, max: MAX_UNITS }), "and is taken back");
+        assert_eq!(
+            patience.playout_delay(None),
+            Some(PlayoutDelay { min: 0, max: MAX_UNITS }),
+            "and is taken back"
+        );
     }
 
     #[test]

@@ -27,7 +27,13 @@ enum Wish {
 
 impl RoomMedia {
     /// A NACK of the peer's, for packets of one of its subscriptions.
-    pub(super) fn on_nack(&mut self, now: Instant, place: usize, nack: &rtcp::Nack<'_>, egress: &mut impl Egress) {
+    pub(super) fn on_nack(
+        &mut self,
+        now: Instant,
+        place: usize,
+        nack: &rtcp::Nack<'_>,
+        egress: &mut impl Egress,
+    ) {
         let Some(slot) = self.repairable(place, nack.media_ssrc) else { return };
         let spacing = self.peers[place].round_trip().max(MIN_RESEND_SPACING);
         let missing_at = self.subscriptions[slot].publication;
@@ -60,7 +66,10 @@ impl RoomMedia {
             if last.is_none_or(|sent| !sent.left || sent.resends != carried.resends) {
                 continue;
             }
-            if matches!(self.resend(now, place, slot, carried.sequence, Duration::ZERO, egress), Wish::Granted) {
+            if matches!(
+                self.resend(now, place, slot, carried.sequence, Duration::ZERO, egress),
+                Wish::Granted
+            ) {
                 self.stats.resend_prompted += 1;
             }
         }

@@ -116,7 +116,8 @@ fn a_subscriber_that_loses_packets_is_told_to_hold_its_pictures_and_no_other_is(
         }
         world.run_ms(rate - 150);
         let left = world.take_rtp(2);
-        left.iter().find_map(|left| Packet::parse(&left.bytes).unwrap().extensions(&subscriber_map()).playout_delay)
+        left.iter()
+            .find_map(|left| Packet::parse(&left.bytes).unwrap().extensions(&subscriber_map()).playout_delay)
     };
     for turn in 1..5 {
         assert_eq!(second(&mut world, 0, turn), None);

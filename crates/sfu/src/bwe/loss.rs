@@ -32,8 +32,9 @@ const TRIAL_PACKETS: u32 = 80;
 const TRIAL_MICROS: i64 = 500_000;
 /// What is still sent too fast after so long does not count.
 const LOOK_MICROS: i64 = 150_000;
-/// A trial that could not send less, or was hardly answered, ends after so long.
+/// A trial that could not send less, or was hardly answered, ends after so long; so many packets have to do then.
 const PATIENCE_MICROS: i64 = 3_000_000;
+const FEW_PACKETS: u32 = 15;
 /// Loss that is still this share of what it was did not come of the rate.
 const UNIMPRESSED: f64 = 0.4;
 
@@ -241,7 +242,7 @@ impl LossLimit {
         // Its own loss it has at any rate.
         let excess = (lost - self.own).max(0.0) / (1.0 - self.own);
         let carries = sent * (1.0 - excess);
-        self.limit = (CLEAR * carries).max((1.0 - MAX_STEP) * limit);
+        self.limit = (CLEAR * carries).max((1.0 - MAX_STEP) * sent);
         let since_micros = now + SETTLE_MICROS;
         self.trial = Some(Trial { limit, lost, carries, since_micros, seen: Count::default() });
     }
@@ -254,7 +255,8 @@ impl LossLimit {
             self.trial = Some(Trial { seen: Count::default(), ..*trial });
             return;
         }
-        let enough = seen.packets >= TRIAL_PACKETS && seen.span_micros() >= TRIAL_MICROS && !too_fast;
+        let packets = if late { FEW_PACKETS } else { TRIAL_PACKETS };
+        let enough = seen.packets >= packets && seen.span_micros() >= TRIAL_MICROS && !too_fast;
         if !enough && !late {
             return;
         }

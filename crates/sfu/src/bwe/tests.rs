@@ -24,6 +24,8 @@ struct Sim {
     queue: Duration,
     /// Random loss in 1/1000.
     loss_permille: u64,
+    /// The same of feedback.
+    feedback_loss_permille: u64,
     /// What the application has to send, in bits per second.
     application: u64,
     link_free_at: Instant,
@@ -47,6 +49,7 @@ impl Sim {
             link,
             queue: Duration::from_millis(300),
             loss_permille: 0,
+            feedback_loss_permille: 0,
             application,
             link_free_at: now,
             in_flight: VecDeque::new(),
@@ -85,7 +88,9 @@ impl Sim {
         }
         let mut buf = [0; 1200];
         while let Some(len) = self.receiver.write_feedback(self.now, 1, 2, &mut buf) {
-            self.feedback.push_back((self.now + DELAY, buf[..len].to_vec()));
+            if self.dice() >= self.feedback_loss_permille {
+                self.feedback.push_back((self.now + DELAY, buf[..len].to_vec()));
+            }
         }
         while self.feedback.front().is_some_and(|(at, _)| *at <= self.now) {
             let (_, bytes) = self.feedback.pop_front().unwrap();
@@ -121,17 +126,20 @@ impl Sim {
         }
     }
 
-    fn send_one(&mut self, kind: SentKind) {
-        let sequence = self.sender.on_sent(self.now, PACKET_BYTES, kind, None);
-        self.sent_bits += PACKET_BYTES as u64 * 8;
-        // xorshift64*
+    /// From 0 to 999; xorshift64*.
+    fn dice(&mut self) -> u64 {
         self.random ^= self.random >> 12;
         self.random ^= self.random << 25;
         self.random ^= self.random >> 27;
-        let dice = self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32;
+        (self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) % 1000
+    }
+
+    fn send_one(&mut self, kind: SentKind) {
+        let sequence = self.sender.on_sent(self.now, PACKET_BYTES, kind, None);
+        self.sent_bits += PACKET_BYTES as u64 * 8;
         let waiting = self.link_free_at.saturating_duration_since(self.now);
         self.longest_queue = self.longest_queue.max(waiting);
-        if dice % 1000 < self.loss_permille || waiting > self.queue || self.link == 0 {
+        if self.dice() < self.loss_permille || waiting > self.queue || self.link == 0 {
             return;
         }
         let serialised = Duration::from_secs_f64(PACKET_BYTES as f64 * 8.0 / self.link as f64);
@@ -194,6 +202,31 @@ fn ten_percent_of_random_loss_does_not_collapse_the_estimate() {
         let really = loss_permille as f32 / 1000.0;
         assert!((loss - really).abs() < 0.06, "{loss_permille}: {loss}");
     }
+}
+
+#[test]
+fn what_lost_feedback_would_have_told_counts_as_the_rest_does() {
+    let mut sim = Sim::new(50_000_000, 1_000_000);
+    sim.sender.set_wanted(0);
+    sim.run(seconds(20));
+    sim.feedback_loss_permille = 300;
+    let rates: Vec<u64> = (0..20)
+        .map(|_| {
+            sim.run(seconds(1));
+            sim.sender.acknowledged_rate()
+        })
+        .collect();
+    let mean = rates.iter().sum::<u64>() / 20;
+    assert!((900_000..1_100_000).contains(&mean), "{mean} of 1,000,000 that arrive: {rates:?}");
+}
+
+#[test]
+fn on_a_fast_path_that_loses_a_quarter_both_ways_more_is_found_out() {
+    let mut sim = Sim::new(1_000_000_000, 150_000);
+    (sim.loss_permille, sim.feedback_loss_permille) = (250, 250);
+    sim.sender.set_wanted(3_000_000);
+    sim.run(seconds(20));
+    assert!(sim.sender.estimate() >= 2_000_000, "{} {:?}", sim.sender.estimate(), sim.sender.stats());
 }
 
 #[test]

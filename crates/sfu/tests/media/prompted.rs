@@ -17,7 +17,9 @@ fn transport_number(left: &Left) -> u16 {
 fn feedback(world: &mut World, count: u8, base: u16, arrived: &[bool]) {
     let arrivals: Vec<Option<i64>> =
         arrived.iter().enumerate().map(|(at, arrived)| arrived.then_some(at as i64 * 8)).collect();
-    world.rtcp(2, |writer| drop(writer.transport_feedback(77, 10, count, base, &arrivals).unwrap()));
+    world.rtcp(2, |writer| {
+        writer.transport_feedback(77, 10, count, base, &arrivals).unwrap();
+    });
     world.run_ms(5);
 }
 

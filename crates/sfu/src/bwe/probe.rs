@@ -227,3 +227,18 @@ impl Prober {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_share_is_lost_a_cluster_goes_on_until_enough_will_have_arrived() {
+        let probe = Probe { bitrate: 1_000_000, duration: Duration::from_millis(50), packets: MIN_PACKETS };
+        assert_eq!(probe.against(0.0), probe);
+        // Of eleven seven or eight arrive, of five not even four.
+        let longer = probe.against(0.3);
+        assert_eq!((longer.packets, longer.duration, longer.bitrate), (11, Duration::from_millis(110), 1_000_000));
+        assert_eq!(probe.against(0.9), probe.against(MAX_LOSS));
+    }
+}

@@ -20,6 +20,8 @@ mod fec;
 mod forwarding;
 #[path = "media/layers.rs"]
 mod layers;
+#[path = "media/prompted.rs"]
+mod prompted;
 #[path = "media/redundancy.rs"]
 mod redundancy;
 #[path = "media/repair.rs"]

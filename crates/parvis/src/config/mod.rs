@@ -134,6 +134,7 @@ pub(crate) struct Media {
     pub(crate) fec_twice_loss_percent: Bounded<0, 101>,
     pub(crate) fec_round_trip_ms: Bounded<0, 10_000>,
     pub(crate) fec_share_percent: Bounded<1, 50>,
+    pub(crate) patience_ms: Bounded<0, 5_000>,
 }
 
 /// Which rooms there may be, and what they may grow to.
@@ -338,6 +339,7 @@ impl Default for Media {
             fec_twice_loss_percent: Bounded::of((media.fec_loss[1] * 100.0).round() as i64),
             fec_round_trip_ms: Bounded::of(media.fec_round_trip.as_millis() as i64),
             fec_share_percent: Bounded::of((media.fec_share * 100.0).round() as i64),
+            patience_ms: Bounded::of(media.patience.as_millis() as i64),
         }
     }
 }

@@ -100,6 +100,13 @@ pub struct MediaConfig {
     /// Bytes of repair packets, as a share of the video's that they protect. At 0.2 five packets have one repair packet,
     /// ten have two. It comes out of the same estimate: video has a sixth less meanwhile.
     pub fec_share: f64,
+    /// Reported losses (shares) at which a subscriber is told to hold its pictures so long that what was lost can be sent again
+    /// once, twice, and three times.
+    pub patience_loss: [f32; 3],
+    /// For so long losses must have been low before it holds them less.
+    pub patience_hold: Duration,
+    /// It is never told to hold them longer than this. Zero: it is told nothing.
+    pub patience: Duration,
     /// How often a peer's quality is told.
     pub quality_interval: Duration,
     /// A layer that is wanted anew is waited for so long, with bandwidth looked for meanwhile. Publishers that stopped it
@@ -154,6 +161,9 @@ impl Default for MediaConfig {
             fec_hold: Duration::from_secs(10),
             fec_round_trip: Duration::from_millis(100),
             fec_share: 0.2,
+            patience_loss: [0.005, 0.03, 0.08],
+            patience_hold: Duration::from_secs(10),
+            patience: Duration::from_millis(500),
             quality_interval: Duration::from_secs(5),
             layer_return: Duration::from_secs(5),
             layer_timeout: Duration::from_secs(1),

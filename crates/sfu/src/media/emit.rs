@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use parvis_peer::sdp::{CodecKind, MediaKind};
 use parvis_rtp::{
-    Extension, ExtensionMap, Extensions, HeaderFields, red, rtx, vp8, vp9, write_header, write_padding,
+    Extension, ExtensionMap, Extensions, HeaderFields, PlayoutDelay, red, rtx, vp8, vp9, write_header,
+    write_padding,
 };
 
 use super::audio::{OPUS_SILENCE, RedPlan};
@@ -22,6 +23,7 @@ use super::ring::Stored;
 use super::sent::{Content, Munge, Sent};
 use super::subscription::{OutgoingType, Subscription};
 use super::{Egress, MediaConfig, MediaEvent, MediaStats};
+use crate::bwe::Carried;
 
 /// Room for the fixed header, all header extensions but the dependency descriptor, and the retransmission's two bytes:
 /// 12 + 4 + (MID 34 + audio level 3 + transport sequence 4 + send time 5 + capture time 18 + playout delay 5 +
@@ -285,7 +287,7 @@ impl Sender<'_> {
         let extensions = Extensions {
             audio_level: stored.audio_level,
             video_orientation: stored.video_orientation,
-            playout_delay: self.peer.playout_delay.filter(|_| video).or(stored.playout_delay),
+            playout_delay: if video { self.playout_delay(stored) } else { stored.playout_delay },
             abs_capture_time: stored.abs_capture_time,
             dependency_descriptor: (descriptor_len > 0).then(|| &descriptor_buf[..descriptor_len]),
             ..self.transport_extensions()
@@ -294,7 +296,8 @@ impl Sender<'_> {
         let takes_red = payload.len() == stored.payload().len();
         let protects = video && !resend;
         let mut protection = if protects { self.protection() } else { None };
-        let len = self.hand_over(egress, room, SentKind::Media, |buf, map| {
+        let kind = if video { SentKind::Repairable(self.carried(sent)) } else { SentKind::Media };
+        let len = self.hand_over(egress, room, kind, |buf, map| {
             let mut len = write_header(buf, &fields, map, &extensions).ok()?;
             if let Some(original) = original {
                 buf.get_mut(len..len + rtx::OVERHEAD_BYTES)?.copy_from_slice(&original.to_be_bytes());
@@ -326,6 +329,16 @@ impl Sender<'_> {
             self.count(len, payload.len());
         }
         len
+    }
+
+    /// How long the peer is to hold the picture: what it was told, its room, or else the publisher, and longer where it loses
+    /// packets.
+    fn playout_delay(&self, stored: &Stored) -> Option<PlayoutDelay> {
+        self.peer.patience.playout_delay(self.peer.playout_delay.or(stored.playout_delay))
+    }
+
+    fn carried(&self, sent: &Sent) -> Carried {
+        Carried { ssrc: self.subscription.ssrc, sequence: sent.out as u16, resends: sent.resends }
     }
 
     /// What every packet to this peer says of itself.

@@ -220,20 +220,38 @@ pub(crate) struct ResendBudget {
     floor_bytes_per_second: f64,
     bytes: f64,
     refilled: Instant,
+    /// The share of packets that the peer loses.
+    loss: f64,
 }
 
+/// A peer that loses packets has this times their share beyond the configured one, for retransmissions are lost as well; and
+/// never more than as much as its media.
+const RESENDS_FOR_LOSS: f64 = 2.0;
+const MAX_RESEND_SHARE: f64 = 1.0;
 /// The most that is saved up, in bytes: one large key frame.
 const MAX_SAVED_BYTES: f64 = 64_000.0;
 
 impl ResendBudget {
     pub(crate) fn new(now: Instant, share: f64, floor_bytes_per_second: u32) -> ResendBudget {
         let floor_bytes_per_second = f64::from(floor_bytes_per_second);
-        ResendBudget { share, floor_bytes_per_second, bytes: floor_bytes_per_second, refilled: now }
+        ResendBudget {
+            share,
+            floor_bytes_per_second,
+            bytes: floor_bytes_per_second,
+            refilled: now,
+            loss: 0.0,
+        }
+    }
+
+    /// The peer loses so large a share of what it is sent, 0 to 1.
+    pub(crate) fn set_loss(&mut self, loss: f32) {
+        self.loss = f64::from(loss);
     }
 
     /// Media was sent.
     pub(crate) fn earn(&mut self, bytes: usize) {
-        self.bytes = (self.bytes + self.share * bytes as f64).min(MAX_SAVED_BYTES);
+        let share = (self.share + RESENDS_FOR_LOSS * self.loss).min(MAX_RESEND_SHARE).max(self.share);
+        self.bytes = (self.bytes + share * bytes as f64).min(MAX_SAVED_BYTES);
     }
 
     /// Takes `bytes` if they are there.

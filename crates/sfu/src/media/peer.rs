@@ -13,6 +13,7 @@ use super::demux::Demux;
 use super::estimate::{Downlink, Uplink};
 use super::fec::Protection;
 use super::pacer::{Pacer, ResendBudget};
+use super::patience::Patience;
 use crate::PeerId;
 
 /// Before a round trip was measured, this is taken.
@@ -59,6 +60,7 @@ pub(crate) struct MediaPeer {
     pub(crate) shows_pictures: bool,
     pub(crate) redundancy: Redundancy,
     pub(crate) protection: Protection,
+    pub(crate) patience: Patience,
     pub(crate) probe: Option<ActiveProbe>,
     /// All bytes sent to it.
     pub(crate) sent_bytes: u64,
@@ -118,6 +120,7 @@ impl MediaPeer {
             shows_pictures: false,
             redundancy: Redundancy::default(),
             protection: Protection::default(),
+            patience: Patience::default(),
             resends: ResendBudget::new(now, config.resend_share, config.resend_floor_bytes_per_second),
             probe: None,
             sent_bytes: 0,

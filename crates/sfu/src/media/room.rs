@@ -22,6 +22,7 @@ use super::publication::Publication;
 use super::subscription::{Outlet, Subscription};
 use super::timers::earliest;
 use super::{Egress, MediaConfig, MediaEvent, MediaStats};
+use crate::bwe::Carried;
 use crate::{PeerId, SubscriptionId, SubscriptionSettings, TrackId, TrackSpec};
 
 /// The media of one room.
@@ -69,6 +70,8 @@ pub(super) struct Scratch {
     pub(super) speakers: Vec<(TrackId, f32)>,
     pub(super) recovered: Vec<u8>,
     pub(super) repaired: Vec<u8>,
+    /// What packets carried that a peer's feedback told lost.
+    pub(super) lost: Vec<Carried>,
 }
 
 /// How often rates are measured and bandwidth is shared out anew.

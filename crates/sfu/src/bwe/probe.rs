@@ -238,7 +238,10 @@ mod tests {
         assert_eq!(probe.against(0.0), probe);
         // Of eleven seven or eight arrive, of five not even four.
         let longer = probe.against(0.3);
-        assert_eq!((longer.packets, longer.duration, longer.bitrate), (11, Duration::from_millis(110), 1_000_000));
+        assert_eq!(
+            (longer.packets, longer.duration, longer.bitrate),
+            (11, Duration::from_millis(110), 1_000_000)
+        );
         assert_eq!(probe.against(0.9), probe.against(MAX_LOSS));
     }
 }

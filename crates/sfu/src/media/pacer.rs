@@ -202,6 +202,9 @@ impl Pacer {
     }
 
     fn refill(&mut self, now: Instant) {
+        if now == self.refilled {
+            return;
+        }
         let rate = self.bytes_per_second();
         let elapsed = now.saturating_duration_since(self.refilled).as_secs_f64();
         self.refilled = self.refilled.max(now);

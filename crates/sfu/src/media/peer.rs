@@ -64,6 +64,8 @@ pub(crate) struct MediaPeer {
     pub(crate) sent_bytes: u64,
     /// Something changed that the allocation depends on.
     pub(crate) reallocate: bool,
+    /// When bandwidth is shared out at the latest, though there are no pictures.
+    pub(crate) next_allocation: Instant,
     /// Less is sent than wanted, for lack of bandwidth.
     pub(crate) limited: bool,
     /// When the allocation last went down: it doesn't go up right after.
@@ -122,6 +124,7 @@ impl MediaPeer {
             probe: None,
             sent_bytes: 0,
             reallocate: true,
+            next_allocation: now,
             limited: false,
             lowered_at: None,
             next_report: now,

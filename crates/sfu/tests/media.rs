@@ -18,6 +18,8 @@ mod bounds;
 mod fec;
 #[path = "media/forwarding.rs"]
 mod forwarding;
+#[path = "media/held.rs"]
+mod held;
 #[path = "media/layers.rs"]
 mod layers;
 #[path = "media/prompted.rs"]

@@ -66,6 +66,8 @@ pub(crate) struct MediaPeer {
     pub(crate) sent_bytes: u64,
     /// Something changed that the allocation depends on.
     pub(crate) reallocate: bool,
+    /// When bandwidth is shared out at the latest, though there are no pictures.
+    pub(crate) next_allocation: Instant,
     /// Less is sent than wanted, for lack of bandwidth.
     pub(crate) limited: bool,
     /// When the allocation last went down: it doesn't go up right after.
@@ -125,6 +127,7 @@ impl MediaPeer {
             probe: None,
             sent_bytes: 0,
             reallocate: true,
+            next_allocation: now,
             limited: false,
             lowered_at: None,
             next_report: now,
@@ -212,9 +215,8 @@ impl MediaPeer {
     }
 }
 
-/// Key frames are larger than the rate: the pacer goes faster than the estimate, and never beyond the configured
-/// maximum (row 21).
+/// Key frames are larger than the rate: the pacer goes faster than the estimate. In the long run it never goes beyond the
+/// configured maximum (row 21), which it knows; a burst may, on a path that carries as much.
 fn pacing_rate(config: &MediaConfig, factor: f64, estimate: u64) -> u64 {
-    let rate = estimate as f64 * factor;
-    (rate as u64).min(config.max_bitrate)
+    (estimate.min(config.max_bitrate) as f64 * factor) as u64
 }

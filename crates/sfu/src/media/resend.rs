@@ -63,7 +63,7 @@ impl RoomMedia {
         for carried in lost {
             let Some(slot) = self.repairable(place, carried.ssrc) else { continue };
             let last = self.subscriptions[slot].requested(now, carried.sequence);
-            if last.is_none_or(|sent| !sent.left || sent.resends != carried.resends) {
+            if last.is_none_or(|(_, sent)| !sent.left || sent.resends != carried.resends) {
                 continue;
             }
             if matches!(
@@ -101,15 +101,13 @@ impl RoomMedia {
         let peer = &mut self.peers[place];
         let subscription = &mut self.subscriptions[slot];
         let publication = &self.publications[subscription.publication];
-        let Some(sent) = subscription.requested(now, sequence) else { return Wish::Unknown };
+        let moment = subscription.moment(now);
+        let Some((out, sent)) = subscription.requested(now, sequence) else { return Wish::Unknown };
         let fresh = !sent.left && sent.is_padding();
-        if sent.resends >= self.config.resend_tries
-            || (!fresh && now.saturating_duration_since(sent.sent_at) < spacing)
-        {
+        if sent.resends >= self.config.resend_tries || (!fresh && moment.since(sent.sent_at) < spacing) {
             self.stats.resend_suppressed += 1;
             return Wish::Refused;
         }
-        let out = sent.out;
         let bytes = subscription.sent_bytes(publication, out);
         if !peer.resends.take(now, bytes) {
             self.stats.resend_over_budget += 1;
@@ -117,7 +115,7 @@ impl RoomMedia {
         }
         if let Some(sent) = subscription.sent(out) {
             sent.resends += 1;
-            sent.sent_at = now;
+            sent.sent_at = moment;
         }
         if publication.kind == MediaKind::Audio || peer.pacer.is_free(now) {
             let mut sender = Sender {

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! What all charts have in common: a white picture, the two servers' colours, and axes.
+//! What all charts have in common: a white picture, two colours for what is compared, and axes.
 
 use std::fmt::Write;
 
 use super::figures::{Figure, rounded};
 
-/// A server's name, its colour, and its dashes: lines stay apart without colour as well.
-pub(super) const SERVERS: [(&str, &str, &str); 2] =
-    [("Parvis", "#0b5fa5", ""), ("LiveKit", "#c4501b", "5 3")];
+/// The two servers, in the order of [`COLOURS`].
+pub(super) const SERVERS: [&str; 2] = ["Parvis", "LiveKit"];
+/// The colours of two things that are compared, and their dashes: lines stay apart without colour as well.
+pub(super) const COLOURS: [(&str, &str); 2] = [("#0b5fa5", ""), ("#c4501b", "5 3")];
 
 /// A bar's width.
 pub(super) const BAR: f64 = 24.0;
@@ -15,13 +16,13 @@ pub(super) const BAR: f64 = 24.0;
 const HEADROOM: f64 = 1.25;
 
 /// The beginning of a picture, and which line is whose.
-pub(super) fn begin(width: f64, height: f64, title: &str, left: f64) -> String {
+pub(super) fn begin(width: f64, height: f64, title: &str, left: f64, names: [&str; 2]) -> String {
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" font-size=\"11\" role=\"img\">\n\
          <title>{title}</title>\n\
          <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
     );
-    for (number, (name, colour, dash)) in SERVERS.iter().enumerate() {
+    for (number, (name, (colour, dash))) in names.iter().zip(COLOURS).enumerate() {
         let x = left + number as f64 * 110.0;
         let _ = writeln!(
             svg,
@@ -32,7 +33,7 @@ pub(super) fn begin(width: f64, height: f64, title: &str, left: f64) -> String {
     svg
 }
 
-/// Both servers' figures of one kind, where they have them.
+/// The figures of one kind of both that are compared, where they have them.
 pub(super) struct Pair<'a> {
     pub(super) label: &'a str,
     pub(super) figures: [Option<Figure>; 2],
@@ -77,7 +78,7 @@ impl Plot {
         self.y + self.height * (1.0 - share.clamp(0.0, 1.0))
     }
 
-    /// For each pair, a bar for each server as high as its median, and a line from the least to the most.
+    /// For each pair, a bar for each of both as high as its median, and a line from the least to the most.
     pub(super) fn pairs(&self, svg: &mut String, name: &str, pairs: &[Pair<'_>]) {
         let all = pairs.iter().flat_map(|pair| pair.figures.iter().flatten());
         // A number stands above the highest.
@@ -99,7 +100,7 @@ impl Plot {
                      <path d=\"M{centre:.1} {least:.1}V{most:.1}\" stroke=\"#222\"/>\
                      <text x=\"{centre:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
                     self.y + self.height - median,
-                    SERVERS[place].1,
+                    COLOURS[place].0,
                     most - 3.0,
                     rounded(figure.median)
                 );

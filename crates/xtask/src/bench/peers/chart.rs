@@ -8,7 +8,7 @@ use super::outcome::{self, Measure};
 use super::{Measured, RAMP};
 use crate::bench::figures::{Figure, rounded};
 use crate::bench::rounds::{BOTH, Seen, runs, values};
-use crate::bench::svg::{self, Pair, Plot, SERVERS};
+use crate::bench::svg::{self, COLOURS, Pair, Plot, SERVERS};
 
 /// One plot, and the room around it.
 const WIDTH: f64 = 330.0;
@@ -32,7 +32,7 @@ const LATE_MS: f64 = 20.0;
 pub(super) fn chart(measured: &Measured) -> String {
     let size = |count: usize, length: f64, gap: f64| count as f64 * (length + gap);
     let (width, height) = (LEFT + size(2, WIDTH, GAP_X), TOP + size(DRAWN.len() / 2 + 1, HEIGHT, GAP_Y));
-    let mut svg = svg::begin(width, height, "What forwarding costs: Parvis and LiveKit", LEFT);
+    let mut svg = svg::begin(width, height, "What forwarding costs: Parvis and LiveKit", LEFT, SERVERS);
     let plot = |number: usize| Plot {
         x: LEFT + size(number % 2, WIDTH, GAP_X),
         y: TOP + size(number / 2, HEIGHT, GAP_Y),
@@ -69,7 +69,7 @@ fn rise(svg: &mut String, plot: Plot, seen: &[[Seen<Run>; 2]]) {
         plot.below(svg, plot.x + part * plot.width, &thousands);
     }
     for (place, which) in BOTH.into_iter().enumerate() {
-        let (_, colour, dash) = SERVERS[place];
+        let (colour, dash) = COLOURS[place];
         for run in runs(seen, which) {
             let points: Vec<String> = run
                 .steps

@@ -54,6 +54,16 @@ impl<K: Copy + Ord, V: Sleeper> Sleepers<K, V> {
         Some(sleeper)
     }
 
+    /// One of them, to be changed in what decides no deadline; if it does, see [`Sleepers::touch`].
+    pub(crate) fn get_unmoved(&mut self, key: &K) -> Option<&mut V> {
+        self.all.get_mut(key)
+    }
+
+    /// One of them has another deadline now.
+    pub(crate) fn touch(&mut self, key: K) {
+        self.touched.insert(key);
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.all.len()
     }

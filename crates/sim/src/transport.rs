@@ -38,6 +38,8 @@ pub(crate) struct Connection {
     remote: Option<(String, String, [u8; 32])>,
     factory: Arc<dyn Factory>,
     dtls: Option<Box<dyn Endpoint>>,
+    /// What the DTLS endpoint has to send, until this end acts.
+    outgoing: VecDeque<Vec<u8>>,
     keys: Option<(SrtpContext, SrtpContext)>,
     sctp: Association,
     /// It may have something to send.
@@ -66,6 +68,7 @@ impl Connection {
             remote: None,
             factory,
             dtls: None,
+            outgoing: VecDeque::new(),
             keys: None,
             sctp: Association::new(config, random.random(), now),
             sctp_touched: true,
@@ -134,11 +137,13 @@ impl Connection {
             [0..=3, ..] if datagram.starts_with(&BINDING_SUCCESS) && !self.answered => {
                 self.answered = true;
                 self.start(now, random);
+                self.collect();
             }
             [20..=63, ..] => {
                 if let Some(dtls) = &mut self.dtls {
                     let _ = dtls.handle_datagram(now, datagram);
                     self.take_dtls(now);
+                    self.collect();
                 }
             }
             [128..=191, kind, ..] => {
@@ -175,9 +180,18 @@ impl Connection {
                 self.send_sctp(now);
             }
         }
-        while let Some(datagram) = self.dtls.as_mut().and_then(|dtls| dtls.poll_transmit()) {
-            out.push((self.path, datagram));
-        }
+        self.collect();
+        out.extend(self.outgoing.drain(..).map(|datagram| (self.path, datagram)));
+    }
+
+    /// Whether something waits for [`Connection::act`].
+    pub(crate) fn has_output(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
+    fn collect(&mut self) {
+        self.outgoing
+            .extend(self.dtls.iter_mut().flat_map(|dtls| std::iter::from_fn(move || dtls.poll_transmit())));
     }
 
     /// When [`Connection::act`] is due.

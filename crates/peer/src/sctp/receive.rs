@@ -293,12 +293,17 @@ impl Receiver {
             return;
         };
         let at = inbound.expand(ssn);
-        if at < inbound.next || inbound.waiting.contains_key(&at) {
-            self.release(bytes, fragments);
+        if at > inbound.next && !inbound.waiting.contains_key(&at) {
+            inbound.waiting.insert(at, (message, fragments));
             return;
         }
-        inbound.waiting.insert(at, (message, fragments));
-        self.deliver_waiting(stream, out);
+        let in_order = at == inbound.next;
+        inbound.next += u64::from(in_order);
+        self.release(bytes, fragments);
+        if in_order {
+            out.push(message);
+            self.deliver_waiting(stream, out);
+        }
     }
 
     fn deliver_waiting(&mut self, stream: u16, out: &mut Vec<Message>) {

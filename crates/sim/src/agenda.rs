@@ -4,19 +4,22 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Things by their time and, at one time, by the number under which they were noted.
 #[derive(Debug)]
 pub(crate) struct Agenda<T> {
-    heap: BinaryHeap<Reverse<(Instant, u64, usize)>>,
+    start: Instant,
+    /// Nanoseconds since the start, the number, and the slot: small, as they are compared again and again.
+    heap: BinaryHeap<Reverse<(u64, u64, u32)>>,
     slots: Vec<Option<T>>,
-    free: Vec<usize>,
+    free: Vec<u32>,
 }
 
 impl<T> Agenda<T> {
-    pub(crate) fn new() -> Agenda<T> {
-        Agenda { heap: BinaryHeap::new(), slots: Vec::new(), free: Vec::new() }
+    /// Nothing is noted; all times are after `start`.
+    pub(crate) fn new(start: Instant) -> Agenda<T> {
+        Agenda { start, heap: BinaryHeap::new(), slots: Vec::new(), free: Vec::new() }
     }
 
     /// Notes something for a time. No two have one number.
@@ -25,26 +28,29 @@ impl<T> Agenda<T> {
             Some(slot) => slot,
             None => {
                 self.slots.push(None);
-                self.slots.len() - 1
+                self.slots.len() as u32 - 1
             }
         };
-        self.slots[slot] = Some(what);
-        self.heap.push(Reverse((at, number, slot)));
+        self.slots[slot as usize] = Some(what);
+        self.heap.push(Reverse((self.nanos(at), number, slot)));
     }
 
     /// When the next thing is due.
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.heap.peek().map(|Reverse((at, ..))| *at)
+        self.heap.peek().map(|Reverse((at, ..))| self.start + Duration::from_nanos(*at))
     }
 
     /// Takes the next thing that is due by `now`.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<T> {
-        if self.next()? > now {
-            return None;
-        }
+        let now = self.nanos(now);
+        self.heap.peek().filter(|Reverse((at, ..))| *at <= now)?;
         let Reverse((_, _, slot)) = self.heap.pop()?;
         self.free.push(slot);
-        self.slots[slot].take()
+        self.slots[slot as usize].take()
+    }
+
+    fn nanos(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.start).as_nanos() as u64
     }
 }
 
@@ -58,7 +64,7 @@ mod tests {
     fn what_is_due_comes_by_its_time_and_then_by_its_number() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let mut agenda = Agenda::new();
+        let mut agenda = Agenda::new(start);
         for (ms, number, what) in [(20, 3, "c"), (10, 5, "b"), (10, 2, "a"), (30, 1, "d")] {
             agenda.insert(at(ms), number, what);
         }

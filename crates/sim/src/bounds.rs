@@ -37,10 +37,14 @@ impl Bounds {
     /// Losses in bursts last for ten packets, of which a fifth comes: a hundred packets in a row are lost with a chance of
     /// 0.72 to the hundredth, 5e-15. Sound has those in two seconds.
     ///
-    /// A line with a rate has its queue full while the estimate looks for that rate, so that each datagram takes so much
-    /// longer, and what comes meanwhile is lost. One that can't carry the sound and what its client sends, whatever the server
-    /// does, has no bound, and nor have pictures that the server said it would not send, unless there is room for them: then
-    /// its estimate has to find that out.
+    /// A line with a rate has its queue full while the estimate looks for that rate: each datagram takes so much longer, and
+    /// what comes meanwhile is lost. That is over when the estimate has gone down, a round trip and the queue later. A gap is
+    /// given up after 800 ms, and two key frames may be lost in the same queue, 500 ms apart: two seconds, with four round
+    /// trips of such a length. Before that six seconds leave time for the first trials of the line (three and six times
+    /// the beginning's 300 kbit/s), for what they overfill, and for another one.
+    /// A line that can't carry the sound and what its client sends, whatever the server does, has no bound, and nor have
+    /// pictures that the server said it would not send, unless there is room for them: then its estimate has to find out.
+    /// On a line without a limit four seconds are enough for the same.
     pub(crate) fn of(publisher: [LinkModel; 2], receiver: [LinkModel; 2], slower: Duration) -> Bounds {
         let lines = [publisher[0], publisher[1], receiver[0], receiver[1]];
         let queues: Duration = lines.iter().filter(|line| line.rate.is_some()).map(|line| line.queue).sum();
@@ -56,18 +60,30 @@ impl Bounds {
                 picture: ms(300) + shaky,
                 sound: ms(60) + shaky,
                 silence: SILENT_EVERY,
-                pause: ms(10_000),
+                pause: ms(4000),
                 narrow: false,
             };
         }
-        let round = round + queues;
         let lost_in_a_row = if bursts { ms(2000) } else { ms(400) };
+        let full = queues * 4;
+        let silence = SPEECH + SILENT_EVERY;
+        let sound = lost_in_a_row + shaky + queues;
+        if lines.iter().all(is_still) {
+            return Bounds {
+                start: ms(6000) + round * 8 + full + slower * 8,
+                picture: ms(2000) + round * 4 + full + slower * 8,
+                sound,
+                silence,
+                pause: ms(6000) + round * 4 + full,
+                narrow,
+            };
+        }
         Bounds {
-            start: ms(8000) + round * 16 + slower * 8,
-            picture: ms(5000) + round * 8 + slower * 8,
-            sound: lost_in_a_row + shaky + queues,
-            silence: SPEECH + SILENT_EVERY,
-            pause: ms(10_000) + round * 8,
+            start: ms(8000) + round * 16 + full + slower * 8,
+            picture: ms(5000) + round * 8 + full + slower * 8,
+            sound,
+            silence,
+            pause: ms(10_000) + round * 8 + full,
             narrow: bursts || narrow,
         }
     }
@@ -97,6 +113,6 @@ mod tests {
         let queue = Duration::from_millis(100);
         let narrow = with(LinkModel { rate: Some(500_000), queue, ..LinkModel::default() });
         assert_eq!(narrow.sound, lossy.sound + queue * 2);
-        assert_eq!(narrow.picture, lossy.picture + queue * 16);
+        assert!(narrow.picture > tight.picture && narrow.picture < lossy.picture, "{narrow:?}");
     }
 }

@@ -3,7 +3,7 @@
 //! messages in order), all else every quarter of a second over everyone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parvis_sfu::{ForwarderId, RoomId, TrunkBatch, TrunkWord};
 
@@ -24,7 +24,7 @@ pub struct Checks {
     pub sounds: u64,
     /// The time since the last decoded picture.
     pub pictures: u64,
-    /// The time since either, over a line with a rate or with losses in bursts.
+    /// The time since the last decoded picture, over a line with a rate or with losses in bursts.
     pub narrow: u64,
     /// How long pictures are not sent to someone whose line has room for them.
     pub pauses: u64,
@@ -54,7 +54,7 @@ impl Checks {
             ("rights", self.rights),
             ("gaps of sound", self.sounds),
             ("gaps of pictures", self.pictures),
-            ("gaps on narrow lines", self.narrow),
+            ("gaps of pictures on narrow lines", self.narrow),
             ("pauses", self.pauses),
             ("order of messages", self.messages),
             ("references", self.references),
@@ -248,43 +248,45 @@ impl Conference {
             return;
         }
         let tracks = receiver.roster.get(&publisher.identity()).into_iter().flatten();
-        let paused = tracks.filter_map(|track| receiver.paused.get(track)).min().copied();
+        let (paused, since) = tracks
+            .filter_map(|track| receiver.paused.get(track))
+            .max()
+            .map_or((false, begin), |(paused, since)| (*paused, *since));
         let got = receiver.receiver.got.get(&publisher.id).copied().unwrap_or_default();
         let (who, whose) = (receiver.id.0, publisher.id.0);
-        let gap = |last: Option<std::time::Instant>| {
+        let gap = |last: Option<Instant>, begin: Instant| {
             self.now.saturating_duration_since(last.map_or(begin, |last| last.max(begin)))
         };
         found.checks.saving += u64::from(publisher.publishing.saves());
         found.checks.sounds += 1;
-        found.checks.narrow += u64::from(bounds.narrow);
         let discontinuous = from.sound == Sound::Discontinuous;
         let most = bounds.sound + if discontinuous { bounds.silence } else { Duration::ZERO };
-        if gap(got.last_sound) > most {
-            found.push(format!(
-                "c{who} has not heard c{whose} for {:?}, {most:?} are its bound",
-                gap(got.last_sound)
-            ));
+        let silent = gap(got.last_sound, begin);
+        if silent > most {
+            found.push(format!("c{who} has not heard c{whose} for {silent:?}, {most:?} are its bound"));
         }
         if !from.camera {
             return;
         }
-        let Some(since) = paused else {
-            found.checks.pictures += 1;
-            if gap(got.last_picture) > bounds.picture {
+        if !paused {
+            // After a pause pictures begin as they did at first.
+            let begin = begin.max(since + bounds.start);
+            let blind = gap(got.last_picture, begin);
+            found.checks.pictures += u64::from(begin <= self.now);
+            found.checks.narrow += u64::from(begin <= self.now && bounds.narrow);
+            if blind > bounds.picture {
                 found.push(format!(
-                    "c{who} has decoded no picture of c{whose} for {:?}, {:?} are its bound",
-                    gap(got.last_picture),
+                    "c{who} has decoded no picture of c{whose} for {blind:?}, {:?} are its bound",
                     bounds.picture
                 ));
             }
-            return;
-        };
+        }
         if self.has_room(receiver) {
             found.checks.pauses += 1;
-            if gap(Some(since)) > bounds.pause {
+            let pause = if paused { gap(Some(since), begin) } else { Duration::ZERO };
+            if pause > bounds.pause {
                 found.push(format!(
-                    "c{who} is sent no picture of c{whose} for {:?} though its line has room, {:?} are its bound",
-                    gap(Some(since)),
+                    "c{who} is sent no picture of c{whose} for {pause:?} though its line has room, {:?} are its bound",
                     bounds.pause
                 ));
             }

@@ -117,8 +117,8 @@ pub(crate) struct Client {
     pub(crate) roster: BTreeMap<String, BTreeSet<String>>,
     /// That has changed since it was looked at.
     pub(crate) news: bool,
-    /// What the server said that it sends none of, and since when.
-    pub(crate) paused: BTreeMap<String, Instant>,
+    /// What the server said of tracks: whether it sends none of it, and since when.
+    pub(crate) paused: BTreeMap<String, (bool, Instant)>,
     /// What goes out on the socket next.
     pub(crate) requests: Vec<Request>,
     pub(crate) publishing: Publishing,
@@ -305,11 +305,10 @@ impl Client {
             }
             Response::StreamStateUpdate(update) => {
                 for state in update.stream_states {
-                    self.disturbed = self.disturbed.max(now);
-                    if state.state() == proto::StreamState::Paused {
-                        self.paused.entry(state.track_sid).or_insert(now);
-                    } else {
-                        self.paused.remove(&state.track_sid);
+                    let paused = state.state() == proto::StreamState::Paused;
+                    let known = self.paused.entry(state.track_sid).or_insert((false, now));
+                    if known.0 != paused {
+                        *known = (paused, now);
                     }
                 }
             }

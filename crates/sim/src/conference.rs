@@ -144,7 +144,7 @@ impl Conference {
             people: Vec::new(),
             addresses: FxHashMap::default(),
             sockets: BTreeMap::new(),
-            under_way: Agenda::new(),
+            under_way: Agenda::new(start),
             spare: Vec::new(),
             out: Vec::new(),
             last_id: 0,

@@ -204,8 +204,14 @@ impl Receiving {
             self.wrong.push(format!("reliable message {count} of {from:?} came after {last}"));
         }
         *last = count.max(*last);
-        if !sid.is_empty() {
-            self.counts.insert(sid, *last);
+        if sid.is_empty() {
+            return;
+        }
+        match self.counts.get_mut(sid) {
+            Some(count) => *count = *last,
+            None => {
+                self.counts.insert(sid.to_owned(), *last);
+            }
         }
     }
 

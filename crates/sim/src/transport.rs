@@ -44,8 +44,8 @@ pub(crate) struct Connection {
     sctp: Association,
     /// It may have something to send.
     sctp_touched: bool,
-    channels: BTreeMap<String, ChannelId>,
-    pub(crate) messages: VecDeque<(String, Bytes)>,
+    channels: BTreeMap<Arc<str>, ChannelId>,
+    pub(crate) messages: VecDeque<(Arc<str>, Bytes)>,
     answered: bool,
     pub(crate) handshakes: u32,
     pub(crate) closed: bool,
@@ -223,12 +223,13 @@ impl Connection {
         while let Some(event) = self.sctp.poll_event() {
             match event {
                 SctpEvent::Open(channel, spec) => {
-                    self.channels.insert(spec.label, channel);
+                    self.channels.insert(spec.label.into(), channel);
                 }
                 SctpEvent::Message { channel, payload, .. } => {
                     let label = self.channels.iter().find(|(_, known)| **known == channel);
-                    let label = label.map(|(label, _)| label.clone()).unwrap_or_default();
-                    self.messages.push_back((label, payload));
+                    if let Some((label, _)) = label {
+                        self.messages.push_back((label.clone(), payload));
+                    }
                 }
                 SctpEvent::Writable(_) | SctpEvent::Closed(_) | SctpEvent::Failed(_) => {}
             }

@@ -248,10 +248,8 @@ impl Conference {
             return;
         }
         let tracks = receiver.roster.get(&publisher.identity()).into_iter().flatten();
-        let (paused, since) = tracks
-            .filter_map(|track| receiver.paused.get(track))
-            .max()
-            .map_or((false, begin), |(paused, since)| (*paused, *since));
+        let told = tracks.filter_map(|track| receiver.paused.get(track)).max().copied();
+        let (paused, since) = told.map_or((false, None), |(paused, since)| (paused, Some(since)));
         let got = receiver.receiver.got.get(&publisher.id).copied().unwrap_or_default();
         let (who, whose) = (receiver.id.0, publisher.id.0);
         let gap = |last: Option<Instant>, begin: Instant| {
@@ -270,7 +268,7 @@ impl Conference {
         }
         if !paused {
             // After a pause pictures begin as they did at first.
-            let begin = begin.max(since + bounds.start);
+            let begin = since.map_or(begin, |since| begin.max(since + bounds.start));
             let blind = gap(got.last_picture, begin);
             found.checks.pictures += u64::from(begin <= self.now);
             found.checks.narrow += u64::from(begin <= self.now && bounds.narrow);
@@ -283,7 +281,7 @@ impl Conference {
         }
         if self.has_room(receiver) {
             found.checks.pauses += 1;
-            let pause = if paused { gap(Some(since), begin) } else { Duration::ZERO };
+            let pause = if paused { gap(since, begin) } else { Duration::ZERO };
             if pause > bounds.pause {
                 found.push(format!(
                     "c{who} is sent no picture of c{whose} for {pause:?} though its line has room, {:?} are its bound",

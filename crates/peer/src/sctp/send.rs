@@ -6,6 +6,7 @@
 
 use super::SctpLimits;
 use super::congestion::Congestion;
+use super::flight::Flight;
 use super::wire::{
     self, COMMON_HEADER_BYTES, DATA_HEADER_BYTES, Data, MAX_FRAGMENT_BYTES, MAX_PACKET_BYTES, Sack,
 };
@@ -38,7 +39,7 @@ pub(crate) struct Sender {
     current: u16,
     /// What `queues` and `sent` hold, and each stream's share of it.
     pub(crate) queued_bytes: usize,
-    sent: BTreeMap<u64, Sent>,
+    sent: Flight<Sent>,
     retransmit: BTreeSet<u64>,
     outstanding: usize,
     peer_window: usize,
@@ -103,7 +104,7 @@ impl Sender {
             queues: BTreeMap::new(),
             current: 0,
             queued_bytes: 0,
-            sent: BTreeMap::new(),
+            sent: Flight::new(next_tsn),
             retransmit: BTreeSet::new(),
             outstanding: 0,
             peer_window: 0,
@@ -181,7 +182,7 @@ impl Sender {
             .sent
             .iter()
             .filter(|(_, chunk)| chunk.state == State::Outstanding)
-            .map(|(tsn, _)| *tsn)
+            .map(|(tsn, _)| tsn)
             .collect();
         for tsn in lost {
             self.lose(tsn);
@@ -207,8 +208,7 @@ impl Sender {
         let before = self.outstanding;
         let advanced = cumulative > self.cumulative;
         let mut newly = Newly::default();
-        while let Some(entry) = self.sent.first_entry().filter(|entry| *entry.key() <= cumulative) {
-            let (tsn, chunk) = entry.remove_entry();
+        while let Some((tsn, chunk)) = self.sent.pop_up_to(cumulative) {
             newly.note(now, tsn, &chunk);
             if chunk.state == State::Outstanding {
                 self.outstanding -= chunk.payload.len();
@@ -250,7 +250,8 @@ impl Sender {
             return None;
         }
         let mut skipped = BTreeMap::new();
-        for chunk in self.sent.range(..=self.forward_point).map(|(_, chunk)| chunk) {
+        let given_up = self.sent.iter().take_while(|(tsn, _)| *tsn <= self.forward_point);
+        for (_, chunk) in given_up {
             if chunk.state == State::Abandoned && !chunk.unordered {
                 skipped.insert(chunk.stream, chunk.ssn);
             }
@@ -267,7 +268,7 @@ impl Sender {
     pub(crate) fn fill(&mut self, now: Instant, packet: &mut Vec<u8>) {
         while let Some(&tsn) = self.retransmit.first() {
             let may = self.outstanding < self.congestion.window() || self.congestion.take_fast_retransmit();
-            let Some(chunk) = self.sent.get_mut(&tsn).filter(|_| may) else { break };
+            let Some(chunk) = self.sent.get_mut(tsn).filter(|_| may) else { break };
             if !fits(packet, chunk.payload.len()) {
                 break;
             }
@@ -336,7 +337,7 @@ impl Sender {
         self.next_tsn += 1;
         self.outstanding += chunk.payload.len();
         chunk.write(tsn, packet);
-        self.sent.insert(tsn, chunk);
+        self.sent.push(chunk);
     }
 
     /// The stream whose message has begun, else the next one after the last served that has something to send.
@@ -355,7 +356,7 @@ impl Sender {
             .gaps()
             .map(|(first, last)| (self.cumulative + u64::from(first), self.cumulative + u64::from(last)));
         let mut gap = gaps.next();
-        for (&tsn, chunk) in &mut self.sent {
+        for (tsn, chunk) in self.sent.iter_mut_from(0) {
             while gap.is_some_and(|(_, last)| last < tsn) {
                 gap = gaps.next();
             }
@@ -382,7 +383,8 @@ impl Sender {
     /// Counts strikes below the highest newly acknowledged TSN; the third one is a loss (RFC 9260 section 7.2.4).
     fn count_missing(&mut self, highest: u64) {
         let mut lost = Vec::new();
-        for (&tsn, chunk) in self.sent.range_mut(..highest.max(self.cumulative)) {
+        let below = highest.max(self.cumulative);
+        for (tsn, chunk) in self.sent.iter_mut_from(0).take_while(|(tsn, _)| *tsn < below) {
             if chunk.state == State::Outstanding && highest >= chunk.evidence_from {
                 chunk.missing = chunk.missing.saturating_add(1);
                 if chunk.missing >= MISSING_REPORTS {
@@ -401,7 +403,7 @@ impl Sender {
 
     /// A chunk counts as lost: it is sent again, or its message is given up.
     fn lose(&mut self, tsn: u64) {
-        let Some(chunk) = self.sent.get_mut(&tsn).filter(|chunk| chunk.state == State::Outstanding) else {
+        let Some(chunk) = self.sent.get_mut(tsn).filter(|chunk| chunk.state == State::Outstanding) else {
             return;
         };
         if chunk.max_retransmits.is_some_and(|max| chunk.retransmits >= max) {
@@ -415,16 +417,15 @@ impl Sender {
 
     /// Gives up the whole message that a chunk belongs to (RFC 3758 section 3.5 A3).
     fn abandon(&mut self, tsn: u64) {
-        let Some(chunk) = self.sent.get(&tsn) else { return };
+        let Some(chunk) = self.sent.get(tsn) else { return };
         let stream = chunk.stream;
         let mut first = tsn;
-        while self.sent.get(&first).is_some_and(|chunk| !chunk.begins) && self.sent.contains_key(&(first - 1))
-        {
+        while self.sent.get(first).is_some_and(|chunk| !chunk.begins) && self.sent.get(first - 1).is_some() {
             first -= 1;
         }
         let mut ended = false;
         let mut released = 0;
-        for (&tsn, chunk) in self.sent.range_mut(first..) {
+        for (tsn, chunk) in self.sent.iter_mut_from(first) {
             if chunk.state == State::Outstanding {
                 self.outstanding -= chunk.payload.len();
             }
@@ -455,7 +456,7 @@ impl Sender {
     }
 
     fn advance_forward_point(&mut self) {
-        while self.sent.get(&(self.forward_point + 1)).is_some_and(|chunk| chunk.state == State::Abandoned) {
+        while self.sent.get(self.forward_point + 1).is_some_and(|chunk| chunk.state == State::Abandoned) {
             self.forward_point += 1;
         }
     }

@@ -609,8 +609,8 @@ impl Forwarder {
             events: &mut self.events,
             stats: &mut self.stats,
         });
+        // The room's media with it.
         self.settle_peer(now, id, outbox);
-        self.settle_media(now, room_id);
         known
     }
 

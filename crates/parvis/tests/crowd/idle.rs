@@ -31,8 +31,8 @@ const THREADS: usize = 16;
 const HELD: usize = 375;
 /// How long all of them go on holding when the last attempt was made.
 const HOLDING: Duration = Duration::from_secs(3);
-/// How long anyone may take to join and to be connected.
-const BOUND: Duration = Duration::from_secs(5);
+/// How long anyone may take to join and to be connected, on a machine that does other things as well.
+const BOUND: Duration = Duration::from_secs(8);
 
 /// What those who hold a connection have said on it.
 const SAID: [&[u8]; 4] = [
@@ -153,12 +153,12 @@ struct Meeting {
 }
 
 impl Meeting {
-    fn begin(name: &str, configuration: &str) -> Meeting {
+    fn begin(name: &str, media: &str) -> Meeting {
         let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
         setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
         assert!(most as usize > THREADS * HELD + 1_000, "these tests need more open files than {most}");
-        let common = "[media]\naddresses = [\"127.0.0.1\"]\npin = false\n";
-        let hall = Hall::open(name, "ulimit -n 4096;", &format!("{configuration}{common}"), &ANY_PORTS);
+        let configuration = format!("[media]\naddresses = [\"127.0.0.1\"]\npin = false\n{media}");
+        let hall = Hall::open(name, "ulimit -n 4096;", &configuration, &ANY_PORTS);
         let (ada, ..) = hall.join("atelier", "ada", BOUND);
         let (resident, ticks) = (hall.resident(), hall.ticks());
         Meeting { hall, ada, joined: 0, tries: 0, slowest: Duration::ZERO, most_files: 0, resident, ticks }
@@ -252,7 +252,7 @@ fn row_38_and_39_a_hundred_thousand_idle_connections_keep_nobody_out() {
 #[test]
 fn row_38_and_39_idle_connections_to_the_medias_own_port_keep_nobody_out() {
     let attempts = attempts(MEDIA_ATTEMPTS);
-    let mut meeting = Meeting::begin("idle-media", "");
+    let mut meeting = Meeting::begin("idle-media", "max_tcp_connections_per_address = 100\n");
     let media = candidate(&meeting.ada.answer, "tcp");
     assert_ne!(media, meeting.hall.server.address, "the shard's own");
     let mut answered = 0;
@@ -269,6 +269,9 @@ fn row_38_and_39_idle_connections_to_the_medias_own_port_keep_nobody_out() {
     );
     assert_eq!(connected, attempts as u64, "the system took all of them");
     assert!(answered == meeting.joined, "{answered} of {} got an answer", meeting.joined);
-    assert!(displaced > 0 && refused > 0, "{displaced} made room, {refused} were refused");
+    let from_one = (attempts / FROM_ONE_ADDRESS) as u64;
+    assert!(refused >= from_one / 4, "{refused} of {from_one} were refused by address");
+    let others = attempts as u64 - from_one;
+    assert!(displaced >= others / 2, "{displaced} of {others} made room");
     meeting.end();
 }

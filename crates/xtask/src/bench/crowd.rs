@@ -16,7 +16,7 @@ use super::server::{self, Layout, Server};
 use super::{Options, figures};
 use crate::sh::{Result, root, say, target};
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 
 /// A server of its own for each; both have one core.
 const LAYOUTS: [(&str, Layout); 2] = [

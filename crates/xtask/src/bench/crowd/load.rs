@@ -13,8 +13,8 @@ pub(super) const SPEAKERS: usize = 10;
 pub(super) const LISTENERS: usize = 1_000;
 /// Everyone hears every speaker but himself.
 pub(super) const STREAMS: usize = SPEAKERS * (SPEAKERS - 1 + LISTENERS);
-/// A speaker has two.
-pub(super) const CONNECTIONS: usize = 2 * SPEAKERS + LISTENERS;
+/// At the server everyone has two, one for each direction; listeners never use that for sending.
+pub(super) const CONNECTIONS: usize = 2 * (SPEAKERS + LISTENERS);
 
 /// One speaks at a time, the others are silent as Opus is.
 const CROWD: &str = "--speaking 1 --video-bitrate 0 --open-every 50 --join-timeout 180";
@@ -214,8 +214,8 @@ pub(super) mod tests {
 
     /// A run in which all went well.
     pub(crate) fn good(p99: f64) -> Run {
-        let page = "parvis_participants 1010\n# x\nparvis_forwarder_peers{shard=\"0\"} 500\n\
-                    parvis_forwarder_peers{shard=\"1\"} 520\nparvis_forwarder_trunk_packets_out_total{shard=\"0\"} 40\n\
+        let page = "parvis_participants 1010\n# x\nparvis_forwarder_peers{shard=\"0\"} 1000\n\
+                    parvis_forwarder_peers{shard=\"1\"} 1020\nparvis_forwarder_trunk_packets_out_total{shard=\"0\"} 40\n\
                     parvis_forwarder_trunk_packets_out_total{shard=\"1\"} 50\n";
         Run::of(&report(10_090, p99), Inside::of(page, 2)).unwrap()
     }
@@ -243,11 +243,11 @@ pub(super) mod tests {
         let run = good(2.0);
         assert_eq!(run.complete(), Ok(()));
         assert_eq!((run.told, run.bytes_each, run.lost), (20.0, 100_000.0, 2.0));
-        assert_eq!((run.inside.parts.as_slice(), run.inside.carried), ([500.0, 520.0].as_slice(), 90.0));
+        assert_eq!((run.inside.parts.as_slice(), run.inside.carried), ([1_000.0, 1_020.0].as_slice(), 90.0));
         let deaf = Run::of(&report(10_089, 2.0), run.inside.clone()).unwrap();
         assert_eq!(deaf.complete(), Err("10089 streams were heard in place of 10090".to_owned()));
         let mut alone = run;
-        alone.inside.parts = vec![1_020.0, 0.0];
+        alone.inside.parts = vec![2_020.0, 0.0];
         assert!(alone.complete().unwrap_err().contains("no part"));
     }
 

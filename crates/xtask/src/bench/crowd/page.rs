@@ -68,7 +68,7 @@ Written by `cargo xtask bench crowd`. {}; {}; parvis {}.
 20 ms, and the others are silent as Opus is, a packet every 400 ms; there are no pictures. The server runs on core
 {SERVER_CORE} and `parvis-load` on core {LOAD_CORE}, over the loopback device. Each run has a server of its own: in turn one with **one
 shard**, and one with **two shards**, over which the room spreads (`media.max_room_peers_per_shard`, 200): each has half of
-the {CONNECTIONS} connections, and a trunk carries what is published on the one to the other, once. Both threads have one core
+the {CONNECTIONS} connections (everyone has two, one of which listeners never use), and a trunk carries what is published on the one to the other, once. Both threads have one core
 between them here, so that the difference is what spreading costs; what it brings takes a core for each. {} rounds; a figure is
 the median, with the least and the most.
 
@@ -163,7 +163,7 @@ mod tests {
             "| one shard: packets lost |  | 2 | 2 | 2 | 3 | ≤ 0 | NO |",
             "With one shard, 1 of 3 rounds had the load for their limit",
             "With two shards, 1 of 3 rounds did not count; in one, 980 joined in place of 1010.",
-            "these had 500 and 520 connections, and 90 packets crossed of the 90",
+            "these had 1000 and 1020 connections, and 90 packets crossed of the 90",
             "`parvis-load --talkers 10`",
         ] {
             assert!(page.contains(part), "{part}\n{page}");

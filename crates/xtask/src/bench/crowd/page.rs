@@ -68,9 +68,9 @@ Written by `cargo xtask bench crowd`. {}; {}; parvis {}.
 20 ms, and the others are silent as Opus is, a packet every 400 ms; there are no pictures. The server runs on core
 {SERVER_CORE} and `parvis-load` on core {LOAD_CORE}, over the loopback device. Each run has a server of its own: in turn one with **one
 shard**, and one with **two shards**, over which the room spreads (`media.max_room_peers_per_shard`, 200): each has half of
-the {CONNECTIONS} connections (everyone has two, one of which listeners never use), and a trunk carries what is published on the one to the other, once. Both threads have one core
-between them here, so that the difference is what spreading costs; what it brings takes a core for each. {} rounds; a figure is
-the median, with the least and the most.
+the {CONNECTIONS} connections (everyone has two, one of which listeners never use), and a trunk carries what is published on the
+one to the other, once. Both threads have one core between them here, so that the difference is what spreading costs; what it
+brings takes a core for each. {} rounds; a figure is the median, with the least and the most.
 
 `parvis-load {}`
 

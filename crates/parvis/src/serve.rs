@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::socket::Backlog;
 use parvis_api::{Api, IngressKeys, Keys, Metrics, WebhookError, Webhooks};
 use parvis_sfu::ForwarderId;
 use parvis_shard::{ShardConfig, local_addresses};
@@ -232,7 +233,13 @@ fn announce(scheme: &str, http: SocketAddr, dev: bool) {
 }
 
 async fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { what, address, source })
+    let failed = |source| ServeError::Listen { what, address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    // The library has 128 wait to be accepted, which a crowd is in 50 ms; for whoever finds no place there the system drops the
+    // first packet, and he tries again a second later. So many as the system allows (net.core.somaxconn, 4,096 as a rule)
+    // cost a few hundred bytes of the kernel's each.
+    nix::sys::socket::listen(&listener, Backlog::MAXALLOWABLE).map_err(|errno| failed(errno.into()))?;
+    Ok(listener)
 }
 
 fn make_data_directory(path: &Path) -> Result<(), ServeError> {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Both servers, each alone on its core, and the load generator on another.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -44,6 +44,18 @@ impl Which {
     }
 }
 
+/// How a server of ours is laid out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layout {
+    pub(super) shards: usize,
+    /// Connections of one room on one shard before the next ones go elsewhere.
+    pub(super) room_peers_per_shard: usize,
+    pub(super) participants: usize,
+}
+
+/// One core, one shard; the rest as it comes.
+const ALONE: Layout = Layout { shards: 1, room_peers_per_shard: 200, participants: 500 };
+
 /// A server that runs, and ends when this is dropped.
 pub(super) struct Server {
     which: Which,
@@ -53,21 +65,27 @@ pub(super) struct Server {
 impl Server {
     /// Starts it and waits until it listens.
     pub(super) fn start(which: Which, livekit: &Path) -> Result<Server> {
-        let folder = target().join("peers");
-        // Whatever ends us ends it too, and it runs on its core alone.
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "taskset", "--cpu-list", &SERVER_CORE.to_string()]);
-        match which {
-            Which::Parvis => {
-                let config = folder.join("parvis.toml");
-                std::fs::write(&config, parvis_config(which.port(), &folder))?;
-                command.arg(target().join("release/parvis")).args(["serve", "--config"]).arg(config);
-            }
-            Which::LiveKit => {
-                command.arg(livekit).args(["--config-body", &livekit_config(which.port())]);
-                command.env("GOMAXPROCS", "1");
-            }
+        if which == Which::Parvis {
+            return Server::start_parvis(ALONE);
         }
+        let mut command = on_its_core();
+        command.arg(livekit).args(["--config-body", &livekit_config(which.port())]).env("GOMAXPROCS", "1");
+        Server::launch(which, command)
+    }
+
+    /// Starts one of ours, laid out like this.
+    pub(super) fn start_parvis(layout: Layout) -> Result<Server> {
+        let (which, folder) = (Which::Parvis, target().join("peers"));
+        std::fs::create_dir_all(&folder)?;
+        let config = folder.join("parvis.toml");
+        std::fs::write(&config, parvis_config(which.port(), &folder, layout))?;
+        let mut command = on_its_core();
+        command.arg(target().join("release/parvis")).args(["serve", "--config"]).arg(config);
+        Server::launch(which, command)
+    }
+
+    fn launch(which: Which, mut command: Command) -> Result<Server> {
+        let folder = target().join("peers");
         let name = which.name().to_lowercase();
         let log = std::fs::File::create(folder.join(format!("{name}.log")))?;
         command.current_dir(root()).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
@@ -89,8 +107,27 @@ impl Server {
         Ok(server)
     }
 
+    /// Its page of metrics; ours has one.
+    pub(super) fn metrics(&self) -> Result<String> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, metrics_port(self.which.port())))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
+        let mut page = String::new();
+        stream.read_to_string(&mut page)?;
+        Ok(page)
+    }
+
     /// Puts a load on it: gives the load generator's report, or why there is none.
     pub(super) fn load(&self, arguments: &str) -> Result<Seen<Value>> {
+        self.load_and_watch(arguments, |_| Ok(()))
+    }
+
+    /// The same; `watch` sees each line of progress.
+    pub(super) fn load_and_watch(
+        &self,
+        arguments: &str,
+        mut watch: impl FnMut(&str) -> Result,
+    ) -> Result<Seen<Value>> {
         let file = target().join(format!("peers/{}.json", self.which.name().to_lowercase()));
         let url = format!("ws://127.0.0.1:{}", self.which.port());
         let mut command = Command::new(target().join("release/parvis-load"));
@@ -111,6 +148,7 @@ impl Server {
             for line in BufReader::new(progress).lines() {
                 last = line?;
                 print(&format!("    {last}"));
+                watch(&last)?;
             }
         }
         if !child.wait()?.success() {
@@ -147,10 +185,22 @@ pub(super) fn text(of: &Value) -> Option<String> {
     of.as_str().map(str::to_owned)
 }
 
-/// Limits that a crowd from one address does not meet, one shard, and the rate to begin with of a network that is known
-/// to be fast; all else as it comes.
-fn parvis_config(port: u16, folder: &Path) -> String {
+/// Whatever ends us ends what is started by this too, and it runs on the servers' core alone.
+fn on_its_core() -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "taskset", "--cpu-list", &SERVER_CORE.to_string()]);
+    command
+}
+
+fn metrics_port(port: u16) -> u16 {
+    port + 11
+}
+
+/// Limits that a crowd from one address does not meet, and the rate to begin with of a network that is known to be fast;
+/// all else as it comes.
+fn parvis_config(port: u16, folder: &Path, layout: Layout) -> String {
     let crowd = "{ burst = 100000, per_second = 100000 }";
+    let Layout { shards, room_peers_per_shard, participants } = layout;
     format!(
         "[http]
 listen = \"127.0.0.1:{port}\"
@@ -162,9 +212,12 @@ listen = \"127.0.0.1:{}\"
 addresses = [\"127.0.0.1\"]
 udp_ports = \"{}\"
 tcp_port = {}
-shards = 1
+shards = {shards}
+max_room_peers_per_shard = {room_peers_per_shard}
 pin = false
 start_bitrate = 50000000
+[rooms]
+max_participants = {participants}
 [log]
 level = \"warn\"
 [data]
@@ -173,7 +226,7 @@ directory = \"{}\"
 name = \"{KEY}\"
 secret = \"{SECRET}\"
 ",
-        port + 11,
+        metrics_port(port),
         port + 2,
         port + 1,
         folder.join("parvis-data").display()

@@ -84,6 +84,7 @@ impl Config {
             );
         }
         self.check_presets()?;
+        self.look(base)?;
         self.check_edge()?;
         self.store_config(base)?;
         let keys = self.keys(base, false)?;

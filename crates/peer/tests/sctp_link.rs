@@ -17,6 +17,8 @@ struct Weather {
     loss_percent: u32,
     dup_percent: u32,
     reorder_percent: u32,
+    /// A reader that takes a packet each millisecond and holds no more than these: what comes then is lost.
+    reader_holds: Option<u64>,
 }
 
 struct Link {
@@ -26,6 +28,8 @@ struct Link {
     weather: Weather,
     rng: ChaCha20Rng,
     flying: BTreeMap<(Instant, u64), (usize, Vec<u8>)>,
+    /// Until when each end's reader is busy with what it holds.
+    busy: [Instant; 2],
     count: u64,
     /// Everything that was put on the wire, as a running hash.
     trace: u64,
@@ -54,6 +58,7 @@ impl Link {
             weather,
             rng: ChaCha20Rng::from_seed([seed; 32]),
             flying: BTreeMap::new(),
+            busy: [now; 2],
             count: 0,
             trace: 0,
             events: [vec![], vec![]],
@@ -74,7 +79,15 @@ impl Link {
                     + usize::from(chance(self.weather.dup_percent));
                 for _ in 0..copies {
                     let late = if chance(self.weather.reorder_percent) { 15 } else { 0 };
-                    let at = self.now + Duration::from_millis(20 + late);
+                    let mut at = self.now + Duration::from_millis(20 + late);
+                    if let Some(holds) = self.weather.reader_holds {
+                        let begins = self.busy[1 - end].max(at);
+                        if begins - at >= Duration::from_millis(holds) {
+                            continue;
+                        }
+                        at = begins + Duration::from_millis(1);
+                        self.busy[1 - end] = at;
+                    }
                     self.count += 1;
                     self.flying.insert((at, self.count), (1 - end, packet.clone()));
                 }
@@ -503,4 +516,54 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
     assert!(first.1[SERVER].len() > 100);
     assert_eq!(first, second);
     assert_ne!(run(2).0, first.0);
+}
+
+#[test]
+fn no_more_than_ten_packets_leave_at_a_time_however_large_the_window_has_grown() {
+    let mut link = Link::new(1, Weather::default());
+    let id = link.open(SERVER, reliable());
+    for number in 0..16 {
+        link.ends[SERVER].send(id, &message(number, 60_000)).unwrap();
+    }
+    link.run(Duration::from_secs(60), |link| link.events[CLIENT].len() == 16);
+    link.ends[SERVER].send(id, &message(16, 60_000)).unwrap();
+    let now = link.now;
+    let packets = std::iter::from_fn(|| link.ends[SERVER].poll_transmit(now)).count();
+    assert_eq!(packets, 10);
+}
+
+#[test]
+fn a_reader_that_holds_few_packets_gets_what_it_can_take() {
+    // 5 MB at a packet a millisecond take 4.4 s at best.
+    let mut link = Link::new(1, Weather { reader_holds: Some(40), ..Default::default() });
+    let id = link.open(SERVER, reliable());
+    let (mut sent, before) = (0, link.now);
+    link.run(Duration::from_secs(60), |link| {
+        while sent < 334 && link.ends[SERVER].send(id, &message(sent, 15_000)).is_ok() {
+            sent += 1;
+        }
+        link.events[CLIENT].len() == 334
+    });
+    let (took, lost) = (link.now - before, link.ends[SERVER].stats().retransmissions);
+    assert!(took < Duration::from_secs(8), "it took {took:?}, {lost} packets were sent again");
+}
+
+#[test]
+fn a_window_that_opens_after_a_long_time_is_used_at_once() {
+    let mut link = Link::new(1, Weather::default());
+    let id = link.open(CLIENT, reliable());
+    link.deaf[SERVER] = true;
+    let mut sent = 0;
+    for _ in 0..60 {
+        while link.ends[CLIENT].send(id, &message(sent, 10_000)).is_ok() {
+            sent += 1;
+        }
+        link.run_for(Duration::from_secs(1));
+    }
+    link.deaf[SERVER] = false;
+    let opened = link.now;
+    link.run(Duration::from_secs(60), |link| link.payloads(SERVER).len() as u32 == sent);
+    let took = link.now - opened;
+    // A megabyte still waits at the sender: five round trips of 40 ms at most, had it never stopped.
+    assert!(took < Duration::from_millis(500), "it took {took:?}");
 }

@@ -88,6 +88,11 @@ impl Congestion {
         self.partial_bytes_acked = 0;
         self.recovery_until = None;
         self.fast_retransmit = false;
+        self.back_off();
+    }
+
+    /// The next attempt waits for longer.
+    pub(crate) fn back_off(&mut self) {
         self.rto = (self.rto * 2).min(MAX_RTO);
     }
 

@@ -44,6 +44,10 @@ pub(crate) struct Sender {
     peer_window: usize,
     peer_forwards: bool,
     congestion: Congestion,
+    /// How much may be outstanding before the next acknowledgement: no more packets leave at a time than [`MAX_BURST_BYTES`].
+    burst_end: usize,
+    /// A chunk that was sent although the peer's window had no room for it (RFC 9260 section 6.1 A).
+    probe: Option<u64>,
     /// T3-rtx (RFC 9260 section 6.3.2); runs while anything is in `sent`.
     timer: Option<Instant>,
     forward_due: bool,
@@ -109,6 +113,8 @@ impl Sender {
             peer_window: 0,
             peer_forwards: false,
             congestion: Congestion::new(),
+            burst_end: MAX_BURST_BYTES,
+            probe: None,
             timer: None,
             forward_due: false,
             retransmissions: 0,
@@ -176,7 +182,8 @@ impl Sender {
         if self.timer.is_none_or(|at| at > now) {
             return;
         }
-        self.congestion.timed_out();
+        // The peer threw a probe away because it had no room: that says nothing of the path.
+        if self.probe.is_some() { self.congestion.back_off() } else { self.congestion.timed_out() }
         let lost: Vec<u64> = self
             .sent
             .iter()
@@ -188,6 +195,7 @@ impl Sender {
         }
         self.advance_forward_point();
         self.forward_due = self.forward_point > self.cumulative;
+        self.burst_end = self.outstanding + MAX_BURST_BYTES;
         self.timer = Some(now + self.congestion.rto());
     }
 
@@ -226,6 +234,8 @@ impl Sender {
         self.count_missing(newly.highest);
 
         self.peer_window = sack.window as usize;
+        self.settle_probe();
+        self.burst_end = self.outstanding + MAX_BURST_BYTES;
         self.advance_forward_point();
         if self.forward_point > self.cumulative {
             self.forward_due = true;
@@ -266,7 +276,7 @@ impl Sender {
     /// Fills the packet up with DATA, lost chunks first.
     pub(crate) fn fill(&mut self, now: Instant, packet: &mut Vec<u8>) {
         while let Some(&tsn) = self.retransmit.first() {
-            let may = self.outstanding < self.congestion.window() || self.congestion.take_fast_retransmit();
+            let may = self.outstanding < self.allowed() || self.congestion.take_fast_retransmit();
             let Some(chunk) = self.sent.get_mut(&tsn).filter(|_| may) else { break };
             if !fits(packet, chunk.payload.len()) {
                 break;
@@ -285,7 +295,7 @@ impl Sender {
             self.start_timer(now);
             return;
         }
-        while self.outstanding < self.congestion.window() && self.sent.len() < self.limits.chunks_in_flight {
+        while self.outstanding < self.allowed() && self.sent.len() < self.limits.chunks_in_flight {
             let Some(stream) = self.next_stream() else { break };
             let window_left = self.peer_window.saturating_sub(self.outstanding);
             let Some(size) = self.queues.get(&stream).and_then(Queue::next_size) else { break };
@@ -293,9 +303,28 @@ impl Sender {
             if !fits(packet, size) || (size > window_left && self.outstanding > 0) {
                 break;
             }
+            if size > window_left {
+                self.probe = Some(self.next_tsn);
+            }
             self.send_fragment(now, stream, packet);
         }
         self.start_timer(now);
+    }
+
+    /// How much may be outstanding now.
+    fn allowed(&self) -> usize {
+        self.congestion.window().min(self.burst_end)
+    }
+
+    /// A probe that the peer threw away goes again as soon as there is room for it, not only when T3-rtx runs out.
+    fn settle_probe(&mut self) {
+        let Some(tsn) = self.probe else { return };
+        let waiting = self.sent.get(&tsn).filter(|chunk| chunk.state == State::Outstanding);
+        if waiting.is_some_and(|chunk| chunk.payload.len() > self.peer_window) {
+            return;
+        }
+        self.probe = None;
+        self.lose(tsn);
     }
 
     fn send_fragment(&mut self, now: Instant, stream: u16, packet: &mut Vec<u8>) {
@@ -528,6 +557,8 @@ fn fits(packet: &[u8], payload: usize) -> bool {
 }
 
 const MISSING_REPORTS: u8 = 3;
+/// RFC 9260 section 6.1 D has four packets; ten are what a window begins with. A browser's socket holds some 90.
+const MAX_BURST_BYTES: usize = 10 * MAX_PACKET_BYTES;
 /// Twice the channels that may be open.
 const MAX_SKIPPED_STREAMS: usize = 128;
 /// Chunk header, TSN, the streams.

@@ -17,6 +17,8 @@ struct Weather {
     loss_percent: u32,
     dup_percent: u32,
     reorder_percent: u32,
+    /// More than the 20 ms that every packet takes.
+    slower: Duration,
     /// A reader that takes a packet each millisecond and holds no more than these: what comes then is lost.
     reader_holds: Option<u64>,
 }
@@ -79,7 +81,7 @@ impl Link {
                     + usize::from(chance(self.weather.dup_percent));
                 for _ in 0..copies {
                     let late = if chance(self.weather.reorder_percent) { 15 } else { 0 };
-                    let mut at = self.now + Duration::from_millis(20 + late);
+                    let mut at = self.now + Duration::from_millis(20 + late) + self.weather.slower;
                     if let Some(holds) = self.weather.reader_holds {
                         let begins = self.busy[1 - end].max(at);
                         if begins - at >= Duration::from_millis(holds) {
@@ -566,4 +568,21 @@ fn a_window_that_opens_after_a_long_time_is_used_at_once() {
     let took = link.now - opened;
     // A megabyte still waits at the sender: five round trips of 40 ms at most, had it never stopped.
     assert!(took < Duration::from_millis(500), "it took {took:?}");
+}
+
+#[test]
+fn a_path_that_becomes_slow_is_not_taken_for_one_that_loses() {
+    let mut link = Link::new(1, Weather::default());
+    let id = link.open(SERVER, reliable());
+    // Longer than the timeout that the path has had so far.
+    link.weather.slower = Duration::from_millis(300);
+    let before = link.now;
+    for number in 0..16 {
+        link.ends[SERVER].send(id, &message(number, 60_000)).unwrap();
+    }
+    link.run(Duration::from_secs(120), |link| link.events[CLIENT].len() == 16);
+    let (took, again) = (link.now - before, link.ends[SERVER].stats().retransmissions);
+    // A megabyte from ten packets on, half as much again each 640 ms.
+    assert!(took < Duration::from_secs(8), "it took {took:?}");
+    assert!(again <= 2, "{again} packets were sent again");
 }

@@ -75,7 +75,7 @@ class Peer:
 
     def whip(self, url, token, width=320, height=180, fps=10, hertz=440, simulcast=False, trickle=False):
         video = (layered if simulcast else single)(width, height, fps)
-        self.build(f"webrtcbin name=peer bundle-policy=max-bundle {video} {SOUND.format(hertz=hertz)}")
+        self.build(Gst.parse_launch(f"webrtcbin name=peer bundle-policy=max-bundle {video} {SOUND.format(hertz=hertz)}"))
         if simulcast:
             name_layers(self.pipeline)
         needed = threading.Event()
@@ -89,7 +89,10 @@ class Peer:
 
     def whep(self, url, token):
         self.leave()
-        self.build("webrtcbin name=peer bundle-policy=max-bundle")
+        pipeline, peer = Gst.Pipeline.new(None), Gst.ElementFactory.make("webrtcbin", "peer")
+        Gst.util_set_object_arg(peer, "bundle-policy", "max-bundle")
+        pipeline.add(peer)
+        self.build(pipeline)
         self.sinks, self.shown = {}, threading.Condition()
         self.peer.connect("pad-added", self.show)
         self.pipeline.set_state(Gst.State.PLAYING)
@@ -122,9 +125,8 @@ class Peer:
         if self.pipeline:
             self.pipeline.set_state(Gst.State.NULL)
 
-    def build(self, description):
-        self.pipeline = Gst.parse_launch(description)
-        self.peer = self.pipeline.get_by_name("peer")
+    def build(self, pipeline):
+        self.pipeline, self.peer = pipeline, pipeline.get_by_name("peer")
         self.gathered, self.candidates = threading.Event(), []
 
         def gathering(peer, _):

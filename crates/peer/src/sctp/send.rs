@@ -183,7 +183,11 @@ impl Sender {
             return;
         }
         // The peer threw a probe away because it had no room: that says nothing of the path.
-        if self.probe.is_some() { self.congestion.back_off() } else { self.congestion.timed_out() }
+        if self.probe.is_some() {
+            self.congestion.back_off();
+        } else {
+            self.congestion.timed_out();
+        }
         let lost: Vec<u64> = self
             .sent
             .iter()
@@ -227,6 +231,12 @@ impl Sender {
         self.cumulative = cumulative;
         self.forward_point = self.forward_point.max(cumulative);
         self.mark_gaps(now, sack, &mut newly);
+        if newly.bytes > 0
+            && let Some(before) = self.congestion.take_timeout()
+            && newly.late
+        {
+            self.undo_timeout(before);
+        }
         if let Some(rtt) = newly.rtt {
             self.congestion.measured(rtt);
         }
@@ -275,6 +285,7 @@ impl Sender {
 
     /// Fills the packet up with DATA, lost chunks first.
     pub(crate) fn fill(&mut self, now: Instant, packet: &mut Vec<u8>) {
+        let few = self.congestion.window() <= FEW_BYTES;
         while let Some(&tsn) = self.retransmit.first() {
             let may = self.outstanding < self.allowed() || self.congestion.take_fast_retransmit();
             let Some(chunk) = self.sent.get_mut(&tsn).filter(|_| may) else { break };
@@ -289,7 +300,7 @@ impl Sender {
             chunk.evidence_from = self.next_tsn;
             self.outstanding += chunk.payload.len();
             self.retransmissions += 1;
-            chunk.write(tsn, packet);
+            chunk.write(tsn, chunk.ends || few, packet);
         }
         if !self.retransmit.is_empty() {
             self.start_timer(now);
@@ -309,6 +320,18 @@ impl Sender {
             self.send_fragment(now, stream, packet);
         }
         self.start_timer(now);
+    }
+
+    /// What was taken for lost is acknowledged without having been sent again: it was late, and so is the rest
+    /// (RFC 5682 has the thought, RFC 4015 what follows from it).
+    fn undo_timeout(&mut self, before: (usize, usize)) {
+        for tsn in std::mem::take(&mut self.retransmit) {
+            if let Some(chunk) = self.sent.get_mut(&tsn) {
+                chunk.state = State::Outstanding;
+                self.outstanding += chunk.payload.len();
+            }
+        }
+        self.congestion.undo_timeout(before, self.outstanding);
     }
 
     /// How much may be outstanding now.
@@ -333,6 +356,8 @@ impl Sender {
         let Some(message) = queue.messages.front() else { return };
         let (from, to) = (queue.offset, message.payload.len().min(queue.offset + MAX_FRAGMENT_BYTES));
         let (begins, ends) = (from == 0, to == message.payload.len());
+        // With so little in flight a delayed acknowledgement would be most of a round trip.
+        let immediate = ends || self.congestion.window() <= FEW_BYTES;
         let mut chunk = Sent {
             stream,
             ssn: if message.unordered { 0 } else { queue.next_ssn },
@@ -364,7 +389,7 @@ impl Sender {
         self.current = stream;
         self.next_tsn += 1;
         self.outstanding += chunk.payload.len();
-        chunk.write(tsn, packet);
+        chunk.write(tsn, immediate, packet);
         self.sent.insert(tsn, chunk);
     }
 
@@ -512,12 +537,12 @@ impl Queue {
 }
 
 impl Sent {
-    fn write(&self, tsn: u64, packet: &mut Vec<u8>) {
+    /// `immediate` asks for a SACK at once (RFC 7053): at a message's end, so that a short one's loss shows after a round trip.
+    fn write(&self, tsn: u64, immediate: bool, packet: &mut Vec<u8>) {
         wire::put_data(
             packet,
             &Data {
-                // Asks for a SACK at once (RFC 7053), so that a short message's loss shows after a round trip.
-                immediate: self.ends,
+                immediate,
                 unordered: self.unordered,
                 begins: self.begins,
                 ends: self.ends,
@@ -537,12 +562,15 @@ struct Newly {
     bytes: usize,
     highest: u64,
     rtt: Option<std::time::Duration>,
+    /// Whether some of it had been taken for lost and not been sent again.
+    late: bool,
 }
 
 impl Newly {
     fn note(&mut self, now: Instant, tsn: u64, chunk: &Sent) {
         if matches!(chunk.state, State::Outstanding | State::ToRetransmit) {
             self.bytes += chunk.payload.len();
+            self.late |= chunk.state == State::ToRetransmit && chunk.retransmits == 0;
             self.highest = self.highest.max(tsn);
             // Karn's algorithm: only what was sent once (RFC 9260 section 6.3.1 C5).
             if chunk.retransmits == 0 {
@@ -559,6 +587,7 @@ fn fits(packet: &[u8], payload: usize) -> bool {
 const MISSING_REPORTS: u8 = 3;
 /// RFC 9260 section 6.1 D has four packets; ten are what a window begins with. A browser's socket holds some 90.
 const MAX_BURST_BYTES: usize = 10 * MAX_PACKET_BYTES;
+const FEW_BYTES: usize = 4 * MAX_PACKET_BYTES;
 /// Twice the channels that may be open.
 const MAX_SKIPPED_STREAMS: usize = 128;
 /// Chunk header, TSN, the streams.

@@ -22,11 +22,6 @@ class Application:
     async def open(self, url, key, secret):
         self.api = api.LiveKitAPI(url, key, secret)
 
-    async def token(self, key, secret, identity, name, grants, attributes=None):
-        """A token as the SDK makes it."""
-        token = api.AccessToken(key, secret).with_identity(identity).with_name(name).with_grants(api.VideoGrants(**grants))
-        return token.with_attributes(attributes or {}).to_jwt()
-
     async def call(self, service, method, request=None, body=None, arguments=None):
         """Calls `method` of `service` with one message, or with plain arguments."""
         given = arguments or {}

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: EUPL-1.2
-"""A publisher and a watcher on GStreamer's webrtcbin that speak WHIP (RFC 9725) and WHEP: reads requests as lines of JSON,
-answers likewise."""
+"""A publisher on GStreamer's webrtcbin that speaks WHIP (RFC 9725): reads requests as lines of JSON, answers likewise."""
 
 import json
 import sys
@@ -16,8 +15,6 @@ gi.require_version("GstRtp", "1.0")
 gi.require_version("GstSdp", "1.0")
 gi.require_version("GstWebRTC", "1.0")
 from gi.repository import Gst, GstRtp, GstSdp, GstWebRTC  # noqa: E402, F401
-
-from watched import WATCHING, bars_of, strongest  # noqa: E402
 
 PICTURES = "videotestsrc is-live=true pattern=smpte75 ! video/x-raw,width={width},height={height},framerate={fps}/1 ! videoconvert"
 ENCODED = "vp8enc deadline=1 target-bitrate={bits} keyframe-max-dist=60 ! rtpvp8pay pt=96 picture-id-mode=15-bit"
@@ -68,14 +65,14 @@ def name_layers(pipeline):
     pipeline.get_by_name("section").set_property("caps", caps)
 
 
-class Peer:
+class Publisher:
     def __init__(self):
         Gst.init(None)
         self.pipeline = None
 
     def whip(self, url, token, width=320, height=180, fps=10, hertz=440, simulcast=False, trickle=False):
         video = (layered if simulcast else single)(width, height, fps)
-        self.build(Gst.parse_launch(f"webrtcbin name=peer bundle-policy=max-bundle {video} {SOUND.format(hertz=hertz)}"))
+        self.build(f"webrtcbin name=peer bundle-policy=max-bundle {video} {SOUND.format(hertz=hertz)}")
         if simulcast:
             name_layers(self.pipeline)
         needed = threading.Event()
@@ -87,35 +84,6 @@ class Peer:
             transceiver.set_property("direction", GstWebRTC.WebRTCRTPTransceiverDirection.SENDONLY)
         return self.offer(url, token, trickle)
 
-    def whep(self, url, token):
-        self.leave()
-        pipeline, peer = Gst.Pipeline.new(None), Gst.ElementFactory.make("webrtcbin", "peer")
-        Gst.util_set_object_arg(peer, "bundle-policy", "max-bundle")
-        pipeline.add(peer)
-        self.build(pipeline)
-        self.sinks, self.shown = {}, threading.Condition()
-        self.peer.connect("pad-added", self.show)
-        self.pipeline.set_state(Gst.State.PLAYING)
-        for kind in ["media=video,encoding-name=VP8,payload=96,clock-rate=90000", "media=audio,encoding-name=OPUS,payload=97,clock-rate=48000"]:
-            direction = GstWebRTC.WebRTCRTPTransceiverDirection.RECVONLY
-            self.peer.emit("add-transceiver", direction, Gst.Caps.from_string(f"application/x-rtp,{kind}"))
-        return self.offer(url, token)
-
-    def watchedBars(self):
-        """The seven bars' colours in a picture that arrived, and its size."""
-        sample = self.sample("video")
-        size = sample.get_caps().get_structure(0)
-        width, height = size.get_value("width"), size.get_value("height")
-        return {"bars": bars_of(self.bytes_of(sample), width, height), "width": width, "height": height}
-
-    def watchedTone(self, near):
-        """The strongest frequency of what arrives, as soon as it is near that."""
-        for _ in range(100):
-            found = strongest(self.bytes_of(self.sample("audio")))
-            if found and abs(found["hertz"] - near) < 12:
-                return found
-        raise TimeoutError(f"no tone of {near} Hz in 10 s, but {found}")
-
     def endOverHttp(self):
         status = self.request("DELETE", self.url).status
         self.leave()
@@ -125,8 +93,9 @@ class Peer:
         if self.pipeline:
             self.pipeline.set_state(Gst.State.NULL)
 
-    def build(self, pipeline):
-        self.pipeline, self.peer = pipeline, pipeline.get_by_name("peer")
+    def build(self, description):
+        self.pipeline = Gst.parse_launch(description)
+        self.peer = self.pipeline.get_by_name("peer")
         self.gathered, self.candidates = threading.Event(), []
 
         def gathering(peer, _):
@@ -171,32 +140,6 @@ class Peer:
         except urllib.error.HTTPError as error:
             return error.code
 
-    def show(self, _, pad):
-        """Decodes what a new pad brings."""
-        if pad.get_direction() != Gst.PadDirection.SRC:
-            return
-        kind = pad.get_current_caps().get_structure(0).get_value("media")
-        branch = Gst.parse_bin_from_description(WATCHING[kind], True)
-        self.pipeline.add(branch)
-        branch.sync_state_with_parent()
-        pad.link(branch.get_static_pad("sink"))
-        with self.shown:
-            self.sinks[kind] = branch.get_by_name("seen")
-            self.shown.notify_all()
-
-    def sample(self, kind):
-        with self.shown:
-            if not self.shown.wait_for(lambda: kind in self.sinks, 20):
-                raise TimeoutError(f"waited 20 s for {kind}")
-        sample = self.sinks[kind].emit("try-pull-sample", 20 * Gst.SECOND)
-        if sample is None:
-            raise TimeoutError(f"nothing came of {kind} in 20 s")
-        return sample
-
-    def bytes_of(self, sample):
-        buffer = sample.get_buffer()
-        return buffer.extract_dup(0, buffer.get_size())
-
     def ask(self, name, description, read=lambda _: None):
         """What `read` makes of the reply, which lives no longer than the promise."""
         promise = Gst.Promise.new()
@@ -220,12 +163,12 @@ class Peer:
 
 
 def main():
-    peer = Peer()
+    publisher = Publisher()
     for line in sys.stdin:
         request = json.loads(line)
         reply = {"id": request["id"]}
         try:
-            reply["ok"] = getattr(peer, request["name"])(**request["parameters"])
+            reply["ok"] = getattr(publisher, request["name"])(**request["parameters"])
         except Exception as error:  # the test decides what an error means
             reply["error"] = f"{request['name']}: {type(error).__name__}: {error}"
         print(json.dumps(reply), flush=True)

@@ -18,7 +18,6 @@ export async function python(url, key = { name: 'devkey', secret: 'secret' }) {
   return {
     ask: (path, request, body = {}) => call(path, { request, body }),
     with: (path, args) => call(path, { arguments: args }),
-    token: (parameters) => child.ask('token', { key: key.name, secret: key.secret, ...parameters }),
     close: () => child.close(),
   };
 }

@@ -24,8 +24,6 @@ struct Link {
     start: Instant,
     now: Instant,
     weather: Weather,
-    /// What every packet takes beyond 20 ms.
-    slower: Duration,
     rng: ChaCha20Rng,
     flying: BTreeMap<(Instant, u64), (usize, Vec<u8>)>,
     count: u64,
@@ -54,7 +52,6 @@ impl Link {
             start: now,
             now,
             weather,
-            slower: Duration::ZERO,
             rng: ChaCha20Rng::from_seed([seed; 32]),
             flying: BTreeMap::new(),
             count: 0,
@@ -77,7 +74,7 @@ impl Link {
                     + usize::from(chance(self.weather.dup_percent));
                 for _ in 0..copies {
                     let late = if chance(self.weather.reorder_percent) { 15 } else { 0 };
-                    let at = self.now + Duration::from_millis(20 + late) + self.slower;
+                    let at = self.now + Duration::from_millis(20 + late);
                     self.count += 1;
                     self.flying.insert((at, self.count), (1 - end, packet.clone()));
                 }
@@ -506,59 +503,4 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
     assert!(first.1[SERVER].len() > 100);
     assert_eq!(first, second);
     assert_ne!(run(2).0, first.0);
-}
-
-#[test]
-fn no_more_than_ten_packets_leave_at_a_time_however_large_the_window_has_grown() {
-    let mut link = Link::new(1, Weather::default());
-    let id = link.open(SERVER, reliable());
-    for number in 0..16 {
-        link.ends[SERVER].send(id, &message(number, 60_000)).unwrap();
-    }
-    link.run(Duration::from_secs(60), |link| link.events[CLIENT].len() == 16);
-    link.run_for(Duration::from_millis(200));
-    link.ends[SERVER].send(id, &message(16, 60_000)).unwrap();
-    let now = link.now;
-    let packets = std::iter::from_fn(|| link.ends[SERVER].poll_transmit(now)).count();
-    assert_eq!(packets, 10);
-}
-
-#[test]
-fn a_window_that_opens_after_a_long_time_is_used_at_once() {
-    let mut link = Link::new(1, Weather::default());
-    let id = link.open(CLIENT, reliable());
-    link.deaf[SERVER] = true;
-    let mut sent = 0;
-    for _ in 0..60 {
-        while link.ends[CLIENT].send(id, &message(sent, 10_000)).is_ok() {
-            sent += 1;
-        }
-        link.run_for(Duration::from_secs(1));
-    }
-    link.deaf[SERVER] = false;
-    let opened = link.now;
-    // Its messages are taken, and then it tells that there is room.
-    link.pump();
-    link.pump();
-    link.run(Duration::from_secs(60), |link| link.payloads(SERVER).len() as u32 == sent);
-    let took = link.now - opened;
-    // A megabyte still waits at the sender: five round trips of 40 ms at most, had it never stopped.
-    assert!(took < Duration::from_millis(500), "it took {took:?}");
-}
-
-#[test]
-fn a_path_that_becomes_slow_is_not_taken_for_one_that_loses() {
-    let mut link = Link::new(1, Weather::default());
-    let id = link.open(SERVER, reliable());
-    // Longer than the timeout that the path has had so far.
-    link.slower = Duration::from_millis(300);
-    let before = link.now;
-    for number in 0..16 {
-        link.ends[SERVER].send(id, &message(number, 60_000)).unwrap();
-    }
-    link.run(Duration::from_secs(120), |link| link.events[CLIENT].len() == 16);
-    let (took, again) = (link.now - before, link.ends[SERVER].stats().retransmissions);
-    // A megabyte from ten packets on, half as much again each 640 ms.
-    assert!(took < Duration::from_secs(8), "it took {took:?}");
-    assert!(again <= 2, "{again} packets were sent again");
 }

@@ -46,6 +46,8 @@ pub(crate) struct Sender {
     congestion: Congestion,
     /// How much may be outstanding before the next acknowledgement: no more packets leave at a time than [`MAX_BURST_BYTES`].
     burst_end: usize,
+    /// A chunk that was sent although the peer's window had no room for it (RFC 9260 section 6.1 A).
+    probe: Option<u64>,
     /// T3-rtx (RFC 9260 section 6.3.2); runs while anything is in `sent`.
     timer: Option<Instant>,
     forward_due: bool,
@@ -112,6 +114,7 @@ impl Sender {
             peer_forwards: false,
             congestion: Congestion::new(),
             burst_end: MAX_BURST_BYTES,
+            probe: None,
             timer: None,
             forward_due: false,
             retransmissions: 0,
@@ -179,13 +182,21 @@ impl Sender {
         if self.timer.is_none_or(|at| at > now) {
             return;
         }
-        // One that has no room throws away what probes its window (RFC 9260 section 6.1 A): that says nothing of the path.
-        if self.peer_window < MAX_FRAGMENT_BYTES {
+        // The peer threw a probe away because it had no room: that says nothing of the path.
+        if self.probe.is_some() {
             self.congestion.back_off();
         } else {
             self.congestion.timed_out();
         }
-        self.lose_all();
+        let lost: Vec<u64> = self
+            .sent
+            .iter()
+            .filter(|(_, chunk)| chunk.state == State::Outstanding)
+            .map(|(tsn, _)| *tsn)
+            .collect();
+        for tsn in lost {
+            self.lose(tsn);
+        }
         self.advance_forward_point();
         self.forward_due = self.forward_point > self.cumulative;
         self.burst_end = self.outstanding + MAX_BURST_BYTES;
@@ -232,11 +243,8 @@ impl Sender {
         self.congestion.acknowledged(newly.bytes, before, advanced, cumulative);
         self.count_missing(newly.highest);
 
-        let before = std::mem::replace(&mut self.peer_window, sack.window as usize);
-        if before < MAX_FRAGMENT_BYTES && self.peer_window >= MAX_FRAGMENT_BYTES {
-            // What the peer had no room for goes again now that it has, not only when T3-rtx runs out.
-            self.lose_all();
-        }
+        self.peer_window = sack.window as usize;
+        self.settle_probe();
         self.burst_end = self.outstanding + MAX_BURST_BYTES;
         self.advance_forward_point();
         if self.forward_point > self.cumulative {
@@ -306,6 +314,9 @@ impl Sender {
             if !fits(packet, size) || (size > window_left && self.outstanding > 0) {
                 break;
             }
+            if size > window_left {
+                self.probe = Some(self.next_tsn);
+            }
             self.send_fragment(now, stream, packet);
         }
         self.start_timer(now);
@@ -326,6 +337,17 @@ impl Sender {
     /// How much may be outstanding now.
     fn allowed(&self) -> usize {
         self.congestion.window().min(self.burst_end)
+    }
+
+    /// A probe that the peer threw away goes again as soon as there is room for it, not only when T3-rtx runs out.
+    fn settle_probe(&mut self) {
+        let Some(tsn) = self.probe else { return };
+        let waiting = self.sent.get(&tsn).filter(|chunk| chunk.state == State::Outstanding);
+        if waiting.is_some_and(|chunk| chunk.payload.len() > self.peer_window) {
+            return;
+        }
+        self.probe = None;
+        self.lose(tsn);
     }
 
     fn send_fragment(&mut self, now: Instant, stream: u16, packet: &mut Vec<u8>) {
@@ -426,15 +448,6 @@ impl Sender {
             return;
         }
         self.congestion.lost(self.next_tsn - 1);
-        for tsn in lost {
-            self.lose(tsn);
-        }
-    }
-
-    /// All that is outstanding counts as lost.
-    fn lose_all(&mut self) {
-        let outstanding = self.sent.iter().filter(|(_, chunk)| chunk.state == State::Outstanding);
-        let lost: Vec<u64> = outstanding.map(|(tsn, _)| *tsn).collect();
         for tsn in lost {
             self.lose(tsn);
         }
@@ -573,7 +586,7 @@ fn fits(packet: &[u8], payload: usize) -> bool {
 
 const MISSING_REPORTS: u8 = 3;
 /// RFC 9260 section 6.1 D has four packets; ten are what a window begins with. A browser's socket holds some 90.
-const MAX_BURST_BYTES: usize = 10 * MAX_FRAGMENT_BYTES;
+const MAX_BURST_BYTES: usize = 10 * MAX_PACKET_BYTES;
 const FEW_BYTES: usize = 4 * MAX_PACKET_BYTES;
 /// Twice the channels that may be open.
 const MAX_SKIPPED_STREAMS: usize = 128;

@@ -134,7 +134,6 @@ impl Association {
                 return;
             }
         };
-        // After our own close a message may still be on its way.
         // An unordered message may overtake the peer's consent (RFC 8832 section 6).
         self.agree(stream);
         // After our own close a message may still be on its way.

@@ -45,6 +45,10 @@ pub(crate) struct Sender {
     peer_window: usize,
     peer_forwards: bool,
     congestion: Congestion,
+    /// How much may be outstanding before the next acknowledgement: no more packets leave at a time than [`MAX_BURST_BYTES`].
+    burst_end: usize,
+    /// A chunk that was sent although the peer's window had no room for it (RFC 9260 section 6.1 A).
+    probe: Option<u64>,
     /// T3-rtx (RFC 9260 section 6.3.2); runs while anything is in `sent`.
     timer: Option<Instant>,
     forward_due: bool,
@@ -110,6 +114,8 @@ impl Sender {
             peer_window: 0,
             peer_forwards: false,
             congestion: Congestion::new(),
+            burst_end: MAX_BURST_BYTES,
+            probe: None,
             timer: None,
             forward_due: false,
             retransmissions: 0,
@@ -177,7 +183,12 @@ impl Sender {
         if self.timer.is_none_or(|at| at > now) {
             return;
         }
-        self.congestion.timed_out();
+        // The peer threw a probe away because it had no room: that says nothing of the path.
+        if self.probe.is_some() {
+            self.congestion.back_off();
+        } else {
+            self.congestion.timed_out();
+        }
         let lost: Vec<u64> = self
             .sent
             .iter()
@@ -189,6 +200,7 @@ impl Sender {
         }
         self.advance_forward_point();
         self.forward_due = self.forward_point > self.cumulative;
+        self.burst_end = self.outstanding + MAX_BURST_BYTES;
         self.timer = Some(now + self.congestion.rto());
     }
 
@@ -219,6 +231,12 @@ impl Sender {
         self.cumulative = cumulative;
         self.forward_point = self.forward_point.max(cumulative);
         self.mark_gaps(now, sack, &mut newly);
+        if newly.bytes > 0
+            && let Some(before) = self.congestion.take_timeout()
+            && newly.late
+        {
+            self.undo_timeout(before);
+        }
         if let Some(rtt) = newly.rtt {
             self.congestion.measured(rtt);
         }
@@ -226,6 +244,8 @@ impl Sender {
         self.count_missing(newly.highest);
 
         self.peer_window = sack.window as usize;
+        self.settle_probe();
+        self.burst_end = self.outstanding + MAX_BURST_BYTES;
         self.advance_forward_point();
         if self.forward_point > self.cumulative {
             self.forward_due = true;
@@ -266,8 +286,9 @@ impl Sender {
 
     /// Fills the packet up with DATA, lost chunks first.
     pub(crate) fn fill(&mut self, now: Instant, packet: &mut Vec<u8>) {
+        let few = self.congestion.window() <= FEW_BYTES;
         while let Some(&tsn) = self.retransmit.first() {
-            let may = self.outstanding < self.congestion.window() || self.congestion.take_fast_retransmit();
+            let may = self.outstanding < self.allowed() || self.congestion.take_fast_retransmit();
             let Some(chunk) = self.sent.get_mut(tsn).filter(|_| may) else { break };
             if !fits(packet, chunk.payload.len()) {
                 break;
@@ -280,13 +301,13 @@ impl Sender {
             chunk.evidence_from = self.next_tsn;
             self.outstanding += chunk.payload.len();
             self.retransmissions += 1;
-            chunk.write(tsn, packet);
+            chunk.write(tsn, chunk.ends || few, packet);
         }
         if !self.retransmit.is_empty() {
             self.start_timer(now);
             return;
         }
-        while self.outstanding < self.congestion.window() && self.sent.len() < self.limits.chunks_in_flight {
+        while self.outstanding < self.allowed() && self.sent.len() < self.limits.chunks_in_flight {
             let Some(stream) = self.next_stream() else { break };
             let window_left = self.peer_window.saturating_sub(self.outstanding);
             let Some(size) = self.queues.get(&stream).and_then(Queue::next_size) else { break };
@@ -294,9 +315,40 @@ impl Sender {
             if !fits(packet, size) || (size > window_left && self.outstanding > 0) {
                 break;
             }
+            if size > window_left {
+                self.probe = Some(self.next_tsn);
+            }
             self.send_fragment(now, stream, packet);
         }
         self.start_timer(now);
+    }
+
+    /// What was taken for lost is acknowledged without having been sent again: it was late, and so is the rest
+    /// (RFC 5682 has the thought, RFC 4015 what follows from it).
+    fn undo_timeout(&mut self, before: (usize, usize)) {
+        for tsn in std::mem::take(&mut self.retransmit) {
+            if let Some(chunk) = self.sent.get_mut(tsn) {
+                chunk.state = State::Outstanding;
+                self.outstanding += chunk.payload.len();
+            }
+        }
+        self.congestion.undo_timeout(before, self.outstanding);
+    }
+
+    /// How much may be outstanding now.
+    fn allowed(&self) -> usize {
+        self.congestion.window().min(self.burst_end)
+    }
+
+    /// A probe that the peer threw away goes again as soon as there is room for it, not only when T3-rtx runs out.
+    fn settle_probe(&mut self) {
+        let Some(tsn) = self.probe else { return };
+        let waiting = self.sent.get(tsn).filter(|chunk| chunk.state == State::Outstanding);
+        if waiting.is_some_and(|chunk| chunk.payload.len() > self.peer_window) {
+            return;
+        }
+        self.probe = None;
+        self.lose(tsn);
     }
 
     fn send_fragment(&mut self, now: Instant, stream: u16, packet: &mut Vec<u8>) {
@@ -305,6 +357,8 @@ impl Sender {
         let Some(message) = queue.messages.front() else { return };
         let (from, to) = (queue.offset, message.payload.len().min(queue.offset + MAX_FRAGMENT_BYTES));
         let (begins, ends) = (from == 0, to == message.payload.len());
+        // With so little in flight a delayed acknowledgement would be most of a round trip.
+        let immediate = ends || self.congestion.window() <= FEW_BYTES;
         let mut chunk = Sent {
             stream,
             ssn: if message.unordered { 0 } else { queue.next_ssn },
@@ -336,7 +390,7 @@ impl Sender {
         self.current = stream;
         self.next_tsn += 1;
         self.outstanding += chunk.payload.len();
-        chunk.write(tsn, packet);
+        chunk.write(tsn, immediate, packet);
         self.sent.push(chunk);
     }
 
@@ -484,12 +538,12 @@ impl Queue {
 }
 
 impl Sent {
-    fn write(&self, tsn: u64, packet: &mut Vec<u8>) {
+    /// `immediate` asks for a SACK at once (RFC 7053): at a message's end, so that a short one's loss shows after a round trip.
+    fn write(&self, tsn: u64, immediate: bool, packet: &mut Vec<u8>) {
         wire::put_data(
             packet,
             &Data {
-                // Asks for a SACK at once (RFC 7053), so that a short message's loss shows after a round trip.
-                immediate: self.ends,
+                immediate,
                 unordered: self.unordered,
                 begins: self.begins,
                 ends: self.ends,
@@ -509,12 +563,15 @@ struct Newly {
     bytes: usize,
     highest: u64,
     rtt: Option<std::time::Duration>,
+    /// Whether some of it had been taken for lost and not been sent again.
+    late: bool,
 }
 
 impl Newly {
     fn note(&mut self, now: Instant, tsn: u64, chunk: &Sent) {
         if matches!(chunk.state, State::Outstanding | State::ToRetransmit) {
             self.bytes += chunk.payload.len();
+            self.late |= chunk.state == State::ToRetransmit && chunk.retransmits == 0;
             self.highest = self.highest.max(tsn);
             // Karn's algorithm: only what was sent once (RFC 9260 section 6.3.1 C5).
             if chunk.retransmits == 0 {
@@ -529,6 +586,9 @@ fn fits(packet: &[u8], payload: usize) -> bool {
 }
 
 const MISSING_REPORTS: u8 = 3;
+/// RFC 9260 section 6.1 D has four packets; ten are what a window begins with. A browser's socket holds some 90.
+const MAX_BURST_BYTES: usize = 10 * MAX_PACKET_BYTES;
+const FEW_BYTES: usize = 4 * MAX_PACKET_BYTES;
 /// Twice the channels that may be open.
 const MAX_SKIPPED_STREAMS: usize = 128;
 /// Chunk header, TSN, the streams.

@@ -165,6 +165,9 @@ impl Context<'_> {
                     Err(error) => self.refuse(error.to_string()),
                 }
             }
+            // Before it has our first answer a client can't offer more: libraries of the native family wait for it in vain then,
+            // for it comes behind this. Once there is agreement it is wanted again.
+            PeerRole::Single if !entry.agreed => {}
             PeerRole::Single if !entry.sections_asked && entry.peer.unplaced_senders() != (0, 0) => {
                 // None may be missing: then the client's next offer is all that is wanted.
                 let (audios, videos) = entry.peer.sections_wanted();
@@ -188,6 +191,7 @@ impl Context<'_> {
     fn agreed(&mut self) {
         let (now, id) = (self.now, self.id);
         let Some(entry) = self.room.entries.get_mut(&id) else { return };
+        entry.agreed = true;
         self.room.media.set_sections(now, id, entry.peer.sections());
         let more =
             entry.peer.needs_negotiation() || entry.restart_wanted || entry.peer.unplaced_senders() != (0, 0);

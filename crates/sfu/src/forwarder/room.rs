@@ -54,6 +54,8 @@ pub(super) struct Entry {
     pub(super) restart_wanted: bool,
     /// More sections were asked for, and the client's offer has not come yet.
     pub(super) sections_asked: bool,
+    /// Both sides have agreed at least once.
+    pub(super) agreed: bool,
     ufrags: Vec<String>,
     paths: Vec<Path>,
     limit_told: Option<Instant>,
@@ -158,6 +160,7 @@ impl Entry {
             offer_wanted: false,
             restart_wanted: false,
             sections_asked: false,
+            agreed: false,
             ufrags: Vec::new(),
             paths: Vec::new(),
             limit_told: None,

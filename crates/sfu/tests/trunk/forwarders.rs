@@ -252,3 +252,44 @@ fn a_batch_that_was_refused_goes_before_what_came_since() {
     let both = lab.home.poll_trunk(FAR).unwrap();
     assert!(matches!(words(&both)[..], [TrunkWord::State(_), .., TrunkWord::Ended]), "{:?}", words(&both));
 }
+
+#[test]
+fn a_client_of_one_connection_is_asked_for_sections_only_after_our_first_answer() {
+    const SINGLE: PeerId = PeerId(3);
+    let mut lab = Lab::new();
+    lab.offer();
+    lab.tell(HOME, Command::CreatePeer { room: ROOM, peer: SINGLE, role: PeerRole::Single });
+    lab.tell(
+        HOME,
+        Command::Subscribe {
+            subscription: SubscriptionId(30),
+            peer: SINGLE,
+            track: TRACK,
+            stream_id: "s".to_owned(),
+            track_label: "t".to_owned(),
+        },
+    );
+    let told = |lab: &Lab| -> Vec<&str> {
+        let of_single = lab.events.iter().filter_map(|(_, event)| match event {
+            Event::LocalDescription { peer: SINGLE, .. } => Some("answer"),
+            Event::MediaSectionsRequired { peer: SINGLE, audios: 1, videos: 0 } => Some("sections"),
+            _ => None,
+        });
+        of_single.collect()
+    };
+    assert_eq!(told(&lab), [""; 0], "it waits for an answer, and could not offer more");
+    let mut client = Peer::new(peer_config(), [7; 32], lab.now);
+    client.add_sender(SenderSpec {
+        id: SenderId(1),
+        kind: MediaKind::Video,
+        codecs: vec![CodecKind::Vp8],
+        msid: Msid { stream: "s".to_owned(), track: "camera".to_owned() },
+        ssrc: 19,
+        rtx_ssrc: None,
+        fec_ssrc: None,
+    });
+    let sdp = client.create_offer(lab.now, false).unwrap();
+    let description = Description { kind: DescriptionKind::Offer, sdp, id: 1 };
+    lab.tell(HOME, Command::RemoteDescription { peer: SINGLE, description });
+    assert_eq!(told(&lab), ["answer", "sections"]);
+}

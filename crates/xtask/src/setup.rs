@@ -11,6 +11,18 @@ const BUILD: &[&str] = &["cmake", "clang", "libclang-dev", "git", "g++", "make"]
 /// To test with real clients.
 const BROWSERS: &[&str] = &["chromium", "firefox-esr", "fonts-dejavu-core"];
 const PYTHON: &[&str] = &["python3", "python3-venv"];
+/// The libraries of Janus, as Debian 12 calls them.
+const JANUS: &[&str] = &[
+    "libconfig9",
+    "libcurl4",
+    "libglib2.0-0",
+    "libjansson4",
+    "libnice10",
+    "libsrtp2-1",
+    "libssl3",
+    "libusrsctp2",
+    "libwebsockets17",
+];
 
 /// The oldest Node.js that the web client's build takes (Vite's own requirement).
 const NODE_AT_LEAST: (u32, u32) = (20, 19);
@@ -79,18 +91,35 @@ pub(crate) fn postgres() -> Result {
     debian(&["postgresql"])
 }
 
-/// coturn's client tools, to test the relay with; gives their folder. The package is unpacked and not installed: its server
-/// would start with it, a relay for everyone.
+/// coturn's client tools, to test the relay with; gives their folder.
 pub(crate) fn turn_clients() -> Result<PathBuf> {
     debian(&["libevent-core-2.1-7", "libevent-extra-2.1-7", "libssl3"])?;
-    let home = target().join("coturn");
-    let programs = home.join("usr/bin");
-    if programs.join("turnutils_uclient").exists() && programs.join("turnutils_stunclient").exists() {
-        return Ok(programs);
+    let programs = unpacked("coturn", "usr/bin/turnutils_stunclient")?.join("usr/bin");
+    Ok(programs)
+}
+
+/// Janus, to compare with; gives the folder into which it is unpacked. What it needs of libraries is that of the plugin
+/// for video rooms and of WebSockets alone.
+pub(crate) fn janus() -> Result<PathBuf> {
+    debian(JANUS)?;
+    unpacked("janus", "usr/bin/janus")
+}
+
+/// The worker of mediasoup's package in this folder.
+pub(crate) fn mediasoup_worker(_package: &std::path::Path) -> Result<PathBuf> {
+    Err(Error::new("its worker can't be built"))
+}
+
+/// A package of Debian's that is unpacked below the build folder, and not installed: its server would start with it, for
+/// everyone. `proof` is one of its files.
+fn unpacked(package: &str, proof: &str) -> Result<PathBuf> {
+    let home = target().join(package);
+    if home.join(proof).exists() {
+        return Ok(home);
     }
-    say(&format!("unpacking Debian's package coturn into {}", home.display()));
+    say(&format!("unpacking Debian's package {package} into {}", home.display()));
     std::fs::create_dir_all(&home)?;
-    process("apt-get", ["download", "-qq", "coturn"]).within(&home).run()?;
+    process("apt-get", ["download", "-qq", package]).within(&home).run()?;
     for entry in std::fs::read_dir(&home)? {
         let file = entry?.file_name();
         if file.to_string_lossy().ends_with(".deb") {
@@ -98,7 +127,7 @@ pub(crate) fn turn_clients() -> Result<PathBuf> {
             process("dpkg-deb", extract).within(&home).run()?;
         }
     }
-    Ok(programs)
+    Ok(home)
 }
 
 /// To count instructions.

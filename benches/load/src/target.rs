@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! On whom a load is put, and from where.
 
+use std::net::Ipv4Addr;
+
 use clap::Args;
 use livekit_token::{AccessToken, VideoGrants};
 use serde::Serialize;
@@ -27,6 +29,9 @@ pub struct Target {
     /// The server's processes, parted by commas, to be watched together; on this machine.
     #[arg(long = "pid", value_name = "PID", value_delimiter = ',')]
     pub pids: Vec<u32>,
+    /// From which address of this machine media is sent.
+    #[arg(long, default_value_t = Ipv4Addr::LOCALHOST)]
+    pub address: Ipv4Addr,
     /// Keep the load on this core.
     #[arg(long)]
     pub core: Option<usize>,

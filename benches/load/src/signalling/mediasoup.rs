@@ -296,6 +296,7 @@ fn plain(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
     use std::time::Instant;
 
     use parvis_peer::sdp::{CodecKind, MediaKind, Msid, SenderId, SenderSpec};
@@ -351,7 +352,7 @@ mod tests {
     fn publish(layers: u32) -> Value {
         let now = Instant::now();
         let (mut side, mut out) = welcomed(0);
-        let mut connection = Connection::new(&Shared::new().unwrap(), now).unwrap();
+        let mut connection = Connection::new(&Shared::new(Ipv4Addr::LOCALHOST).unwrap(), now).unwrap();
         connection.peer.add_sender(sender(1, MediaKind::Audio, CodecKind::Opus, 10));
         connection.peer.add_sender(sender(2, MediaKind::Video, CodecKind::Vp8, 11));
         let offer = connection.peer.create_offer(now, false).unwrap();
@@ -397,7 +398,7 @@ mod tests {
     fn streams_that_come_later_are_offered_with_the_earlier_ones_and_the_transport_is_connected_once() {
         let now = Instant::now();
         let (mut side, mut out) = welcomed(1);
-        let mut connection = Connection::new(&Shared::new().unwrap(), now).unwrap();
+        let mut connection = Connection::new(&Shared::new(Ipv4Addr::LOCALHOST).unwrap(), now).unwrap();
         let consumer = |mid: &str, kind: &str, codec: Value, ssrc: u32| {
             json!({ "kind": kind, "rtpParameters": {
                 "mid": mid,

@@ -20,17 +20,17 @@ pub(super) fn program() -> Result<Program> {
             "it takes no loopback device for media, and a network of its own can only be made by root (`unshare --net`)",
         ));
     }
-    let said = process(&path.to_string_lossy(), ["--version"]).output();
+    let said = process(&path.to_string_lossy(), ["--help"]).output();
     let version = said.as_deref().and_then(version).ok_or_else(|| {
         Error::new(format!("{} was unpacked from Debian's package and does not run", path.display()))
     })?;
     Ok(Program { which: Which::Janus, path, version })
 }
 
-/// The version in what it says of itself: `janus 1.1.2`, or more than that.
+/// The version in what it says of itself: `Janus version: 1102 (1.1.2)`.
 fn version(said: &str) -> Option<String> {
-    let is_version = |word: &&str| word.contains('.') && word.starts_with(|first: char| first.is_ascii_digit());
-    said.split_whitespace().find(is_version).map(str::to_owned)
+    let line = said.lines().find_map(|line| line.strip_prefix("Janus version: "))?;
+    Some(line.split_once('(')?.1.trim_end_matches(')').to_owned())
 }
 
 /// Writes its configuration below `folder`; gives the folder of it.
@@ -58,9 +58,6 @@ pub(super) fn configure(binary: &Path, folder: &Path, port: u16, media: (u16, u1
 }}
 media: {{
   rtp_port_range = \"{first}-{last}\"
-}}
-nat: {{
-  ice_lite = true
 }}
 ",
             home.display(),
@@ -94,8 +91,8 @@ mod tests {
 
     #[test]
     fn its_version_is_found_in_what_it_says() {
-        assert_eq!(version("janus 1.1.2"), Some("1.1.2".to_owned()));
-        assert_eq!(version("Janus commit: not-a-git-repo\njanus 1.2.0"), Some("1.2.0".to_owned()));
+        let said = "Janus version: 1102 (1.1.2)\nJanus commit: not-a-git-repo\nCompiled on: today\n\njanus 1.1.2\n";
+        assert_eq!(version(said), Some("1.1.2".to_owned()));
         assert_eq!(version("janus"), None);
     }
 

@@ -137,7 +137,8 @@ impl Server {
         command
             .args(arguments.split_whitespace())
             .args(["--protocol", self.which.protocol(), "--server", &url, "--key", KEY, "--secret", SECRET])
-            .args(["--pid", &processes.join(","), "--core", &LOAD_CORE.to_string(), "--json"])
+            .args(["--pid", &processes.join(","), "--core", &LOAD_CORE.to_string()])
+            .args(["--address", if self.which.is_apart() { ADDRESS } else { "127.0.0.1" }, "--json"])
             .arg(&file)
             .current_dir(root())
             .stdin(Stdio::null())
@@ -168,10 +169,13 @@ impl Drop for Server {
     }
 }
 
-/// Lets a process have a network of its own, with a device beside the loopback one, before it becomes the server. What is
-/// sent to an address of one's own goes over the loopback device, whichever has it.
-const APART: &str = "ip link set lo up && ip link add media type dummy && ip address add 10.77.2.1/32 dev media && \
-                     ip link set media up && exec \"$@\"";
+/// An address that no other device of ours has; documentation has no range that is routed nowhere and still private.
+const ADDRESS: &str = "10.77.2.1";
+/// Lets a process have a network of its own, with a device beside the loopback one that has the address which comes first,
+/// before it becomes the server. What is sent to an address of one's own goes over the loopback device, whichever has it.
+const APART: &str = "ip link set lo up && ip link add media type veth peer name other && \
+                     ip address add $1/32 dev media && ip link set other up && ip link set media up && \
+                     shift && exec \"$@\"";
 
 /// What starts a server, with its configuration in `folder`. Whatever ends us ends it too, and it runs on its core alone.
 fn command(program: &Program, folder: &Path) -> Result<Command> {
@@ -179,7 +183,7 @@ fn command(program: &Program, folder: &Path) -> Result<Command> {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL"]);
     if which.is_apart() {
-        command.args(["unshare", "--net", "sh", "-c", APART, "sh"]);
+        command.args(["unshare", "--net", "sh", "-c", APART, "sh", ADDRESS]);
     }
     command.args(["taskset", "--cpu-list", &SERVER_CORE.to_string()]);
     match which {

@@ -85,7 +85,7 @@ fn terms(which: Which) -> &'static str {
         }
         Which::Janus => {
             "its own protocol (JSON over WebSocket) with its plugin for video rooms, one connection for sending and one for \
-             all that a client receives. It is told to be lite in ICE, to have rooms with names and to keep sessions. It has no \
+             all that a client receives. It is told to have rooms with names and to keep sessions. It has no \
              congestion control towards receivers and does not pace: it sends on what comes, of layers the highest, whatever the \
              feedback says. It takes no loopback device for media, and so runs with its load in a network namespace that has a \
              second address; what is sent there goes over that namespace's loopback device all the same. Whoever begins to \

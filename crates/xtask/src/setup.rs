@@ -11,6 +11,16 @@ const BUILD: &[&str] = &["cmake", "clang", "libclang-dev", "git", "g++", "make"]
 /// To test with real clients.
 const BROWSERS: &[&str] = &["chromium", "firefox-esr", "fonts-dejavu-core"];
 const PYTHON: &[&str] = &["python3", "python3-venv"];
+/// The libraries of mediasoup's worker.
+const MEDIASOUP: &[&str] = &[
+    "libabsl-dev",
+    "libsrtp2-dev",
+    "libssl-dev",
+    "libusrsctp-dev",
+    "libuv1-dev",
+    "nlohmann-json3-dev",
+    "pkg-config",
+];
 /// The libraries of Janus, as Debian 12 calls them.
 const JANUS: &[&str] = &[
     "libconfig9",
@@ -35,6 +45,9 @@ const PYTHON_PACKAGES: &[&str] = &["livekit==1.2.1", "livekit-api==1.2.2", "nump
 /// The published SDK of agents' workers, in an environment of its own: it brings other versions of what it shares with the
 /// one above.
 const AGENT_PACKAGES: &[&str] = &["livekit-agents==1.8.9", "numpy"];
+
+/// What builds mediasoup's worker: Debian 12's own is too old for it.
+const MESON_PACKAGES: &[&str] = &["meson==1.5.2", "ninja==1.13.0"];
 
 /// The certificate authority's version.
 const PEBBLE: &str = "v2.10.3";
@@ -105,9 +118,12 @@ pub(crate) fn janus() -> Result<PathBuf> {
     unpacked("janus", "usr/bin/janus")
 }
 
-/// The worker of mediasoup's package in this folder.
-pub(crate) fn mediasoup_worker(_package: &std::path::Path) -> Result<PathBuf> {
-    Err(Error::new("its worker can't be built"))
+/// What mediasoup's worker is built from and with; gives the folder of Meson and Ninja.
+pub(crate) fn mediasoup() -> Result<PathBuf> {
+    debian(BUILD)?;
+    debian(MEDIASOUP)?;
+    environment("meson", MESON_PACKAGES)?;
+    Ok(target().join("meson/bin"))
 }
 
 /// A package of Debian's that is unpacked below the build folder, and not installed: its server would start with it, for

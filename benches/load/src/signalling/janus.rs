@@ -144,8 +144,7 @@ impl Janus {
                 if answer["error_code"].as_u64().is_some_and(|code| code != ROOM_EXISTS) {
                     return Err(format!("the room: {answer}"));
                 }
-                let body =
-                    json!({ "request": "join", "ptype": "publisher", "room": self.room, "display": self.display });
+                let body = json!({ "request": "join", "ptype": "publisher", "room": self.room, "display": self.display });
                 self.ask_plugin(Step::Join, self.member, body, None, out);
             }
             Some(Step::Subscriber) => {
@@ -226,12 +225,24 @@ impl Dialogue for Janus {
         let mut rids = publication.rids();
         rids.reverse();
         let sdp = sdp::with_layers(publication.offer, &rids);
-        self.ask_plugin(Step::Publish, self.member, json!({ "request": "publish" }), Some(jsep("offer", &sdp)), out);
+        self.ask_plugin(
+            Step::Publish,
+            self.member,
+            json!({ "request": "publish" }),
+            Some(jsep("offer", &sdp)),
+            out,
+        );
         Ok(())
     }
 
     fn answer(&mut self, _: u32, sdp: String, out: &mut Out) -> Result<(), String> {
-        self.ask_plugin(Step::Start, self.subscriber, json!({ "request": "start" }), Some(jsep("answer", &sdp)), out);
+        self.ask_plugin(
+            Step::Start,
+            self.subscriber,
+            json!({ "request": "start" }),
+            Some(jsep("answer", &sdp)),
+            out,
+        );
         Ok(())
     }
 
@@ -259,7 +270,10 @@ mod tests {
     }
 
     fn said(out: &mut Out) -> Vec<Value> {
-        out.messages.drain(..).map(|message| serde_json::from_str(message.to_text().unwrap()).unwrap()).collect()
+        out.messages
+            .drain(..)
+            .map(|message| serde_json::from_str(message.to_text().unwrap()).unwrap())
+            .collect()
     }
 
     fn hear(janus: &mut Janus, out: &mut Out, message: &Value) -> Result<Vec<Value>, String> {
@@ -286,7 +300,8 @@ mod tests {
         let mut out = Out::default();
         let mut janus = Janus::new(&guest(receives), &mut out);
         assert_eq!(said(&mut out), [json!({ "janus": "create", "transaction": "session" })]);
-        let success = |step: &str, id: u64| json!({ "janus": "success", "transaction": step, "data": { "id": id } });
+        let success =
+            |step: &str, id: u64| json!({ "janus": "success", "transaction": step, "data": { "id": id } });
         let asked = hear(&mut janus, &mut out, &success("session", 1)).unwrap();
         assert_eq!(asked[0]["plugin"], PLUGIN);
         let asked = hear(&mut janus, &mut out, &success("member", 20)).unwrap();
@@ -314,8 +329,14 @@ mod tests {
         janus.publish(&publication, &mut out).unwrap();
         let asked = said(&mut out);
         let sdp = asked[0]["jsep"]["sdp"].as_str().unwrap();
-        assert!(sdp.ends_with("a=rid:f send\r\na=rid:h send\r\na=rid:q send\r\na=simulcast:send f;h;q\r\n"), "{sdp}");
-        assert_eq!((&asked[0]["body"]["request"], &asked[0]["jsep"]["trickle"]), (&json!("publish"), &json!(false)));
+        assert!(
+            sdp.ends_with("a=rid:f send\r\na=rid:h send\r\na=rid:q send\r\na=simulcast:send f;h;q\r\n"),
+            "{sdp}"
+        );
+        assert_eq!(
+            (&asked[0]["body"]["request"], &asked[0]["jsep"]["trickle"]),
+            (&json!("publish"), &json!(false))
+        );
         let answer = json!({ "type": "answer", "sdp": "v=0" });
         let data = json!({ "videoroom": "event", "room": "r", "configured": "ok" });
         hear(&mut janus, &mut out, &event(20, Some("publish"), data, Some(answer))).unwrap();
@@ -327,7 +348,8 @@ mod tests {
         let (mut janus, mut out, asked) = joined(true, &json!([{ "id": "a" }, { "id": "b" }]));
         assert_eq!(out.events.pop_front(), Some(Event::Welcome { receives: true }));
         assert_eq!((asked.len(), &asked[0]["transaction"]), (1, &json!("subscriber")));
-        let news = |id: &str| event(20, None, json!({ "videoroom": "event", "publishers": [{ "id": id }] }), None);
+        let news =
+            |id: &str| event(20, None, json!({ "videoroom": "event", "publishers": [{ "id": id }] }), None);
         assert_eq!(hear(&mut janus, &mut out, &news("c")), Ok(vec![]), "no second handle");
         let made = json!({ "janus": "success", "transaction": "subscriber", "data": { "id": 30 } });
         let asked = hear(&mut janus, &mut out, &made).unwrap();
@@ -341,7 +363,10 @@ mod tests {
         assert_eq!(out.events.pop_front(), Some(Event::Offer { id: 0, sdp: "v=1".to_owned() }));
         janus.answer(0, "v=2".to_owned(), &mut out).unwrap();
         let asked = said(&mut out);
-        assert_eq!((&asked[0]["body"]["request"], &asked[0]["jsep"]["sdp"]), (&json!("start"), &json!("v=2")));
+        assert_eq!(
+            (&asked[0]["body"]["request"], &asked[0]["jsep"]["sdp"]),
+            (&json!("start"), &json!("v=2"))
+        );
         let started = event(30, Some("start"), json!({ "videoroom": "event", "started": "ok" }), None);
         let asked = hear(&mut janus, &mut out, &started).unwrap();
         assert_eq!(asked[0]["body"], json!({ "request": "subscribe", "streams": [{ "feed": "d" }] }));
@@ -357,10 +382,16 @@ mod tests {
         assert!(asked.is_empty(), "{asked:?}");
         assert_eq!(out.events.pop_front(), Some(Event::Welcome { receives: false }));
         for (message, part) in [
-            (json!({ "janus": "error", "error": { "code": 458, "reason": "No such session" } }), "No such session"),
+            (
+                json!({ "janus": "error", "error": { "code": 458, "reason": "No such session" } }),
+                "No such session",
+            ),
             (json!({ "janus": "hangup", "reason": "DTLS alert" }), "DTLS alert"),
             (json!({ "janus": "timeout" }), "ended its session"),
-            (event(20, Some("publish"), json!({ "error_code": 432, "error": "Maximum number" }), None), "publish: \"Maximum"),
+            (
+                event(20, Some("publish"), json!({ "error_code": 432, "error": "Maximum number" }), None),
+                "publish: \"Maximum",
+            ),
         ] {
             let error = hear(&mut janus, &mut out, &message).unwrap_err();
             assert!(error.contains(part), "{error}");

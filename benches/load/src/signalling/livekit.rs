@@ -75,7 +75,8 @@ impl Dialogue for LiveKit {
     }
 
     fn answer(&mut self, id: u32, sdp: String, out: &mut Out) -> Result<(), String> {
-        let description = proto::SessionDescription { r#type: "answer".to_owned(), sdp, id, ..Default::default() };
+        let description =
+            proto::SessionDescription { r#type: "answer".to_owned(), sdp, id, ..Default::default() };
         say(out, Request::Answer(description));
         Ok(())
     }
@@ -147,7 +148,10 @@ mod tests {
             let heard = LiveKit.hear(Message::Binary(response.encode_to_vec().into()), &mut out);
             heard.map(|()| out.events.pop_front())
         };
-        assert_eq!(hear(Response::Join(proto::JoinResponse::default())), Ok(Some(Event::Welcome { receives: true })));
+        assert_eq!(
+            hear(Response::Join(proto::JoinResponse::default())),
+            Ok(Some(Event::Welcome { receives: true }))
+        );
         let description = |id| proto::SessionDescription { sdp: "v=0".to_owned(), id, ..Default::default() };
         let offer = Event::Offer { id: 7, sdp: "v=0".to_owned() };
         assert_eq!(hear(Response::Offer(description(7))), Ok(Some(offer)));

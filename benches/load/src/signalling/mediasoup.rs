@@ -178,7 +178,8 @@ fn answer_to(offer: &str, transport: &Value) -> Result<String, String> {
     let mut text = head(&mids);
     let transport = transport_lines(transport, "active")?;
     for section in &sections {
-        let _ = write!(text, "{}\r\nc=IN IP4 0.0.0.0\r\na=recvonly\r\na=rtcp-mux\r\n{transport}", section.head());
+        let _ =
+            write!(text, "{}\r\nc=IN IP4 0.0.0.0\r\na=recvonly\r\na=rtcp-mux\r\n{transport}", section.head());
         for name in ["mid", "rtpmap", "fmtp", "rtcp-fb", "extmap"] {
             for value in section.attributes(name) {
                 let _ = write!(text, "a={name}:{value}\r\n");
@@ -276,7 +277,8 @@ fn transport_lines(transport: &Value, setup: &str) -> Result<String, String> {
         let address = if candidate["address"].is_null() { part("ip") } else { part("address") };
         let (foundation, protocol) = (part("foundation"), part("protocol"));
         let (priority, port) = (part("priority"), part("port"));
-        let _ = write!(text, "a=candidate:{foundation} 1 {protocol} {priority} {address} {port} typ host\r\n");
+        let _ =
+            write!(text, "a=candidate:{foundation} 1 {protocol} {priority} {address} {port} typ host\r\n");
     }
     Ok(text)
 }
@@ -330,7 +332,10 @@ mod tests {
     }
 
     fn said(out: &mut Out) -> Vec<Value> {
-        out.messages.drain(..).map(|message| serde_json::from_str(message.to_text().unwrap()).unwrap()).collect()
+        out.messages
+            .drain(..)
+            .map(|message| serde_json::from_str(message.to_text().unwrap()).unwrap())
+            .collect()
     }
 
     fn hear(side: &mut Mediasoup, out: &mut Out, message: &Value) -> Result<(), String> {
@@ -380,14 +385,22 @@ mod tests {
         assert_eq!(single["dtls"]["fingerprints"][0]["value"].as_str().unwrap().len(), 95);
         let [sound, picture] = &single["tracks"].as_array().unwrap()[..] else { panic!("two tracks") };
         let opus = &sound["rtpParameters"]["codecs"][0];
-        assert_eq!((&opus["mimeType"], &opus["payloadType"], &opus["channels"]), (&json!("audio/opus"), &json!(111), &json!(2)));
+        assert_eq!(
+            (&opus["mimeType"], &opus["payloadType"], &opus["channels"]),
+            (&json!("audio/opus"), &json!(111), &json!(2))
+        );
         assert_eq!(opus["parameters"]["useinbandfec"], 1);
         assert_eq!(sound["rtpParameters"]["encodings"], json!([{ "ssrc": 10 }]));
-        let codecs: Vec<&str> =
-            list(&picture["rtpParameters"]["codecs"]).iter().filter_map(|codec| codec["mimeType"].as_str()).collect();
+        let codecs: Vec<&str> = list(&picture["rtpParameters"]["codecs"])
+            .iter()
+            .filter_map(|codec| codec["mimeType"].as_str())
+            .collect();
         assert_eq!(codecs, ["video/VP8", "video/rtx"]);
         assert_eq!(picture["rtpParameters"]["codecs"][1]["parameters"], json!({ "apt": 96 }));
-        assert!(list(&picture["rtpParameters"]["codecs"][0]["rtcpFeedback"]).contains(&json!({ "type": "nack", "parameter": "pli" })));
+        assert!(
+            list(&picture["rtpParameters"]["codecs"][0]["rtcpFeedback"])
+                .contains(&json!({ "type": "nack", "parameter": "pli" }))
+        );
         assert_eq!(picture["rtpParameters"]["encodings"], json!([{ "ssrc": 11, "rtx": { "ssrc": 12 } }]));
         let layered = publish(3);
         let encodings = &layered["tracks"][1]["rtpParameters"]["encodings"];

@@ -172,9 +172,7 @@ impl Signalling {
             Protocol::Mediasoup => (Mediasoup::door(), Box::new(Mediasoup::new(guest, &mut out))),
         };
         let mut signalling = Signalling { wire: Wire::open(target, &door)?, dialogue, out };
-        signalling
-            .speak()
-            .map_err(|cause| LoadError::Connect { server: target.server.clone(), cause })?;
+        signalling.speak().map_err(|cause| LoadError::Connect { server: target.server.clone(), cause })?;
         Ok(signalling)
     }
 

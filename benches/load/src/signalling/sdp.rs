@@ -65,7 +65,9 @@ impl<'a> Section<'a> {
 
     /// The values of all attributes of this name, in order.
     pub(super) fn attributes<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'a str> + 'b {
-        self.lines.iter().filter_map(move |line| line.strip_prefix("a=")?.strip_prefix(name)?.strip_prefix(':'))
+        self.lines
+            .iter()
+            .filter_map(move |line| line.strip_prefix("a=")?.strip_prefix(name)?.strip_prefix(':'))
     }
 
     /// The value of the first one, where there is one.

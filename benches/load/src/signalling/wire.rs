@@ -61,15 +61,16 @@ impl Wire {
             .and_then(|()| stream.set_read_timeout(Some(PATIENCE)))
             .map_err(|error| failed(Error::Io(error)))?;
         let config = WebSocketConfig::default().read_buffer_size(READ_BYTES);
-        let (socket, _) = client_with_config(request, MaybeTlsStream::Plain(stream), Some(config)).map_err(
-            |error| match error {
-                HandshakeError::Failure(error) => failed(error),
-                HandshakeError::Interrupted(_) => LoadError::Connect {
-                    server: server.to_owned(),
-                    cause: format!("no answer in {} s", PATIENCE.as_secs()),
-                },
-            },
-        )?;
+        let (socket, _) =
+            client_with_config(request, MaybeTlsStream::Plain(stream), Some(config)).map_err(|error| {
+                match error {
+                    HandshakeError::Failure(error) => failed(error),
+                    HandshakeError::Interrupted(_) => LoadError::Connect {
+                        server: server.to_owned(),
+                        cause: format!("no answer in {} s", PATIENCE.as_secs()),
+                    },
+                }
+            })?;
         if let MaybeTlsStream::Plain(stream) = socket.get_ref() {
             stream.set_nonblocking(true).map_err(|error| failed(Error::Io(error)))?;
         }

@@ -71,7 +71,9 @@ media: {{
     )?;
     std::fs::write(
         home.join("janus.transport.websockets.jcfg"),
-        format!("general: {{\n  ws = true\n  ws_port = {port}\n  ws_ip = \"127.0.0.1\"\n  wss = false\n}}\nadmin: {{\n  admin_ws = false\n}}\n"),
+        format!(
+            "general: {{\n  ws = true\n  ws_port = {port}\n  ws_ip = \"127.0.0.1\"\n  wss = false\n}}\nadmin: {{\n  admin_ws = false\n}}\n"
+        ),
     )?;
     Ok(home)
 }
@@ -91,7 +93,8 @@ mod tests {
 
     #[test]
     fn its_version_is_found_in_what_it_says() {
-        let said = "Janus version: 1102 (1.1.2)\nJanus commit: not-a-git-repo\nCompiled on: today\n\njanus 1.1.2\n";
+        let said =
+            "Janus version: 1102 (1.1.2)\nJanus commit: not-a-git-repo\nCompiled on: today\n\njanus 1.1.2\n";
         assert_eq!(version(said), Some("1.1.2".to_owned()));
         assert_eq!(version("janus"), None);
     }

@@ -41,7 +41,11 @@ impl Turns<'_> {
         let turn = |program: &Program| -> Result<(Which, Seen<R>)> {
             let which = program.which;
             say(&format!("{:4} s  {title}: {}", self.begun.elapsed().as_secs(), which.name()));
-            let seen = run(&Server::start(program)?)?;
+            // One that does not even begin must not take the others' turns with it.
+            let seen = match Server::start(program) {
+                Ok(server) => run(&server)?,
+                Err(error) => Err(error.to_string()),
+            };
             match &seen {
                 Ok(run) => say(&format!("        {run}")),
                 Err(why) => say(&format!("        it did not come to its end: {why}")),
@@ -78,11 +82,7 @@ pub(super) fn shares<R>(seen: &[Round<R>], read: Read<R>) -> Vec<f64> {
 }
 
 /// A row of a page's table: these servers' medians with the least and the most, and Parvis' share of LiveKit's.
-pub(super) fn row<R>(
-    servers: &[Which],
-    seen: &[Round<R>],
-    (what, unit, read): &Measure<R>,
-) -> String {
+pub(super) fn row<R>(servers: &[Which], seen: &[Round<R>], (what, unit, read): &Measure<R>) -> String {
     let of = |which: &Which| spread(&values(seen, *which, *read));
     let columns: Vec<String> = servers.iter().map(of).collect();
     format!("| {what} | {unit} | {} | {} |\n", columns.join(" | "), spread(&shares(seen, *read)))

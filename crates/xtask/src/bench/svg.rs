@@ -87,7 +87,8 @@ impl Plot {
 
     /// For each group, a bar for each server as high as its median, and a line from the least to the most.
     pub(super) fn groups(&self, svg: &mut String, name: &str, groups: &[Group<'_>]) {
-        let all = groups.iter().flat_map(|group| group.figures.iter().filter_map(|(_, figure)| figure.as_ref()));
+        let all =
+            groups.iter().flat_map(|group| group.figures.iter().filter_map(|(_, figure)| figure.as_ref()));
         // A number stands above the highest.
         let top = all.map(|figure| figure.max).fold(f64::MIN_POSITIVE, f64::max) * HEADROOM;
         self.axes(svg, name, &rounded(top));

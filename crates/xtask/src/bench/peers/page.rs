@@ -92,7 +92,9 @@ fn terms(which: Which) -> &'static str {
              send is told to all, who ask for his streams and get a new offer each."
         }
         Which::Mediasoup => {
-            "a library without signalling; the server around it is ours (`benches/load/mediasoup`, on Node.js): for each room \
+            "a library without signalling, in the newest version whose worker can be built from packages alone (with Debian's \
+             libraries, of the versions that it asks for; later ones fetch programs or sources from elsewhere). The server \
+             around it is ours (`benches/load/mediasoup`, on Node.js): for each room \
              a router, for each client one transport for sending and one for receiving, all on one worker. Processor time and \
              memory are Node's and the worker's together, and how fast one joins is ours and Node's as well. It is told that \
              50 Mbit/s are a good rate to begin with. It chooses layers by each receiver's rate; streams without layers it \

@@ -141,7 +141,8 @@ pub(super) mod tests {
     #[test]
     fn what_is_to_be_reached_is_held_against_the_medians() {
         let mut slow = round(100.0);
-        let livekit = Run { bytes_per_participant: 2_048.0, ..round(200.0)[&Which::LiveKit].clone().unwrap() };
+        let livekit =
+            Run { bytes_per_participant: 2_048.0, ..round(200.0)[&Which::LiveKit].clone().unwrap() };
         slow.insert(Which::LiveKit, Ok(livekit));
         let measured = Measured {
             arguments: String::new(),

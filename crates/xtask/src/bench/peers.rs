@@ -21,13 +21,15 @@ const ROUNDS: usize = 5;
 /// Whom Parvis is compared with, where nobody is named.
 const PEERS: [Which; 3] = [Which::LiveKit, Which::Janus, Which::Mediasoup];
 
+/// A peer that is not compared, and why.
+type Absent = (Which, String);
+
 /// All that one run of the command measured.
 struct Measured {
     rounds: usize,
     /// Parvis first.
     programs: Vec<Program>,
-    /// Peers that are not compared, and why.
-    absent: Vec<(Which, String)>,
+    absent: Vec<Absent>,
     /// For each load, and for the ramp at last: what each round gave, from all.
     loads: Vec<(&'static Load, Vec<Round<Run>>)>,
 }
@@ -68,7 +70,7 @@ pub(super) fn run(options: &Options) -> Result {
 
 /// Parvis and those of its peers that are asked for and to be had, and why others are not. What is to be reached is held
 /// against LiveKit: where that is asked for and not to be had, nothing is measured.
-fn programs(asked: &[Which]) -> Result<(Vec<Program>, Vec<(Which, String)>)> {
+fn programs(asked: &[Which]) -> Result<(Vec<Program>, Vec<Absent>)> {
     let (mut programs, mut absent) = (vec![Program::parvis()], Vec::new());
     for which in PEERS {
         if !asked.is_empty() && !asked.contains(&which) {

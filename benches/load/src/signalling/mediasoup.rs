@@ -368,6 +368,8 @@ mod tests {
         let mut asked = said(&mut out);
         hear(&mut side, &mut out, &json!({ "published": { "sending": transport() } })).unwrap();
         let Some(Event::Answer { sdp }) = out.events.pop_front() else { panic!("an answer") };
+        let layered = sdp.contains("a=rid:q recv\r\n") && sdp.contains("a=simulcast:recv q;h;f\r\n");
+        assert_eq!(layered, layers == 3, "{sdp}");
         connection.peer.accept_answer(now, &sdp).unwrap();
         connection.settle(now, &offer, &sdp).unwrap();
         for id in [1, 2] {

@@ -2,6 +2,7 @@
 //! The load in fixed time and without a socket: recorded once with real clients, then played to a fresh forwarder,
 //! so that what the clients do is not counted.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -95,35 +96,62 @@ impl Recording {
 
     /// Plays all of it to a fresh forwarder, and says after each input of the steady part what it was and how many media
     /// packets were sent because of it.
-    pub fn replay_each(&self, seen: impl FnMut(Kind, u64)) {
+    pub fn replay_each(&self, mut seen: impl FnMut(Kind, u64)) {
         let mut forwarder = forwarder(self.server);
         let mut outbox = Outbox::default();
         let (before, steady) = self.inputs.split_at(self.steady);
         let (mut before, mut steady) = (before.to_vec(), steady.to_vec());
-        play(&mut before, &mut outbox, |input, outbox| take(&mut forwarder, input, outbox), |_, _| ());
-        play(&mut steady, &mut outbox, |input, outbox| steady_input(&mut forwarder, input, outbox), seen);
+        let mut play = |inputs: &mut [Input], take: Take, seen: &mut dyn FnMut(Kind, u64)| {
+            play(inputs, |input, last| {
+                let kind = input.kind();
+                take(&mut forwarder, input, last, &mut outbox);
+                let sent = outbox.iter().filter(|(_, datagram)| is_media(datagram)).count();
+                outbox.clear();
+                seen(kind, sent as u64);
+            });
+        };
+        play(&mut before, take, &mut |_, _| ());
+        play(&mut steady, steady_input, &mut seen);
+    }
+
+    /// Plays all of it to a fresh forwarder, datagrams that come together also one by one if so wished. Gives everything that
+    /// it sends, by path.
+    pub fn sent(&self, one_by_one: bool) -> BTreeMap<Path, Vec<Vec<u8>>> {
+        let (mut forwarder, mut outbox) = (forwarder(self.server), Outbox::default());
+        let mut sent: BTreeMap<Path, Vec<Vec<u8>>> = BTreeMap::new();
+        play(&mut self.inputs.clone(), |input, last| {
+            take(&mut forwarder, input, last || one_by_one, &mut outbox);
+            for (path, datagram) in outbox.iter() {
+                sent.entry(path).or_default().push(datagram.to_vec());
+            }
+            outbox.clear();
+        });
+        sent
     }
 }
 
-fn play(
-    inputs: &mut [Input],
-    outbox: &mut Outbox,
-    mut take: impl FnMut(&mut Input, &mut Outbox),
-    mut seen: impl FnMut(Kind, u64),
-) {
-    for input in inputs {
-        let kind = input.kind();
-        take(input, outbox);
-        let sent = outbox.iter().filter(|(_, datagram)| is_media(datagram)).count();
-        outbox.clear();
-        seen(kind, sent as u64);
+/// Tells a forwarder something, the last of what came together or not.
+type Take = fn(&mut Forwarder, &mut Input, bool, &mut Outbox);
+
+/// Gives each input, and whether it is the last of those that came together.
+fn play(inputs: &mut [Input], mut take: impl FnMut(&mut Input, bool)) {
+    for at in 0..inputs.len() {
+        let together = match (&inputs[at], inputs.get(at + 1)) {
+            (Input::Datagram(now, ..), Some(Input::Datagram(next, ..))) => now == next,
+            _ => false,
+        };
+        take(&mut inputs[at], !together);
     }
 }
 
-fn take(forwarder: &mut Forwarder, input: &mut Input, outbox: &mut Outbox) {
+fn take(forwarder: &mut Forwarder, input: &mut Input, last: bool, outbox: &mut Outbox) {
     match input {
         Input::Command(now, command) => forwarder.handle_command(*now, command.clone(), outbox),
-        Input::Datagram(now, path, bytes) => forwarder.handle_datagram(*now, *path, bytes, outbox),
+        Input::Datagram(now, path, bytes) => {
+            forwarder.hold_datagram(*now, *path, bytes, outbox);
+            // A socket would be written to in between; here the outbox has room for all.
+            while last && forwarder.forward_held(*now, outbox) {}
+        }
         Input::Timeout(now) => forwarder.handle_timeout(*now, outbox),
     }
     while forwarder.poll_event().is_some() {}
@@ -131,8 +159,8 @@ fn take(forwarder: &mut Forwarder, input: &mut Input, outbox: &mut Outbox) {
 
 /// What callgrind is told to count: this function by its name, and all that it calls.
 #[inline(never)]
-fn steady_input(forwarder: &mut Forwarder, input: &mut Input, outbox: &mut Outbox) {
-    take(forwarder, input, outbox);
+fn steady_input(forwarder: &mut Forwarder, input: &mut Input, last: bool, outbox: &mut Outbox) {
+    take(forwarder, input, last, outbox);
     std::hint::black_box(&outbox);
 }
 

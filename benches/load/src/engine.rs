@@ -363,6 +363,7 @@ impl<'a> Engine<'a> {
         Report {
             scenario: self.scenario.clone(),
             clients: self.joined,
+            told: self.clients.iter().map(|client| client.told).sum(),
             encryption,
             joining: Joining { ready_median, ready_p95, media_median, media_p95 },
             idle_resident_bytes: idle.map(|usage| usage.resident_bytes),

@@ -12,6 +12,8 @@ pub struct Report {
     pub scenario: Scenario,
     /// How many joined.
     pub clients: usize,
+    /// Messages in which all of them together were told something about participants.
+    pub told: u64,
     /// How the connections are encrypted, and how many of them.
     pub encryption: std::collections::BTreeMap<String, usize>,
     /// How long joining took.
@@ -188,6 +190,10 @@ impl Report {
         let joining = self.joining;
         row("joined, s", format!("median {:.3}, p95 {:.3}", joining.ready_median, joining.ready_p95));
         row("first media, s", format!("median {:.3}, p95 {:.3}", joining.media_median, joining.media_p95));
+        row(
+            "told",
+            format!("{:.1} messages about others each", self.told as f64 / self.clients.max(1) as f64),
+        );
         row("streams received", window.subscriber_tracks.to_string());
         let packets = window.packets;
         row(

@@ -9,6 +9,7 @@ use parvis_sfu::SpreadConfig;
 use parvis_signal::RoomConfig;
 
 use crate::agents::AgentLimits;
+use crate::branding::Branding;
 use crate::front::{Front, Relays};
 use crate::presets::RoomPresets;
 
@@ -26,6 +27,8 @@ pub struct ApiConfig {
     pub presets: RoomPresets,
     /// Bounds of agents.
     pub agents: AgentLimits,
+    /// How the web client looks.
+    pub branding: Arc<Branding>,
     /// Where WHIP clients connect, as applications are told; empty when nobody said.
     pub whip_url: String,
     /// The largest body of a call of the server APIs, in bytes.
@@ -102,6 +105,7 @@ impl Default for ApiConfig {
             auto_create: true,
             presets: RoomPresets::default(),
             agents: AgentLimits::default(),
+            branding: Arc::default(),
             whip_url: String::new(),
             server_api_body_bytes: 1 << 20,
             max_rooms: 1_000,

@@ -22,7 +22,9 @@
 mod accept;
 mod agents;
 mod authority;
+mod branding;
 mod config;
+mod egress;
 mod elsewhere;
 mod forwarders;
 mod forwards;
@@ -47,13 +49,16 @@ mod whip;
 use std::sync::Arc;
 
 use axum::http::{HeaderName, HeaderValue};
+use livekit_protocol::EgressInfo;
 use parvis_sfu::{Event, ForwarderId, RoomId};
-use parvis_store::Store;
+use parvis_store::{Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 pub use agents::AgentLimits;
+pub use branding::{Branding, Colour, ColourError, Links, Logo, LogoError};
 pub use config::{ApiConfig, ConnectionLimits, OfferLimits};
+pub use egress::{EgressEngine, EgressError, EngineError};
 pub use forwarders::Forwarders;
 pub use front::{Arrival, ByteStream, Front, Place, Relays, Visitor};
 pub use http::{Access, Content, Route, routes};
@@ -104,6 +109,24 @@ impl Api {
     /// Tells of what happens in rooms from now on. The first call counts.
     pub fn tell(&self, webhooks: Webhooks) {
         let _ = self.rooms.webhooks.set(webhooks);
+    }
+
+    /// Has recordings and streams done by this engine from now on. The first call counts; before it they are refused.
+    pub fn record(&self, engine: Arc<dyn EgressEngine>) {
+        let _ = self.rooms.egress_engine.set(engine);
+    }
+
+    /// Writes down how an egress is now, as its engine says: all of it but what was asked for. One that has ended stays as it
+    /// ended.
+    pub async fn egress_is(&self, tenant: &TenantId, now: EgressInfo) -> Result<(), EgressError> {
+        self.rooms.egress_is(tenant, now).await
+    }
+
+    /// Takes up what had begun before the server was started anew: rooms that were made ahead come to be, and what was recorded
+    /// goes on or has failed. Call it once, after [`Api::keep`], [`Api::tell`] and [`Api::record`].
+    pub async fn recover(&self) -> Result<(), StoreError> {
+        self.rooms.recover_rooms().await?;
+        self.rooms.recover_egress().await
     }
 
     /// Serves participants until [`Api::stop`].

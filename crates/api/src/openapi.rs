@@ -20,6 +20,8 @@ use crate::{http, whip};
     ),
     paths(
         http::guest::join_as_guest,
+        http::branding::look,
+        http::branding::logo,
         http::join::validate_dual,
         http::join::validate_single,
         http::health::alive,

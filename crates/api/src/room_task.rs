@@ -45,6 +45,8 @@ pub(crate) struct RoomTask {
     counted: RoomStats,
     /// Its media is gone: it ends when its clients have been told.
     lost: bool,
+    /// It has ended by itself, or was ended.
+    over: bool,
     /// Who waits for the answer of a participant's method.
     calls: BTreeMap<u64, oneshot::Sender<Result<String, RpcError>>>,
     last_call: u64,
@@ -78,6 +80,7 @@ impl RoomTask {
             counted_participants: 0,
             counted: RoomStats::default(),
             lost: false,
+            over: false,
             calls: BTreeMap::new(),
             last_call: 0,
         }
@@ -109,6 +112,9 @@ impl RoomTask {
             if ended || self.lost {
                 break;
             }
+        }
+        if self.over && !self.rooms.is_draining() {
+            self.rooms.forget_ahead(&self.key);
         }
         // Who comes now finds no room of this name and makes a new one; who came already is told by the end of the inbox.
         self.rooms.forget(self.id);
@@ -233,11 +239,13 @@ impl RoomTask {
                     self.rooms.tell_guest(forward, view);
                 }
                 Output::GuestGone { forward } => self.rooms.stop_forward(forward),
-                Output::StartEgress(_) => {
-                    tracing::warn!(
-                        room = self.room.sid(),
-                        "the token that opened the room asks for a recording, which this server can't make yet"
-                    );
+                Output::StartEgress(egress) => {
+                    let (rooms, key) = (Arc::clone(&self.rooms), self.key.clone());
+                    tokio::spawn(async move {
+                        if let Err(error) = rooms.start_egress_of(&key, *egress).await {
+                            tracing::warn!(%error, "the token that opened a room asks for a recording");
+                        }
+                    });
                 }
                 Output::RelayAllowed { sid } => {
                     if let Some(relays) = &self.rooms.config.relays {
@@ -251,7 +259,10 @@ impl RoomTask {
                         self.room.hang_up(Instant::now(), connection);
                     }
                 }
-                Output::Ended => return ControlFlow::Break(()),
+                Output::Ended => {
+                    self.over = true;
+                    return ControlFlow::Break(());
+                }
             }
         }
         ControlFlow::Continue(())

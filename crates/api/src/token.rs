@@ -11,6 +11,7 @@ use livekit_protocol::RoomAgentDispatch;
 use livekit_token::{AccessToken, Claims, TokenVerifier, VideoGrants};
 use parvis_meeting::{Kind, Permissions, TrackSource, text};
 use parvis_signal::Grants;
+use parvis_store::StoredKey;
 use serde::Deserialize;
 
 use crate::authority::Authority;
@@ -156,6 +157,28 @@ impl Keys {
             each.tenant = tenant.clone();
         }
         self
+    }
+
+    /// These, and those that are kept in the store. Of two with one name the one here goes before.
+    #[must_use]
+    pub fn with_stored(mut self, stored: Vec<StoredKey>) -> Keys {
+        for StoredKey { tenant, name, secret } in stored {
+            if secret.len() >= MIN_SECRET_BYTES && self.tenant_of(&name).is_none() {
+                self.keys.push(ApiKey { name, secret, tenant });
+            }
+        }
+        self
+    }
+
+    /// The key of a tenant's that signs what is sent to others: the one of this name, or its first.
+    pub(crate) fn signer(&self, tenant: &TenantId, name: &str) -> Option<&str> {
+        let fits = |key: &&ApiKey| key.tenant == *tenant && (name.is_empty() || key.name == name);
+        self.keys.iter().find(fits).map(|key| key.name.as_str())
+    }
+
+    /// Whose the key of this name is.
+    pub(crate) fn tenant_of(&self, name: &str) -> Option<&TenantId> {
+        self.keys.iter().find(|key| key.name == name).map(|key| &key.tenant)
     }
 
     /// Characters that a room's name may have.

@@ -517,7 +517,9 @@ async fn recordings_are_listed_and_starting_one_says_what_is_missing() {
     let listed =
         server.call_json(&token, "Egress/ListEgress", json!({ "roomName": "atelier" })).await.unwrap();
     assert_eq!(listed["items"].as_array().map_or(0, Vec::len), 0);
-    let start = json!({ "roomName": "atelier", "layout": "speaker-light" });
+    server.call_json(&token, "RoomService/CreateRoom", json!({ "name": "atelier" })).await.unwrap();
+    let start =
+        json!({ "roomName": "atelier", "layout": "speaker-light", "fileOutputs": [{ "filepath": "a.mp4" }] });
     let refused = server.call_json(&token, "Egress/StartRoomCompositeEgress", start).await.unwrap_err();
     assert!(
         refused.is(412, "failed_precondition") && refused.message.contains("media worker"),

@@ -106,6 +106,8 @@ pub(crate) enum Command {
     Backup(Backup),
     /// Put a backup in, or only check it.
     Restore(Restore),
+    /// Print what happened in rooms, as far as `database.keep_events` has it kept.
+    Events(Events),
     /// Webhooks that were not taken.
     Webhooks {
         #[command(subcommand)]
@@ -142,7 +144,6 @@ pub(crate) struct Backup {
 
 /// What is put where.
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("whose").required(true).multiple(false))]
 pub(crate) struct Restore {
     /// The backup.
     pub(crate) file: PathBuf,
@@ -152,15 +153,30 @@ pub(crate) struct Restore {
     /// Lose what the database holds.
     #[arg(long, conflicts_with = "verify")]
     pub(crate) replace: bool,
-    /// Into the database of `serve --dev`.
-    #[arg(long, group = "whose")]
-    pub(crate) dev: bool,
-    /// Into the database of this configuration.
-    #[arg(long, value_name = "FILE", group = "whose")]
-    pub(crate) config: Option<PathBuf>,
-    /// Directory for what must outlive the server.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) whose: Whose,
+}
+
+/// Which events.
+#[derive(Debug, Args)]
+pub(crate) struct Events {
+    /// Of this room only.
+    #[arg(long)]
+    pub(crate) room: Option<String>,
+    /// Of this organisation.
+    #[arg(long, default_value = "default")]
+    pub(crate) tenant: String,
+    /// Those that come after the one of this number.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub(crate) after: i64,
+    /// At most so many, the oldest first.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) limit: u32,
+    /// Print JSON, one object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) whose: Whose,
 }
 
 #[derive(Debug, Subcommand)]
@@ -274,6 +290,28 @@ pub(crate) struct TokenCreate {
 pub(crate) enum Key {
     /// Print a fresh secret, to be kept in a file that `keys` names as `secret_file`.
     Create,
+    /// Keep a new key in the database and print its secret, once. A running server takes it with SIGHUP.
+    Add {
+        /// What tokens name as their issuer.
+        name: String,
+        /// The organisation that it belongs to.
+        #[arg(long, default_value = "default")]
+        tenant: String,
+        #[command(flatten)]
+        whose: Whose,
+    },
+    /// Print the names of the keys in the database, with their organisations.
+    List {
+        #[command(flatten)]
+        whose: Whose,
+    },
+    /// Forget a key of the database. What it signed opens nothing once a running server had SIGHUP.
+    Remove {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        whose: Whose,
+    },
 }
 
 #[derive(Debug, Subcommand)]

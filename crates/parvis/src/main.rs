@@ -5,20 +5,20 @@
 mod cli;
 mod config;
 mod edge;
+mod log;
 mod media;
+mod metrics;
 mod notify;
 mod reload;
 mod serve;
 mod settings;
 mod stored;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use parvis_api::{DEV_KEY, Keys};
 use parvis_signal::Grants;
-use tracing_subscriber::EnvFilter;
 
 use cli::{Cli, Command, TokenCreate};
 use reload::Reloading;
@@ -40,11 +40,11 @@ fn run(command: Command) -> Result<(), Problem> {
     match command {
         Command::Serve(arguments) => {
             let (settings, loaded) = settings::settle(&arguments)?;
-            log_to_stderr(&settings.config.log.level, settings.config.log.json);
+            let level = log::to_stderr(&settings.config.log.level, settings.config.log.json);
             for note in &loaded.notes {
                 tracing::warn!("{note}");
             }
-            let reloading = Reloading { arguments, started: loaded.clone(), current: loaded };
+            let reloading = Reloading { arguments, started: loaded.clone(), current: loaded, level };
             runtime()?.block_on(serve::serve(settings, reloading)).map_err(Into::into)
         }
         Command::Check(arguments) => {
@@ -67,11 +67,13 @@ fn run(command: Command) -> Result<(), Problem> {
         Command::Token { command: cli::Token::Create(arguments) } => create_token(&arguments),
         Command::Key { command: cli::Key::Create } => {
             // 256 bits, as HS256 wants them.
-            println!("{}", hex::encode(rand::random::<[u8; 32]>()));
+            println!("{}", stored::fresh_secret());
             Ok(())
         }
+        Command::Key { command } => runtime()?.block_on(stored::keys(&command)),
         Command::Backup(arguments) => runtime()?.block_on(stored::backup(&arguments)),
         Command::Restore(arguments) => runtime()?.block_on(stored::restore(&arguments)),
+        Command::Events(arguments) => runtime()?.block_on(stored::events(&arguments)),
         Command::Webhooks { command } => runtime()?.block_on(stored::webhooks(&command)),
         Command::Config { command: cli::Config::Show { settings, origin } } => {
             let (_, loaded) = settings::settle(&settings)?;
@@ -108,15 +110,4 @@ fn create_token(arguments: &TokenCreate) -> Result<(), Problem> {
 
 fn runtime() -> Result<tokio::runtime::Runtime, std::io::Error> {
     tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("control").build()
-}
-
-/// `RUST_LOG` goes before the configuration.
-fn log_to_stderr(level: &str, json: bool) {
-    let filter = EnvFilter::try_from_default_env().or_else(|_| EnvFilter::try_new(level)).unwrap_or_default();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if json {
-        builder.json().init();
-    } else {
-        builder.with_ansi(std::io::stderr().is_terminal()).init();
-    }
 }

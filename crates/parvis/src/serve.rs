@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use parvis_api::{Api, IngressKeys, Keys, Metrics, WebhookError, Webhooks};
+use nix::sys::socket::Backlog;
+use parvis_api::{Api, ApiConfig, Branding, IngressKeys, Keys, Metrics, WebhookError, Webhooks};
 use parvis_sfu::ForwarderId;
 use parvis_shard::{ShardConfig, local_addresses};
 use parvis_store::{Store, StoreConfig, StoreError};
@@ -17,6 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::config::Config;
 use crate::edge::{self, PublicPort};
 use crate::media::{self, Media, MediaError, Threads};
+use crate::metrics::MetricsPort;
 use crate::notify;
 use crate::reload::{Reloading, Running};
 use crate::stored;
@@ -35,9 +37,17 @@ pub(crate) struct Settings {
     pub(crate) config: Config,
     pub(crate) keys: Keys,
     pub(crate) store: StoreConfig,
+    pub(crate) look: Branding,
     pub(crate) dev: bool,
     /// Where relative paths of the configuration start.
     pub(crate) base: PathBuf,
+}
+
+impl Settings {
+    /// The participants' plane's configuration. `max_connections` is what the process's limit of files leaves.
+    pub(crate) fn api_config(&self, max_connections: usize) -> ApiConfig {
+        ApiConfig { branding: Arc::new(self.look.clone()), ..self.config.api_config(max_connections) }
+    }
 }
 
 /// Why the server does not start.
@@ -120,6 +130,7 @@ pub(crate) async fn bind(settings: &Settings) -> Result<Bound, ServeError> {
 /// Serves until a signal, then drains. SIGHUP reads the configuration anew.
 pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Result<(), ServeError> {
     let bound = bind(&settings).await?;
+    let mut api_config = settings.api_config(bound.max_connections);
     let Settings { config, keys, store, dev, .. } = settings;
     let mut public = bound.public;
     let system = |what| move |source| ServeError::System { what, source };
@@ -128,6 +139,7 @@ pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Resul
     let mut hangup = signal(SignalKind::hangup()).map_err(system("listen to SIGHUP"))?;
 
     let store = Store::open(store).await?;
+    let keys = stored::all_keys(keys, &store).await?;
     let webhooks = Webhooks::start(config.webhook_config(), keys.clone(), store.clone()).await?;
     let Media { shards, events } = bound.media;
     let shards = Arc::new(shards);
@@ -140,21 +152,23 @@ pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Resul
     ];
     let metrics = Metrics::new(sources).map_err(|error| ServeError::Metrics(error.to_string()))?;
     let forwarders = Arc::new(Threads(handle.clone()));
-    let mut api_config = config.api_config(bound.max_connections);
     public.stand_before(&mut api_config);
     public.keep_certificate();
     let stream_keys = Arc::new(IngressKeys::new(store.clone()));
     let api = Api::new(api_config, keys, forwarders, metrics).with_stream_keys(stream_keys);
     api.tell(webhooks.clone());
     api.keep(store.clone());
+    if let Err(error) = api.recover().await {
+        tracing::warn!(%error, "what had begun before the start can't be taken up");
+    }
     for (shard, events) in events.into_iter().enumerate() {
         let from = ForwarderId(shard as u64);
         tokio::spawn(media::carry_events(from, events, api.clone(), handle.clone()));
     }
     let http = bound.http.local_addr().map_err(system("read the HTTP address"))?;
     let metrics_at = bound.metrics.local_addr().map_err(system("read the metrics address"))?;
-    let (serving, measuring) = (api.clone(), api.clone());
-    tokio::spawn(async move { measuring.serve_metrics(bound.metrics).await });
+    let metrics_port = MetricsPort::serve(&api, bound.metrics);
+    let serving = api.clone();
     let server = tokio::spawn(async move { serving.serve(bound.http).await });
 
     tracing::info!(%http, metrics = %metrics_at, shards = handle.count(), database = store.engine(), "serving");
@@ -171,6 +185,7 @@ pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Resul
         webhooks: webhooks.clone(),
         store: store.clone(),
         public,
+        metrics: metrics_port,
         max_connections: bound.max_connections,
     };
     loop {
@@ -232,7 +247,13 @@ fn announce(scheme: &str, http: SocketAddr, dev: bool) {
 }
 
 async fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|source| ServeError::Listen { what, address, source })
+    let failed = |source| ServeError::Listen { what, address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    // The library has 128 wait to be accepted, which a crowd is in 50 ms; for whoever finds no place there the system drops the
+    // first packet, and he tries again a second later. So many as the system allows (net.core.somaxconn, 4,096 as a rule)
+    // cost a few hundred bytes of the kernel's each.
+    nix::sys::socket::listen(&listener, Backlog::MAXALLOWABLE).map_err(|errno| failed(errno.into()))?;
+    Ok(listener)
 }
 
 fn make_data_directory(path: &Path) -> Result<(), ServeError> {

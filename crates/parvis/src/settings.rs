@@ -42,7 +42,8 @@ pub(crate) fn settle(arguments: &cli::Settings) -> Result<(Settings, Loaded), Co
     let keys = keys.map_err(|(key, problem)| ConfigError::Wrong { place: key, problem })?;
     let store = config.store_config(&base);
     let store = store.map_err(|(key, problem)| ConfigError::Wrong { place: key, problem })?;
-    let settings = Settings { config: loaded.config.clone(), keys, store, dev: arguments.dev, base };
+    let look = config.look(&base).map_err(|(key, problem)| ConfigError::Wrong { place: key, problem })?;
+    let settings = Settings { config: loaded.config.clone(), keys, store, look, dev: arguments.dev, base };
     Ok((settings, loaded))
 }
 

@@ -8,8 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parvis_api::{Sample, Source};
-use parvis_store::{HeldEvent, Store, StoreStats, Summary, verify};
+use parvis_api::{Keys, Sample, Source};
+use parvis_store::{
+    HeldEvent, PastEvent, Store, StoreError, StoreStats, StoredKey, Summary, TenantId, verify,
+};
 
 use crate::Problem;
 use crate::cli::{self, Restore, Webhooks, Which, Whose};
@@ -20,6 +22,9 @@ use crate::settings::settle;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Events printed at most.
 const MAX_LISTED: u32 = 10_000;
+/// Characters of a key's name, and of an organisation's.
+const MAX_KEY_NAME_CHARS: usize = 256;
+const MAX_TENANT_CHARS: usize = 64;
 
 /// Sees whether the database can be used, and leaves it as it is.
 pub(crate) async fn probe(settings: &Settings) -> Result<(), ServeError> {
@@ -59,8 +64,7 @@ pub(crate) async fn restore(arguments: &Restore) -> Result<(), Problem> {
         println!("{}", said("whole", &summary));
         return Ok(());
     }
-    let Restore { dev, config, data, .. } = arguments;
-    let store = open(&Whose { dev: *dev, config: config.clone(), data: data.clone() }).await?;
+    let store = open(&arguments.whose).await?;
     let restored = store.restore(reader(path)?, arguments.replace).await;
     store.close().await;
     println!("{}", said("restored", &restored?));
@@ -90,6 +94,83 @@ pub(crate) async fn webhooks(command: &Webhooks) -> Result<(), Problem> {
             store.close().await;
             println!("{} dropped", count?);
         }
+    }
+    Ok(())
+}
+
+/// A secret of 256 bits, as HS256 wants them.
+pub(crate) fn fresh_secret() -> String {
+    hex::encode(rand::random::<[u8; 32]>())
+}
+
+/// Keeps API keys in the database, shows them, and forgets them.
+pub(crate) async fn keys(command: &cli::Key) -> Result<(), Problem> {
+    match command {
+        cli::Key::Create => println!("{}", fresh_secret()),
+        cli::Key::Add { name, tenant, whose } => {
+            parvis_meeting::text::check_name("name", name, MAX_KEY_NAME_CHARS)?;
+            parvis_meeting::text::check_name("tenant", tenant, MAX_TENANT_CHARS)?;
+            let config = settled(whose)?.config;
+            if config.keys.iter().any(|key| key.name == *name) {
+                return Err(
+                    format!("the configuration has a key \"{name}\" already; choose another name").into()
+                );
+            }
+            let key = StoredKey {
+                tenant: TenantId::new(tenant.as_str()),
+                name: name.clone(),
+                secret: fresh_secret(),
+            };
+            let store = open(whose).await?;
+            let kept = store.create_key(&key).await;
+            store.close().await;
+            kept?;
+            println!("{}", key.secret);
+        }
+        cli::Key::List { whose } => {
+            let store = open(whose).await?;
+            let keys = store.keys().await;
+            store.close().await;
+            for StoredKey { name, tenant, .. } in keys? {
+                println!("{name}  {tenant}");
+            }
+        }
+        cli::Key::Remove { name, whose } => {
+            let store = open(whose).await?;
+            let removed = remove_key(&store, name).await;
+            store.close().await;
+            removed?;
+            println!("{name} removed");
+        }
+    }
+    Ok(())
+}
+
+async fn remove_key(store: &Store, name: &str) -> Result<(), StoreError> {
+    let key = store.keys().await?.into_iter().find(|key| key.name == name);
+    let key = key.ok_or_else(|| StoreError::NotFound { what: "API key", id: name.to_owned() })?;
+    store.delete_key(&key.tenant, name).await.map(drop)
+}
+
+/// The keys of a configuration, and those in the database.
+pub(crate) async fn all_keys(keys: Keys, store: &Store) -> Result<Keys, StoreError> {
+    Ok(keys.with_stored(store.keys().await?))
+}
+
+/// Shows what happened.
+pub(crate) async fn events(arguments: &cli::Events) -> Result<(), Problem> {
+    let cli::Events { room, tenant, after, limit, json, whose } = arguments;
+    let store = open(whose).await?;
+    let events = store.list_events(&TenantId::new(tenant.as_str()), room.as_deref(), *after, *limit).await;
+    store.close().await;
+    for PastEvent { seq, event } in events? {
+        if *json {
+            println!("{}", serde_json::json!({ "number": seq, "event": event }));
+            continue;
+        }
+        let room = event.room.as_ref().map_or("", |room| room.name.as_str());
+        let who = event.participant.as_ref().map_or("", |participant| participant.identity.as_str());
+        println!("{seq}  {}  {}  {room}  {who}", event.created_at, event.event);
     }
     Ok(())
 }
@@ -133,12 +214,16 @@ pub(crate) fn figures(store: Store) -> Source {
 
 /// Opens the database of a configuration, with patience.
 async fn open(whose: &Whose) -> Result<Store, Problem> {
-    let Whose { dev, config, data } = whose.clone();
-    let (settings, _) = settle(&cli::Settings { dev, config, data, ..cli::Settings::default() })?;
+    let settings = settled(whose)?;
     fs::create_dir_all(&settings.config.data.directory)?;
     let mut store = settings.store;
     store.timeout = store.timeout.max(PATIENCE);
     Ok(Store::open(store).await.map_err(ServeError::from)?)
+}
+
+fn settled(whose: &Whose) -> Result<Settings, Problem> {
+    let Whose { dev, config, data } = whose.clone();
+    Ok(settle(&cli::Settings { dev, config, data, ..cli::Settings::default() })?.0)
 }
 
 /// A file that only its owner reads.

@@ -16,7 +16,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 
-use common::{ANY_PORTS, Directory, PATIENCE, Server, parvis, text, until};
+use common::{ANY_PORTS, Directory, PATIENCE, Server, get, parvis, text, until};
 
 /// A configuration file that is written anew again and again.
 struct File {
@@ -169,6 +169,91 @@ fn webhooks_go_to_the_targets_that_the_file_names_now() {
     let _socket = tokio_tungstenite::tungstenite::connect(url).unwrap();
     let event = events.recv_timeout(PATIENCE).expect("an event");
     assert!(event.contains("\"room_started\"") && event.contains("atelier"), "{event}");
+}
+
+#[test]
+fn the_look_of_the_web_client_changes_and_a_bad_one_changes_nothing() {
+    let file = File::new("reload-branding");
+    file.write("");
+    let server = file.serve();
+    let look = || serde_json::from_str::<serde_json::Value>(&server.get("/api/branding").unwrap().1).unwrap();
+    assert_eq!(look(), serde_json::json!({ "links": {} }));
+    assert_eq!(server.get("/api/branding/logo").unwrap().0, 204);
+
+    file.directory.write("mark.svg", "<svg xmlns='http://www.w3.org/2000/svg'><circle r='1'/></svg>");
+    let branding = "[branding]\nname = \"Visio\"\nlogo = \"mark.svg\"\naccent = \"#7a1f3d\"\n\
+                    imprint = \"https://example.org/imprint\"\n";
+    file.write(branding);
+    let line = reload(&server);
+    assert!(line.contains("branding.accent, branding.imprint, branding.logo, branding.name"), "{line}");
+    let changed = look();
+    assert_eq!((&changed["name"], &changed["logo"]), (&"Visio".into(), &"/api/branding/logo".into()));
+    assert_eq!(changed["light"], serde_json::json!({ "accent": "#7a1f3d", "onAccent": "#ffffff" }));
+    assert_eq!(changed["dark"]["onAccent"], "#000000");
+    assert_eq!(changed["links"], serde_json::json!({ "imprint": "https://example.org/imprint" }));
+    let (status, mark) = server.get("/api/branding/logo").unwrap();
+    assert!(status == 200 && mark.contains("<circle"), "{status} {mark}");
+
+    for (wrong, expected) in [
+        (
+            branding.replace("#7a1f3d", "#fff9c4"),
+            "parvis.toml:4: branding.accent: #fff9c4 stands out from a light page",
+        ),
+        (branding.replace("mark.svg", "main.secret"), "parvis.toml:3: branding.logo: "),
+        (branding.replace("https://", "http://"), "parvis.toml:5: branding.imprint: "),
+    ] {
+        file.write(&format!("{wrong}[rooms]\nmax = 1\n"));
+        let line = reload(&server);
+        assert!(line.contains("stays as it was") && line.contains(expected), "{line}");
+        assert_eq!(look(), changed);
+    }
+    // The same name with another picture in it.
+    file.directory.write("mark.svg", "<svg xmlns='http://www.w3.org/2000/svg'><rect width='1'/></svg>");
+    file.write(branding);
+    assert!(reload(&server).contains("was read anew"));
+    assert!(server.get("/api/branding/logo").unwrap().1.contains("<rect"));
+}
+
+#[test]
+fn the_log_and_the_metrics_change_and_what_waits_says_why() {
+    let file = File::new("reload-rest");
+    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (first, second, taken) = (free(), free(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let metrics = |address: SocketAddr| format!("[metrics]\nlisten = \"{address}\"\n");
+    file.write(&metrics(first));
+    let server =
+        Server::start("unset RUST_LOG;", "info", &[["--config", &file.path].as_slice(), &ANY_PORTS].concat());
+    assert_eq!(get(first, "/metrics").unwrap().0, 200);
+
+    file.write(&format!("{}[log]\nlevel = \"error\"\n", metrics(taken.local_addr().unwrap())));
+    let line = reload(&server);
+    assert!(line.contains("stays as it was") && line.contains("metrics.listen: cannot listen on"), "{line}");
+    assert_eq!(get(first, "/metrics").unwrap().0, 200);
+
+    let more = "[log]\nlevel = \"debug\"\njson = true\n[turn]\nforce_relay = true\n[webhooks]\nqueue = 5\n";
+    file.write(&format!("{}{more}", metrics(second)));
+    let line = reload(&server);
+    assert!(line.contains("changed=\"log.level, metrics.listen\""), "{line}");
+    assert!(line.contains("waits=\"log.json, turn.force_relay, webhooks.queue\""), "{line}");
+    for (key, why) in [
+        ("log.json", "the log was begun with it"),
+        ("turn.force_relay", "the relay and the credentials"),
+        ("webhooks.queue", "the queue was made with it"),
+    ] {
+        let line = server.wait_for_log("waits for a restart");
+        assert!(line.contains(&format!("key=\"{key}\"")) && line.contains(why), "{line}");
+    }
+    assert_eq!(get(second, "/metrics").unwrap().0, 200);
+    until("nobody listens at the former place", || get(first, "/metrics").is_none());
+
+    // Nothing below an error is written from then on, not even what came of that reading.
+    file.write(&format!("{}[log]\nlevel = \"error\"\n", metrics(first)));
+    server.signal(Signal::SIGHUP);
+    until("the metrics are back", || get(first, "/metrics").is_some());
+    file.write("[rooms]\nmax = 0\n");
+    server.signal(Signal::SIGHUP);
+    let line = server.wait_for_log("the configuration");
+    assert!(line.contains("stays as it was") && line.contains("rooms.max: 0 is below 1"), "{line}");
 }
 
 /// Takes requests and hands their bodies on.

@@ -189,6 +189,68 @@ async fn webhooks_that_nobody_took_are_listed_resent_and_dropped() {
     assert!(!parvis(&["webhooks", "drop", "--config", &config]).status.success(), "all of them must be said");
 }
 
+#[tokio::test]
+async fn what_happened_is_printed_where_it_is_kept() {
+    let directory = Directory::new("events");
+    directory.write("main.secret", "0123456789abcdef0123456789abcdef");
+    let data = directory.path("data");
+    let file = format!(
+        "[data]\ndirectory = \"{data}\"\n[database]\nkeep_events = 100\n\
+         [[keys]]\nname = \"main\"\nsecret_file = \"main.secret\"\n"
+    );
+    let config = directory.write("parvis.toml", &file);
+    let server = start(&config);
+    let made = ["token", "create", "--config", &config, "--room", "atelier", "--identity", "ada"];
+    let _socket = join(&server, &text(&parvis(&made).stdout)).await;
+    let said = |more: &[&str]| {
+        let output = parvis(&[["events", "--config", &config].as_slice(), more].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    until("it is written", || said(&[]).contains("room_started  atelier"));
+    assert!(said(&["--room", "atelier"]).starts_with("1  "), "{}", said(&[]));
+    assert_eq!(
+        (said(&["--room", "cellar"]), said(&["--after", "1"]), said(&["--tenant", "other"])),
+        Default::default()
+    );
+    let line: serde_json::Value = serde_json::from_str(&said(&["--json", "--limit", "1"])).unwrap();
+    assert_eq!((&line["number"], &line["event"]["room"]["name"]), (&1.into(), &"atelier".into()));
+}
+
+#[test]
+fn keys_of_the_database_sign_once_the_server_was_told() {
+    let directory = Directory::new("stored-keys");
+    let config = with_webhooks(&directory);
+    let server = start(&config);
+    let run = |arguments: &[&str]| parvis(&[arguments, ["--config", &config].as_slice()].concat());
+    let added = run(&["key", "add", "app", "--tenant", "acme"]);
+    let secret = text(&added.stdout);
+    assert!(added.status.success() && secret.len() == 64, "{}", text(&added.stderr));
+    let made =
+        ["token", "create", "--key", "app", "--secret", &secret, "--room", "atelier", "--identity", "ada"];
+    let token = text(&parvis(&made).stdout);
+    let status = || server.get(&format!("/rtc/validate?access_token={token}")).unwrap().0;
+    assert_eq!(status(), 401);
+    server.signal(Signal::SIGHUP);
+    until("the key signs", || status() == 200);
+    assert_eq!(text(&run(&["key", "list"]).stdout), "app  acme");
+    for (arguments, expected) in [
+        (["key", "add", "app"], "there is"),
+        (["key", "add", "main"], "the configuration has a key \"main\" already"),
+        (["key", "remove", "none"], "none"),
+    ] {
+        let refused = run(&arguments);
+        assert!(!refused.status.success() && text(&refused.stderr).contains(expected), "{refused:?}");
+    }
+    // A start reads them too.
+    let again = start(&config);
+    assert_eq!(again.get(&format!("/rtc/validate?access_token={token}")).unwrap().0, 200);
+    drop(again);
+    assert!(run(&["key", "remove", "app"]).status.success());
+    server.signal(Signal::SIGHUP);
+    until("the key signs no more", || status() == 401);
+}
+
 #[test]
 fn a_database_that_can_t_be_used_is_said_before_anything_is_served() {
     let directory = Directory::new("no-database");

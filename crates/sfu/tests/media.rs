@@ -18,8 +18,12 @@ mod bounds;
 mod fec;
 #[path = "media/forwarding.rs"]
 mod forwarding;
+#[path = "media/held.rs"]
+mod held;
 #[path = "media/layers.rs"]
 mod layers;
+#[path = "media/prompted.rs"]
+mod prompted;
 #[path = "media/redundancy.rs"]
 mod redundancy;
 #[path = "media/repair.rs"]

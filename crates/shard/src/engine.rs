@@ -16,6 +16,17 @@ pub trait Engine: 'static {
     fn handle_command(&mut self, now: Instant, command: Command, outbox: &mut Outbox);
     /// Takes one datagram; it may decrypt in place.
     fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8], outbox: &mut Outbox);
+    /// The same, but what is to be forwarded may be held back until [`Engine::forward_held`], so that datagrams that came
+    /// together leave together.
+    fn hold_datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8], outbox: &mut Outbox) {
+        self.handle_datagram(now, path, datagram, outbox);
+    }
+    /// Forwards what is held back. `true` when the outbox is full before all of it is done: it is to be sent, and this to be
+    /// called again.
+    fn forward_held(&mut self, now: Instant, outbox: &mut Outbox) -> bool {
+        let _ = (now, outbox);
+        false
+    }
     /// A TCP connection is gone.
     fn path_closed(&mut self, now: Instant, path: Path, outbox: &mut Outbox);
     /// Time has come to [`Engine::poll_timeout`].
@@ -66,6 +77,14 @@ impl Engine for Forwarder {
 
     fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8], outbox: &mut Outbox) {
         self.handle_datagram(now, path, datagram, outbox);
+    }
+
+    fn hold_datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8], outbox: &mut Outbox) {
+        self.hold_datagram(now, path, datagram, outbox);
+    }
+
+    fn forward_held(&mut self, now: Instant, outbox: &mut Outbox) -> bool {
+        self.forward_held(now, outbox)
     }
 
     fn path_closed(&mut self, now: Instant, path: Path, outbox: &mut Outbox) {

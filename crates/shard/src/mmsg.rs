@@ -23,9 +23,10 @@ pub const SEND_PIECES: usize = 1_024;
 #[derive(Clone, Copy)]
 struct Control([u8; 64]);
 
-/// A ring of receive buffers that one thread owns. Pointers in it are only read during the call that wrote them.
+/// A ring of receive buffers that one thread owns. The pointers in its headers are to its own boxes, which stay where they
+/// are as long as it lives.
 pub struct ReceiveRing {
-    buffers: Vec<u8>,
+    buffers: Box<[u8]>,
     received: [Received; RECEIVE_BATCH],
     names: Box<[libc::sockaddr_storage]>,
     headers: Box<[libc::mmsghdr]>,
@@ -59,34 +60,39 @@ impl ReceiveRing {
         // SAFETY: plain C structs, for which zero bytes are a valid value.
         let (name, header, iovec): (libc::sockaddr_storage, libc::mmsghdr, libc::iovec) =
             unsafe { (zeroed(), zeroed(), zeroed()) };
-        ReceiveRing {
-            buffers: vec![0; RECEIVE_BATCH * RECEIVE_BUFFER_BYTES],
+        let mut ring = ReceiveRing {
+            buffers: vec![0; RECEIVE_BATCH * RECEIVE_BUFFER_BYTES].into(),
             received: [nothing; RECEIVE_BATCH],
             names: vec![name; RECEIVE_BATCH].into(),
             headers: vec![header; RECEIVE_BATCH].into(),
             controls: vec![Control([0; 64]); RECEIVE_BATCH].into(),
             iovecs: vec![iovec; RECEIVE_BATCH].into(),
-        }
+        };
+        ring.point();
+        ring
     }
 
-    /// Receives what waits, without blocking; says how many messages.
-    pub fn receive(&mut self, socket: BorrowedFd<'_>) -> nix::Result<usize> {
-        let ReceiveRing { buffers, received, names, headers, controls, iovecs } = self;
+    /// Points each header to its name, its buffer and its control area.
+    fn point(&mut self) {
+        let ReceiveRing { buffers, names, headers, controls, iovecs, .. } = self;
         let buffers = buffers.chunks_exact_mut(RECEIVE_BUFFER_BYTES);
         for ((((buffer, name), header), iovec), control) in
             buffers.zip(&mut *names).zip(&mut *headers).zip(&mut *iovecs).zip(&mut *controls)
         {
             *iovec = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
             header.msg_hdr.msg_name = (&raw mut *name).cast();
-            header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
             header.msg_hdr.msg_iov = &raw mut *iovec;
             header.msg_hdr.msg_iovlen = 1;
             header.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
-            header.msg_hdr.msg_controllen = size_of::<Control>() as _;
-            header.msg_hdr.msg_flags = 0;
+            make_ready(header);
         }
-        // SAFETY: every header points to a name, a buffer and a control area of the stated sizes, each used by one
-        // header only, and all of them outlive the call.
+    }
+
+    /// Receives what waits, without blocking; says how many messages.
+    pub fn receive(&mut self, socket: BorrowedFd<'_>) -> nix::Result<usize> {
+        let ReceiveRing { received, names, headers, .. } = self;
+        // SAFETY: every header points to a name, a buffer and a control area of the stated sizes in boxes of this ring, each
+        // used by one header only, and all of them outlive the call.
         let count = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
@@ -97,13 +103,14 @@ impl ReceiveRing {
             )
         };
         let count = Errno::result(count)? as usize;
-        for ((received, header), name) in received.iter_mut().zip(&*headers).zip(&*names).take(count) {
+        for ((received, header), name) in received.iter_mut().zip(&mut *headers).zip(&*names).take(count) {
             *received = Received {
                 from: read_address(name),
                 len: (header.msg_len as usize).min(RECEIVE_BUFFER_BYTES),
                 segment: read_segment(&header.msg_hdr),
                 truncated: header.msg_hdr.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0,
             };
+            make_ready(header);
         }
         Ok(count)
     }
@@ -114,6 +121,13 @@ impl ReceiveRing {
         let start = index * RECEIVE_BUFFER_BYTES;
         (received, &mut self.buffers[start..start + received.len])
     }
+}
+
+/// Says what the kernel may write, as it stands before each call. Only headers that a call has filled need it again.
+fn make_ready(header: &mut libc::mmsghdr) {
+    header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    header.msg_hdr.msg_controllen = size_of::<Control>() as _;
+    header.msg_hdr.msg_flags = 0;
 }
 
 /// The datagram size that `UDP_GRO` tells of.
@@ -192,9 +206,21 @@ impl SendBatch {
                 break;
             }
             let first = used;
-            for (iovec, piece) in self.iovecs[first..].iter_mut().zip(pieces.by_ref().take(message.pieces)) {
-                *iovec = libc::iovec { iov_base: piece.as_ptr().cast_mut().cast(), iov_len: piece.len() };
-                used += 1;
+            for piece in pieces.by_ref().take(message.pieces) {
+                // Pieces that lie one after the other are one to the kernel.
+                match self.iovecs[first..used].last_mut() {
+                    Some(last)
+                        if last.iov_base.cast::<u8>().wrapping_add(last.iov_len)
+                            == piece.as_ptr().cast_mut() =>
+                    {
+                        last.iov_len += piece.len();
+                    }
+                    _ => {
+                        self.iovecs[used] =
+                            libc::iovec { iov_base: piece.as_ptr().cast_mut().cast(), iov_len: piece.len() };
+                        used += 1;
+                    }
+                }
             }
             let name_len = write_address(message.to, &mut self.names[count]);
             let header = &mut self.headers[count].msg_hdr;

@@ -64,6 +64,8 @@ stats! {
     tcp_accepted,
     /// TCP connections refused by a limit.
     tcp_refused,
+    /// TCP connections that were never answered and made room for others.
+    tcp_displaced,
     /// TCP connections closed for silence, or for a first answer that never came.
     tcp_timed_out,
     /// TCP connections closed for a frame beyond the limit.

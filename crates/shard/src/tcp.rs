@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! ICE over TCP (RFC 6544, passive): accepting, framing (RFC 4571) and bounded writing.
+//!
+//! A connection is nothing until the engine answers it, which it does only to an authenticated peer. When all places are
+//! taken, the one that waits longest for that gives way to the next.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
+use nix::sys::socket::Backlog;
 use parvis_peer::framing::Deframer;
 use parvis_peer::{Path, Protocol};
 use parvis_sfu::Outbox;
@@ -40,8 +44,13 @@ pub(crate) struct Tcp {
     free: Vec<u32>,
     by_path: FxHashMap<Path, u32>,
     per_ip: FxHashMap<IpAddr, usize>,
+    /// Connections that were never answered, in the order of their coming.
+    waiting: BTreeMap<u64, u32>,
+    next_number: u64,
     /// Connections to be closed at the end of the turn.
     dead: Vec<u32>,
+    /// Closed already; the engine hears of it at the end of the turn, and their slots are free then.
+    displaced: Vec<(u32, Path)>,
     accept_again: Option<Instant>,
     next_sweep: Instant,
 }
@@ -49,6 +58,8 @@ pub(crate) struct Tcp {
 struct Connection {
     stream: TcpStream,
     path: Path,
+    /// Its place in the order of coming.
+    number: u64,
     deframer: Deframer,
     queue: VecDeque<u8>,
     wants_write: bool,
@@ -67,6 +78,8 @@ impl Tcp {
             let bind = |source| ShardError::Bind { protocol: "TCP", address, source };
             let listener = TcpListener::bind(address).map_err(bind)?;
             listener.set_nonblocking(true).map_err(bind)?;
+            // As many may wait to be accepted as the system allows; the library has 128.
+            nix::sys::socket::listen(&listener, Backlog::MAXALLOWABLE).map_err(|errno| bind(errno.into()))?;
             listeners.push(listener);
         }
         Ok(Self::with(listeners, config))
@@ -85,7 +98,10 @@ impl Tcp {
             free: Vec::new(),
             by_path: FxHashMap::default(),
             per_ip: FxHashMap::default(),
+            waiting: BTreeMap::new(),
+            next_number: 0,
             dead: Vec::new(),
+            displaced: Vec::new(),
             accept_again: None,
             next_sweep: Instant::now(),
         }
@@ -109,11 +125,7 @@ impl Tcp {
             let Some(accepted) = self.listeners.get(listener).map(TcpListener::accept) else { return };
             match accepted {
                 Ok((stream, remote)) => {
-                    if self.adopt(now, stream, remote, epoll).is_some() {
-                        add(&stats.tcp_accepted, 1);
-                    } else {
-                        add(&stats.tcp_refused, 1);
-                    }
+                    self.count_adopted(now, stream, remote, epoll, stats);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) => {
@@ -135,15 +147,39 @@ impl Tcp {
 
     /// Takes a connection that somebody else accepted.
     pub(crate) fn take_over(&mut self, now: Instant, stream: TcpStream, epoll: &Epoll, stats: &ShardStats) {
-        let adopted = stream.peer_addr().ok().and_then(|remote| self.adopt(now, stream, remote, epoll));
+        match stream.peer_addr() {
+            Ok(remote) => self.count_adopted(now, stream, remote, epoll, stats),
+            Err(_) => add(&stats.tcp_refused, 1),
+        }
+    }
+
+    fn count_adopted(
+        &mut self,
+        now: Instant,
+        stream: TcpStream,
+        remote: SocketAddr,
+        epoll: &Epoll,
+        stats: &ShardStats,
+    ) {
+        let adopted = self.adopt(now, stream, remote, epoll, stats);
         add(if adopted.is_some() { &stats.tcp_accepted } else { &stats.tcp_refused }, 1);
     }
 
-    fn adopt(&mut self, now: Instant, stream: TcpStream, remote: SocketAddr, epoll: &Epoll) -> Option<()> {
-        let open = self.connections.len() - self.free.len();
+    fn adopt(
+        &mut self,
+        now: Instant,
+        stream: TcpStream,
+        remote: SocketAddr,
+        epoll: &Epoll,
+        stats: &ShardStats,
+    ) -> Option<()> {
         let from_ip = self.per_ip.get(&shared_by(remote.ip())).copied().unwrap_or(0);
-        if open >= self.config.max_connections || from_ip >= self.config.max_connections_per_ip {
+        if from_ip >= self.config.max_connections_per_ip {
             return None;
+        }
+        if self.open() >= self.config.max_connections {
+            self.make_room()?;
+            add(&stats.tcp_displaced, 1);
         }
         stream.set_nonblocking(true).ok()?;
         stream.set_nodelay(true).ok()?;
@@ -157,9 +193,13 @@ impl Tcp {
             self.free.push(slot);
             return None;
         }
+        let number = self.next_number;
+        self.next_number += 1;
+        self.waiting.insert(number, slot);
         self.connections[slot as usize] = Some(Connection {
             stream,
             path,
+            number,
             deframer: Deframer::new(MAX_FRAME_BYTES),
             queue: VecDeque::new(),
             wants_write: false,
@@ -173,6 +213,32 @@ impl Tcp {
         Some(())
     }
 
+    /// Closes the connection that waits longest for a first answer. `None` when each has had one.
+    fn make_room(&mut self) -> Option<()> {
+        loop {
+            let (_, slot) = self.waiting.pop_first()?;
+            let place = &mut self.connections[slot as usize];
+            // One that is dead already is closed at the end of the turn in any case.
+            if let Some(connection) = place.take_if(|connection| !connection.dead) {
+                self.forget(&connection.path);
+                self.displaced.push((slot, connection.path));
+                return Some(());
+            }
+        }
+    }
+
+    /// Counts a connection no more.
+    fn forget(&mut self, path: &Path) {
+        self.by_path.remove(path);
+        let ip = shared_by(path.remote.ip());
+        if let Some(count) = self.per_ip.get_mut(&ip) {
+            *count -= 1;
+            if *count == 0 {
+                self.per_ip.remove(&ip);
+            }
+        }
+    }
+
     /// Reads a connection's frames and gives them to the engine.
     pub(crate) fn readable(
         &mut self,
@@ -183,6 +249,9 @@ impl Tcp {
         stats: &ShardStats,
     ) {
         let Some(Some(connection)) = self.connections.get_mut(slot) else { return };
+        if connection.dead {
+            return;
+        }
         for _ in 0..READS_PER_TURN {
             let count = match connection.stream.read(&mut self.buffer) {
                 Ok(count) if count > 0 => count,
@@ -222,7 +291,10 @@ impl Tcp {
         if connection.dead {
             return;
         }
-        connection.answered = true;
+        if !connection.answered {
+            connection.answered = true;
+            self.waiting.remove(&connection.number);
+        }
         // The frame's length (RFC 4571 section 2) goes before the datagram without a copy of it.
         let header = length.to_be_bytes();
         let total = header.len() + datagram.len();
@@ -308,18 +380,16 @@ impl Tcp {
 
     /// Closes one connection that is to be closed, and says which path is gone.
     pub(crate) fn bury(&mut self) -> Option<Path> {
+        if let Some((slot, path)) = self.displaced.pop() {
+            self.free.push(slot);
+            return Some(path);
+        }
         let slot = self.dead.pop()?;
         // Dropping the stream takes it out of epoll.
         let connection = self.connections[slot as usize].take()?;
         self.free.push(slot);
-        self.by_path.remove(&connection.path);
-        let ip = shared_by(connection.path.remote.ip());
-        if let Some(count) = self.per_ip.get_mut(&ip) {
-            *count -= 1;
-            if *count == 0 {
-                self.per_ip.remove(&ip);
-            }
-        }
+        self.waiting.remove(&connection.number);
+        self.forget(&connection.path);
         Some(connection.path)
     }
 
@@ -329,12 +399,14 @@ impl Tcp {
         self.free.clear();
         self.by_path.clear();
         self.per_ip.clear();
+        self.waiting.clear();
         self.dead.clear();
+        self.displaced.clear();
     }
 
     /// How many are open.
     pub(crate) fn open(&self) -> usize {
-        self.connections.len() - self.free.len()
+        self.connections.len() - self.free.len() - self.displaced.len()
     }
 }
 

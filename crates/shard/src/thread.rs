@@ -34,8 +34,6 @@ const EPOLL_BATCH: usize = 64;
 const RECEIVES_PER_TURN: usize = 4;
 /// Commands done in one turn: media goes on in between.
 const COMMANDS_PER_TURN: usize = 64;
-/// Datagrams that may wait before they are sent: 2,048 of 1,200 bytes are 2.4 MB, what a second-level cache may hold.
-const OUTBOX_PACKETS: usize = 2_048;
 /// How often the engine's counters are copied for the metrics.
 const STATS_INTERVAL: Duration = Duration::from_secs(1);
 /// How long to wait at most: the counters stay fresh.
@@ -253,8 +251,11 @@ impl<S: Clone + Default + Send + 'static> Worker<S> {
                 for datagram in bytes.chunks_mut(size) {
                     add(&stats.udp_packets_in, 1);
                     add(&stats.udp_packets_in_gro, u64::from(train));
-                    engine.handle_datagram(now, path, datagram, &mut scratch.outbox);
+                    engine.hold_datagram(now, path, datagram, &mut scratch.outbox);
                 }
+            }
+            while engine.forward_held(now, &mut scratch.outbox) {
+                self.flush(now, scratch);
             }
             self.flush_when_full(now, scratch);
             self.carry_trunks(engine);
@@ -341,7 +342,7 @@ impl<S: Clone + Default + Send + 'static> Worker<S> {
     }
 
     fn flush_when_full(&mut self, now: Instant, scratch: &mut Scratch) {
-        if scratch.outbox.len() >= OUTBOX_PACKETS {
+        if scratch.outbox.is_full() {
             self.flush(now, scratch);
         }
     }
@@ -360,7 +361,7 @@ impl<S: Clone + Default + Send + 'static> Worker<S> {
         for (path, datagram) in trains.tcp(outbox) {
             self.tcp.send(path, datagram, &self.epoll, stats);
         }
-        add(&stats.unroutable, trains.unroutable(&self.locals) as u64);
+        add(&stats.unroutable, trains.unroutable(outbox, &self.locals) as u64);
         outbox.clear();
     }
 

@@ -24,13 +24,14 @@ const NONE: u32 = u32::MAX;
 pub(crate) struct Trains {
     by_path: FxHashMap<Path, u32>,
     groups: Vec<Group>,
-    /// For each datagram the next one on the same path.
+    /// For each of the outbox's runs the next one on the same path.
     next: Vec<u32>,
     /// The datagrams of [`Trains::messages`], in their order.
     order: Vec<u32>,
     messages: Vec<Message>,
 }
 
+/// All that goes one way: its first and its last run.
 #[derive(Clone, Copy)]
 struct Group {
     path: Path,
@@ -44,16 +45,16 @@ impl Trains {
         self.by_path.clear();
         self.groups.clear();
         self.next.clear();
-        for (index, (path, _)) in outbox.iter().enumerate() {
-            let index = index as u32;
+        for (run, (path, _)) in outbox.runs().enumerate() {
+            let run = run as u32;
             self.next.push(NONE);
             let group = *self.by_path.entry(path).or_insert(self.groups.len() as u32);
             match self.groups.get_mut(group as usize) {
                 Some(group) => {
-                    self.next[group.last as usize] = index;
-                    group.last = index;
+                    self.next[group.last as usize] = run;
+                    group.last = run;
                 }
-                None => self.groups.push(Group { path, first: index, last: index }),
+                None => self.groups.push(Group { path, first: run, last: run }),
             }
         }
     }
@@ -67,16 +68,14 @@ impl Trains {
                 continue;
             }
             let mut train = Train::default();
-            let mut index = group.first;
-            while index != NONE {
-                let size = outbox.get(index as usize).map_or(0, |(_, datagram)| datagram.len());
+            for index in group.datagrams(&self.next, outbox) {
+                let size = outbox.datagram(index).len();
                 if !(gso && train.takes(size)) {
                     train.finish(group.path.remote, &mut self.messages);
                     train = Train::default();
                 }
                 train.push(size);
-                self.order.push(index);
-                index = self.next[index as usize];
+                self.order.push(index as u32);
             }
             train.finish(group.path.remote, &mut self.messages);
         }
@@ -94,31 +93,31 @@ impl Trains {
         outbox: &'a Outbox,
         skip: usize,
     ) -> impl Iterator<Item = &'a [u8]> + Clone + 'a {
-        self.order[skip..]
-            .iter()
-            .filter_map(|index| outbox.get(*index as usize).map(|(_, datagram)| datagram))
+        self.order[skip..].iter().map(|index| outbox.datagram(*index as usize))
     }
 
     /// What leaves by TCP: path and datagram, in order for each path.
     pub(crate) fn tcp<'a>(&'a self, outbox: &'a Outbox) -> impl Iterator<Item = (Path, &'a [u8])> + 'a {
         self.groups.iter().filter(|group| group.path.protocol == Protocol::Tcp).flat_map(move |group| {
-            let following = move |index: &u32| Some(self.next[*index as usize]).filter(|next| *next != NONE);
-            std::iter::successors(Some(group.first), following)
-                .filter_map(move |index| outbox.get(index as usize))
+            group.datagrams(&self.next, outbox).map(move |index| (group.path, outbox.datagram(index)))
         })
     }
 
     /// How many datagrams leave by UDP from an address that is none of `locals`.
-    pub(crate) fn unroutable(&self, locals: &[SocketAddr]) -> usize {
-        let lost = self
-            .groups
+    pub(crate) fn unroutable(&self, outbox: &Outbox, locals: &[SocketAddr]) -> usize {
+        self.groups
             .iter()
-            .filter(|group| group.path.protocol == Protocol::Udp && !locals.contains(&group.path.local));
-        lost.map(|group| {
-            let following = |index: &u32| Some(self.next[*index as usize]).filter(|next| *next != NONE);
-            std::iter::successors(Some(group.first), following).count()
-        })
-        .sum()
+            .filter(|group| group.path.protocol == Protocol::Udp && !locals.contains(&group.path.local))
+            .map(|group| group.datagrams(&self.next, outbox).count())
+            .sum()
+    }
+}
+
+impl Group {
+    /// Its datagrams, oldest first.
+    fn datagrams<'a>(&self, next: &'a [u32], outbox: &'a Outbox) -> impl Iterator<Item = usize> + 'a {
+        let following = move |run: &u32| Some(next[*run as usize]).filter(|next| *next != NONE);
+        std::iter::successors(Some(self.first), following).flat_map(move |run| outbox.run(run as usize))
     }
 }
 
@@ -219,8 +218,8 @@ mod tests {
 
     #[test]
     fn what_no_socket_sends_is_counted() {
-        let (trains, _) = plan(&[(1, 10), (1, 10)], true);
-        assert_eq!(trains.unroutable(&["127.0.0.1:1".parse().unwrap()]), 2);
-        assert_eq!(trains.unroutable(&[LOCAL.parse().unwrap()]), 0);
+        let (trains, outbox) = plan(&[(1, 10), (2, 10), (1, 10)], true);
+        assert_eq!(trains.unroutable(&outbox, &["127.0.0.1:1".parse().unwrap()]), 3);
+        assert_eq!(trains.unroutable(&outbox, &[LOCAL.parse().unwrap()]), 0);
     }
 }

@@ -107,6 +107,75 @@ fn row_38_connections_from_one_address_and_in_all_are_capped() {
 }
 
 #[test]
+fn row_38_whoever_waits_longest_for_an_answer_makes_room_and_who_has_one_stays() {
+    let tcp = TcpConfig { max_connections: 4, ..TcpConfig::default() };
+    let (shards, mut events) = start(&ShardConfig { tcp, ..config() });
+    let server = candidate(&shards, Protocol::Tcp).address;
+    let answered = || {
+        let mut stream = connect(server);
+        stream.write_all(&frame(b"e")).unwrap();
+        assert_eq!(read_frame(&mut stream).unwrap(), b"e");
+        stream
+    };
+    let handle = shards.handle();
+    let stats = || handle.stats(0).unwrap().snapshot();
+    let mut kept = vec![answered()];
+    let (mut chatting, mut silent) = (connect(server), connect(server));
+    kept.push(answered());
+    // Whatever one says, as long as it is not answered it is nothing: it goes before the one that came after it.
+    chatting.write_all(&frame(b"what the engine does not answer")).unwrap();
+    until("it was read", || stats().tcp_frames_in == 3);
+    let gone = chatting.local_addr().unwrap().port();
+    kept.push(answered());
+    assert!(is_closed(&mut chatting));
+    assert_eq!(next_event(&mut events), ShardEvent::Room(RoomId(0), common::failed(PeerId(gone.into()))));
+    kept.push(answered());
+    assert!(is_closed(&mut silent));
+    // All four are something now.
+    assert!(is_closed(&mut connect(server)), "nobody makes room for the seventh");
+    for stream in &mut kept {
+        stream.write_all(&frame(b"e still here")).unwrap();
+        assert_eq!(read_frame(stream).unwrap(), b"e still here");
+    }
+    assert_eq!((stats().tcp_accepted, stats().tcp_displaced, stats().tcp_refused), (6, 2, 1));
+    // A place that was given up in either way serves again.
+    kept.clear();
+    for _ in 0..20 {
+        until("there is a place", || {
+            let mut next = connect(server);
+            next.write_all(&frame(b"e")).is_ok() && read_frame(&mut next).is_ok()
+        });
+    }
+}
+
+#[test]
+fn row_38_a_thousand_silent_connections_keep_nobody_out() {
+    let tcp = TcpConfig { max_connections: 64, max_connections_per_ip: 4_000, ..TcpConfig::default() };
+    let (shards, _events) = start(&ShardConfig { tcp, ..config() });
+    let server = candidate(&shards, Protocol::Tcp).address;
+    let mut first = connect(server);
+    first.write_all(&frame(b"e")).unwrap();
+    assert_eq!(read_frame(&mut first).unwrap(), b"e");
+    let mut silent = Vec::new();
+    for number in 0..1_000 {
+        silent.push(connect(server));
+        if number % 50 == 49 {
+            let mut next = connect(server);
+            next.write_all(&frame(b"e")).unwrap();
+            assert_eq!(read_frame(&mut next).unwrap(), b"e", "after {number}");
+        }
+    }
+    let handle = shards.handle();
+    let stats = || handle.stats(0).unwrap().snapshot();
+    until("all were taken", || stats().tcp_accepted == 1_021);
+    assert_eq!(stats().tcp_refused, 0);
+    // The last one that was answered has gone since.
+    until("those that are left are counted", || stats().tcp_connections_now == 63);
+    first.write_all(&frame(b"e still here")).unwrap();
+    assert_eq!(read_frame(&mut first).unwrap(), b"e still here");
+}
+
+#[test]
 fn a_reader_that_stops_costs_no_more_than_its_queue() {
     let tcp = TcpConfig { write_queue_bytes: 10_000, ..TcpConfig::default() };
     let (shards, _events) = start(&ShardConfig { tcp, ..config() });

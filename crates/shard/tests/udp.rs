@@ -67,6 +67,26 @@ fn equal_datagrams_leave_as_one_train() {
 }
 
 #[test]
+fn what_an_engine_holds_back_leaves_with_the_same_turn_however_often_its_outbox_is_full() {
+    let (shards, _events) = start(&config());
+    let server = candidate(&shards, Protocol::Udp).address;
+    let sockets = [(); 12].map(|()| client(server));
+    // Nine of them have a full outbox between them.
+    for _ in 0..20 {
+        for socket in &sockets {
+            socket.send_to(&[b'h', 60], server).unwrap();
+        }
+        for socket in &sockets {
+            let mut buffer = [0; 2_000];
+            for number in 0..60 {
+                let (size, _) = socket.recv_from(&mut buffer).unwrap();
+                assert_eq!(&buffer[..size], [number; 1_200].as_slice());
+            }
+        }
+    }
+}
+
+#[test]
 fn without_segmentation_offload_all_arrives_as_well() {
     let (shards, _events) = start(&ShardConfig { gso: false, gro: false, ..config() });
     let server = candidate(&shards, Protocol::Udp).address;

@@ -3,15 +3,15 @@
 //! messages in order), all else every quarter of a second over everyone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parvis_sfu::{ForwarderId, RoomId, TrunkBatch, TrunkWord};
 
+use crate::bounds::{self, Bounds};
 use crate::client::{Client, ClientId, Sound};
 use crate::conference::Conference;
-use crate::link::LinkModel;
 use crate::memory::{self, Person};
-use crate::publish::{SILENT_EVERY, SPEECH};
+use crate::publish;
 
 /// How often each invariant was looked at: one that never was would hold by itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,6 +24,10 @@ pub struct Checks {
     pub sounds: u64,
     /// The time since the last decoded picture.
     pub pictures: u64,
+    /// The time since the last decoded picture, over a line with a rate or with losses in bursts.
+    pub narrow: u64,
+    /// How long pictures are not sent to someone whose line has room for them.
+    pub pauses: u64,
     /// The place of a reliable message behind the one before.
     pub messages: u64,
     /// A frame's true references, when its numbers called it decodable.
@@ -44,12 +48,14 @@ pub struct Checks {
 
 impl Checks {
     /// Each by its name.
-    pub fn each(&self) -> [(&'static str, u64); 12] {
+    pub fn each(&self) -> [(&'static str, u64); 14] {
         [
             ("saving encoders", self.saving),
             ("rights", self.rights),
             ("gaps of sound", self.sounds),
             ("gaps of pictures", self.pictures),
+            ("gaps of pictures on narrow lines", self.narrow),
+            ("pauses", self.pauses),
             ("order of messages", self.messages),
             ("references", self.references),
             ("repeats", self.repeats),
@@ -67,6 +73,8 @@ impl Checks {
         self.rights += other.rights;
         self.sounds += other.sounds;
         self.pictures += other.pictures;
+        self.narrow += other.narrow;
+        self.pauses += other.pauses;
         self.messages += other.messages;
         self.references += other.references;
         self.repeats += other.repeats;
@@ -91,54 +99,16 @@ impl Found {
     }
 }
 
-/// How long nothing may come of someone's sound and pictures, and how long it may take until they come at all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Bounds {
-    start: Duration,
-    picture: Duration,
-    sound: Duration,
-    /// How much longer no sound may come of one who sends it discontinuously.
-    silence: Duration,
-}
-
-/// The arithmetic, for a publisher's line and a receiver's, each up and down.
-///
-/// Without loss: of four frames of 33 ms the lowest temporal layer has one, 132 ms, and the pacer may hold one back
-/// for as long again; sound comes every 20 ms, a jitter's breadth apart. It begins after the exchange of descriptions
-/// (four round trips), a handshake (four) and a key frame, asked for at most every 500 ms.
-///
-/// With loss: a gap is given up after 800 ms, then key frames are asked for each 300 ms by the receiver and each
-/// 500 ms by the server. A key frame of twelve packets comes whole after its repair in more than half of the cases at
-/// 10 % loss on both lines: eight tries leave less than a half percent, and gaps begin seldom. Of sound, twenty
-/// losses in a row at 20 % have a chance of 1e-14. Who sends it discontinuously and is silent sends five packets in two
-/// seconds, all of which may be lost in many a silence.
-///
-/// A line with a rate may carry nothing at all while the estimate looks for it: no bound.
-fn bounds(publisher: [LinkModel; 2], receiver: [LinkModel; 2]) -> Option<Bounds> {
-    let lines = [publisher[0], publisher[1], receiver[0], receiver[1]];
-    if lines.iter().any(|line| line.rate.is_some() || line.bursts.is_some()) {
-        return None;
-    }
-    let round: Duration = lines.iter().map(|line| line.delay + line.jitter).sum();
-    let shaky: Duration = lines.iter().map(|line| line.jitter).sum::<Duration>() + Duration::from_millis(20);
-    let clean = lines.iter().all(|line| line.loss == 0.0 && line.reorder == 0.0);
-    let ms = Duration::from_millis;
-    Some(if clean {
-        let (picture, sound) = (ms(300) + shaky, ms(60) + shaky);
-        Bounds { start: ms(1500) + round * 8, picture, sound, silence: SILENT_EVERY }
-    } else {
-        let (picture, sound) = (ms(5000) + round * 8, ms(400) + shaky);
-        Bounds { start: ms(8000) + round * 16, picture, sound, silence: SPEECH + SILENT_EVERY }
-    })
-}
-
 impl Conference {
     /// Looks at everyone.
     pub(crate) fn check(&mut self) {
         let ids: Vec<ClientId> = self.clients.keys().collect();
         let mut found = Found::default();
+        self.note_overfull(&ids);
         for id in &ids {
-            if let Some(client) = self.clients.get_mut(id) {
+            let mut news = false;
+            if let Some(client) = self.clients.get_unmoved(id) {
+                news = std::mem::take(&mut client.news);
                 let wrong = client.receiver.wrong.drain(..).chain(client.failures.drain(..));
                 found.wrong.extend(wrong.map(|what| format!("c{}: {what}", id.0)));
                 let compared = std::mem::take(&mut client.receiver.compared);
@@ -151,6 +121,9 @@ impl Conference {
             }
             let Some(client) = self.clients.get(id) else { continue };
             self.check_rights(client, &mut found);
+            if news {
+                self.check_roster(client, &mut found);
+            }
             for publisher in ids.iter().filter(|publisher| *publisher != id) {
                 if let Some(publisher) = self.clients.get(publisher) {
                     self.check_flow(publisher, client, &mut found);
@@ -175,10 +148,42 @@ impl Conference {
         }
     }
 
+    /// Whoever's line can't carry what the server may not leave away is out of count until a while after.
+    fn note_overfull(&mut self, ids: &[ClientId]) {
+        for id in ids {
+            let (Some(client), Some([up, down])) = (self.clients.get(id), self.models(*id)) else { continue };
+            let fits = client.publishing.fits(up.rate, client.profile.camera)
+                && down.rate.is_none_or(|rate| self.sound_bits(client) <= rate / 10 * 7);
+            let now = self.now;
+            if let Some(client) = self.clients.get_unmoved(id).filter(|_| !fits) {
+                client.disturbed = client.disturbed.max(now);
+            }
+        }
+    }
+
+    /// The sound of all others, which is never left away, in bits a second.
+    fn sound_bits(&self, receiver: &Client) -> u64 {
+        let bits =
+            |client: &Client| publish::sound_bits(client.profile.sound) * u64::from(client.publishing.greed);
+        self.others(receiver).map(bits).sum()
+    }
+
+    /// All others of a room who send.
+    fn others<'a>(&'a self, receiver: &'a Client) -> impl Iterator<Item = &'a Client> {
+        let others = self.clients.iter().map(|(_, client)| client);
+        others.filter(move |client| {
+            client.room == receiver.room
+                && client.id != receiver.id
+                && client.profile.may_publish
+                && !client.muted
+        })
+    }
+
     fn bytes_at_most(&self) -> i64 {
         let mut rooms: BTreeMap<RoomId, Vec<Person>> = BTreeMap::new();
-        for (id, (room, profile)) in &self.people {
-            let greed = self.clients.get(id).map_or(1, |client| client.publishing.greed);
+        for (place, (room, profile)) in self.people.iter().enumerate() {
+            let id = ClientId::at(place);
+            let greed = self.clients.get(&id).map_or(1, |client| client.publishing.greed);
             rooms.entry(*room).or_default().push(Person { greed, camera: profile.camera });
         }
         memory::most(rooms.into_values(), self.server.forwarders(), self.passed())
@@ -187,9 +192,9 @@ impl Conference {
     /// Nothing of one room in another, nothing to or of someone without the right to it.
     fn check_rights(&self, client: &Client, found: &mut Found) {
         let who = client.id.0;
-        found.checks.rights += (client.receiver.got.len() + client.roster.len()) as u64;
+        found.checks.rights += client.receiver.got.len() as u64;
         for (from, got) in &client.receiver.got {
-            let Some((room, profile)) = self.people.get(from) else {
+            let Some((room, profile)) = self.people.get(from.place()) else {
                 found.push(format!("c{who} got something of nobody: {from:?}"));
                 continue;
             };
@@ -207,9 +212,16 @@ impl Conference {
                 found.push(format!("c{who} got messages of c{}, who may send none", from.0));
             }
         }
+    }
+
+    /// Nobody is told of someone elsewhere, or of one who is hidden. Who may be seen never changes: it is enough to look when
+    /// one is told.
+    fn check_roster(&self, client: &Client, found: &mut Found) {
+        let who = client.id.0;
+        found.checks.rights += client.roster.len() as u64;
         for identity in client.roster.keys() {
             let person = identity.strip_prefix('c').and_then(|id| id.parse().ok()).map(ClientId);
-            let known = person.and_then(|person| self.people.get(&person));
+            let known = person.and_then(|person| self.people.get(person.place()));
             if !known.is_some_and(|(room, profile)| *room == client.room && !profile.hidden) {
                 found.push(format!("c{who} is told of {identity}"));
             }
@@ -219,47 +231,74 @@ impl Conference {
     /// What is sent arrives, with no gap beyond its bound.
     fn check_flow(&self, publisher: &Client, receiver: &Client, found: &mut Found) {
         let (from, to) = (publisher.profile, receiver.profile);
-        let expected = publisher.room == receiver.room
-            && (from.may_publish && to.may_subscribe && !publisher.muted)
+        let expected = !publisher.muted
+            && publisher.room == receiver.room
+            && (from.may_publish && to.may_subscribe)
             && (publisher.honest && receiver.honest);
-        let away = [publisher, receiver]
-            .iter()
-            .any(|client| client.frozen_until.is_some() || client.closed_by_server);
+        let away = |client: &Client| client.frozen_until.is_some() || client.closed_by_server;
+        if !expected || away(publisher) || away(receiver) {
+            return;
+        }
         let lines = self.models(publisher.id).zip(self.models(receiver.id));
-        let Some(bounds) = lines.filter(|_| expected && !away).and_then(|(from, to)| bounds(from, to)) else {
+        let Some(bounds) = lines.map(|(from, to)| Bounds::of(from, to, publisher.publishing.slower())) else {
             return;
         };
-        let paused = receiver
-            .roster
-            .get(&publisher.identity())
-            .is_some_and(|tracks| tracks.iter().any(|track| receiver.paused.contains(track)));
         let begin = publisher.disturbed.max(receiver.disturbed) + bounds.start;
         if begin > self.now {
             return;
         }
+        let tracks = receiver.roster.get(&publisher.identity()).into_iter().flatten();
+        let told = tracks.filter_map(|track| receiver.paused.get(track)).max().copied();
+        let (paused, since) = told.map_or((false, None), |(paused, since)| (paused, Some(since)));
         let got = receiver.receiver.got.get(&publisher.id).copied().unwrap_or_default();
         let (who, whose) = (receiver.id.0, publisher.id.0);
-        let gap = |last: Option<std::time::Instant>| {
+        let gap = |last: Option<Instant>, begin: Instant| {
             self.now.saturating_duration_since(last.map_or(begin, |last| last.max(begin)))
         };
         found.checks.saving += u64::from(publisher.publishing.saves());
         found.checks.sounds += 1;
         let discontinuous = from.sound == Sound::Discontinuous;
         let most = bounds.sound + if discontinuous { bounds.silence } else { Duration::ZERO };
-        if gap(got.last_sound) > most {
-            found.push(format!(
-                "c{who} has not heard c{whose} for {:?}, {most:?} are its bound",
-                gap(got.last_sound)
-            ));
+        let silent = gap(got.last_sound, begin);
+        if silent > most {
+            found.push(format!("c{who} has not heard c{whose} for {silent:?}, {most:?} are its bound"));
         }
-        found.checks.pictures += u64::from(from.camera && !paused);
-        if from.camera && !paused && gap(got.last_picture) > bounds.picture {
-            found.push(format!(
-                "c{who} has decoded no picture of c{whose} for {:?}, {:?} are its bound",
-                gap(got.last_picture),
-                bounds.picture
-            ));
+        if !from.camera {
+            return;
         }
+        if !paused {
+            // After a pause pictures begin as they did at first.
+            let begin = since.map_or(begin, |since| begin.max(since + bounds.start));
+            let blind = gap(got.last_picture, begin);
+            found.checks.pictures += u64::from(begin <= self.now);
+            found.checks.narrow += u64::from(begin <= self.now && bounds.narrow);
+            if blind > bounds.picture {
+                found.push(format!(
+                    "c{who} has decoded no picture of c{whose} for {blind:?}, {:?} are its bound",
+                    bounds.picture
+                ));
+            }
+        }
+        if self.has_room(receiver) {
+            found.checks.pauses += 1;
+            let pause = if paused { gap(since, begin) } else { Duration::ZERO };
+            if pause > bounds.pause {
+                found.push(format!(
+                    "c{who} is sent no picture of c{whose} for {pause:?} though its line has room, {:?} are its bound",
+                    bounds.pause
+                ));
+            }
+        }
+    }
+
+    /// Whether a receiver's line loses nothing and carries twice what the sound and the lowest layers of all take.
+    fn has_room(&self, receiver: &Client) -> bool {
+        let Some(lines @ [_, down]) = self.models(receiver.id) else { return false };
+        let shown = self.others(receiver).filter(|client| client.profile.camera);
+        let pictures: u64 =
+            shown.map(|client| publish::lowest_layer_bits() * u64::from(client.publishing.greed)).sum();
+        let wanted = self.sound_bits(receiver) + pictures;
+        lines.iter().all(bounds::is_still) && down.rate.is_none_or(|rate| wanted <= rate / 2)
     }
 
     /// No two trunks loop: a packet leaves by one from where its track is published and from nowhere else, so that what came

@@ -27,6 +27,18 @@ use crate::transport::{Connection, Incoming};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(pub u32);
 
+impl ClientId {
+    /// Its place among everyone who ever was there: they are numbered from 1 on.
+    pub(crate) fn place(self) -> usize {
+        (self.0 as usize).wrapping_sub(1)
+    }
+
+    /// Who is at this place.
+    pub(crate) fn at(place: usize) -> ClientId {
+        ClientId(place as u32 + 1)
+    }
+}
+
 /// What a client is and may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Profile {
@@ -103,7 +115,10 @@ pub(crate) struct Client {
     pub(crate) sid: String,
     /// Who it knows to be there, by identity, and their tracks.
     pub(crate) roster: BTreeMap<String, BTreeSet<String>>,
-    pub(crate) paused: BTreeSet<String>,
+    /// That has changed since it was looked at.
+    pub(crate) news: bool,
+    /// What the server said of tracks: whether it sends none of it, and since when.
+    pub(crate) paused: BTreeMap<String, (bool, Instant)>,
     /// What goes out on the socket next.
     pub(crate) requests: Vec<Request>,
     pub(crate) publishing: Publishing,
@@ -168,7 +183,8 @@ impl Client {
             socket: None,
             sid: String::new(),
             roster: BTreeMap::new(),
-            paused: BTreeSet::new(),
+            news: false,
+            paused: BTreeMap::new(),
             requests: Vec::new(),
             publishing,
             receiver: Receiving::default(),
@@ -289,11 +305,10 @@ impl Client {
             }
             Response::StreamStateUpdate(update) => {
                 for state in update.stream_states {
-                    self.disturbed = self.disturbed.max(now);
-                    if state.state() == proto::StreamState::Paused {
-                        self.paused.insert(state.track_sid);
-                    } else {
-                        self.paused.remove(&state.track_sid);
+                    let paused = state.state() == proto::StreamState::Paused;
+                    let known = self.paused.entry(state.track_sid).or_insert((false, now));
+                    if known.0 != paused {
+                        *known = (paused, now);
                     }
                 }
             }
@@ -306,11 +321,12 @@ impl Client {
         }
     }
 
-    /// A datagram of the server's, on the connection that is bound to `path`.
-    pub(crate) fn datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8]) {
+    /// A datagram of the server's, on the connection that is bound to `path`. Whether it may change what is due next: media
+    /// doesn't, as it is answered in the next feedback.
+    pub(crate) fn datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8]) -> bool {
         // DTLS carries the data channels: who never reads them acknowledges nothing.
         if self.attack == Some(Attack::StopsReading) && matches!(datagram, [20..=63, ..]) {
-            return;
+            return false;
         }
         let sending = path.remote == self.sending.path.remote;
         let random = &mut self.random;
@@ -320,20 +336,26 @@ impl Client {
         };
         let was_up = connection.is_up();
         let incoming = connection.handle(now, random, datagram);
-        if connection.is_up() != was_up {
+        let (came_up, has_output) = (connection.is_up() != was_up, connection.has_output());
+        if came_up {
             self.disturbed = self.disturbed.max(now);
         }
         while let Some((label, message)) = connection.messages.pop_front() {
             self.receiver.message(&label, &message);
         }
         match incoming {
-            Incoming::Rtp(len) => self.receiver.rtp(now, &datagram[..len]),
+            Incoming::Rtp(len) => {
+                self.receiver.rtp(now, &datagram[..len]);
+                return false;
+            }
             Incoming::Rtcp(len) => {
                 self.publishing.rtcp(&datagram[..len]);
                 self.receiver.rtcp(now, &datagram[..len]);
+                self.wake |= self.publishing.has_to_resend();
             }
-            Incoming::Other => {}
+            Incoming::Other => self.wake |= came_up || has_output,
         }
+        true
     }
 
     /// What is due now; datagrams go to `out`.
@@ -361,7 +383,7 @@ impl Client {
 
     /// When [`Client::act`] is due.
     pub(crate) fn next(&self) -> Instant {
-        let own = self.next_ping.min(self.next_data).min(self.publishing.next());
+        let own = self.next_ping.min(self.next_data).min(self.publishing.next(self.profile.camera));
         let receiving = self.receiving.as_ref().and_then(Connection::next);
         [self.sending.next(), receiving, self.receiver.next()].into_iter().flatten().fold(own, Instant::min)
     }
@@ -453,6 +475,7 @@ impl Client {
     }
 
     fn update(&mut self, participants: Vec<proto::ParticipantInfo>) {
+        self.news = true;
         for info in participants {
             if info.identity == self.identity() {
                 continue;

@@ -19,6 +19,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rustc_hash::{FxHashMap, FxHasher};
 
+use crate::agenda::Agenda;
 use crate::check::Checks;
 use crate::client::{Client, ClientId, Profile};
 use crate::link::{Link, LinkModel};
@@ -32,6 +33,8 @@ use crate::transport::Connection;
 const HEADER_BYTES: usize = 20 + 8;
 /// A frozen process's socket buffer, in datagrams.
 const SOCKET_BUFFER: usize = 256;
+/// Datagrams whose memory is kept for the next ones.
+const SPARE: usize = 4096;
 /// How long a batch takes from one forwarder to another: a thread is woken in less.
 const TRUNK_DELAY: Duration = Duration::from_micros(200);
 /// How often the checkers go over everyone.
@@ -49,7 +52,7 @@ const STILL_HAPPENINGS: u32 = 100_000;
 /// What is under way.
 pub(crate) enum Happening {
     ToServer(Path, Vec<u8>),
-    ToClient(Path, Vec<u8>),
+    ToClient(ClientId, Path, Vec<u8>),
     Connect(ClientId, ConnectionId, Box<JoinParams>),
     Request(ConnectionId, RoomId, Vec<u8>),
     Response(ConnectionId, Bytes),
@@ -78,16 +81,21 @@ pub struct Conference {
     start: Instant,
     pub(crate) now: Instant,
     pub(crate) random: ChaCha8Rng,
-    pub(crate) links: BTreeMap<ClientId, Wire>,
+    /// Everyone's lines, in the order of their names; see [`ClientId::place`].
+    pub(crate) links: Vec<Wire>,
     pub(crate) server: Server,
     client_dtls: Arc<dyn Factory>,
     pub(crate) clients: Sleepers<ClientId, Client>,
-    /// Everyone who ever was there.
-    pub(crate) people: BTreeMap<ClientId, (RoomId, Profile)>,
+    /// Everyone who ever was there, likewise.
+    pub(crate) people: Vec<(RoomId, Profile)>,
     /// Whose an address is, and under which key the server sends to it; old ones of those who moved too.
     pub(crate) addresses: FxHashMap<SocketAddr, (ClientId, u64)>,
     pub(crate) sockets: BTreeMap<ConnectionId, ClientId>,
-    under_way: BTreeMap<(Instant, u64), Happening>,
+    under_way: Agenda<Happening>,
+    /// Datagrams that arrived, whose memory is used again.
+    spare: Vec<Vec<u8>>,
+    /// What a client sends at once; empty in between.
+    out: Vec<(Path, Vec<u8>)>,
     last_id: u64,
     pub(crate) server_frozen_until: Option<Instant>,
     next_check: Instant,
@@ -128,15 +136,17 @@ impl Conference {
         Conference {
             start,
             now: start,
-            links: BTreeMap::new(),
+            links: Vec::new(),
             server: Server::new(model.peers_per_part, &server, &seeds),
             random,
             client_dtls: client,
             clients: Sleepers::new(),
-            people: BTreeMap::new(),
+            people: Vec::new(),
             addresses: FxHashMap::default(),
             sockets: BTreeMap::new(),
-            under_way: BTreeMap::new(),
+            under_way: Agenda::new(start),
+            spare: Vec::new(),
+            out: Vec::new(),
             last_id: 0,
             server_frozen_until: None,
             next_check: start + CHECK_EVERY,
@@ -175,7 +185,7 @@ impl Conference {
 
     /// Lets someone join, over a line of these two models: up and down.
     pub fn join(&mut self, room: RoomId, profile: Profile, models: [LinkModel; 2]) -> ClientId {
-        let id = ClientId(self.people.len() as u32 + 1);
+        let id = ClientId::at(self.people.len());
         let (now, dtls) = (self.now, self.client_dtls.clone());
         // Until it is told of another one.
         let server = server::address(ForwarderId(0));
@@ -185,15 +195,16 @@ impl Conference {
             let path = Path { protocol: Protocol::Udp, local: server, remote };
             Connection::new(path, dtls.clone(), random, now)
         };
-        let client = Client::new((id, room, profile), self.random.random(), now, connect);
-        self.people.insert(id, (room, profile));
+        let mut client = Client::new((id, room, profile), self.random.random(), now, connect);
+        client.publishing.fit(models[0].rate);
+        self.people.push((room, profile));
         let key = u64::from(id.0) * 2;
         self.addresses.insert(client.sending.path.remote, (id, key));
         if let Some(receiving) = &client.receiving {
             self.addresses.insert(receiving.path.remote, (id, key + 1));
         }
         let links = models.map(|model| Link::new(model, self.random.random()));
-        self.links.insert(id, Wire { models, links, last: [now; 2] });
+        self.links.push(Wire { models, links, last: [now; 2] });
         self.clients.insert(id, client);
         self.tell(id, &format!("joins {room:?} as {profile:?}"));
         self.open_socket(id, false);
@@ -256,7 +267,7 @@ impl Conference {
     /// every other part may have by a trunk; and of each pair in a room a subscription to both tracks.
     pub(crate) fn held_at_most(&self) -> usize {
         let mut people: BTreeMap<RoomId, usize> = self.server.rooms().map(|room| (room, 0)).collect();
-        for (room, _) in self.people.values() {
+        for (room, _) in &self.people {
             *people.entry(*room).or_default() += 1;
         }
         let parts = self.server.forwarders();
@@ -299,7 +310,7 @@ impl Conference {
     }
 
     pub(crate) fn models(&self, id: ClientId) -> Option<[LinkModel; 2]> {
-        self.links.get(&id).map(|wire| wire.models)
+        self.links.get(id.place()).map(|wire| wire.models)
     }
 
     pub(crate) fn narrate_line(&mut self, text: &str) {
@@ -317,7 +328,7 @@ impl Conference {
 
     pub(crate) fn disturb_others(&mut self, id: ClientId) {
         let now = self.now;
-        let room = self.people.get(&id).map(|(room, _)| *room);
+        let room = self.people.get(id.place()).map(|(room, _)| *room);
         let here = self.clients.iter_mut().filter(|(_, client)| Some(client.room) == room);
         here.for_each(|(_, client)| client.disturbed = client.disturbed.max(now));
     }
@@ -329,17 +340,17 @@ impl Conference {
 
     pub(crate) fn later(&mut self, after: Duration, what: Happening) {
         let id = self.fresh();
-        self.under_way.insert((self.now + after, id), what);
+        self.under_way.insert(self.now + after, id, what);
     }
 
     /// A message on a client's socket, reliable and in order: 0 for up, 1 for down.
     fn by_socket(&mut self, id: ClientId, direction: usize, what: Happening) {
-        let Some(wire) = self.links.get_mut(&id) else { return };
+        let Some(wire) = self.links.get_mut(id.place()) else { return };
         let model = &wire.models[direction];
         let at = (self.now + model.delay + model.jitter / 2).max(wire.last[direction]);
         wire.last[direction] = at;
         let number = self.fresh();
-        self.under_way.insert((at, number), what);
+        self.under_way.insert(at, number, what);
     }
 
     fn open_socket(&mut self, id: ClientId, resume: bool) {

@@ -136,12 +136,13 @@ impl Conference {
     pub fn change_link(&mut self, id: ClientId, models: [LinkModel; 2]) {
         self.tell(id, &format!("has another line: {models:?}"));
         let seeds: [u64; 2] = self.random.random();
-        let Some(wire) = self.links.get_mut(&id) else { return };
+        let Some(wire) = self.links.get_mut(id.place()) else { return };
         wire.models = models;
         wire.links = [Link::new(models[0], seeds[0]), Link::new(models[1], seeds[1])];
         self.disturb_others(id);
         if let Some(client) = self.clients.get_mut(&id) {
             client.disturbed = client.disturbed.max(self.now);
+            client.publishing.fit(models[0].rate);
         }
     }
 
@@ -157,7 +158,7 @@ impl Conference {
     /// Has everyone in a client's room show all pictures in this size from now on, as those do who have many on a page.
     pub fn watch(&mut self, id: ClientId, quality: proto::VideoQuality) {
         self.tell(id, &format!("and all in its room watch in {quality:?}"));
-        let Some((room, _)) = self.people.get(&id).copied() else { return };
+        let Some((room, _)) = self.people.get(id.place()).copied() else { return };
         let here: Vec<ClientId> =
             self.clients.iter().filter(|(_, client)| client.room == room).map(|(id, _)| id).collect();
         for id in here {

@@ -6,9 +6,9 @@
 //! over a socket that keeps order, writes its own session descriptions (`sdp`), does ICE, DTLS, SRTP and SCTP
 //! (`transport`), sends sound and three layers of pictures with three temporal layers each (`publish`, `media`), and
 //! asks for what is missing as a browser does until its decoder has it (`receive`, `receiver`). `server` has the rooms and the
-//! forwarders that they are spread over, `sleepers` says whose turn it is. [`scenario`] makes a run from one number: who
-//! comes, over which lines, and what happens to them. `deeds` is what may happen to people, and what some do to others;
-//! `check`, `nonces` and `memory` hold it all against what must be true: see there.
+//! forwarders that they are spread over, `sleepers` says whose turn it is and `agenda` what arrives. [`scenario`] makes a
+//! run from one number: who comes, over which lines, and what happens to them. `deeds` is what may happen to people, and
+//! what some do to others; `check`, `bounds`, `nonces` and `memory` hold it all against what must be true: see there.
 //!
 //! **The one invariant: a run is a function of its seed.** Time is an offset from the run's beginning, all
 //! randomness comes from the seed, and whatever the server sends goes into a hash. Two runs of one seed are equal
@@ -31,6 +31,8 @@
 //! assert_eq!(conference.failures(), [""; 0]);
 //! ```
 
+mod agenda;
+mod bounds;
 mod check;
 mod client;
 mod conference;

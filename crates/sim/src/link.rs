@@ -5,8 +5,8 @@
 
 use std::time::{Duration, Instant};
 
+use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha20Rng;
 
 /// What a queue holds when a rate is given and nothing else is said: a third of a second, as a home router's.
 const DEFAULT_QUEUE: Duration = Duration::from_millis(300);
@@ -73,7 +73,7 @@ pub struct LinkStats {
 #[derive(Debug)]
 pub struct Link {
     model: LinkModel,
-    random: ChaCha20Rng,
+    random: Xoshiro256PlusPlus,
     in_burst: bool,
     /// When the last datagram will have been put on the line.
     free_at: Option<Instant>,
@@ -87,7 +87,7 @@ impl Link {
     pub fn new(model: LinkModel, seed: u64) -> Link {
         Link {
             model,
-            random: ChaCha20Rng::seed_from_u64(seed),
+            random: Xoshiro256PlusPlus::seed_from_u64(seed),
             in_burst: false,
             free_at: None,
             last_arrival: None,

@@ -13,6 +13,8 @@ const PACKETS: [u8; 3] = [1, 2, 4];
 const KEY_FRAME_FACTOR: u8 = 3;
 /// Payload bytes of a packet of pictures.
 pub(crate) const PICTURE_BYTES: usize = 900;
+/// Payload bytes of a packet of sound.
+pub(crate) const SOUND_BYTES: usize = 80;
 /// Temporal layers of four frames in turn: 0 2 1 2.
 pub(crate) const TEMPORAL: [u8; 4] = [0, 2, 1, 2];
 
@@ -20,6 +22,11 @@ pub(crate) const TEMPORAL: [u8; 4] = [0, 2, 1, 2];
 pub(crate) fn packets_per_second(layer: usize) -> usize {
     let delta = usize::from(PACKETS[layer]);
     delta * 31 + delta * usize::from(KEY_FRAME_FACTOR - 1) * 2
+}
+
+/// Packets of a picture in so many layers, lowest first.
+pub(crate) fn packets_per_picture(layers: usize) -> usize {
+    PACKETS.iter().take(layers).map(|packets| usize::from(*packets)).sum()
 }
 
 /// What a payload truly is.
@@ -67,7 +74,7 @@ pub(crate) fn sound(publisher: u32, count: u32) -> Vec<u8> {
     let mut payload = vec![0x78];
     let mark = Mark { publisher, video: false, layer: 0, frame: count, part: 0, parts: 1, needs: count };
     mark.write(&mut payload);
-    payload.resize(80, 0x55);
+    payload.resize(SOUND_BYTES, 0x55);
     payload
 }
 

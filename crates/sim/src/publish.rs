@@ -13,9 +13,9 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::ClientId;
 use crate::client::{Pictures, Profile, Sound, track_cid};
-use crate::media::{self, Encoder, LAYERS};
+use crate::media::{self, Encoder, LAYERS, PICTURE_BYTES, SOUND_BYTES};
 use crate::sdp::{Kind, Offered, Remote};
-use crate::svc::{SvcEncoder, SvcPacket};
+use crate::svc::{self, SvcEncoder, SvcPacket};
 use crate::transport::Connection;
 
 const SOUND_EVERY: Duration = Duration::from_millis(20);
@@ -27,6 +27,10 @@ pub(crate) const SPEECH: Duration = Duration::from_secs(2);
 pub(crate) const SILENT_EVERY: Duration = Duration::from_millis(400);
 const PICTURE_EVERY: Duration = Duration::from_millis(33);
 const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// On a narrow line pictures come so many times less often.
+const SELDOMER: [u32; 5] = [1, 2, 4, 8, 16];
+/// Bits of a packet on the line beside its payload: RTP with its extensions, the tag, UDP and IP.
+const PACKET_BITS: u64 = (12 + 28 + 16 + 28) * 8;
 /// Packets of one stream kept for retransmission: a second and a half of the lowest layer, half of one of the highest; where
 /// they share a stream, a second of all.
 const KEPT: usize = 48;
@@ -57,6 +61,11 @@ pub(crate) struct Publishing {
     pub(crate) greed: u32,
     /// Whether its encoder stops layers that nobody wants (dynacast).
     obeys: bool,
+    /// Whether its encoder makes no more than its line carries.
+    adapts: bool,
+    /// So many layers fit its line, lowest first, and pictures so often.
+    fitting: usize,
+    picture_every: Duration,
 }
 
 struct Section {
@@ -130,6 +139,9 @@ impl Publishing {
             resend: Vec::new(),
             greed: 1,
             obeys: random.random_bool(0.7),
+            adapts: random.random_bool(0.8),
+            fitting: LAYERS.len(),
+            picture_every: PICTURE_EVERY,
         }
     }
 
@@ -150,6 +162,39 @@ impl Publishing {
             let agreed = Section { mid, extensions: section.extensions, payload_type, red: section.red, rtx };
             self.sections[place] = (section.live && section.receives).then_some(agreed);
         }
+    }
+
+    /// Its line up carries so many bits a second. An encoder that adapts leaves a quarter of them free, as one does that follows
+    /// an estimate: it sends the layers that fit, and seldomer where not even the lowest does.
+    pub(crate) fn fit(&mut self, rate: Option<u64>) {
+        let rate = rate.filter(|_| self.adapts);
+        let budget = rate.map_or(u64::MAX, |rate| (rate / 4 * 3).saturating_sub(sound_bits(self.form)));
+        let most = if self.svc.is_some() { 1 } else { LAYERS.len() };
+        let fitting = (1..=most).rev().find(|layers| self.picture_bits(*layers) <= budget).unwrap_or(1);
+        for layer in self.layers.iter_mut().take(fitting).skip(self.fitting) {
+            layer.encoder.key_wanted = true;
+        }
+        let bits = self.picture_bits(fitting);
+        let seldomer = SELDOMER.into_iter().find(|times| bits / u64::from(*times) <= budget);
+        self.fitting = fitting;
+        self.picture_every = PICTURE_EVERY * seldomer.unwrap_or(SELDOMER[SELDOMER.len() - 1]);
+    }
+
+    /// Whether what it sends, with a camera or without, fits a line of so many bits a second.
+    pub(crate) fn fits(&self, rate: Option<u64>, camera: bool) -> bool {
+        rate.is_none_or(|rate| self.adapts || !camera && sound_bits(self.form) <= rate / 4 * 3)
+    }
+
+    /// How much longer it takes from picture to picture than on a line without a limit.
+    pub(crate) fn slower(&self) -> Duration {
+        self.picture_every - PICTURE_EVERY
+    }
+
+    /// Bits a second of pictures in so many layers, as often as they come without a limit.
+    fn picture_bits(&self, layers: usize) -> u64 {
+        let packets =
+            if self.svc.is_some() { svc::packets_per_picture() } else { media::packets_per_picture(layers) };
+        packets as u64 * lowest_layer_bits()
     }
 
     /// The server says which layers are wanted. One that begins anew does so with a key frame.
@@ -191,8 +236,14 @@ impl Publishing {
         }
     }
 
-    pub(crate) fn next(&self) -> Instant {
-        self.next_sound.min(self.next_picture)
+    /// When [`Publishing::act`] is due for one who has a camera or none.
+    pub(crate) fn next(&self, camera: bool) -> Instant {
+        if camera { self.next_sound.min(self.next_picture) } else { self.next_sound }
+    }
+
+    /// Whether it was asked for packets that it has yet to send again.
+    pub(crate) fn has_to_resend(&self) -> bool {
+        !self.resend.is_empty()
     }
 
     pub(crate) fn act(
@@ -210,7 +261,7 @@ impl Publishing {
             }
         }
         if self.next_picture <= now {
-            self.next_picture = now + PICTURE_EVERY;
+            self.next_picture = now + self.picture_every;
             if camera && !muted && connection.is_up() && self.sections[1].is_some() {
                 for _ in 0..self.greed {
                     match self.svc {
@@ -278,7 +329,8 @@ impl Publishing {
     fn send_picture(&mut self, now: Instant, connection: &mut Connection, out: &mut Vec<(Path, Vec<u8>)>) {
         let Some(section) = &self.sections[1] else { return };
         let ticks = (now.duration_since(self.begin).as_micros() * 9 / 100) as u32;
-        for (layer, rid) in self.layers.iter_mut().zip(LAYERS).filter(|(layer, _)| layer.on) {
+        let fitting = self.layers.iter_mut().zip(LAYERS).take(self.fitting);
+        for (layer, rid) in fitting.filter(|(layer, _)| layer.on) {
             let payloads = layer.encoder.frame(self.id.0);
             let last = payloads.len() - 1;
             for (place, payload) in payloads.into_iter().enumerate() {
@@ -369,6 +421,18 @@ impl Publishing {
             out.push((connection.path, buf[..len].to_vec()));
         }
     }
+}
+
+/// What sound takes of a line at most, in bits a second.
+pub(crate) fn sound_bits(form: Sound) -> u64 {
+    // Its descriptions of the blocks have five bytes.
+    let payload = if form == Sound::Redundant { 2 * SOUND_BYTES + 5 } else { SOUND_BYTES };
+    (payload as u64 * 8 + PACKET_BITS) * 1000 / SOUND_EVERY.as_millis() as u64
+}
+
+/// What the lowest layer of pictures takes of a line at most, in bits a second: a packet for each picture.
+pub(crate) fn lowest_layer_bits() -> u64 {
+    (PICTURE_BYTES as u64 * 8 + PACKET_BITS) * 1000 / PICTURE_EVERY.as_millis() as u64
 }
 
 /// A packet of sound behind the one before it, if that is not too long ago to be named.

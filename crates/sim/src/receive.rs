@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What a client makes of what comes: streams, requests for what is missing, feedback, reports, data messages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use parvis_peer::Path;
 use parvis_rtp::red::Red;
 use parvis_rtp::rtcp::{self, ReportBlock, Rtcp, Writer};
 use parvis_rtp::{ExtensionMap, Packet, rtx};
+use rustc_hash::FxHashMap;
 
 use crate::deeds::Attack;
 use crate::media::{LAYERS, Mark};
@@ -68,21 +69,59 @@ impl Once {
     }
 }
 
+/// When packets came, by their numbers on the transport, from the first one on that has not been told yet.
+#[derive(Debug, Default)]
+struct Arrivals {
+    first: u64,
+    /// The first and the last of them came.
+    times: VecDeque<Option<Instant>>,
+    /// The highest number that ever came.
+    highest: Option<u64>,
+}
+
+impl Arrivals {
+    fn note(&mut self, now: Instant, sequence: u16) {
+        let number = self.highest.map_or(0x1_0000 + u64::from(sequence), |highest| {
+            highest.wrapping_add_signed(i64::from(sequence.wrapping_sub(highest as u16) as i16))
+        });
+        self.highest = self.highest.max(Some(number));
+        if self.times.is_empty() {
+            self.first = number;
+        }
+        // One that is late, when later ones were told already.
+        while number < self.first {
+            self.first -= 1;
+            self.times.push_front(None);
+        }
+        let place = (number - self.first) as usize;
+        if place >= self.times.len() {
+            self.times.resize(place + 1, None);
+        }
+        self.times[place] = Some(now);
+    }
+
+    /// So many of them, from the first on, were told.
+    fn forget(&mut self, count: usize) {
+        let told = count.min(self.times.len());
+        let missing = self.times.iter().skip(told).take_while(|at| at.is_none()).count();
+        self.times.drain(..told + missing);
+        self.first += (told + missing) as u64;
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Receiving {
     begin: Option<Instant>,
     extensions: ExtensionMap,
     /// What an SSRC carries, or the one that it repairs.
-    kinds: BTreeMap<u32, Kind>,
-    repairs: BTreeMap<u32, u32>,
+    kinds: FxHashMap<u32, Kind>,
+    repairs: FxHashMap<u32, u32>,
     /// The payload type of redundant sound.
     red: Option<u8>,
     videos: BTreeMap<u32, VideoIn>,
     receptions: BTreeMap<u32, Reception>,
     sender_reports: BTreeMap<u32, (u32, Instant)>,
-    /// Numbers on the transport, and when they came.
-    arrivals: BTreeMap<u64, Instant>,
-    last_arrival: u64,
+    arrivals: Arrivals,
     feedback_count: u8,
     next_feedback: Option<Instant>,
     next_report: Option<Instant>,
@@ -118,14 +157,7 @@ impl Receiving {
         let Ok(packet) = Packet::parse(bytes) else { return };
         let extensions = packet.extensions(&self.extensions);
         if let Some(sequence) = extensions.transport_sequence {
-            let ahead = sequence.wrapping_sub(self.last_arrival as u16) as i16;
-            let number = if self.last_arrival == 0 {
-                0x1_0000 + u64::from(sequence)
-            } else {
-                self.last_arrival.wrapping_add_signed(i64::from(ahead))
-            };
-            self.last_arrival = self.last_arrival.max(number);
-            self.arrivals.insert(number, now);
+            self.arrivals.note(now, sequence);
         }
         if let Some(media) = self.repairs.get(&packet.ssrc).copied() {
             if let Some((sequence, payload)) = rtx::split(packet.payload) {
@@ -172,8 +204,14 @@ impl Receiving {
             self.wrong.push(format!("reliable message {count} of {from:?} came after {last}"));
         }
         *last = count.max(*last);
-        if !sid.is_empty() {
-            self.counts.insert(sid, *last);
+        if sid.is_empty() {
+            return;
+        }
+        match self.counts.get_mut(sid) {
+            Some(count) => *count = *last,
+            None => {
+                self.counts.insert(sid.to_owned(), *last);
+            }
         }
     }
 
@@ -302,21 +340,17 @@ impl Receiving {
 
     /// Transport-wide feedback on what came since the last; a liar's says that everything came at one time.
     fn feedback(&mut self, lies: bool, writer: &mut Writer<'_>) {
-        let (Some(begin), Some((first, _)), Some((last, _))) =
-            (self.begin, self.arrivals.first_key_value(), self.arrivals.last_key_value())
-        else {
-            return;
-        };
-        let (first, last) = (*first, *last);
-        let ticks = |at: &Instant| (at.saturating_duration_since(begin).as_micros() / 250) as i64;
-        let statuses: Vec<Option<i64>> =
-            (first..=last).map(|number| self.arrivals.get(&number).map(ticks)).collect();
-        let claim = statuses.first().copied().flatten().filter(|_| lies);
-        let statuses: Vec<Option<i64>> = statuses.into_iter().map(|status| claim.or(status)).collect();
-        let count = self.feedback_count;
-        if let Ok(covered) = writer.transport_feedback(OWN_SSRC, 0, count, first as u16, &statuses) {
+        let Some(begin) = self.begin.filter(|_| !self.arrivals.times.is_empty()) else { return };
+        let ticks = |at: Instant| (at.saturating_duration_since(begin).as_micros() / 250) as i64;
+        let times = self.arrivals.times.iter();
+        let mut statuses: Vec<Option<i64>> = times.map(|at| at.map(ticks)).collect();
+        if let Some(claim) = statuses.first().copied().flatten().filter(|_| lies) {
+            statuses.fill(Some(claim));
+        }
+        let (count, first) = (self.feedback_count, self.arrivals.first as u16);
+        if let Ok(covered) = writer.transport_feedback(OWN_SSRC, 0, count, first, &statuses) {
             self.feedback_count = count.wrapping_add(1);
-            self.arrivals = self.arrivals.split_off(&(first + covered as u64));
+            self.arrivals.forget(covered);
         }
     }
 
@@ -343,7 +377,33 @@ impl Receiving {
 
 #[cfg(test)]
 mod tests {
-    use super::Once;
+    use std::time::{Duration, Instant};
+
+    use super::{Arrivals, Once};
+
+    #[test]
+    fn what_came_is_told_once_and_from_the_first_that_came_to_the_last() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut arrivals = Arrivals::default();
+        for (ms, sequence) in [(1, 65_534), (2, 0), (3, 65_535), (4, 3)] {
+            arrivals.note(at(ms), sequence);
+        }
+        assert_eq!(arrivals.first, 0x1_fffe);
+        assert_eq!(arrivals.times, [Some(at(1)), Some(at(3)), Some(at(2)), None, None, Some(at(4))]);
+        arrivals.forget(3);
+        assert_eq!(
+            (arrivals.first, arrivals.times.len()),
+            (0x2_0003, 1),
+            "a gap is not told at the beginning"
+        );
+        arrivals.forget(1);
+        assert!(arrivals.times.is_empty());
+        arrivals.note(at(5), 5);
+        arrivals.note(at(6), 1);
+        assert_eq!(arrivals.first, 0x2_0001);
+        assert_eq!(arrivals.times, [Some(at(6)), None, None, None, Some(at(5))], "a late one is told, too");
+    }
 
     #[test]
     fn what_came_is_known_again_and_a_late_one_is_no_repeat() {

@@ -48,16 +48,22 @@ pub struct Watch {
     pub meter: Option<Meter>,
 }
 
+impl Watch {
+    fn look_at(self, conference: &mut Conference) {
+        if let Some(narrator) = self.narrator {
+            conference.narrate(narrator);
+        }
+        if let Some(meter) = self.meter {
+            conference.measure(meter);
+        }
+    }
+}
+
 /// Runs the scenario of `seed`.
 pub fn run(seed: u64, watch: Watch) -> Outcome {
     let dtls = if seed % REAL_DTLS == REAL_DTLS - 1 { Dtls::Real } else { Dtls::StandIn };
     let mut conference = Conference::on(seed, server(seed, dtls));
-    if let Some(narrator) = watch.narrator {
-        conference.narrate(narrator);
-    }
-    if let Some(meter) = watch.meter {
-        conference.measure(meter);
-    }
+    watch.look_at(&mut conference);
     let mut random = {
         let seed: u64 = conference.random.random();
         <ChaCha8Rng as rand::SeedableRng>::seed_from_u64(seed)
@@ -88,8 +94,9 @@ pub fn run(seed: u64, watch: Watch) -> Outcome {
 
 /// One meeting of so many people on good lines, as large ones are: everyone sees and hears, one in ten has a microphone that is
 /// open, one in ten of those a camera, at least one. How fast it runs says how fast all of this is.
-pub fn meeting(seed: u64, people: usize, length: Duration, dtls: Dtls) -> Outcome {
+pub fn meeting(seed: u64, people: usize, length: Duration, dtls: Dtls, watch: Watch) -> Outcome {
     let mut conference = Conference::with(seed, dtls);
+    watch.look_at(&mut conference);
     let room = conference.open_room();
     let line = LinkModel { jitter: Duration::from_millis(5), loss: 0.002, ..LinkModel::default() };
     for place in 0..people {
@@ -163,7 +170,7 @@ fn happen(conference: &mut Conference, random: &mut ChaCha8Rng, clean: bool) {
             conference.attack(id, attack);
         }
         _ => {
-            let room = conference.people.get(&id).map(|(room, _)| *room);
+            let room = conference.people.get(id.place()).map(|(room, _)| *room);
             let (profile, line) = (profile(random, conference.people.len()), line(random, clean));
             if let Some(room) = room {
                 conference.join(room, profile, line);

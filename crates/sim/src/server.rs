@@ -203,7 +203,11 @@ impl Server {
         forwarders.into_iter().chain(self.rooms.next(now)).min()
     }
 
-    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+    /// Does what is due. Whether anything was.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> bool {
+        if self.poll_timeout(now).is_none_or(|at| at > now) {
+            return false;
+        }
         self.measured(|server| {
             for forwarder in &mut server.forwarders {
                 if forwarder.poll_timeout().is_some_and(|at| at <= now) {
@@ -216,6 +220,7 @@ impl Server {
                 }
             }
         });
+        true
     }
 
     /// Lets things move inside until something is to leave; `None` when nothing moves any more.

@@ -15,8 +15,8 @@ pub(crate) trait Sleeper {
 #[derive(Debug)]
 pub(crate) struct Sleepers<K, V> {
     all: BTreeMap<K, V>,
-    /// Those whose deadline may have changed.
-    touched: BTreeSet<K>,
+    /// Those whose deadline may have changed. One may stand there twice.
+    touched: Vec<K>,
     /// Everyone else's.
     deadlines: BTreeMap<K, Instant>,
     order: BTreeSet<(Instant, K)>,
@@ -26,7 +26,7 @@ impl<K: Copy + Ord, V: Sleeper> Sleepers<K, V> {
     pub(crate) fn new() -> Sleepers<K, V> {
         Sleepers {
             all: BTreeMap::new(),
-            touched: BTreeSet::new(),
+            touched: Vec::new(),
             deadlines: BTreeMap::new(),
             order: BTreeSet::new(),
         }
@@ -34,13 +34,13 @@ impl<K: Copy + Ord, V: Sleeper> Sleepers<K, V> {
 
     pub(crate) fn insert(&mut self, key: K, sleeper: V) {
         self.all.insert(key, sleeper);
-        self.touched.insert(key);
+        self.touch(key);
     }
 
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
-        self.touched.remove(key);
+        let gone = self.all.remove(key);
         self.set(*key, None);
-        self.all.remove(key)
+        gone
     }
 
     pub(crate) fn get(&self, key: &K) -> Option<&V> {
@@ -49,9 +49,20 @@ impl<K: Copy + Ord, V: Sleeper> Sleepers<K, V> {
 
     /// One of them, to be changed: it is asked anew when it wants to be woken.
     pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        let sleeper = self.all.get_mut(key)?;
-        self.touched.insert(*key);
-        Some(sleeper)
+        self.touch(*key);
+        self.all.get_mut(key)
+    }
+
+    /// One of them, to be changed in what decides no deadline; if it does, see [`Sleepers::touch`].
+    pub(crate) fn get_unmoved(&mut self, key: &K) -> Option<&mut V> {
+        self.all.get_mut(key)
+    }
+
+    /// One of them has another deadline now.
+    pub(crate) fn touch(&mut self, key: K) {
+        if self.touched.last() != Some(&key) {
+            self.touched.push(key);
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -87,7 +98,7 @@ impl<K: Copy + Ord, V: Sleeper> Sleepers<K, V> {
     }
 
     fn refresh(&mut self, now: Instant) {
-        while let Some(key) = self.touched.pop_first() {
+        while let Some(key) = self.touched.pop() {
             let at = self.all.get(&key).and_then(|sleeper| sleeper.wakes_at(now));
             self.set(key, at);
         }

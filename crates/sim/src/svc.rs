@@ -21,6 +21,11 @@ const SWITCH: u32 = 2;
 const DISCARDABLE: u32 = 1;
 const ABSENT: u32 = 0;
 
+/// Packets of a picture in all its sizes.
+pub(crate) fn packets_per_picture() -> usize {
+    PACKETS.iter().map(|packets| usize::from(*packets)).sum()
+}
+
 /// One packet: its dependency descriptor, its payload, and whether it is the last of its picture.
 pub(crate) struct SvcPacket {
     pub(crate) descriptor: Vec<u8>,

@@ -38,12 +38,14 @@ pub(crate) struct Connection {
     remote: Option<(String, String, [u8; 32])>,
     factory: Arc<dyn Factory>,
     dtls: Option<Box<dyn Endpoint>>,
+    /// What the DTLS endpoint has to send, until this end acts.
+    outgoing: VecDeque<Vec<u8>>,
     keys: Option<(SrtpContext, SrtpContext)>,
     sctp: Association,
     /// It may have something to send.
     sctp_touched: bool,
-    channels: BTreeMap<String, ChannelId>,
-    pub(crate) messages: VecDeque<(String, Bytes)>,
+    channels: BTreeMap<Arc<str>, ChannelId>,
+    pub(crate) messages: VecDeque<(Arc<str>, Bytes)>,
     answered: bool,
     pub(crate) handshakes: u32,
     pub(crate) closed: bool,
@@ -66,6 +68,7 @@ impl Connection {
             remote: None,
             factory,
             dtls: None,
+            outgoing: VecDeque::new(),
             keys: None,
             sctp: Association::new(config, random.random(), now),
             sctp_touched: true,
@@ -134,11 +137,13 @@ impl Connection {
             [0..=3, ..] if datagram.starts_with(&BINDING_SUCCESS) && !self.answered => {
                 self.answered = true;
                 self.start(now, random);
+                self.collect();
             }
             [20..=63, ..] => {
                 if let Some(dtls) = &mut self.dtls {
                     let _ = dtls.handle_datagram(now, datagram);
                     self.take_dtls(now);
+                    self.collect();
                 }
             }
             [128..=191, kind, ..] => {
@@ -175,9 +180,18 @@ impl Connection {
                 self.send_sctp(now);
             }
         }
-        while let Some(datagram) = self.dtls.as_mut().and_then(|dtls| dtls.poll_transmit()) {
-            out.push((self.path, datagram));
-        }
+        self.collect();
+        out.extend(self.outgoing.drain(..).map(|datagram| (self.path, datagram)));
+    }
+
+    /// Whether something waits for [`Connection::act`].
+    pub(crate) fn has_output(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
+    fn collect(&mut self) {
+        self.outgoing
+            .extend(self.dtls.iter_mut().flat_map(|dtls| std::iter::from_fn(move || dtls.poll_transmit())));
     }
 
     /// When [`Connection::act`] is due.
@@ -209,12 +223,13 @@ impl Connection {
         while let Some(event) = self.sctp.poll_event() {
             match event {
                 SctpEvent::Open(channel, spec) => {
-                    self.channels.insert(spec.label, channel);
+                    self.channels.insert(spec.label.into(), channel);
                 }
                 SctpEvent::Message { channel, payload, .. } => {
                     let label = self.channels.iter().find(|(_, known)| **known == channel);
-                    let label = label.map(|(label, _)| label.clone()).unwrap_or_default();
-                    self.messages.push_back((label, payload));
+                    if let Some((label, _)) = label {
+                        self.messages.push_back((label.clone(), payload));
+                    }
                 }
                 SctpEvent::Writable(_) | SctpEvent::Closed(_) | SctpEvent::Failed(_) => {}
             }

@@ -11,7 +11,7 @@ fn meter(act: &mut dyn FnMut()) -> i64 {
 #[test]
 fn scenarios_hold_every_invariant_and_each_was_looked_at() {
     let mut made = Checks::default();
-    for seed in [3, 4] {
+    for seed in [4, 12] {
         let outcome = scenario::run(seed, Watch { narrator: None, meter: Some(meter) });
         assert_eq!(outcome.failures, [""; 0], "seed {seed}");
         made.add(&outcome.checks);

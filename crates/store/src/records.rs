@@ -70,6 +70,15 @@ pub(crate) struct Draft<'a> {
     record: String,
 }
 
+/// How a record comes into its table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Put {
+    /// No other has its id.
+    New,
+    /// The one that has its id gives way.
+    Changed,
+}
+
 impl Store {
     /// Writes a record down as it will stand in the table.
     pub(crate) fn draft<'a>(
@@ -91,33 +100,18 @@ impl Store {
         Ok(Draft { id, columns: columns.to_vec(), record })
     }
 
-    /// Adds a record whose id no other has.
-    pub(crate) async fn insert(
+    /// Writes a record into its table.
+    pub(crate) async fn put(
         &self,
+        how: Put,
         table: &Table,
         tenant: &TenantId,
         draft: &Draft<'_>,
     ) -> Result<(), StoreError> {
-        let database = self.database();
+        let (database, limit) = (self.database(), self.limits().rows);
         let work = async {
             let (_alone, mut open) = database.write().await?;
-            insert(&mut open, table, self.limits().rows, tenant, draft).await?;
-            open.commit().await
-        };
-        database.timed(work).await
-    }
-
-    /// Changes a record that is there.
-    pub(crate) async fn replace(
-        &self,
-        table: &Table,
-        tenant: &TenantId,
-        draft: &Draft<'_>,
-    ) -> Result<(), StoreError> {
-        let database = self.database();
-        let work = async {
-            let (_alone, mut open) = database.write().await?;
-            replace(&mut open, table, tenant, draft).await?;
+            put(&mut open, how, table, limit, tenant, draft).await?;
             open.commit().await
         };
         database.timed(work).await
@@ -153,6 +147,24 @@ impl Store {
         rows.iter().map(|row| self.record(table, tenant, row)).collect()
     }
 
+    /// All records of all tenants in which these columns have these values, in the order in which they were made.
+    pub(crate) async fn all<T: DeserializeOwned>(
+        &self,
+        table: &Table,
+        filter: Option<(&str, &str)>,
+    ) -> Result<Vec<(TenantId, String, T)>, StoreError> {
+        let condition = filter.map(|(column, _)| format!(" WHERE {column} = $1")).unwrap_or_default();
+        let sql = format!("SELECT id, record, tenant FROM {}{condition} ORDER BY created_ms, id", table.name);
+        let values: Vec<Value<'_>> = filter.map(|(_, value)| value.into()).into_iter().collect();
+        let rows = self.database().rows(&sql, &values).await?;
+        let read = |row: &Row| {
+            let tenant = TenantId::new(row.text(2)?);
+            let record = self.record(table, &tenant, row)?;
+            Ok((tenant, row.text(0)?, record))
+        };
+        rows.iter().map(read).collect()
+    }
+
     /// Takes a record out and gives it.
     pub(crate) async fn delete<T: DeserializeOwned>(
         &self,
@@ -177,8 +189,23 @@ impl Store {
     }
 }
 
+/// Writes a record within a transaction.
+pub(crate) async fn put(
+    open: &mut Transaction,
+    how: Put,
+    table: &Table,
+    limit: usize,
+    tenant: &TenantId,
+    draft: &Draft<'_>,
+) -> Result<(), StoreError> {
+    match how {
+        Put::New => insert(open, table, limit, tenant, draft).await,
+        Put::Changed => replace(open, table, tenant, draft).await,
+    }
+}
+
 /// Adds a record within a transaction. One that is there is an error before a full table is.
-pub(crate) async fn insert(
+async fn insert(
     open: &mut Transaction,
     table: &Table,
     limit: usize,
@@ -208,7 +235,7 @@ pub(crate) async fn insert(
 }
 
 /// Changes a record within a transaction.
-pub(crate) async fn replace(
+async fn replace(
     open: &mut Transaction,
     table: &Table,
     tenant: &TenantId,

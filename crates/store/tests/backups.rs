@@ -49,8 +49,9 @@ async fn fill(store: &Store) {
         event: "room_started".to_owned(),
         body: "{}".to_owned(),
         created_ms: 1,
+        targets: vec!["one".to_owned()],
     };
-    store.add_events(&[event], &["one".to_owned()]).await.unwrap();
+    store.add_events(&[event]).await.unwrap();
 }
 
 async fn written(store: &Store) -> Vec<u8> {
@@ -144,8 +145,9 @@ async fn a_backup_is_of_one_moment_however_much_is_written_meanwhile() {
                         event: "x".to_owned(),
                         body: "{}".to_owned(),
                         created_ms: 1,
+                        targets: vec!["one".to_owned()],
                     });
-                    store.add_events(&events, &["one".to_owned()]).await.unwrap();
+                    store.add_events(&events).await.unwrap();
                 }
             }
         });

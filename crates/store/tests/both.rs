@@ -66,7 +66,12 @@ fn event(id: &str, room: &str) -> NewEvent {
         event: "room_started".to_owned(),
         body: format!("{{\"event\":\"room_started\",\"id\":\"{id}\"}}"),
         created_ms: 1_800_000_000_000,
+        targets: Vec::new(),
     }
+}
+
+fn sent_to(targets: &[String], events: impl IntoIterator<Item = NewEvent>) -> Vec<NewEvent> {
+    events.into_iter().map(|event| NewEvent { targets: targets.to_vec(), ..event }).collect()
 }
 
 async fn limited(home: &Home, limits: StoreLimits) -> Store {
@@ -110,6 +115,29 @@ both! {
         assert_eq!(gone, StoreError::NotFound { what: "room", id: "atelier".to_owned() });
         assert_eq!(store.update_room(&own, &room("atelier")).await.unwrap_err(), gone);
         assert_eq!(store.room(&other, "atelier").await.unwrap(), Some(room("atelier")));
+    }
+
+    async fn what_all_tenants_have_is_found_at_a_start(home: &Home) {
+        let [own, other] = tenants();
+        let store = home.open().await;
+        for tenant in [&other, &own] {
+            store.create_room(tenant, &room("a")).await.unwrap();
+            for (id, status) in [("EG_1", proto::EgressStatus::EgressActive), ("EG_2", proto::EgressStatus::EgressFailed)] {
+                let egress = proto::EgressInfo { egress_id: id.into(), status: status.into(), ..Default::default() };
+                store.create_egress(tenant, &egress).await.unwrap();
+            }
+        }
+        let mut rooms: Vec<_> = store.rooms().await.unwrap().into_iter().map(|(tenant, room)| (tenant, room.name)).collect();
+        rooms.sort();
+        let mut expected = vec![(own.clone(), "a".to_owned()), (other.clone(), "a".to_owned())];
+        expected.sort();
+        assert_eq!(rooms, expected);
+        let mut active: Vec<_> =
+            store.active_egresses().await.unwrap().into_iter().map(|(tenant, egress)| (tenant, egress.egress_id)).collect();
+        active.sort();
+        let mut expected = vec![(own, "EG_1".to_owned()), (other, "EG_1".to_owned())];
+        expected.sort();
+        assert_eq!(active, expected);
     }
 
     async fn a_key_belongs_to_one_tenant_and_its_name_to_all(home: &Home) {
@@ -287,8 +315,8 @@ both! {
     async fn a_lane_keeps_its_order_and_holds_up_no_other(home: &Home) {
         let store = home.open().await;
         let targets = ["one".to_owned(), "two".to_owned()];
-        store.add_events(&[event("EV_1", "a"), event("EV_2", "a"), event("EV_3", "b")], &targets).await.unwrap();
-        store.add_events(&[event("EV_4", "b")], &targets[..1]).await.unwrap();
+        store.add_events(&sent_to(&targets, [event("EV_1", "a"), event("EV_2", "a"), event("EV_3", "b")])).await.unwrap();
+        store.add_events(&sent_to(&targets[..1], [event("EV_4", "b")])).await.unwrap();
         assert_eq!(first(&store, "one").await, ["EV_1", "EV_3"]);
         store.put_event_off("EV_1", "one", 5_000, "it answers 503").await.unwrap();
         let due = store.first_events("one", 100).await.unwrap();
@@ -309,7 +337,7 @@ both! {
     async fn dead_events_are_seen_resent_and_dropped(home: &Home) {
         let store = home.open().await;
         let targets = ["one".to_owned()];
-        store.add_events(&[event("EV_1", "a"), event("EV_2", "a"), event("EV_3", "a")], &targets).await.unwrap();
+        store.add_events(&sent_to(&targets, [event("EV_1", "a"), event("EV_2", "a"), event("EV_3", "a")])).await.unwrap();
         for id in ["EV_1", "EV_2"] {
             store.give_event_up(id, "one", "it answers 404").await.unwrap();
         }
@@ -333,28 +361,28 @@ both! {
     async fn row_41_a_full_outbox_lets_dead_events_go_first(home: &Home) {
         let store = limited(home, StoreLimits { outbox_rows: 2, ..StoreLimits::default() }).await;
         let targets = ["one".to_owned()];
-        store.add_events(&[event("EV_1", "a"), event("EV_2", "a")], &targets).await.unwrap();
-        let full = store.add_events(&[event("EV_3", "a")], &targets).await.unwrap_err();
+        store.add_events(&sent_to(&targets, [event("EV_1", "a"), event("EV_2", "a")])).await.unwrap();
+        let full = store.add_events(&sent_to(&targets, [event("EV_3", "a")])).await.unwrap_err();
         assert!(matches!(full, StoreError::Full { limit: 2, .. }), "{full}");
         store.give_event_up("EV_1", "one", "no").await.unwrap();
-        store.add_events(&[event("EV_3", "a")], &targets).await.unwrap();
+        store.add_events(&sent_to(&targets, [event("EV_3", "a")])).await.unwrap();
         assert_eq!(store.outbox_counts().await.unwrap(), (2, 0));
         // The same event again is the same.
         store.event_delivered("EV_2", "one").await.unwrap();
-        store.add_events(&[event("EV_3", "a")], &targets).await.unwrap();
+        store.add_events(&sent_to(&targets, [event("EV_3", "a")])).await.unwrap();
         assert_eq!(store.outbox_counts().await.unwrap(), (1, 0));
     }
 
     async fn what_happened_is_kept_only_where_it_is_wished(home: &Home) {
         let [own, _] = tenants();
         let store = home.open().await;
-        store.add_events(&[event("EV_0", "a")], &[]).await.unwrap();
+        store.add_events(&sent_to(&[], [event("EV_0", "a")])).await.unwrap();
         assert!(store.list_events(&own, None, 0, 100).await.unwrap().is_empty());
         store.close().await;
         let store = limited(home, StoreLimits { events: 3, ..StoreLimits::default() }).await;
         for number in 1..=5 {
             let room = if number % 2 == 0 { "a" } else { "b" };
-            store.add_events(&[event(&format!("EV_{number}"), room)], &[]).await.unwrap();
+            store.add_events(&sent_to(&[], [event(&format!("EV_{number}"), room)])).await.unwrap();
         }
         let ids = async |room: Option<&str>, after: i64| -> Vec<(i64, String)> {
             let past = store.list_events(&own, room, after, 100).await.unwrap();
@@ -375,7 +403,7 @@ both! {
                     let tenant = TenantId::default();
                     store.create_room(&tenant, &room(&number.to_string())).await.unwrap();
                     let events = [event(&format!("EV_{number}"), "a")];
-                    store.add_events(&events, &["one".to_owned()]).await.unwrap();
+                    store.add_events(&sent_to(&["one".to_owned()], events)).await.unwrap();
                 })
             })
             .collect();

@@ -153,7 +153,8 @@ async fn validate(
     let limit = live.config.room.meeting.participants;
     let key = RoomKey::new(&verified.tenant, &verified.room);
     let there = shared.rooms.participants(&key);
-    if there.is_none() && !live.config.auto_create && !verified.may_create {
+    let may_come_to_be = live.config.auto_create || verified.may_create || shared.rooms.is_ahead(&key);
+    if there.is_none() && !may_come_to_be {
         return Err(JoinRefusal::NoRoom.into());
     }
     let grants = verified.grants;

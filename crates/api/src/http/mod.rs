@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! The participants' routes: [`table`] names them, [`router`] makes them. The web client is in [`page`], signalling in [`join`],
-//! joining by link in [`guest`], health in [`health`]; [`refusal`] is how requests fail. WHIP and WHEP are in [`crate::whip`].
+//! The participants' routes: [`table`] names them, [`router`] makes them. The web client is in [`page`] and its look in
+//! [`branding`], signalling in [`join`], joining by link in [`guest`], health in [`health`]; [`refusal`] is how requests fail. WHIP
+//! and WHEP are in [`crate::whip`].
 
+pub(crate) mod branding;
 pub(crate) mod guest;
 pub(crate) mod health;
 pub(crate) mod join;

@@ -5,7 +5,7 @@
 
 use axum::routing::{MethodRouter, delete, get, patch, post};
 
-use super::{Shared, guest, health, join};
+use super::{Shared, branding, guest, health, join};
 use crate::whip::{begin, nothing, session};
 use crate::{agents, openapi, twirp};
 
@@ -123,6 +123,8 @@ pub(super) fn table() -> Vec<Row> {
         row(Offers, ("DELETE", "/whep/v1/{session}"), Access::Session, Content::None, delete(session::end)),
         row(Offers, ("GET", "/whep/v1/{session}"), Access::Open, Content::None, get(nothing)),
         row(Own, ("POST", "/api/rooms/{room}/join"), Access::Link, Content::Json, post(guest::join_as_guest)),
+        row(Own, ("GET", "/api/branding"), Access::Open, Content::None, get(branding::look)),
+        row(Own, ("GET", "/api/branding/logo"), Access::Open, Content::None, get(branding::logo)),
         row(Own, ("GET", "/api/openapi.json"), Access::Open, Content::None, get(openapi::document)),
         row(Own, ("GET", "/livez"), Access::Open, Content::None, get(health::alive)),
         row(Own, ("GET", "/readyz"), Access::Open, Content::None, get(health::ready)),
@@ -154,6 +156,8 @@ mod tests {
                 "GET /whip/v1/{session}",
                 "GET /whep/{room}",
                 "GET /whep/v1/{session}",
+                "GET /api/branding",
+                "GET /api/branding/logo",
                 "GET /api/openapi.json",
                 "GET /livez",
                 "GET /readyz",

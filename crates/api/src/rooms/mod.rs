@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Which rooms there are, and how to reach them. Each is a task ([`crate::room_task`]); this is their register. [`enter`] brings
-//! clients in, [`orders`] is what applications' servers have rooms do, [`input`] what a room's task hears, [`failure`] why something
+//! clients in, [`ahead`] keeps those that were made ahead, [`orders`] is what applications' servers have rooms do, [`input`] what a room's task hears, [`failure`] why something
 //! is not done.
 
+mod ahead;
 mod enter;
 mod failure;
 mod input;
@@ -15,14 +16,15 @@ use std::time::Duration;
 
 use livekit_protocol as proto;
 use parvis_sfu::{Event, ForwarderId, RoomId};
-use parvis_signal::Occurrence;
+use parvis_signal::{Actor, Control, Occurrence, RoomSettings};
 use parvis_store::Store;
 use rustc_hash::FxHashMap;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::agents::{self, Agents, News};
 use crate::config::ApiConfig;
+use crate::egress::EgressEngine;
 use crate::forwarders::Forwarders;
 use crate::forwards::Forwards;
 use crate::live::{InForce, Live};
@@ -33,6 +35,7 @@ use crate::token::Keys;
 use crate::webhook::{self, Webhooks};
 use crate::whip::{LiveIngresses, Resources};
 
+use ahead::Ahead;
 pub(crate) use enter::Attached;
 pub(crate) use failure::{ControlFailure, CreateFailure, JoinRefusal};
 pub(crate) use input::{Act, Input};
@@ -52,12 +55,17 @@ pub(crate) struct Rooms {
     pub(crate) store: OnceLock<Store>,
     /// Held while a trunk for calls is compared with the others and written.
     pub(crate) trunk_writes: tokio::sync::Mutex<()>,
+    /// Who records and streams.
+    pub(crate) egress_engine: OnceLock<Arc<dyn EgressEngine>>,
+    /// Held while the record of an egress is changed.
+    pub(crate) egress_writes: tokio::sync::Mutex<()>,
     /// Who is told of what happens.
     pub(crate) webhooks: Arc<OnceLock<Webhooks>>,
     /// Clients that came by an offer, by the name of their session.
     pub(crate) resources: Arc<Resources>,
     /// Of those, what comes in by an ingress.
     pub(crate) ingresses: LiveIngresses,
+    ahead: Ahead,
     register: Mutex<Register>,
     next_connection: AtomicU64,
     /// Rung when a room has gone.
@@ -109,6 +117,9 @@ impl Rooms {
             webhooks,
             resources,
             ingresses: LiveIngresses::default(),
+            ahead: Ahead::default(),
+            egress_engine: OnceLock::new(),
+            egress_writes: tokio::sync::Mutex::default(),
             register: Mutex::default(),
             next_connection: AtomicU64::new(1),
             gone: Notify::new(),
@@ -144,13 +155,12 @@ impl Rooms {
 
     /// Sees to it that there is this room: one that has to come to be may, where rooms come to be by themselves.
     pub(crate) fn open(self: &Arc<Self>, key: &RoomKey) -> Result<(), JoinRefusal> {
-        if self.live().config.auto_create {
-            return self.room(key, &Opening::default()).map(drop);
-        }
-        self.inbox(key).map(drop).ok_or(JoinRefusal::NoRoom)
+        let opening = Opening::default();
+        let opening = self.live().config.auto_create.then_some(&opening);
+        self.room_for(key, opening).map(drop)
     }
 
-    /// The inbox of a room, which comes to be if need be, unless `opening` is `None`.
+    /// The inbox of a room, which comes to be if need be, unless `opening` is `None`. One that was made ahead may always.
     fn room_for(
         self: &Arc<Self>,
         key: &RoomKey,
@@ -158,6 +168,7 @@ impl Rooms {
     ) -> Result<mpsc::Sender<Input>, JoinRefusal> {
         match opening {
             Some(opening) => self.room(key, opening),
+            None if self.is_ahead(key) => self.room(key, &Opening::default()),
             None => self.inbox(key).ok_or(JoinRefusal::NoRoom),
         }
     }
@@ -187,7 +198,15 @@ impl Rooms {
         register.by_id.insert(id, entry);
         self.metrics.rooms.inc();
         let task = RoomTask::new(Arc::clone(self), id, key.clone(), participants, receiver);
-        self.agents.tell(key, News::Started(Box::new(task.describe()), opening.agents.clone()));
+        let ahead = self.ahead.get(key);
+        if let Some(wanted) = &ahead {
+            // It is the first thing that the room hears; nobody waits for what it says.
+            let control = Box::new(Control::Configure(RoomSettings::of(wanted)));
+            let (reply, _) = oneshot::channel();
+            let _ = inbox.try_send(Input::Control { actor: Actor::default(), control, reply });
+        }
+        let agents = ahead.map_or_else(|| opening.agents.clone(), |wanted| wanted.agents);
+        self.agents.tell(key, News::Started(Box::new(task.describe()), agents));
         let abort = tokio::spawn(task.run()).abort_handle();
         if let Some(entry) = register.by_id.get_mut(&id) {
             entry.abort = Some(abort);

@@ -25,10 +25,13 @@ pub(super) async fn create_dispatch(
                 .map_err(TwirpError::invalid)?;
             let opening = Opening { agents: Vec::new() };
             call.rooms.create(&room, &actor, RoomSettings::default(), opening).await?;
+            call.rooms.keep_ahead(&room, proto::RoomConfiguration::default()).await;
         }
         known => drop(known?),
     }
-    Ok(call.rooms.agents.create_dispatch(room, request).await?)
+    let dispatch = call.rooms.agents.create_dispatch(room.clone(), request).await?;
+    call.rooms.keep_agent(&room, &dispatch).await;
+    Ok(dispatch)
 }
 
 /// Takes a dispatch back.
@@ -37,7 +40,9 @@ pub(super) async fn delete_dispatch(
     request: proto::DeleteAgentDispatchRequest,
 ) -> Result<proto::AgentDispatch> {
     let room = checked(&call, &request.room).await?;
-    Ok(call.rooms.agents.delete_dispatch(room, request.dispatch_id).await?)
+    let dispatch = call.rooms.agents.delete_dispatch(room.clone(), request.dispatch_id).await?;
+    call.rooms.drop_agent(&room, &dispatch).await;
+    Ok(dispatch)
 }
 
 /// The dispatches to a room, with their jobs.

@@ -1,66 +1,66 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! `livekit.Egress`: recordings and streams. Records are listed; nothing can be started, since what would decode and write
-//! runs in a media worker, which this server does not have yet.
+//! `livekit.Egress`: recordings and streams. What becomes of a request is in [`crate::egress`].
 
 use livekit_protocol as proto;
+use livekit_protocol::EgressInfo;
+use livekit_protocol::egress_info::Request;
 
 use super::Call;
 use super::error::{Code, TwirpError};
+use crate::egress::{EgressError, EngineError, redacted};
 
 type Result<T> = std::result::Result<T, TwirpError>;
 
-pub(super) async fn start_egress(_: Call, request: proto::StartEgressRequest) -> Result<proto::EgressInfo> {
-    match request.source {
-        Some(proto::start_egress_request::Source::Web(_)) => Err(needs_browser()),
-        _ => Err(no_worker()),
-    }
+pub(super) async fn start_egress(call: Call, request: proto::StartEgressRequest) -> Result<EgressInfo> {
+    start(call, Request::Egress(request)).await
 }
 
 pub(super) async fn start_room_composite(
-    _: Call,
+    call: Call,
     request: proto::RoomCompositeEgressRequest,
-) -> Result<proto::EgressInfo> {
-    if request.custom_base_url.is_empty() { Err(no_worker()) } else { Err(needs_browser()) }
+) -> Result<EgressInfo> {
+    start(call, Request::RoomComposite(request)).await
 }
 
-pub(super) async fn start_web(_: Call, _: proto::WebEgressRequest) -> Result<proto::EgressInfo> {
-    Err(needs_browser())
+pub(super) async fn start_web(call: Call, request: proto::WebEgressRequest) -> Result<EgressInfo> {
+    start(call, Request::Web(request)).await
 }
 
 pub(super) async fn start_participant(
-    _: Call,
-    _: proto::ParticipantEgressRequest,
-) -> Result<proto::EgressInfo> {
-    Err(no_worker())
+    call: Call,
+    request: proto::ParticipantEgressRequest,
+) -> Result<EgressInfo> {
+    start(call, Request::Participant(request)).await
 }
 
 pub(super) async fn start_track_composite(
-    _: Call,
-    _: proto::TrackCompositeEgressRequest,
-) -> Result<proto::EgressInfo> {
-    Err(no_worker())
-}
-
-pub(super) async fn start_track(_: Call, _: proto::TrackEgressRequest) -> Result<proto::EgressInfo> {
-    Err(no_worker())
-}
-
-pub(super) async fn update_layout(
     call: Call,
-    request: proto::UpdateLayoutRequest,
-) -> Result<proto::EgressInfo> {
-    running(&call, &request.egress_id).await
+    request: proto::TrackCompositeEgressRequest,
+) -> Result<EgressInfo> {
+    start(call, Request::TrackComposite(request)).await
 }
 
-pub(super) async fn update_stream(
-    call: Call,
-    request: proto::UpdateStreamRequest,
-) -> Result<proto::EgressInfo> {
-    running(&call, &request.egress_id).await
+pub(super) async fn start_track(call: Call, request: proto::TrackEgressRequest) -> Result<EgressInfo> {
+    start(call, Request::Track(request)).await
 }
 
-pub(super) async fn stop_egress(call: Call, request: proto::StopEgressRequest) -> Result<proto::EgressInfo> {
-    running(&call, &request.egress_id).await
+async fn start(call: Call, request: Request) -> Result<EgressInfo> {
+    Ok(call.rooms.start_egress(&call.authority.tenant, request).await?)
+}
+
+pub(super) async fn update_layout(call: Call, request: proto::UpdateLayoutRequest) -> Result<EgressInfo> {
+    let tenant = &call.authority.tenant;
+    Ok(call.rooms.set_egress_layout(tenant, &request.egress_id, &request.layout).await?)
+}
+
+pub(super) async fn update_stream(call: Call, request: proto::UpdateStreamRequest) -> Result<EgressInfo> {
+    let proto::UpdateStreamRequest { egress_id, add_output_urls, remove_output_urls } = request;
+    let tenant = &call.authority.tenant;
+    Ok(call.rooms.set_egress_urls(tenant, &egress_id, &add_output_urls, &remove_output_urls).await?)
+}
+
+pub(super) async fn stop_egress(call: Call, request: proto::StopEgressRequest) -> Result<EgressInfo> {
+    Ok(call.rooms.stop_egress(&call.authority.tenant, &request.egress_id).await?)
 }
 
 /// The records of a tenant: of one room or all, one or all, all or only those that have not ended.
@@ -72,25 +72,25 @@ pub(super) async fn list_egress(
     let room = Some(request.room_name.as_str()).filter(|room| !room.is_empty());
     let mut items = store.list_egresses(tenant, room, request.active).await?;
     items.retain(|item| request.egress_id.is_empty() || item.egress_id == request.egress_id);
+    let items = items.into_iter().map(redacted).collect();
     Ok(proto::ListEgressResponse { items, next_page_token: None })
 }
 
-/// One that can be changed. Without a worker none runs: what there is has ended.
-async fn running(call: &Call, id: &str) -> Result<proto::EgressInfo> {
-    let egress = call.store()?.egress(&call.authority.tenant, id).await?;
-    let egress =
-        egress.ok_or_else(|| TwirpError::new(Code::NotFound, format!("there is no egress {id:?}")))?;
-    let message = format!("egress {id:?} is {} and can't be changed", egress.status().as_str_name());
-    Err(TwirpError::new(Code::FailedPrecondition, message))
-}
-
-fn no_worker() -> TwirpError {
-    let message = "this server has no media worker yet: recordings and streams can't be started";
-    TwirpError::new(Code::FailedPrecondition, message)
-}
-
-fn needs_browser() -> TwirpError {
-    let message =
-        "web pages are not recorded here: that takes a browser for each recording, and this server runs none";
-    TwirpError::new(Code::Unimplemented, message)
+impl From<EgressError> for TwirpError {
+    fn from(error: EgressError) -> Self {
+        let code = match error {
+            EgressError::Store(error) => return error.into(),
+            EgressError::Invalid(_) => Code::InvalidArgument,
+            EgressError::NoRoom(_) => Code::NotFound,
+            EgressError::NeedsBrowser | EgressError::Engine(EngineError::Unable(_)) => Code::Unimplemented,
+            EgressError::Engine(EngineError::Busy(_)) => Code::ResourceExhausted,
+            EgressError::Engine(EngineError::Failed(_)) => Code::Internal,
+            EgressError::NoEngine
+            | EgressError::NoStore
+            | EgressError::State { .. }
+            | EgressError::Backwards { .. }
+            | EgressError::Engine(EngineError::Unknown) => Code::FailedPrecondition,
+        };
+        TwirpError::new(code, error)
+    }
 }

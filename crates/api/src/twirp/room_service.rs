@@ -16,16 +16,22 @@ type Result<T> = std::result::Result<T, TwirpError>;
 pub(super) async fn create_room(call: Call, request: proto::CreateRoomRequest) -> Result<proto::Room> {
     text::check_name("name", &request.name, call.rooms.live().keys.room_name_chars())
         .map_err(TwirpError::invalid)?;
-    if request.egress.is_some() {
+    if request.egress.is_some() && call.rooms.egress_engine.get().is_none() {
         let message = "rooms can't be recorded from their beginning yet: this server has no media worker";
         return Err(TwirpError::new(Code::Unimplemented, message));
     }
     let room = call.authority.room(&request.name);
     let (presets, preset) = (call.rooms.live().config.presets.clone(), request.room_preset.clone());
-    let wanted = presets.resolve(&preset, presets::asked(request)).map_err(TwirpError::invalid)?;
+    let mut wanted = presets.resolve(&preset, presets::asked(request)).map_err(TwirpError::invalid)?;
+    let egress = wanted.egress.take().filter(|_| call.rooms.id_of(&room).is_none());
     let settings = RoomSettings::of(&wanted);
-    let opening = Opening { agents: wanted.agents };
-    Ok(call.rooms.create(&room, &call.authority.actor(), settings, opening).await?)
+    let opening = Opening { agents: wanted.agents.clone() };
+    let made = call.rooms.create(&room, &call.authority.actor(), settings, opening).await?;
+    call.rooms.keep_ahead(&room, wanted).await;
+    if let Some(egress) = egress {
+        call.rooms.start_egress_of(&room, egress).await?;
+    }
+    Ok(made)
 }
 
 pub(super) async fn list_rooms(
@@ -49,8 +55,12 @@ pub(super) async fn update_room_metadata(
     call: Call,
     request: proto::UpdateRoomMetadataRequest,
 ) -> Result<proto::Room> {
+    let metadata = request.metadata.clone();
     match control(&call, &request.room, Control::SetMetadata(request.metadata)).await? {
-        Reply::Room(room) => Ok(*room),
+        Reply::Room(room) => {
+            call.rooms.keep_metadata(&call.authority.room(&request.room), metadata).await;
+            Ok(*room)
+        }
         _ => Err(unexpected()),
     }
 }

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use parvis_addr::is_internal;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -73,6 +74,8 @@ pub(super) enum SendError {
         "{host} is at {address}, inside a network; if that is meant, add \"{host}:{port}\" to webhooks.allow_internal"
     )]
     Internal { host: String, address: SocketAddr, port: u16 },
+    #[error("{host} is at {address}, inside a network, where only targets of this server's own keys may be")]
+    Foreign { host: String, address: SocketAddr },
     #[error("no connection to {address}: {source}")]
     Connect { address: SocketAddr, source: io::Error },
     #[error("no TLS with {host}: {source}")]
@@ -140,8 +143,19 @@ impl Client {
         let found = self.resolver.resolve(&target.host, target.port).await;
         let found = found.map_err(|source| SendError::Lookup { host: host(), source })?;
         let first = *found.first().ok_or_else(|| SendError::NoAddress { host: host() })?;
-        let allowed = found.into_iter().filter(|address| self.allowed.may_connect(&target.host, *address));
-        let mut failure = SendError::Internal { host: host(), address: first, port: target.port };
+        let may = |address: &SocketAddr| {
+            if target.trusted {
+                self.allowed.may_connect(&target.host, *address)
+            } else {
+                !is_internal(address.ip())
+            }
+        };
+        let allowed = found.into_iter().filter(may);
+        let mut failure = if target.trusted {
+            SendError::Internal { host: host(), address: first, port: target.port }
+        } else {
+            SendError::Foreign { host: host(), address: first }
+        };
         for address in allowed.take(MAX_ADDRESSES) {
             match TcpStream::connect(address).await {
                 Ok(stream) => return Ok(stream),

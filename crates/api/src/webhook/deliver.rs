@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! From the outbox to one target: several rooms at one time, each room's events one after the other. An event that was
 //! taken goes; one that was not is tried again later and later, and those behind it wait; when its time is over it is dead,
-//! and they go on.
+//! and they go on. A target that a request named is served as long as something waits for it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,7 +13,7 @@ use parvis_store::{DueEvent, StoreError};
 
 use super::client::Head;
 use super::target::Target;
-use super::{Shared, WebhookConfig, give_target_up};
+use super::{NOT_CONFIGURED, Shared, WebhookConfig, give_target_up};
 
 /// Events of one room that are sent before the others are looked at again.
 const RUN: usize = 32;
@@ -30,9 +30,13 @@ pub(super) async fn serve(shared: Arc<Shared>, target: Target) {
     let mut stop = shared.stop.subscribe();
     loop {
         written.mark_unchanged();
-        if !shared.rules().targets.contains(&target) {
-            if let Err(error) = give_target_up(&shared.store, &target.url).await {
-                tracing::warn!(%error, target = target.url, "webhooks: what waits can't be given up now");
+        if target.signer.is_some() {
+            if shared.is_done(&target).await {
+                return;
+            }
+        } else if !shared.rules().targets.contains(&target) {
+            if let Err(error) = give_target_up(&shared.store, &target.id, NOT_CONFIGURED).await {
+                tracing::warn!(%error, target = target.id, "webhooks: what waits can't be given up now");
             }
             if shared.may_end(&target) {
                 return;
@@ -42,7 +46,7 @@ pub(super) async fn serve(shared: Arc<Shared>, target: Target) {
             match shared.round(&target).await {
                 Ok(pause) => pause,
                 Err(error) => {
-                    tracing::warn!(%error, target = target.url, "webhooks: the outbox can't be read");
+                    tracing::warn!(%error, target = target.id, "webhooks: the outbox can't be read");
                     STORE_PAUSE
                 }
             }
@@ -65,7 +69,7 @@ impl Shared {
         let (waiting, dead) = self.store.outbox_counts().await?;
         self.counters.waiting_now.store(waiting, Ordering::Relaxed);
         self.counters.dead_now.store(dead, Ordering::Relaxed);
-        let first = self.store.first_events(&target.url, self.rules().config.parallel).await?;
+        let first = self.store.first_events(&target.id, self.rules().config.parallel).await?;
         let now = unix_ms();
         let next_ms = first.iter().map(|event| event.next_ms).min();
         let due = first.into_iter().filter(|event| event.next_ms <= now);
@@ -87,15 +91,16 @@ impl Shared {
             if !self.deliver(target, &event).await {
                 return;
             }
-            next = self.store.first_of_lane(&target.url, &event.lane).await.unwrap_or_default();
+            next = self.store.first_of_lane(&target.id, &event.lane).await.unwrap_or_default();
         }
     }
 
     /// Sends one event and writes down what came of it; whether it was taken.
     async fn deliver(&self, target: &Target, event: &DueEvent) -> bool {
-        let (id, url) = (event.id.as_str(), target.url.as_str());
+        let (id, url) = (event.id.as_str(), target.id.as_str());
         let rules = self.rules();
-        let signed = rules.keys.sign_body(rules.config.api_key.as_deref(), event.body.as_bytes());
+        let signer = target.signer.as_deref().or(rules.config.api_key.as_deref());
+        let signed = rules.keys.sign_body(signer, event.body.as_bytes());
         let result = match signed {
             Ok(token) => {
                 let head = Head { token: &token, id, created: event.created_ms / 1_000 };

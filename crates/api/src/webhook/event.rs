@@ -32,7 +32,7 @@ pub(crate) fn of_occurrence(occurrence: Occurrence) -> WebhookEvent {
 
 /// An event as it is written down: with an id that stays the same however often it is sent, and its time. `None` if it
 /// can't be put into JSON.
-pub(super) fn written(tenant: &TenantId, mut event: WebhookEvent) -> Option<NewEvent> {
+pub(super) fn written(tenant: &TenantId, mut event: WebhookEvent, targets: Vec<String>) -> Option<NewEvent> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     if event.id.is_empty() {
         event.id = format!("EV_{:032x}", rand::random::<u128>());
@@ -48,6 +48,7 @@ pub(super) fn written(tenant: &TenantId, mut event: WebhookEvent) -> Option<NewE
         event: event.event,
         body,
         created_ms: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),
+        targets,
     })
 }
 
@@ -89,7 +90,7 @@ mod tests {
             },
             WebhookEvent { event: "agent_job_started".to_owned(), job: Some(job), ..Default::default() },
         ] {
-            let written = written(&TenantId::default(), event.clone()).unwrap();
+            let written = written(&TenantId::default(), event.clone(), Vec::new()).unwrap();
             assert_eq!((written.room.as_str(), &written.event), ("atelier", &event.event));
             let read: WebhookEvent = serde_json::from_str(&written.body).unwrap();
             assert_eq!(

@@ -4,21 +4,22 @@
 //!
 //! An event goes from [`Webhooks::raise`] into a bounded queue ([`writer`]), from there into the store's outbox, and only
 //! from the outbox to its target ([`deliver`]), until the target took it or its time is over. [`client`] makes the
-//! connection, to addresses that [`target`] allows. So nobody in a call waits for a database or a receiver, and a restart
+//! connection, to addresses that [`target`] allows; [`filter`] says which events a target wants. So nobody in a call waits for a database or a receiver, and a restart
 //! loses nothing that was written.
 
 mod client;
 mod deliver;
 mod event;
+mod filter;
 mod target;
 mod writer;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use livekit_protocol::WebhookEvent;
+use livekit_protocol::{WebhookConfig as Hook, WebhookEvent};
 use parvis_store::{NewEvent, Store, StoreError, TenantId};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -28,7 +29,16 @@ use crate::token::Keys;
 
 use client::Client;
 pub(crate) use event::of_occurrence;
-use target::{Allowed, Target};
+use filter::{EVENTS, is_wanted};
+use target::{Allowed, Target, further_id, of_request};
+
+/// Targets that requests named which are served at one time; others wait for a place.
+const FURTHER_AT_ONCE: usize = 64;
+/// Characters of a URL that a request names.
+const MAX_URL_CHARS: usize = 2_048;
+/// Why what waits for a target is given up.
+const NOT_CONFIGURED: &str = "the target is no longer in webhooks.urls";
+const NO_KEY: &str = "the API key that signs for it is gone";
 
 /// Where webhooks go, and how hard they are tried.
 #[derive(Debug, Clone)]
@@ -37,6 +47,12 @@ pub struct WebhookConfig {
     pub urls: Vec<String>,
     /// The name of the API key that signs; the first one if nothing is said.
     pub api_key: Option<String>,
+    /// The events that the targets are told of; all if none is named.
+    pub include_events: Vec<String>,
+    /// The events that they are not told of, where none is included by name.
+    pub exclude_events: Vec<String>,
+    /// Targets that one request may name beside these, such as that of an egress.
+    pub max_per_request: usize,
     /// What inside the own network may be a target: `HOST:PORT`, with a name as in the URL or an address.
     pub allow_internal: Vec<String>,
     /// Events that may wait in memory until they are written. A room's busy minute has some hundred.
@@ -58,6 +74,9 @@ impl Default for WebhookConfig {
         WebhookConfig {
             urls: Vec::new(),
             api_key: None,
+            include_events: Vec::new(),
+            exclude_events: Vec::new(),
+            max_per_request: 4,
             allow_internal: Vec::new(),
             queue: 10_000,
             parallel: 8,
@@ -81,6 +100,14 @@ pub enum WebhookError {
     /// The key that is to sign is not there.
     #[error("there is no API key \"{0}\" to sign with; name one of `keys`")]
     Key(String),
+    /// A filter names what never happens.
+    #[error("there is no event \"{name}\"; use some of {}", EVENTS.join(", "))]
+    Event {
+        /// The filter's key.
+        key: &'static str,
+        /// What it names.
+        name: String,
+    },
     /// There is no TLS to be had.
     #[error("TLS can't be set up: {0}")]
     Tls(#[from] rustls::Error),
@@ -96,6 +123,7 @@ impl WebhookError {
             WebhookError::Url(_) | WebhookError::Tls(_) => "webhooks.urls",
             WebhookError::Allowed(_) => "webhooks.allow_internal",
             WebhookError::Key(_) => "webhooks.api_key",
+            WebhookError::Event { key, .. } => key,
             WebhookError::Store(_) => "database.url",
         }
     }
@@ -146,11 +174,26 @@ impl WebhookConfig {
     pub fn check(&self, keys: &Keys) -> Result<(), WebhookError> {
         self.targets()?;
         Allowed::parse(&self.allow_internal).map_err(WebhookError::Allowed)?;
+        let filters = [
+            ("webhooks.include_events", &self.include_events),
+            ("webhooks.exclude_events", &self.exclude_events),
+        ];
+        for (key, names) in filters {
+            if let Some(name) = names.iter().find(|name| !EVENTS.contains(&name.as_str())) {
+                return Err(WebhookError::Event { key, name: name.clone() });
+            }
+        }
         if !self.urls.is_empty() {
             let key = self.api_key.as_deref();
             keys.sign_body(key, b"").map_err(|_| WebhookError::Key(key.unwrap_or_default().to_owned()))?;
         }
         Ok(())
+    }
+
+    /// The targets that are told of this event.
+    fn targets_of(&self, event: &str) -> impl Iterator<Item = &String> {
+        let wanted = is_wanted(&self.include_events, &self.exclude_events, event);
+        self.urls.iter().filter(move |_| wanted)
     }
 
     fn targets(&self) -> Result<Vec<Target>, WebhookError> {
@@ -170,6 +213,50 @@ impl WebhookRules {
         config.check(&keys)?;
         Ok(WebhookRules { targets: config.targets()?, config, keys, client })
     }
+
+    /// Finds what is wrong with the targets that a request of this tenant's names.
+    fn check_request(&self, tenant: &TenantId, hooks: &[Hook]) -> Result<(), String> {
+        let limit = self.config.max_per_request;
+        if hooks.len() > limit {
+            return Err(format!(
+                "webhooks: {} are named, this server takes {limit} (webhooks.max_per_request)",
+                hooks.len()
+            ));
+        }
+        for Hook { url, signing_key, .. } in hooks {
+            if url.chars().count() > MAX_URL_CHARS {
+                return Err(format!("webhooks: a URL has more than {MAX_URL_CHARS} characters"));
+            }
+            Target::parse(url).map_err(|problem| format!("webhooks: {problem}"))?;
+            if self.keys.signer(tenant, signing_key).is_none() {
+                return Err(format!(
+                    "webhooks: signing_key: there is no API key {signing_key:?}; name one of yours"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the targets that a request named are called, of those that want this event.
+    fn further(&self, tenant: &TenantId, event: &str, hooks: &[Hook]) -> Vec<String> {
+        let mut ids: Vec<String> = Vec::new();
+        for Hook { url, signing_key, filter_params } in hooks {
+            let wanted = filter_params
+                .as_ref()
+                .is_none_or(|lists| is_wanted(&lists.include_events, &lists.exclude_events, event));
+            let id = self.keys.signer(tenant, signing_key).map(|signer| further_id(url, signer));
+            ids.extend(id.filter(|id| wanted && !ids.contains(id)));
+        }
+        ids
+    }
+
+    /// A target that a request named, as it is in the outbox; `None` when its key is gone, or it makes no sense. Only those of
+    /// the default tenant, whose the server is, may be inside its network.
+    fn further_target(&self, id: &str) -> Option<Target> {
+        let (url, signer) = of_request(id)?;
+        let trusted = *self.keys.tenant_of(signer)? == TenantId::default();
+        Target::further(url, signer, trusted).ok()
+    }
 }
 
 impl Webhooks {
@@ -181,8 +268,8 @@ impl Webhooks {
 
     async fn start_with(rules: WebhookRules, store: Store) -> Result<Webhooks, WebhookError> {
         for former in store.event_targets().await? {
-            if !rules.config.urls.contains(&former) {
-                give_target_up(&store, &former).await?;
+            if of_request(&former).is_none() && !rules.config.urls.contains(&former) {
+                give_target_up(&store, &former, NOT_CONFIGURED).await?;
             }
         }
         let (queue, events) = mpsc::channel(rules.config.queue.max(1));
@@ -197,6 +284,7 @@ impl Webhooks {
             counters: Counters::default(),
         });
         shared.serve_targets();
+        shared.serve_further().await?;
         let writer = tokio::spawn(writer::write(Arc::clone(&shared), events));
         *shared.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(writer);
         Ok(Webhooks { shared })
@@ -215,14 +303,27 @@ impl Webhooks {
     /// Tells of an event, without waiting. It gets an id and a time if it has none. When too many wait for a store that
     /// can't be written to, it is dropped and counted.
     pub fn raise(&self, tenant: &TenantId, event: WebhookEvent) {
+        self.raise_to(tenant, event, &[]);
+    }
+
+    /// Finds what is wrong with the targets that a request of this tenant's names.
+    pub(crate) fn check_request(&self, tenant: &TenantId, hooks: &[Hook]) -> Result<(), String> {
+        self.shared.rules().check_request(tenant, hooks)
+    }
+
+    /// Tells of an event as [`Webhooks::raise`] does, and whom a request named too.
+    pub(crate) fn raise_to(&self, tenant: &TenantId, event: WebhookEvent, hooks: &[Hook]) {
         let queue = self.shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(queue) = queue.as_ref() else { return };
-        if self.shared.rules().config.urls.is_empty() && self.shared.store.limits().events == 0 {
+        let rules = self.shared.rules();
+        let further = rules.further(tenant, &event.event, hooks);
+        let nobody = further.is_empty() && rules.config.targets_of(&event.event).next().is_none();
+        if nobody && self.shared.store.limits().events == 0 {
             return;
         }
         let counters = &self.shared.counters;
         counters.raised.fetch_add(1, Ordering::Relaxed);
-        let sent = event::written(tenant, event).map(|event| queue.try_send(event).is_ok());
+        let sent = event::written(tenant, event, further).map(|event| queue.try_send(event).is_ok());
         if sent != Some(true) && counters.dropped.fetch_add(1, Ordering::Relaxed).is_power_of_two() {
             tracing::error!("a webhook was dropped: the store takes none, and webhooks.queue is full");
         }
@@ -292,25 +393,68 @@ impl Shared {
 
     /// Gives each target that has none a task.
     fn serve_targets(self: &Arc<Self>) {
-        let mut served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
         for target in &self.rules().targets {
-            if served.insert(target.url.clone()) {
-                tokio::spawn(deliver::serve(Arc::clone(self), target.clone()));
-            }
+            self.serve(target.clone());
         }
+    }
+
+    /// Gives a target a task, if it has none.
+    fn serve(self: &Arc<Self>, target: Target) {
+        if self.served().insert(target.id.clone()) {
+            tokio::spawn(deliver::serve(Arc::clone(self), target));
+        }
+    }
+
+    /// Gives targets that requests named a task each where something waits for them, up to a number.
+    async fn serve_further(self: &Arc<Self>) -> Result<(), StoreError> {
+        for id in self.store.event_targets().await?.iter().filter(|id| of_request(id).is_some()) {
+            let Some(target) = self.rules().further_target(id) else {
+                give_target_up(&self.store, id, NO_KEY).await?;
+                continue;
+            };
+            if self.served().iter().filter(|id| of_request(id).is_some()).count() >= FURTHER_AT_ONCE {
+                break;
+            }
+            self.serve(target);
+        }
+        Ok(())
+    }
+
+    /// Whether the task of a target that a request named may end: nothing waits for it. Others that wait get its place.
+    async fn is_done(self: &Arc<Self>, target: &Target) -> bool {
+        if self.waits_for(target).await {
+            return false;
+        }
+        self.served().remove(&target.id);
+        // What was written a moment ago is this task's, unless another has begun.
+        if self.waits_for(target).await {
+            return !self.served().insert(target.id.clone());
+        }
+        if let Err(error) = self.serve_further().await {
+            tracing::warn!(%error, "webhooks that requests named wait for the next one");
+        }
+        true
+    }
+
+    async fn waits_for(&self, target: &Target) -> bool {
+        self.store.first_events(&target.id, 1).await.map_or(true, |events| !events.is_empty())
+    }
+
+    fn served(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the task of this target may end: it is gone from the rules. If so it counts as ended.
     fn may_end(&self, target: &Target) -> bool {
-        let mut served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut served = self.served();
         let gone = !self.rules().targets.contains(target);
-        gone && served.remove(&target.url)
+        gone && served.remove(&target.id)
     }
 }
 
-async fn give_target_up(store: &Store, target: &str) -> Result<(), StoreError> {
-    let count = store.give_target_up(target, "the target is no longer in webhooks.urls").await?;
-    tracing::warn!(target, count, "webhooks wait for a target that is gone: see `parvis webhooks list`");
+async fn give_target_up(store: &Store, target: &str, why: &str) -> Result<(), StoreError> {
+    let count = store.give_target_up(target, why).await?;
+    tracing::warn!(target, count, why, "webhooks wait for a target that is gone: see `parvis webhooks list`");
     Ok(())
 }
 

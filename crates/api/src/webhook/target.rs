@@ -6,11 +6,18 @@ use std::net::{IpAddr, SocketAddr};
 use axum::http::Uri;
 use parvis_addr::{canonical, is_internal};
 
+/// What parts a URL from the key that signs for it, where a request named both: no URL has one (RFC 3986 section 2).
+const SPACE: char = ' ';
+
 /// A target, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
-    /// As the configuration has it.
-    pub(super) url: String,
+    /// What it is called in the outbox: its URL, and behind a space the key that signs if a request named it.
+    pub(super) id: String,
+    /// The key that signs, if a request named the target.
+    pub(super) signer: Option<String>,
+    /// Whether it may be inside the own network where the operator allows that.
+    pub(super) trusted: bool,
     /// Whether TLS is spoken.
     pub(super) tls: bool,
     /// Name or address, without brackets.
@@ -42,8 +49,25 @@ impl Target {
         }
         let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
         let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-        Ok(Target { url: url.to_owned(), tls, host, port, authority: authority.as_str().to_owned(), path })
+        let authority = authority.as_str().to_owned();
+        Ok(Target { id: url.to_owned(), signer: None, trusted: true, tls, host, port, authority, path })
     }
+
+    /// One that a request named.
+    pub(super) fn further(url: &str, signer: &str, trusted: bool) -> Result<Target, String> {
+        let id = further_id(url, signer);
+        Ok(Target { id, signer: Some(signer.to_owned()), trusted, ..Target::parse(url)? })
+    }
+}
+
+/// What a target that a request named is called in the outbox.
+pub(super) fn further_id(url: &str, signer: &str) -> String {
+    format!("{url}{SPACE}{signer}")
+}
+
+/// URL and signer of a target that a request named, by what it is called in the outbox; `None` for one of the configuration.
+pub(super) fn of_request(id: &str) -> Option<(&str, &str)> {
+    id.split_once(SPACE)
 }
 
 /// What inside the own network may be reached all the same.
@@ -91,8 +115,12 @@ mod tests {
         );
         let target = Target::parse("http://[::1]:8000").unwrap();
         assert_eq!((target.host.as_str(), target.port, target.path.as_str()), ("::1", 8000, "/"));
+        let further = Target::further("https://example.org/hook", "main", false).unwrap();
+        assert_eq!(of_request(&further.id), Some(("https://example.org/hook", "main")));
+        assert_eq!((of_request(&target.id), further.path.as_str()), (None, "/hook"));
         for url in [
             "",
+            "https://example.org/a b",
             "example.org",
             "/hook",
             "file:///etc/passwd",

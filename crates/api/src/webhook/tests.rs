@@ -589,3 +589,102 @@ fn a_configuration_that_makes_no_sense_is_refused_with_a_remedy() {
     let config = WebhookConfig { urls, api_key: Some("other".to_owned()), ..Default::default() };
     assert!(check(config).starts_with("webhooks.api_key: there is no API key \"other\""));
 }
+
+fn two_tenants() -> Keys {
+    let table = [KEY, ("other", "fedcba9876543210fedcba9876543210")];
+    let table = table.map(|(name, secret)| (name.to_owned(), secret.to_owned())).to_vec();
+    Keys::new(table, Duration::from_secs(3_600), false).unwrap().assign("other", &TenantId::new("other"))
+}
+
+fn hook(receiver: &Receiver) -> Hook {
+    Hook { url: receiver.url(), ..Hook::default() }
+}
+
+#[tokio::test]
+async fn whom_a_request_named_is_told_too_and_after_a_restart_as_well() {
+    let folder = Folder::new("named");
+    let (configured, named) = (Receiver::start("200 OK").await, Receiver::start("503 Busy").await);
+    let config = WebhookConfig { urls: vec![configured.url()], ..config(&[&configured, &named]) };
+    let store = folder.store().await;
+    let webhooks = Webhooks::start(config.clone(), two_tenants(), store.clone()).await.unwrap();
+    let lists = proto::FilterParams { exclude_events: vec!["egress_updated".into()], ..Default::default() };
+    let hooks = [hook(&named), Hook { filter_params: Some(lists), ..hook(&named) }];
+    for name in ["egress_started", "egress_updated"] {
+        webhooks.raise_to(&TenantId::default(), event("atelier", name), &hooks[1..]);
+    }
+    webhooks.raise_to(&TenantId::default(), event("atelier", "egress_ended"), &hooks);
+    assert_eq!(names(&configured.until(3).await), ["egress_started", "egress_updated", "egress_ended"]);
+    named.until(1).await;
+    assert!(webhooks.close(PATIENCE).await);
+    store.close().await;
+
+    named.status.send_replace("200 OK");
+    let before = named.received().len();
+    let _again = Webhooks::start(config, two_tenants(), folder.store().await).await.unwrap();
+    let received = named.until(before + 2).await;
+    assert_eq!(
+        names(&received[before..]),
+        ["egress_started", "egress_ended"],
+        "each once, in order, by its filter"
+    );
+    let signature = received[before].header("authorization");
+    TokenVerifier::with_api_key(KEY.0, KEY.1).verify(signature).unwrap();
+}
+
+#[tokio::test]
+async fn row_49_what_other_organisations_name_is_never_inside() {
+    let folder = Folder::new("foreign");
+    let receiver = Receiver::start("200 OK").await;
+    let config = WebhookConfig { urls: Vec::new(), ..config(&[&receiver]) };
+    let store = folder.store().await;
+    let webhooks = Webhooks::start(config, two_tenants(), store.clone()).await.unwrap();
+    let other = TenantId::new("other");
+    webhooks.raise_to(&other, event("atelier", "egress_started"), &[hook(&receiver)]);
+    let end = Instant::now() + PATIENCE;
+    let held = loop {
+        let held = store.held_events(false, 10).await.unwrap();
+        if held.iter().any(|event| event.attempts > 0) {
+            break held;
+        }
+        assert!(Instant::now() < end, "it was never tried");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert!(
+        held[0].problem.contains("inside a network, where only targets of this server's own keys"),
+        "{held:?}"
+    );
+    assert_eq!(held[0].target, format!("{} other", receiver.url()));
+    assert_eq!(receiver.connections.load(Ordering::Relaxed), 0);
+    // The same place is the own organisation's to name.
+    webhooks.raise_to(&TenantId::default(), event("atelier", "egress_started"), &[hook(&receiver)]);
+    receiver.until(1).await;
+    // A key of others signs for nobody else.
+    let foreign = Hook { signing_key: "other".into(), ..hook(&receiver) };
+    assert!(
+        webhooks
+            .check_request(&TenantId::default(), std::slice::from_ref(&foreign))
+            .unwrap_err()
+            .contains("no API key")
+    );
+    webhooks.check_request(&other, &[foreign]).unwrap();
+}
+
+#[tokio::test]
+async fn targets_are_told_of_the_events_that_the_configuration_lets_through() {
+    let folder = Folder::new("filter");
+    let receiver = Receiver::start("200 OK").await;
+    let include_events = vec!["room_finished".to_owned(), "room_started".to_owned()];
+    let config = WebhookConfig { include_events, ..config(&[&receiver]) };
+    let wrong = WebhookConfig { exclude_events: vec!["room_begun".to_owned()], ..config.clone() };
+    let error = wrong.check(&keys()).unwrap_err();
+    assert_eq!(error.key(), "webhooks.exclude_events");
+    assert!(
+        error.to_string().starts_with("there is no event \"room_begun\"; use some of room_started, "),
+        "{error}"
+    );
+    let webhooks = Webhooks::start(config, keys(), folder.store().await).await.unwrap();
+    for name in ["room_started", "participant_joined", "participant_left", "room_finished"] {
+        webhooks.raise(&TenantId::default(), event("atelier", name));
+    }
+    assert_eq!(names(&receiver.until(2).await), ["room_started", "room_finished"]);
+}

@@ -115,10 +115,16 @@ pub async fn start(config: ApiConfig) -> Server {
 
 /// A server that keeps records, in a folder that goes with it.
 pub async fn start_with_store(config: ApiConfig) -> (Server, Folder) {
-    let server = start(config).await;
     let folder = Folder::new();
-    server.api.keep(Store::open(StoreConfig::new("", &folder.0)).await.unwrap());
-    (server, folder)
+    (start_in(config, &folder).await, folder)
+}
+
+/// A server that keeps records in a folder, and takes up what is there.
+pub async fn start_in(config: ApiConfig, folder: &Folder) -> Server {
+    let server = start(config).await;
+    server.api.keep(folder.store().await);
+    server.api.recover().await.unwrap();
+    server
 }
 
 /// A folder of a test's own.
@@ -129,6 +135,10 @@ impl Folder {
         let folder = std::env::temp_dir().join(format!("parvis-api-{:016x}", rand::random::<u64>()));
         std::fs::create_dir_all(&folder).unwrap();
         Folder(folder)
+    }
+
+    pub async fn store(&self) -> Store {
+        Store::open(StoreConfig::new("", &self.0)).await.unwrap()
     }
 }
 

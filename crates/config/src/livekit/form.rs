@@ -16,6 +16,8 @@ pub(super) enum Form {
     Switch,
     /// A text.
     Text,
+    /// A list of texts.
+    Texts,
 }
 
 impl Form {
@@ -35,6 +37,7 @@ impl Form {
             }
             Form::Switch => Some(Value::Boolean(switch(node)?)),
             Form::Text => Some(Value::String(text(node)?.to_owned())),
+            Form::Texts => Some(Value::Array(list(node)?.into_iter().map(Value::String).collect())),
         })
     }
 }

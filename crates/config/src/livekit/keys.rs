@@ -2,7 +2,7 @@
 //! The table: a line for each key of theirs, and what becomes of it.
 
 use super::draft::{self, Draft, Place};
-use super::form::Form::{self, Limit, Seconds, Switch, Text};
+use super::form::Form::{self, Limit, Seconds, Switch, Text, Texts};
 use super::rooms;
 use crate::Wrong;
 use crate::yaml::Node;
@@ -94,7 +94,8 @@ const KEYS: &[(&str, Take)] = &[
     ("room.update_room_metadata_timeout", Moot(ONE_PROCESS)),
     ("webhook.api_key", As("webhooks.api_key", Text)),
     ("webhook.urls", Own(draft::webhook_urls)),
-    ("webhook.filter_params", Moot("without effect: all events are sent")),
+    ("webhook.filter_params.include_events", As("webhooks.include_events", Texts)),
+    ("webhook.filter_params.exclude_events", As("webhooks.exclude_events", Texts)),
     ("turn.enabled", OwnSwitch(draft::turn_enabled)),
     ("turn.domain", As("turn.host", Text)),
     ("turn.udp_port", Own(draft::turn_udp_port)),

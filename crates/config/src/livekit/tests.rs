@@ -324,3 +324,13 @@ room:
         assert!(wrong.problem.contains(problem), "{wrong:?}");
     }
 }
+
+#[test]
+fn events_are_filtered_as_they_were() {
+    let text =
+        "webhook:\n  filter_params:\n    include_events: [room_started]\n    exclude_events: room_finished\n";
+    let reading = read(text).unwrap();
+    assert_eq!(said(&reading, "webhooks.include_events").unwrap().0, "[\"room_started\"]");
+    assert_eq!(said(&reading, "webhooks.exclude_events").unwrap().0, "[\"room_finished\"]");
+    assert!(reading.notes.is_empty(), "{:?}", reading.notes);
+}

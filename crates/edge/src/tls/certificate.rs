@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
+use rustls::sign::{CertifiedKey, Signer, SigningKey};
+use rustls::{SignatureAlgorithm, SignatureScheme};
 
 use super::{CryptoProfile, x509};
 
@@ -126,8 +127,9 @@ impl Certificate {
         let facts = x509::facts(own).ok_or_else(|| unfit("it is no X.509 certificate".to_owned()))?;
         let key = PrivateKeyDer::from_pem_slice(key)
             .map_err(|_| CertificateError::NoKey { place: places.1.to_owned() })?;
-        let key = CertifiedKey::from_der(chain, key, &profile.provider())
+        let mut key = CertifiedKey::from_der(chain, key, &profile.provider())
             .map_err(|error| unfit(format!("{error} ({})", places.1)))?;
+        key.key = Arc::new(Bound { key: key.key, profile });
         let certificate = Certificate { key: Arc::new(key), facts };
         certificate.check(&place(), profile, now)?;
         Ok(certificate)
@@ -159,6 +161,28 @@ impl Certificate {
     /// When its time began, in seconds since 1970.
     pub fn not_before(&self) -> u64 {
         self.facts.not_before
+    }
+}
+
+/// A key that signs as the rule book allows, and not otherwise.
+#[derive(Debug)]
+struct Bound {
+    key: Arc<dyn SigningKey>,
+    profile: CryptoProfile,
+}
+
+impl SigningKey for Bound {
+    fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        let allowed = offered.iter().copied().filter(|scheme| self.profile.signs_with(*scheme));
+        self.key.choose_scheme(&allowed.collect::<Vec<_>>())
+    }
+
+    fn public_key(&self) -> Option<SubjectPublicKeyInfoDer<'_>> {
+        self.key.public_key()
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        self.key.algorithm()
     }
 }
 
@@ -232,9 +256,27 @@ mod tests {
                 .unwrap();
         taken.facts.rsa_bits = Some(2_048);
         taken.check("a", CryptoProfile::Modern, on(1)).unwrap();
-        for profile in [CryptoProfile::Anssi, CryptoProfile::Bsi] {
+        for (profile, wanted) in [(CryptoProfile::Anssi, "3072"), (CryptoProfile::Bsi, "3000")] {
             let error = taken.check("a", profile, on(1)).unwrap_err().to_string();
-            assert!(error.contains("2048 bits") && error.contains("3000"), "{error}");
+            assert!(error.contains("2048 bits") && error.contains(wanted), "{error}");
+        }
+    }
+
+    #[test]
+    fn with_an_rsa_key_bsi_signs_by_pss_alone() {
+        let key =
+            rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_3072).unwrap();
+        let mut parameters = rcgen::CertificateParams::new(vec!["meet.example".to_owned()]).unwrap();
+        parameters.not_before = rcgen::date_time_ymd(2026, 1, 1);
+        parameters.not_after = rcgen::date_time_ymd(2026, 4, 1);
+        let (chain, key) = (parameters.self_signed(&key).unwrap().pem(), key.serialize_pem());
+        for profile in [CryptoProfile::Modern, CryptoProfile::Anssi, CryptoProfile::Bsi] {
+            let taken =
+                Certificate::from_pem(chain.as_bytes(), key.as_bytes(), ("a", "b"), profile, on(1)).unwrap();
+            let chosen = |offered: SignatureScheme| taken.key.key.choose_scheme(&[offered]);
+            assert!(chosen(SignatureScheme::RSA_PSS_SHA256).is_some(), "{profile}");
+            let pkcs1 = chosen(SignatureScheme::RSA_PKCS1_SHA256);
+            assert_eq!(pkcs1.is_some(), profile != CryptoProfile::Bsi, "{profile}");
         }
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! What cryptography is allowed, by one switch for TLS, DTLS and SRTP together. The tables and their sources are in
-//! `docs/decisions/0039-tls-one-port.md`.
+//! What cryptography is allowed, by one switch for TLS, DTLS and SRTP together. The whole tables, what was read of the rule
+//! books and when, are in `docs/decisions/0039-tls-one-port.md`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use std::str::FromStr;
 use parvis_dtls::SrtpProfile;
 use rustls::crypto::aws_lc_rs::{self, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
-use rustls::{NamedGroup, SupportedCipherSuite};
+use rustls::{NamedGroup, SignatureScheme, SupportedCipherSuite};
 
 /// A rule book.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -17,15 +17,18 @@ pub enum CryptoProfile {
     /// nothing newer.
     #[default]
     Modern,
-    /// Agence nationale de la sécurité des systèmes d'information: guide SDE-NT-35.
+    /// Agence nationale de la sécurité des systèmes d'information: for TLS the guide SDE-NT-35 1.2 (26 March 2020), for sizes
+    /// and hybrid key exchange ANSSI-PG-083 3.00 (20 March 2026), which is newer and goes before it.
     Anssi,
-    /// Bundesamt für Sicherheit in der Informationstechnik: TR-02102-2.
+    /// Bundesamt für Sicherheit in der Informationstechnik: TR-02102-2 and TR-02102-1, 2026-01 (23 January 2026).
     Bsi,
 }
 
-/// The shortest RSA key of a certificate that each rule book takes, in bits.
+/// The shortest RSA key of a certificate that each rule book takes, in bits: NIST SP 800-57, ANSSI-PG-083 3.00
+/// `RecoFactorisation` 1 (its rule makes 3,072 bits a must from 2031 on), TR-02102-1 2026-01.
 const MODERN_RSA_BITS: usize = 2_048;
-const STRICT_RSA_BITS: usize = 3_000;
+const ANSSI_RSA_BITS: usize = 3_072;
+const BSI_RSA_BITS: usize = 3_000;
 
 impl CryptoProfile {
     /// Its name in the configuration.
@@ -46,22 +49,23 @@ impl CryptoProfile {
         }
     }
 
-    /// What DTLS and SRTP take and offer.
+    /// What DTLS and SRTP take and offer. None of the rule books has a chapter on SRTP: what TLS has to be, its ciphers are.
     pub fn dtls(self) -> parvis_dtls::Config {
-        let gcm = vec![SrtpProfile::AeadAes128Gcm, SrtpProfile::AeadAes256Gcm];
         match self {
             CryptoProfile::Modern => parvis_dtls::Config::default(),
             CryptoProfile::Anssi => parvis_dtls::Config {
-                groups: "X25519MLKEM768:X25519:P-256:P-384".to_owned(),
-                ciphers: Some("ECDHE+AESGCM:ECDHE+CHACHA20".to_owned()),
-                srtp_profiles: gcm,
+                // SDE-NT-35 R7: the NIST curves go before x25519. PG-083 RecoSécuLongTerme: hybrid first.
+                groups: "X25519MLKEM768:P-256:P-384:X25519".to_owned(),
+                ciphers: Some("ECDHE+AESGCM+AES256:ECDHE+AESGCM:ECDHE+CHACHA20".to_owned()),
+                // PG-083 RecoPQTailleCléSym: keys of 192 bits and more where the exchange withstands a quantum computer.
+                srtp_profiles: vec![SrtpProfile::AeadAes256Gcm, SrtpProfile::AeadAes128Gcm],
                 ..parvis_dtls::Config::default()
             },
             CryptoProfile::Bsi => parvis_dtls::Config {
                 groups: "P-256:P-384".to_owned(),
                 ciphers: Some("ECDHE+AESGCM".to_owned()),
                 refused_ciphers: vec!["CHACHA20".to_owned()],
-                srtp_profiles: gcm,
+                srtp_profiles: vec![SrtpProfile::AeadAes128Gcm, SrtpProfile::AeadAes256Gcm],
                 ..parvis_dtls::Config::default()
             },
         }
@@ -71,8 +75,19 @@ impl CryptoProfile {
     pub fn min_rsa_bits(self) -> usize {
         match self {
             CryptoProfile::Modern => MODERN_RSA_BITS,
-            CryptoProfile::Anssi | CryptoProfile::Bsi => STRICT_RSA_BITS,
+            CryptoProfile::Anssi => ANSSI_RSA_BITS,
+            CryptoProfile::Bsi => BSI_RSA_BITS,
         }
+    }
+
+    /// Whether TLS may sign so. TR-02102-2 2026-01 recommends RSA with PKCS #1 v1.5 no longer; with RSASSA-PSS it does.
+    pub(super) fn signs_with(self, scheme: SignatureScheme) -> bool {
+        use SignatureScheme as S;
+        let is_pkcs1 = matches!(
+            scheme,
+            S::RSA_PKCS1_SHA1 | S::RSA_PKCS1_SHA256 | S::RSA_PKCS1_SHA384 | S::RSA_PKCS1_SHA512
+        );
+        self != CryptoProfile::Bsi || !is_pkcs1
     }
 
     /// All that it allows, for people.
@@ -86,17 +101,19 @@ impl CryptoProfile {
             [] => String::new(),
             refused => format!(", never {}", refused.join(" ")),
         };
+        let rsa = if self.signs_with(SignatureScheme::RSA_PKCS1_SHA256) { "RSA" } else { "RSASSA-PSS" };
         vec![
             format!("TLS 1.3, 1.2: {}", suites.join(" ")),
             format!("TLS key exchange: {}", groups.join(" ")),
-            format!("certificates: ECDSA, RSA from {} bits", self.min_rsa_bits()),
+            format!("certificates: ECDSA, {rsa} from {} bits", self.min_rsa_bits()),
             format!("DTLS 1.3, 1.2: {ciphers}{refused}"),
             format!("DTLS key exchange: {}", dtls.groups.replace(':', " ")),
             format!("SRTP: {}", srtp.join(" ")),
         ]
     }
 
-    /// All suites that `rustls` has are ECDHE with an AEAD, AES-256-GCM before AES-128-GCM before ChaCha20-Poly1305.
+    /// All suites that `rustls` has are ECDHE with an AEAD, AES-256-GCM before AES-128-GCM before ChaCha20-Poly1305. All are
+    /// in SDE-NT-35 annex A.1; TR-02102-2 2026-01 tables 3 and 13 have those with AES.
     fn suites(self) -> Vec<SupportedCipherSuite> {
         let is_chacha = |suite: &SupportedCipherSuite| format!("{:?}", suite.suite()).contains("CHACHA20");
         let all = aws_lc_rs::DEFAULT_CIPHER_SUITES.iter().copied();
@@ -105,9 +122,19 @@ impl CryptoProfile {
 
     fn groups(self) -> Vec<&'static dyn SupportedKxGroup> {
         match self {
-            CryptoProfile::Modern | CryptoProfile::Anssi => {
+            CryptoProfile::Modern => {
                 vec![kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1]
             }
+            // Hybrids (PG-083 RecoSécuLongTerme; ML-KEM-768 is its example), and the curves of SDE-NT-35 R7. `rustls` agrees to
+            // the first of them in the client's order, not in this one.
+            CryptoProfile::Anssi => vec![
+                kx_group::X25519MLKEM768,
+                kx_group::SECP256R1MLKEM768,
+                kx_group::SECP256R1,
+                kx_group::SECP384R1,
+                kx_group::X25519,
+            ],
+            // Curves by TR-02102-2 2026-01; alone they are recommended until the end of 2031 (TR-02102-1 2026-01 section 2.1).
             CryptoProfile::Bsi => {
                 vec![kx_group::SECP256R1MLKEM768, kx_group::SECP256R1, kx_group::SECP384R1]
             }
@@ -165,6 +192,10 @@ mod tests {
         assert!(!bsi[0].contains("CHACHA20") && bsi[3].ends_with("never CHACHA20"), "{bsi:#?}");
         assert!(bsi[1].starts_with("TLS key exchange: SecP256r1MLKEM768"), "{bsi:#?}");
         let anssi = CryptoProfile::Anssi.describe();
-        assert!(anssi[1].starts_with("TLS key exchange: X25519MLKEM768 x25519"), "{anssi:#?}");
+        let exchange = "X25519MLKEM768 SecP256r1MLKEM768 secp256r1 secp384r1 x25519";
+        assert_eq!(anssi[1], format!("TLS key exchange: {exchange}"));
+        assert_eq!(anssi[5], "SRTP: SRTP_AEAD_AES_256_GCM SRTP_AEAD_AES_128_GCM");
+        assert_eq!(anssi[2], "certificates: ECDSA, RSA from 3072 bits");
+        assert_eq!(bsi[2], "certificates: ECDSA, RSASSA-PSS from 3000 bits");
     }
 }

@@ -61,4 +61,6 @@ async fn what_a_rule_book_does_not_name_is_refused() {
     let anssi = Scene::with(edge_config(), CryptoProfile::Anssi, TurnConfig::default()).await;
     assert!(agreed(&anssi, only_chacha()).await.unwrap().1.contains("CHACHA20"));
     assert!(agreed(&anssi, only(kx_group::X25519)).await.is_some());
+    let hybrid = agreed(&anssi, only(kx_group::SECP256R1MLKEM768)).await.unwrap();
+    assert_eq!(hybrid.0, NamedGroup::secp256r1MLKEM768);
 }

@@ -84,6 +84,7 @@ impl Config {
             );
         }
         self.check_presets()?;
+        self.look(base)?;
         self.check_edge()?;
         self.store_config(base)?;
         let keys = self.keys(base, false)?;
@@ -200,6 +201,7 @@ impl Config {
                 .map(|percent| percent.get() as f32 / 100.0),
             fec_round_trip: Duration::from_millis(bits(media.fec_round_trip_ms.get())),
             fec_share: media.fec_share_percent.get() as f64 / 100.0,
+            patience: Duration::from_millis(bits(media.patience_ms.get())),
             ..MediaConfig::default()
         }
     }

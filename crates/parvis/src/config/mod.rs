@@ -3,11 +3,13 @@
 //!
 //! [`load()`] reads a file and points at what is wrong in it, [`value`] holds the kinds of values, [`apply`] turns all
 //! of it into the words of the crates below, [`stored`] is the same for the database and webhooks, [`applications`] for what
-//! applications' servers and agents may ask for, [`presets`] are rooms' configurations by name, [`edge`] does both for the public port, [`show()`] prints it with the origin
-//! of each value, [`livekit`] takes over what was written for another server.
+//! applications' servers and agents may ask for, [`presets`] are rooms' configurations by name, [`branding`] is how the web
+//! client looks, [`edge`] does both for the public port, [`show()`] prints it with the origin of each value, [`livekit`] takes
+//! over what was written for another server.
 
 mod applications;
 mod apply;
+mod branding;
 mod edge;
 mod livekit;
 mod load;
@@ -43,6 +45,7 @@ pub(crate) struct Config {
     pub(crate) metrics: Metrics,
     pub(crate) media: Media,
     pub(crate) rooms: Rooms,
+    pub(crate) branding: branding::Branding,
     pub(crate) whip: Whip,
     pub(crate) sessions: Sessions,
     pub(crate) tokens: Tokens,
@@ -134,6 +137,7 @@ pub(crate) struct Media {
     pub(crate) fec_twice_loss_percent: Bounded<0, 101>,
     pub(crate) fec_round_trip_ms: Bounded<0, 10_000>,
     pub(crate) fec_share_percent: Bounded<1, 50>,
+    pub(crate) patience_ms: Bounded<0, 5_000>,
 }
 
 /// Which rooms there may be, and what they may grow to.
@@ -338,6 +342,7 @@ impl Default for Media {
             fec_twice_loss_percent: Bounded::of((media.fec_loss[1] * 100.0).round() as i64),
             fec_round_trip_ms: Bounded::of(media.fec_round_trip.as_millis() as i64),
             fec_share_percent: Bounded::of((media.fec_share * 100.0).round() as i64),
+            patience_ms: Bounded::of(media.patience.as_millis() as i64),
         }
     }
 }

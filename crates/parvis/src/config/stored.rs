@@ -37,6 +37,9 @@ pub(crate) struct Database {
 pub(crate) struct Webhooks {
     pub(crate) urls: Vec<String>,
     pub(crate) api_key: String,
+    pub(crate) include_events: Vec<String>,
+    pub(crate) exclude_events: Vec<String>,
+    pub(crate) max_per_request: Bounded<0, 1_000>,
     pub(crate) allow_internal: Vec<String>,
     pub(crate) request_timeout: Time,
     pub(crate) first_retry: Time,
@@ -68,6 +71,9 @@ impl Default for Webhooks {
         Webhooks {
             urls: webhooks.urls,
             api_key: webhooks.api_key.unwrap_or_default(),
+            include_events: webhooks.include_events,
+            exclude_events: webhooks.exclude_events,
+            max_per_request: Bounded::of(i64::try_from(webhooks.max_per_request).unwrap_or(i64::MAX)),
             allow_internal: webhooks.allow_internal,
             request_timeout: Time(webhooks.request_timeout),
             first_retry: Time(webhooks.first_retry),
@@ -113,6 +119,9 @@ impl Config {
         WebhookConfig {
             urls: webhooks.urls.clone(),
             api_key: Some(webhooks.api_key.clone()).filter(|key| !key.is_empty()),
+            include_events: webhooks.include_events.clone(),
+            exclude_events: webhooks.exclude_events.clone(),
+            max_per_request: webhooks.max_per_request.size(),
             allow_internal: webhooks.allow_internal.clone(),
             queue: webhooks.queue.size(),
             parallel: webhooks.parallel.to_u32(),

@@ -78,12 +78,13 @@ fn each_mistake_is_refused_with_its_place_and_a_remedy() {
 #[test]
 fn what_the_file_says_of_media_reaches_the_engine() {
     let text = "[media]\nmax_sound_bitrate = 96000\nmax_sound_packets_per_second = 60\nloudest_tracks = 7\nred_loss_percent = 4\nred_twice_loss_percent = 12\nred_min_bitrate = 250000\n\
-                fec_loss_percent = 5\nfec_twice_loss_percent = 15\nfec_round_trip_ms = 80\nfec_share_percent = 30\n";
+                fec_loss_percent = 5\nfec_twice_loss_percent = 15\nfec_round_trip_ms = 80\nfec_share_percent = 30\npatience_ms = 300\n";
     let media = read(&format!("{text}{KEY}")).unwrap().config.media_config();
     assert_eq!((media.ingress_bitrate_audio, media.ingress_packets_per_second_audio), (96_000, 60));
     assert_eq!((media.loudest_tracks, media.red_loss, media.red_min_bitrate), (7, [0.04, 0.12], 250_000));
     assert_eq!((media.fec_loss, media.fec_share), ([0.05, 0.15], 0.3));
     assert_eq!(media.fec_round_trip, std::time::Duration::from_millis(80));
+    assert_eq!(media.patience, std::time::Duration::from_millis(300));
     for (text, expected) in [
         ("loudest_tracks = -1", "loudest_tracks: -1 is below 0; use a whole number from 0 to 1000"),
         ("red_loss_percent = 0", "red_loss_percent: 0 is below 1; use a whole number from 1 to 100"),
@@ -92,6 +93,7 @@ fn what_the_file_says_of_media_reaches_the_engine() {
             "red_twice_loss_percent: 101 is above 100; use a whole number from 1 to 100",
         ),
         ("fec_loss_percent = 102", "fec_loss_percent: 102 is above 101; use a whole number from 0 to 101"),
+        ("patience_ms = 5001", "patience_ms: 5001 is above 5000; use a whole number from 0 to 5000"),
         ("fec_share_percent = 0", "fec_share_percent: 0 is below 1; use a whole number from 1 to 50"),
         ("fec_share_percent = 51", "fec_share_percent: 51 is above 50; use a whole number from 1 to 50"),
     ] {

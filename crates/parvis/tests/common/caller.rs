@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! A client of our own on a real socket: it joins, connects by BoringSSL and sends sound.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,6 +21,8 @@ use super::PATIENCE;
 
 /// As browsers do before they are connected.
 const CHECK_EVERY: Duration = Duration::from_millis(50);
+/// As SDKs say by signalling that they are there.
+const PING_EVERY: Duration = Duration::from_secs(5);
 const SSRC: u32 = 0x5eed;
 
 pub fn boring() -> Arc<dyn Factory> {
@@ -44,6 +46,7 @@ pub struct Caller {
     local: (String, String),
     remote: (String, String),
     next_check: Instant,
+    next_ping: Instant,
     pub checks: u32,
     sequence: u16,
     pub connected: bool,
@@ -52,6 +55,8 @@ pub struct Caller {
     /// Bytes of checks that left, and of their answers.
     pub check_bytes: usize,
     pub answer_bytes: usize,
+    /// The server's description.
+    pub answer: String,
 }
 
 impl Caller {
@@ -117,12 +122,14 @@ impl Caller {
             local: own,
             remote: credentials(&answer),
             next_check: now,
+            next_ping: now,
             checks: 0,
             sequence: 0,
             connected: false,
             reports: 0,
             check_bytes: 0,
             answer_bytes: 0,
+            answer,
         })
     }
 
@@ -130,6 +137,52 @@ impl Caller {
     pub fn leave(mut self) {
         let request = proto::SignalRequest { message: Some(Request::Leave(proto::LeaveRequest::default())) };
         let _ = self.signalling.send(Message::Binary(request.encode_to_vec().into()));
+    }
+
+    /// Says by signalling that we are there, when it is time to, and hears what the server has said meanwhile. `false`
+    /// when it has hung up.
+    pub fn keep_signalling(&mut self) -> bool {
+        let now = Instant::now();
+        if self.next_ping <= now {
+            self.next_ping = now + PING_EVERY;
+            let ping = Request::PingReq(proto::Ping { timestamp: 1, rtt: 1 });
+            let request = proto::SignalRequest { message: Some(ping) };
+            if self.signalling.send(Message::Binary(request.encode_to_vec().into())).is_err() {
+                return false;
+            }
+        }
+        self.wait_for_signalling(false);
+        let is_open = loop {
+            match self.signalling.read() {
+                Ok(Message::Close(_)) => break false,
+                Ok(_) => {}
+                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => break true,
+                Err(_) => break false,
+            }
+        };
+        self.wait_for_signalling(true);
+        is_open
+    }
+
+    fn wait_for_signalling(&self, wait: bool) {
+        if let MaybeTlsStream::Plain(stream) = self.signalling.get_ref() {
+            stream.set_nonblocking(!wait).unwrap();
+        }
+    }
+
+    /// Whether a check of ours over TCP (RFC 6544), on a connection of its own, is answered.
+    pub fn is_answered_over_tcp(&self, server: SocketAddr) -> bool {
+        let (ufrag, password) = &self.remote;
+        let check = parvis_sim::stun::check(ufrag, &self.local.0, password, [9; 12]);
+        let frame = [&(check.len() as u16).to_be_bytes(), check.as_slice()].concat();
+        let Ok(mut stream) = TcpStream::connect(server) else { return false };
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut answer = [0; 22];
+        // A frame's length, and in it a success response to a binding request (RFC 8489 section 5) of this number.
+        stream.write_all(&frame).is_ok()
+            && stream.read_exact(&mut answer).is_ok()
+            && answer[2..4] == [1, 1]
+            && answer[10..] == [9; 12]
     }
 
     /// The server's media port.

@@ -173,7 +173,12 @@ impl Peer {
 
     /// Whether there are media keys and a path.
     pub fn is_connected(&self) -> bool {
-        self.keys.is_some() && self.ice.send_path().is_some()
+        self.media_path().is_some()
+    }
+
+    /// Where media can go now: there are keys, and a path.
+    pub fn media_path(&self) -> Option<Path> {
+        self.keys.as_ref().and_then(|_| self.ice.send_path())
     }
 
     /// What the transport came to, once it is connected.

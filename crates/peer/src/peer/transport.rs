@@ -70,14 +70,18 @@ impl Peer {
     /// new length; `None` without keys, or when SRTP refuses (counted).
     pub fn protect_rtp(&mut self, buf: &mut [u8], len: usize) -> Option<usize> {
         let protected = self.keys.as_mut()?.outbound.protect_rtp(buf, len);
-        self.stats.protect_failures += u64::from(protected.is_err());
+        if protected.is_err() {
+            self.stats.protect_failures += 1;
+        }
         protected.ok()
     }
 
     /// As [`Peer::protect_rtp`], for a compound RTCP packet.
     pub fn protect_rtcp(&mut self, buf: &mut [u8], len: usize) -> Option<usize> {
         let protected = self.keys.as_mut()?.outbound.protect_rtcp(buf, len);
-        self.stats.protect_failures += u64::from(protected.is_err());
+        if protected.is_err() {
+            self.stats.protect_failures += 1;
+        }
         protected.ok()
     }
 

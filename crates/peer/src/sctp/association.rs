@@ -51,6 +51,8 @@ pub struct Association {
     pub(super) resets: Resets,
     pub(super) channels: Channels,
     events: VecDeque<SctpEvent>,
+    /// What one chunk completes; empty in between.
+    messages: Vec<Message>,
     /// A channel whose messages are not given out for now, and those messages.
     held: Option<(ChannelId, VecDeque<SctpEvent>)>,
     /// Payload and overhead of the messages in `events`.
@@ -123,6 +125,7 @@ impl Association {
             resets: Resets::new(local_tsn),
             channels: Channels::default(),
             events: VecDeque::new(),
+            messages: Vec::new(),
             held: None,
             undelivered: 0,
             handshake: VecDeque::new(),
@@ -453,7 +456,7 @@ impl Association {
 
     fn handle_data(&mut self, data: &Data<'_>) {
         let Some(receiver) = &mut self.receiver else { return };
-        let mut messages = Vec::new();
+        let mut messages = std::mem::take(&mut self.messages);
         let taken = receiver.data(data, self.undelivered, &mut messages);
         match taken {
             Ok(Taken::Stored) => self.sack.at_once |= data.immediate || receiver.has_gaps(),
@@ -470,7 +473,10 @@ impl Association {
                 return;
             }
         }
-        self.deliver(messages);
+        for message in messages.drain(..) {
+            self.handle_message(message);
+        }
+        self.messages = messages;
     }
 
     fn handle_forward(&mut self, cumulative: u32, streams: &[u8]) {
@@ -478,10 +484,6 @@ impl Association {
         let mut messages = Vec::new();
         receiver.forward(cumulative, streams, &mut messages);
         self.sack.at_once = true;
-        self.deliver(messages);
-    }
-
-    fn deliver(&mut self, messages: Vec<Message>) {
         for message in messages {
             self.handle_message(message);
         }

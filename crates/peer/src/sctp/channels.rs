@@ -86,6 +86,10 @@ impl Association {
 
     /// Does what an input has made possible: channels that drained are told of, or closed.
     pub(super) fn settle(&mut self) {
+        let waits = |channel: &Channel| channel.full || matches!(channel.state, ChannelState::Closing { .. });
+        if !self.channels.open.values().any(waits) {
+            return;
+        }
         let mut events = Vec::new();
         let limits = self.config.limits;
         let crowded = self.sender.queued_bytes > limits.total_buffer_bytes / 4 * 3;
@@ -130,7 +134,6 @@ impl Association {
                 return;
             }
         };
-        // After our own close a message may still be on its way.
         // An unordered message may overtake the peer's consent (RFC 8832 section 6).
         self.agree(stream);
         // After our own close a message may still be on its way.

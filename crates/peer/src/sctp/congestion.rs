@@ -10,6 +10,8 @@ pub(crate) struct Congestion {
     threshold: usize,
     /// RFC 9260 section 7.2.2.
     partial_bytes_acked: usize,
+    /// Window and threshold before T3-rtx ran out, until something is acknowledged.
+    before_timeout: Option<(usize, usize)>,
     /// Fast recovery lasts until this TSN is acknowledged.
     recovery_until: Option<u64>,
     /// One packet goes out at once when fast recovery starts, whatever the window says (RFC 9260 section 7.2.4, rule 3).
@@ -24,6 +26,7 @@ impl Congestion {
             window: INITIAL_WINDOW_BYTES,
             threshold: MAX_WINDOW_BYTES,
             partial_bytes_acked: 0,
+            before_timeout: None,
             recovery_until: None,
             fast_retransmit: false,
             smoothed: None,
@@ -83,11 +86,28 @@ impl Congestion {
 
     /// T3-rtx ran out.
     pub(crate) fn timed_out(&mut self) {
+        self.before_timeout.get_or_insert((self.window, self.threshold));
         self.threshold = (self.window / 2).max(MIN_THRESHOLD_BYTES);
         self.window = MAX_PACKET_BYTES;
         self.partial_bytes_acked = 0;
         self.recovery_until = None;
         self.fast_retransmit = false;
+        self.back_off();
+    }
+
+    /// Window and threshold from before a timeout after which nothing was acknowledged so far.
+    pub(crate) fn take_timeout(&mut self) -> Option<(usize, usize)> {
+        self.before_timeout.take()
+    }
+
+    /// The timeout was one of a slow path, not of a loss (RFC 4015 section 3.2): what is in flight may be, and more from there on.
+    pub(crate) fn undo_timeout(&mut self, (window, threshold): (usize, usize), in_flight: usize) {
+        self.window = window.min(in_flight.max(INITIAL_WINDOW_BYTES));
+        self.threshold = threshold.max(window);
+    }
+
+    /// The next attempt waits for longer.
+    pub(crate) fn back_off(&mut self) {
         self.rto = (self.rto * 2).min(MAX_RTO);
     }
 

@@ -9,6 +9,7 @@
 //! | `association` | the handshake, which chunk goes where, when a packet is due |
 //! | `receive` | TSNs and fragments of the peer's, in; messages, out |
 //! | `send` | messages, in; TSNs and fragments of ours, out, lost ones again |
+//! | `flight` | what is under way, by its number |
 //! | `congestion` | how much may be in flight, and the retransmission timeout |
 //! | `reset` | closing a stream (RFC 6525) |
 //! | `channels` | channels on streams: opening, sending, closing, limits |
@@ -23,6 +24,7 @@ mod association;
 mod channels;
 mod congestion;
 mod dcep;
+mod flight;
 mod receive;
 mod reset;
 mod send;

@@ -241,6 +241,14 @@ impl Receiver {
         if joined > self.limits.message_bytes {
             return Err(Violation::TooLarge(self.limits.message_bytes));
         }
+        self.bytes += data.payload.len();
+        self.fragments += 1;
+        if data.begins && data.ends {
+            let payload = Bytes::copy_from_slice(data.payload);
+            let message = Message { stream: data.stream, ppid: data.ppid, payload };
+            self.complete(message, 1, (data.ssn, data.unordered), out);
+            return Ok(());
+        }
         let mut run = Run {
             last: tsn,
             stream: data.stream,
@@ -252,8 +260,6 @@ impl Receiver {
             bytes: data.payload.len(),
             fragments: VecDeque::from([Bytes::copy_from_slice(data.payload)]),
         };
-        self.bytes += data.payload.len();
-        self.fragments += 1;
 
         let mut first = tsn;
         if let Some(key) = before.filter(|_| !data.begins)
@@ -271,17 +277,23 @@ impl Receiver {
             return Err(Violation::TooManyFragments(self.limits.message_fragments));
         }
         if run.begins && run.ends {
-            self.complete(run, out);
+            let (fragments, order) = (run.fragments.len(), (run.ssn, run.unordered));
+            self.complete(run.message(), fragments, order, out);
         } else {
             self.runs.insert(first, run);
         }
         Ok(())
     }
 
-    fn complete(&mut self, run: Run, out: &mut Vec<Message>) {
-        let (bytes, fragments, ssn) = (run.bytes, run.fragments.len(), run.ssn);
-        let (stream, unordered) = (run.stream, run.unordered);
-        let message = run.message();
+    /// A message of so many fragments is whole.
+    fn complete(
+        &mut self,
+        message: Message,
+        fragments: usize,
+        (ssn, unordered): (u16, bool),
+        out: &mut Vec<Message>,
+    ) {
+        let (bytes, stream) = (message.payload.len(), message.stream);
         if unordered {
             self.release(bytes, fragments);
             out.push(message);
@@ -293,12 +305,17 @@ impl Receiver {
             return;
         };
         let at = inbound.expand(ssn);
-        if at < inbound.next || inbound.waiting.contains_key(&at) {
-            self.release(bytes, fragments);
+        if at > inbound.next && !inbound.waiting.contains_key(&at) {
+            inbound.waiting.insert(at, (message, fragments));
             return;
         }
-        inbound.waiting.insert(at, (message, fragments));
-        self.deliver_waiting(stream, out);
+        let in_order = at == inbound.next;
+        inbound.next += u64::from(in_order);
+        self.release(bytes, fragments);
+        if in_order {
+            out.push(message);
+            self.deliver_waiting(stream, out);
+        }
     }
 
     fn deliver_waiting(&mut self, stream: u16, out: &mut Vec<Message>) {

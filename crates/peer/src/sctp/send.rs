@@ -6,6 +6,7 @@
 
 use super::SctpLimits;
 use super::congestion::Congestion;
+use super::flight::Flight;
 use super::wire::{
     self, COMMON_HEADER_BYTES, DATA_HEADER_BYTES, Data, MAX_FRAGMENT_BYTES, MAX_PACKET_BYTES, Sack,
 };
@@ -38,12 +39,16 @@ pub(crate) struct Sender {
     current: u16,
     /// What `queues` and `sent` hold, and each stream's share of it.
     pub(crate) queued_bytes: usize,
-    sent: BTreeMap<u64, Sent>,
+    sent: Flight<Sent>,
     retransmit: BTreeSet<u64>,
     outstanding: usize,
     peer_window: usize,
     peer_forwards: bool,
     congestion: Congestion,
+    /// How much may be outstanding before the next acknowledgement: no more packets leave at a time than [`MAX_BURST_BYTES`].
+    burst_end: usize,
+    /// A chunk that was sent although the peer's window had no room for it (RFC 9260 section 6.1 A).
+    probe: Option<u64>,
     /// T3-rtx (RFC 9260 section 6.3.2); runs while anything is in `sent`.
     timer: Option<Instant>,
     forward_due: bool,
@@ -103,12 +108,14 @@ impl Sender {
             queues: BTreeMap::new(),
             current: 0,
             queued_bytes: 0,
-            sent: BTreeMap::new(),
+            sent: Flight::new(next_tsn),
             retransmit: BTreeSet::new(),
             outstanding: 0,
             peer_window: 0,
             peer_forwards: false,
             congestion: Congestion::new(),
+            burst_end: MAX_BURST_BYTES,
+            probe: None,
             timer: None,
             forward_due: false,
             retransmissions: 0,
@@ -176,18 +183,24 @@ impl Sender {
         if self.timer.is_none_or(|at| at > now) {
             return;
         }
-        self.congestion.timed_out();
+        // The peer threw a probe away because it had no room: that says nothing of the path.
+        if self.probe.is_some() {
+            self.congestion.back_off();
+        } else {
+            self.congestion.timed_out();
+        }
         let lost: Vec<u64> = self
             .sent
             .iter()
             .filter(|(_, chunk)| chunk.state == State::Outstanding)
-            .map(|(tsn, _)| *tsn)
+            .map(|(tsn, _)| tsn)
             .collect();
         for tsn in lost {
             self.lose(tsn);
         }
         self.advance_forward_point();
         self.forward_due = self.forward_point > self.cumulative;
+        self.burst_end = self.outstanding + MAX_BURST_BYTES;
         self.timer = Some(now + self.congestion.rto());
     }
 
@@ -207,8 +220,7 @@ impl Sender {
         let before = self.outstanding;
         let advanced = cumulative > self.cumulative;
         let mut newly = Newly::default();
-        while let Some(entry) = self.sent.first_entry().filter(|entry| *entry.key() <= cumulative) {
-            let (tsn, chunk) = entry.remove_entry();
+        while let Some((tsn, chunk)) = self.sent.pop_up_to(cumulative) {
             newly.note(now, tsn, &chunk);
             if chunk.state == State::Outstanding {
                 self.outstanding -= chunk.payload.len();
@@ -219,6 +231,12 @@ impl Sender {
         self.cumulative = cumulative;
         self.forward_point = self.forward_point.max(cumulative);
         self.mark_gaps(now, sack, &mut newly);
+        if newly.bytes > 0
+            && let Some(before) = self.congestion.take_timeout()
+            && newly.late
+        {
+            self.undo_timeout(before);
+        }
         if let Some(rtt) = newly.rtt {
             self.congestion.measured(rtt);
         }
@@ -226,6 +244,8 @@ impl Sender {
         self.count_missing(newly.highest);
 
         self.peer_window = sack.window as usize;
+        self.settle_probe();
+        self.burst_end = self.outstanding + MAX_BURST_BYTES;
         self.advance_forward_point();
         if self.forward_point > self.cumulative {
             self.forward_due = true;
@@ -250,7 +270,8 @@ impl Sender {
             return None;
         }
         let mut skipped = BTreeMap::new();
-        for chunk in self.sent.range(..=self.forward_point).map(|(_, chunk)| chunk) {
+        let given_up = self.sent.iter().take_while(|(tsn, _)| *tsn <= self.forward_point);
+        for (_, chunk) in given_up {
             if chunk.state == State::Abandoned && !chunk.unordered {
                 skipped.insert(chunk.stream, chunk.ssn);
             }
@@ -265,9 +286,10 @@ impl Sender {
 
     /// Fills the packet up with DATA, lost chunks first.
     pub(crate) fn fill(&mut self, now: Instant, packet: &mut Vec<u8>) {
+        let few = self.congestion.window() <= FEW_BYTES;
         while let Some(&tsn) = self.retransmit.first() {
-            let may = self.outstanding < self.congestion.window() || self.congestion.take_fast_retransmit();
-            let Some(chunk) = self.sent.get_mut(&tsn).filter(|_| may) else { break };
+            let may = self.outstanding < self.allowed() || self.congestion.take_fast_retransmit();
+            let Some(chunk) = self.sent.get_mut(tsn).filter(|_| may) else { break };
             if !fits(packet, chunk.payload.len()) {
                 break;
             }
@@ -279,13 +301,13 @@ impl Sender {
             chunk.evidence_from = self.next_tsn;
             self.outstanding += chunk.payload.len();
             self.retransmissions += 1;
-            chunk.write(tsn, packet);
+            chunk.write(tsn, chunk.ends || few, packet);
         }
         if !self.retransmit.is_empty() {
             self.start_timer(now);
             return;
         }
-        while self.outstanding < self.congestion.window() && self.sent.len() < self.limits.chunks_in_flight {
+        while self.outstanding < self.allowed() && self.sent.len() < self.limits.chunks_in_flight {
             let Some(stream) = self.next_stream() else { break };
             let window_left = self.peer_window.saturating_sub(self.outstanding);
             let Some(size) = self.queues.get(&stream).and_then(Queue::next_size) else { break };
@@ -293,9 +315,40 @@ impl Sender {
             if !fits(packet, size) || (size > window_left && self.outstanding > 0) {
                 break;
             }
+            if size > window_left {
+                self.probe = Some(self.next_tsn);
+            }
             self.send_fragment(now, stream, packet);
         }
         self.start_timer(now);
+    }
+
+    /// What was taken for lost is acknowledged without having been sent again: it was late, and so is the rest
+    /// (RFC 5682 has the thought, RFC 4015 what follows from it).
+    fn undo_timeout(&mut self, before: (usize, usize)) {
+        for tsn in std::mem::take(&mut self.retransmit) {
+            if let Some(chunk) = self.sent.get_mut(tsn) {
+                chunk.state = State::Outstanding;
+                self.outstanding += chunk.payload.len();
+            }
+        }
+        self.congestion.undo_timeout(before, self.outstanding);
+    }
+
+    /// How much may be outstanding now.
+    fn allowed(&self) -> usize {
+        self.congestion.window().min(self.burst_end)
+    }
+
+    /// A probe that the peer threw away goes again as soon as there is room for it, not only when T3-rtx runs out.
+    fn settle_probe(&mut self) {
+        let Some(tsn) = self.probe else { return };
+        let waiting = self.sent.get(tsn).filter(|chunk| chunk.state == State::Outstanding);
+        if waiting.is_some_and(|chunk| chunk.payload.len() > self.peer_window) {
+            return;
+        }
+        self.probe = None;
+        self.lose(tsn);
     }
 
     fn send_fragment(&mut self, now: Instant, stream: u16, packet: &mut Vec<u8>) {
@@ -304,6 +357,8 @@ impl Sender {
         let Some(message) = queue.messages.front() else { return };
         let (from, to) = (queue.offset, message.payload.len().min(queue.offset + MAX_FRAGMENT_BYTES));
         let (begins, ends) = (from == 0, to == message.payload.len());
+        // With so little in flight a delayed acknowledgement would be most of a round trip.
+        let immediate = ends || self.congestion.window() <= FEW_BYTES;
         let mut chunk = Sent {
             stream,
             ssn: if message.unordered { 0 } else { queue.next_ssn },
@@ -335,8 +390,8 @@ impl Sender {
         self.current = stream;
         self.next_tsn += 1;
         self.outstanding += chunk.payload.len();
-        chunk.write(tsn, packet);
-        self.sent.insert(tsn, chunk);
+        chunk.write(tsn, immediate, packet);
+        self.sent.push(chunk);
     }
 
     /// The stream whose message has begun, else the next one after the last served that has something to send.
@@ -355,7 +410,7 @@ impl Sender {
             .gaps()
             .map(|(first, last)| (self.cumulative + u64::from(first), self.cumulative + u64::from(last)));
         let mut gap = gaps.next();
-        for (&tsn, chunk) in &mut self.sent {
+        for (tsn, chunk) in self.sent.iter_mut_from(0) {
             while gap.is_some_and(|(_, last)| last < tsn) {
                 gap = gaps.next();
             }
@@ -382,7 +437,8 @@ impl Sender {
     /// Counts strikes below the highest newly acknowledged TSN; the third one is a loss (RFC 9260 section 7.2.4).
     fn count_missing(&mut self, highest: u64) {
         let mut lost = Vec::new();
-        for (&tsn, chunk) in self.sent.range_mut(..highest.max(self.cumulative)) {
+        let below = highest.max(self.cumulative);
+        for (tsn, chunk) in self.sent.iter_mut_from(0).take_while(|(tsn, _)| *tsn < below) {
             if chunk.state == State::Outstanding && highest >= chunk.evidence_from {
                 chunk.missing = chunk.missing.saturating_add(1);
                 if chunk.missing >= MISSING_REPORTS {
@@ -401,7 +457,7 @@ impl Sender {
 
     /// A chunk counts as lost: it is sent again, or its message is given up.
     fn lose(&mut self, tsn: u64) {
-        let Some(chunk) = self.sent.get_mut(&tsn).filter(|chunk| chunk.state == State::Outstanding) else {
+        let Some(chunk) = self.sent.get_mut(tsn).filter(|chunk| chunk.state == State::Outstanding) else {
             return;
         };
         if chunk.max_retransmits.is_some_and(|max| chunk.retransmits >= max) {
@@ -415,16 +471,15 @@ impl Sender {
 
     /// Gives up the whole message that a chunk belongs to (RFC 3758 section 3.5 A3).
     fn abandon(&mut self, tsn: u64) {
-        let Some(chunk) = self.sent.get(&tsn) else { return };
+        let Some(chunk) = self.sent.get(tsn) else { return };
         let stream = chunk.stream;
         let mut first = tsn;
-        while self.sent.get(&first).is_some_and(|chunk| !chunk.begins) && self.sent.contains_key(&(first - 1))
-        {
+        while self.sent.get(first).is_some_and(|chunk| !chunk.begins) && self.sent.get(first - 1).is_some() {
             first -= 1;
         }
         let mut ended = false;
         let mut released = 0;
-        for (&tsn, chunk) in self.sent.range_mut(first..) {
+        for (tsn, chunk) in self.sent.iter_mut_from(first) {
             if chunk.state == State::Outstanding {
                 self.outstanding -= chunk.payload.len();
             }
@@ -455,7 +510,7 @@ impl Sender {
     }
 
     fn advance_forward_point(&mut self) {
-        while self.sent.get(&(self.forward_point + 1)).is_some_and(|chunk| chunk.state == State::Abandoned) {
+        while self.sent.get(self.forward_point + 1).is_some_and(|chunk| chunk.state == State::Abandoned) {
             self.forward_point += 1;
         }
     }
@@ -483,12 +538,12 @@ impl Queue {
 }
 
 impl Sent {
-    fn write(&self, tsn: u64, packet: &mut Vec<u8>) {
+    /// `immediate` asks for a SACK at once (RFC 7053): at a message's end, so that a short one's loss shows after a round trip.
+    fn write(&self, tsn: u64, immediate: bool, packet: &mut Vec<u8>) {
         wire::put_data(
             packet,
             &Data {
-                // Asks for a SACK at once (RFC 7053), so that a short message's loss shows after a round trip.
-                immediate: self.ends,
+                immediate,
                 unordered: self.unordered,
                 begins: self.begins,
                 ends: self.ends,
@@ -508,12 +563,15 @@ struct Newly {
     bytes: usize,
     highest: u64,
     rtt: Option<std::time::Duration>,
+    /// Whether some of it had been taken for lost and not been sent again.
+    late: bool,
 }
 
 impl Newly {
     fn note(&mut self, now: Instant, tsn: u64, chunk: &Sent) {
         if matches!(chunk.state, State::Outstanding | State::ToRetransmit) {
             self.bytes += chunk.payload.len();
+            self.late |= chunk.state == State::ToRetransmit && chunk.retransmits == 0;
             self.highest = self.highest.max(tsn);
             // Karn's algorithm: only what was sent once (RFC 9260 section 6.3.1 C5).
             if chunk.retransmits == 0 {
@@ -528,6 +586,9 @@ fn fits(packet: &[u8], payload: usize) -> bool {
 }
 
 const MISSING_REPORTS: u8 = 3;
+/// RFC 9260 section 6.1 D has four packets; ten are what a window begins with. A browser's socket holds some 90.
+const MAX_BURST_BYTES: usize = 10 * MAX_PACKET_BYTES;
+const FEW_BYTES: usize = 4 * MAX_PACKET_BYTES;
 /// Twice the channels that may be open.
 const MAX_SKIPPED_STREAMS: usize = 128;
 /// Chunk header, TSN, the streams.

@@ -6,6 +6,8 @@
 pub(crate) const MAX_PACKET_BYTES: usize = 1180;
 pub(crate) const COMMON_HEADER_BYTES: usize = 12;
 pub(crate) const DATA_HEADER_BYTES: usize = 16;
+/// An acknowledgement, and with it a message of a hundred bytes or two.
+const SHORT_PACKET_BYTES: usize = 256;
 /// What one DATA chunk carries.
 pub(crate) const MAX_FRAGMENT_BYTES: usize = MAX_PACKET_BYTES - COMMON_HEADER_BYTES - DATA_HEADER_BYTES;
 
@@ -224,9 +226,9 @@ fn sack(value: &[u8]) -> Result<Sack<'_>, Malformed> {
     Ok(Sack { cumulative: be32(head, 0), window: be32(head, 4), gaps })
 }
 
-/// Starts a packet; [`finish`] ends it.
+/// Starts a packet; [`finish`] ends it. Most are short: [`put_data`] makes room for a long one.
 pub(crate) fn start(header: Header) -> Vec<u8> {
-    let mut packet = Vec::with_capacity(MAX_PACKET_BYTES);
+    let mut packet = Vec::with_capacity(SHORT_PACKET_BYTES);
     packet.extend_from_slice(&header.source_port.to_be_bytes());
     packet.extend_from_slice(&header.destination_port.to_be_bytes());
     packet.extend_from_slice(&header.tag.to_be_bytes());
@@ -268,6 +270,9 @@ pub(crate) fn put_data(packet: &mut Vec<u8>, data: &Data<'_>) {
         | u8::from(data.ends);
     let (tsn, stream) = (data.tsn.to_be_bytes(), data.stream.to_be_bytes());
     let (ssn, ppid) = (data.ssn.to_be_bytes(), data.ppid.to_be_bytes());
+    if packet.capacity() < packet.len() + DATA_HEADER_BYTES + data.payload.len().next_multiple_of(4) {
+        packet.reserve_exact(MAX_PACKET_BYTES.saturating_sub(packet.len()));
+    }
     put_chunk(packet, DATA, flags, &[&tsn, &stream, &ssn, &ppid, data.payload]);
 }
 
@@ -324,15 +329,26 @@ fn checksum(packet: &[u8]) -> [u8; 4] {
     (!crc).to_le_bytes()
 }
 
+/// Eight bytes at a time, each by the table of how many follow it: one look-up doesn't wait for the one before.
 fn crc32c(mut crc: u32, bytes: &[u8]) -> u32 {
-    for &byte in bytes {
-        crc = (crc >> 8) ^ CRC_TABLE[usize::from(crc as u8 ^ byte)];
+    let (words, rest) = bytes.as_chunks::<8>();
+    for word in words {
+        let mut word = *word;
+        for (byte, of_crc) in word.iter_mut().zip(crc.to_le_bytes()) {
+            *byte ^= of_crc;
+        }
+        let tables = CRC_TABLES.iter().rev();
+        crc = word.iter().zip(tables).fold(0, |crc, (byte, table)| crc ^ table[usize::from(*byte)]);
+    }
+    for &byte in rest {
+        crc = (crc >> 8) ^ CRC_TABLES[0][usize::from(crc as u8 ^ byte)];
     }
     crc
 }
 
-const CRC_TABLE: [u32; 256] = {
-    let mut table = [0; 256];
+/// What a byte adds to the sum when so many bytes follow it.
+static CRC_TABLES: [[u32; 256]; 8] = {
+    let mut tables = [[0; 256]; 8];
     let mut index = 0;
     while index < 256 {
         let mut crc = index as u32;
@@ -341,10 +357,20 @@ const CRC_TABLE: [u32; 256] = {
             crc = (crc >> 1) ^ (0x82f6_3b78 & (crc & 1).wrapping_neg());
             bit += 1;
         }
-        table[index] = crc;
+        tables[0][index] = crc;
         index += 1;
     }
-    table
+    let mut following = 1;
+    while following < 8 {
+        let mut index = 0;
+        while index < 256 {
+            let before = tables[following - 1][index];
+            tables[following][index] = (before >> 8) ^ tables[0][(before & 0xff) as usize];
+            index += 1;
+        }
+        following += 1;
+    }
+    tables
 };
 
 pub(crate) const DATA: u8 = 0;
@@ -375,6 +401,15 @@ mod tests {
     fn the_checksum_is_the_castagnoli_crc_of_rfc_3720() {
         assert_eq!(!crc32c(u32::MAX, b"123456789"), 0xe306_9283);
         assert_eq!((!crc32c(u32::MAX, &[0; 32])).to_le_bytes(), [0xaa, 0x36, 0x91, 0x8a]);
+    }
+
+    #[test]
+    fn the_checksum_of_many_bytes_is_that_of_one_after_the_other() {
+        let bytes: Vec<u8> = (0..100_u32).map(|at| (at * at + 7 * at) as u8).collect();
+        for len in 0..bytes.len() {
+            let singly = bytes[..len].chunks(1).fold(u32::MAX, crc32c);
+            assert_eq!(crc32c(u32::MAX, &bytes[..len]), singly, "{len} bytes");
+        }
     }
 
     #[test]

@@ -164,6 +164,43 @@ pub(crate) fn write(
     map: &ExtensionMap,
     extensions: &Extensions<'_>,
 ) -> Result<usize, WriteError> {
+    match write_one_byte_form(buf, map, extensions) {
+        Some(len) => Ok(len),
+        None => write_either_form(buf, map, extensions),
+    }
+}
+
+/// Writes the one-byte form in one go. `None` when it can't hold every value, or there is no room for it.
+fn write_one_byte_form(buf: &mut [u8], map: &ExtensionMap, extensions: &Extensions<'_>) -> Option<usize> {
+    let mut scratch = [0; 16];
+    let mut at = PREAMBLE_BYTES;
+    for (id, extension) in map.iter() {
+        let Some(value) = extensions.value(extension, &mut scratch) else { continue };
+        if id > 14 || value.is_empty() || value.len() > 16 {
+            return None;
+        }
+        let element = buf.get_mut(at..=at + value.len())?;
+        element[0] = id << 4 | (value.len() - 1) as u8;
+        element[1..].copy_from_slice(value);
+        at += element.len();
+    }
+    if at == PREAMBLE_BYTES {
+        return Some(0);
+    }
+    let words = (at - PREAMBLE_BYTES).div_ceil(4);
+    let len = PREAMBLE_BYTES + 4 * words;
+    buf.get_mut(at..len)?.fill(0);
+    buf[..2].copy_from_slice(&ONE_BYTE_PROFILE.to_be_bytes());
+    // At most 10 elements of 17 bytes: the count of words fits.
+    buf[2..4].copy_from_slice(&(words as u16).to_be_bytes());
+    Some(len)
+}
+
+fn write_either_form(
+    buf: &mut [u8],
+    map: &ExtensionMap,
+    extensions: &Extensions<'_>,
+) -> Result<usize, WriteError> {
     let mut scratch = [0; 16];
     let (mut count, mut values_len, mut two_byte) = (0, 0, false);
     for (id, extension) in map.iter() {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! One direction of an SRTP session.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::hash_map::Entry;
 use std::fmt;
 
 use aws_lc_rs::aead::{Aad, Nonce};
 use aws_lc_rs::{constant_time, hmac};
+use rustc_hash::FxHashMap;
 
-use super::keys::{LABEL_RTCP, LABEL_RTP, MasterKey, SessionKeys, encrypt_ctr};
+use super::keys::{CmSha1Keys, LABEL_RTCP, LABEL_RTP, MasterKey, SessionKeys, encrypt_ctr};
 use super::replay::{ReplayWindow, Verdict};
 use super::{Profile, SrtpError};
 use crate::error::take;
@@ -28,16 +28,16 @@ const RTCP_TRAILER_BYTES: usize = 4;
 /// What a context may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Streams (SSRCs) of RTP, and likewise of RTCP. About 170 bytes each.
+    /// Streams (SSRCs) of RTP, and likewise of RTCP. About 200 bytes each.
     pub max_streams: usize,
 }
 
 impl Limits {
     /// For what a client sends us: 100 media sections of 3 simulcast layers, each with RTX, and as much again for
-    /// those that come and go in a long session; 174 KB at worst.
+    /// those that come and go in a long session; 205 KB at worst.
     pub const RECEIVE: Limits = Limits { max_streams: 1024 };
     /// For what we send: the SSRCs are ours, two a subscription, and none may be forgotten while the keys live.
-    /// 8,192 subscriptions in one session; 2.8 MB at worst.
+    /// 8,192 subscriptions in one session; 3.3 MB at worst.
     pub const SEND: Limits = Limits { max_streams: 16_384 };
 }
 
@@ -64,8 +64,9 @@ pub struct SrtpContext {
     rtp: SessionKeys,
     rtcp: SessionKeys,
     limits: Limits,
-    rtp_streams: BTreeMap<u32, ReplayWindow>,
-    rtcp_streams: BTreeMap<u32, ReplayWindow>,
+    /// By SSRC. Whoever sends may choose them so that they collide, and pays for it alone: there are few, and they are its own.
+    rtp_streams: FxHashMap<u32, ReplayWindow>,
+    rtcp_streams: FxHashMap<u32, ReplayWindow>,
     /// The next SRTCP index to send. One counter for all of our SSRCs: stricter than RFC 3711 asks for, and no map.
     next_rtcp_index: u32,
     stats: Stats,
@@ -83,8 +84,8 @@ impl SrtpContext {
             rtp: SessionKeys::derive(key, LABEL_RTP)?,
             rtcp: SessionKeys::derive(key, LABEL_RTCP)?,
             limits,
-            rtp_streams: BTreeMap::new(),
-            rtcp_streams: BTreeMap::new(),
+            rtp_streams: FxHashMap::default(),
+            rtcp_streams: FxHashMap::default(),
             next_rtcp_index: 0,
             stats: Stats::default(),
         })
@@ -164,7 +165,8 @@ impl SrtpContext {
                     .map_err(|_| SrtpError::Crypto)?;
                 tag_out.copy_from_slice(tag.as_ref());
             }
-            SessionKeys::CmSha1 { cipher, auth, salt } => {
+            SessionKeys::CmSha1(keys) => {
+                let CmSha1Keys { cipher, auth, salt } = &**keys;
                 encrypt_ctr(cipher, cm_iv(salt, ssrc, index), &mut buf[clear_len..len])?;
                 let tag = rtp_tag(auth, &buf[..len], index);
                 buf[len..total].copy_from_slice(&tag.as_ref()[..total - len]);
@@ -198,7 +200,8 @@ impl SrtpContext {
                 key.open_in_place(gcm_nonce(salt, ssrc, index), Aad::from(&*header), body)
                     .map_err(|_| SrtpError::BadTag)?;
             }
-            SessionKeys::CmSha1 { cipher, auth, salt } => {
+            SessionKeys::CmSha1(keys) => {
+                let CmSha1Keys { cipher, auth, salt } = &**keys;
                 verify(&rtp_tag(auth, &buf[..len], index), &buf[len..])?;
                 encrypt_ctr(cipher, cm_iv(salt, ssrc, index), &mut buf[clear_len..len])?;
             }
@@ -229,7 +232,8 @@ impl SrtpContext {
                 buf[len..total - RTCP_TRAILER_BYTES].copy_from_slice(tag.as_ref());
                 buf[total - RTCP_TRAILER_BYTES..total].copy_from_slice(&trailer);
             }
-            SessionKeys::CmSha1 { cipher, auth, salt } => {
+            SessionKeys::CmSha1(keys) => {
+                let CmSha1Keys { cipher, auth, salt } = &**keys;
                 encrypt_ctr(cipher, cm_iv(salt, ssrc, index.into()), &mut buf[RTCP_CLEAR_BYTES..len])?;
                 let signed = len + RTCP_TRAILER_BYTES;
                 buf[len..signed].copy_from_slice(&trailer);
@@ -246,7 +250,7 @@ impl SrtpContext {
         // The trailer stands before the tag with HMAC, after it with GCM (RFC 7714 section 9.1).
         let trailer_at = match &self.rtcp {
             SessionKeys::Gcm { .. } => buf.len() - RTCP_TRAILER_BYTES,
-            SessionKeys::CmSha1 { .. } => len,
+            SessionKeys::CmSha1(_) => len,
         };
         let trailer: [u8; RTCP_TRAILER_BYTES] = take(buf, trailer_at, "SRTCP index")?;
         let word = u32::from_be_bytes(trailer);
@@ -270,7 +274,8 @@ impl SrtpContext {
                 key.open_in_place(gcm_nonce(salt, ssrc, index), Aad::from(aad), body)
                     .map_err(|_| SrtpError::BadTag)?;
             }
-            SessionKeys::CmSha1 { cipher, auth, salt } => {
+            SessionKeys::CmSha1(keys) => {
+                let CmSha1Keys { cipher, auth, salt } = &**keys;
                 let signed = len + RTCP_TRAILER_BYTES;
                 verify(&hmac::sign(auth, &buf[..signed]), &buf[signed..])?;
                 encrypt_ctr(cipher, cm_iv(salt, ssrc, index), &mut buf[RTCP_CLEAR_BYTES..len])?;

@@ -88,13 +88,20 @@ impl fmt::Debug for MasterKey {
 }
 
 /// The session keys of RTP or of RTCP, their schedules built once.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one per context, made once: a box would cost each packet a jump"
-)]
 pub(super) enum SessionKeys {
-    Gcm { key: LessSafeKey, salt: [u8; 12] },
-    CmSha1 { cipher: EncryptingKey, auth: hmac::Key, salt: [u8; 14] },
+    Gcm {
+        key: LessSafeKey,
+        salt: [u8; 12],
+    },
+    /// In a box: they are so many bytes that what a packet with GCM needs would lie far apart.
+    CmSha1(Box<CmSha1Keys>),
+}
+
+/// The session keys of AES in counter mode with HMAC.
+pub(super) struct CmSha1Keys {
+    pub(super) cipher: EncryptingKey,
+    pub(super) auth: hmac::Key,
+    pub(super) salt: [u8; 14],
 }
 
 /// The labels of RFC 3711 section 4.3.1 for encryption; authentication and salt follow them.
@@ -123,7 +130,11 @@ impl SessionKeys {
                 master.derive(first_label + 1, &mut auth)?;
                 let auth_key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &auth);
                 auth.zeroize();
-                SessionKeys::CmSha1 { cipher: ctr_key(key_bytes)?, auth: auth_key, salt }
+                SessionKeys::CmSha1(Box::new(CmSha1Keys {
+                    cipher: ctr_key(key_bytes)?,
+                    auth: auth_key,
+                    salt,
+                }))
             }
         };
         key.zeroize();

@@ -4,14 +4,19 @@
 /// Indices remembered behind the highest. RFC 3711 asks for 64 at least; video at 10 Mbit/s has about 1,000 packets
 /// a second, and a retransmission on the stream's own SSRC may be that late.
 pub(super) const WINDOW: u64 = 1024;
-const WORDS: usize = (WINDOW / 64) as usize;
+/// The words that a window lies in, when it begins in the middle of one.
+const WORDS: usize = (WINDOW / 64) as usize + 1;
 
-/// A sliding window of used indices, as a ring of bits addressed by index.
+/// A sliding window of used indices. What the next packet needs lies in one place: the word with the highest index is kept
+/// apart from the others.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ReplayWindow {
     /// The highest index used; `None` before the first.
     highest: Option<u64>,
-    used: [u64; WORDS],
+    /// The bits of its word.
+    newest: u64,
+    /// The words before that one, as a ring addressed by index.
+    older: Box<[u64; WORDS]>,
 }
 
 /// What the window says of an index.
@@ -36,12 +41,11 @@ impl ReplayWindow {
         match self.highest {
             Some(highest) if index <= highest => {
                 if highest - index >= WINDOW {
-                    Verdict::TooOld
-                } else if self.used[word(index)] & bit(index) != 0 {
-                    Verdict::Used
-                } else {
-                    Verdict::Fresh
+                    return Verdict::TooOld;
                 }
+                let newest = word(index) == word(highest);
+                let bits = if newest { self.newest } else { self.older[slot(word(index))] };
+                if bits & bit(index) != 0 { Verdict::Used } else { Verdict::Fresh }
             }
             _ => Verdict::Fresh,
         }
@@ -49,27 +53,35 @@ impl ReplayWindow {
 
     /// Marks an index that [`ReplayWindow::check`] found fresh.
     pub(super) fn mark(&mut self, index: u64) {
-        match self.highest {
-            None => self.highest = Some(index),
-            Some(highest) if index > highest => {
-                // The bits between old and new highest belong to indices one window ago.
-                if index - highest >= WINDOW {
-                    self.used = [0; WORDS];
-                } else {
-                    for skipped in highest + 1..index {
-                        self.used[word(skipped)] &= !bit(skipped);
-                    }
+        let before = self.highest.unwrap_or(index);
+        if index >= before {
+            let (from, to) = (word(before), word(index));
+            if to > from {
+                self.older[slot(from)] = self.newest;
+                // In their places stand words of a window ago.
+                for skipped in (from + 1..to).rev().take(WORDS) {
+                    self.older[slot(skipped)] = 0;
                 }
-                self.highest = Some(index);
+                self.newest = 0;
             }
-            Some(_) => {}
+            self.highest = Some(index);
+            self.newest |= bit(index);
+        } else if word(index) == word(before) {
+            self.newest |= bit(index);
+        } else {
+            self.older[slot(word(index))] |= bit(index);
         }
-        self.used[word(index)] |= bit(index);
     }
 }
 
-fn word(index: u64) -> usize {
-    (index / 64) as usize % WORDS
+/// Which word an index is in.
+fn word(index: u64) -> u64 {
+    index / 64
+}
+
+/// Where that word lies in the ring.
+fn slot(word: u64) -> usize {
+    (word % WORDS as u64) as usize
 }
 
 fn bit(index: u64) -> u64 {
@@ -112,7 +124,15 @@ mod tests {
     fn any_order_of_indices_is_fresh_once() {
         // A model: a plain set, and the same rule for what is too old.
         use proptest::prelude::*;
-        proptest!(|(steps in proptest::collection::vec(0u64..3000, 1..400))| {
+        // Small steps forth, as packets come, some back, and now and then a leap.
+        let step = prop_oneof![4 => 0i64..4, 1 => -1100i64..0, 1 => 0i64..1300];
+        proptest!(|(steps in proptest::collection::vec(step, 1..600))| {
+            let (mut at, start) = (0i64, 2_000i64);
+            let steps = steps.into_iter().map(|step| {
+                let index = (start + at + step).max(0) as u64;
+                at = at.max(at + step);
+                index
+            });
             let mut window = ReplayWindow::default();
             let mut seen = std::collections::BTreeSet::new();
             for index in steps {

@@ -62,6 +62,9 @@ impl Aimd {
 
     /// Takes a rate that a probe has proven, or a bound from elsewhere.
     pub(super) fn set_rate(&mut self, rate: f64) {
+        if self.capacity.is_below(rate) {
+            self.capacity = Capacity::default();
+        }
         self.rate = rate;
     }
 
@@ -106,6 +109,8 @@ impl Aimd {
             (self.rate * (GROWTH.powf(elapsed) - 1.0)).max(1000.0 * elapsed)
         };
         let limit = acknowledged.map_or(self.rate, |rate| MAX_OF_ACKNOWLEDGED * rate + ABOVE_ACKNOWLEDGED);
+        // Nor beyond what the path was overused at, until as much arrives: sending just what it carries shows no delay.
+        let limit = self.capacity.bounds().map_or(limit, |(_, high)| limit.min(high));
         // A rate already above the limit stays: idling takes nothing away.
         self.rate = (self.rate + step).min(limit.max(self.rate));
     }

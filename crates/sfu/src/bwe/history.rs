@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::SentKind;
+use super::{Carried, SentKind};
 
 /// Packets remembered: 6 s at 1,300 packets a second (12 Mbit/s), 24 bytes each.
 const MAX_PACKETS: usize = 8192;
@@ -18,12 +18,15 @@ pub(super) struct SentPacket {
     pub(super) bytes: u32,
     pub(super) kind: SentKind,
     pub(super) fate: Fate,
+    pub(super) carried: Option<Carried>,
 }
 
 /// What feedback said of a packet so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
     Unknown,
+    /// The feedback that would have told did not come; it counts as the others did.
+    Untold,
     /// May still turn up.
     Lost,
     Arrived,
@@ -62,6 +65,16 @@ impl History {
         let distance = sequence.wrapping_sub(next as u16) as i16;
         let number = next.checked_add_signed(distance.into())?;
         self.packets.get_mut(usize::try_from(number.checked_sub(self.first)?).ok()?)
+    }
+
+    /// The packets from the one after `last` up to the one before `next`, of which no feedback told.
+    pub(super) fn between(&mut self, last: u16, next: u16) -> impl Iterator<Item = &mut SentPacket> {
+        let gap = next.wrapping_sub(last).wrapping_sub(1);
+        let count = if gap < MAX_PACKETS as u16 { gap } else { 0 };
+        let end = self.first + self.packets.len() as u64;
+        let distance = last.wrapping_sub(end as u16) as i16;
+        let begin = end.saturating_add_signed(i64::from(distance) + 1).saturating_sub(self.first);
+        self.packets.iter_mut().skip(usize::try_from(begin).unwrap_or(usize::MAX)).take(count.into())
     }
 
     /// How many packets may be asked for at all: feedback on more is not worth reading.

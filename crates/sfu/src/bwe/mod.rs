@@ -13,7 +13,7 @@
 //!
 //! let now = Instant::now();
 //! let mut sender = Sender::new(SenderConfig::default(), now);
-//! let transport_sequence = sender.on_sent(now, 1200, SentKind::Media);
+//! let transport_sequence = sender.on_sent(now, 1200, SentKind::Media, None);
 //! assert_eq!((transport_sequence, sender.estimate()), (0, 300_000));
 //! ```
 
@@ -29,7 +29,7 @@ mod trend;
 
 pub use probe::Probe;
 pub use receiver::Receiver;
-pub use sender::{Sender, SenderConfig, SenderStats, SentKind};
+pub use sender::{Carried, Sender, SenderConfig, SenderStats, SentKind};
 
 #[cfg(test)]
 mod tests;

@@ -28,6 +28,8 @@ const UNLIMITED_PAUSE: i64 = 3;
 const HURRIED_PAUSE_MICROS: i64 = 250_000;
 /// A receiver that gets a cluster more slowly than this share of its sending is the bottleneck's measure.
 const SATURATED: f64 = 0.9;
+/// Clusters are no longer for losses beyond this.
+const MAX_LOSS: f64 = 0.4;
 /// Then so much of the received rate is believed.
 const BELIEVED: f64 = 0.95;
 
@@ -40,6 +42,19 @@ pub struct Probe {
     pub duration: Duration,
     /// At least so many packets, or it proves nothing.
     pub packets: u32,
+}
+
+impl Probe {
+    /// The same, where a share of it will be lost on the way.
+    pub(super) fn against(self, loss: f64) -> Probe {
+        let more = 1.0 / (1.0 - loss.clamp(0.0, MAX_LOSS)).powi(2);
+        let packets = (f64::from(self.packets) * more).ceil();
+        Probe {
+            packets: packets as u32,
+            duration: self.duration.mul_f64(packets / f64::from(self.packets)),
+            ..self
+        }
+    }
 }
 
 /// The cluster under way.
@@ -168,8 +183,9 @@ impl Prober {
         cluster.received = (cluster.received.0.min(arrived), cluster.received.1.max(arrived));
     }
 
-    /// After feedback: the rate that the cluster has proven, once it has.
-    pub(super) fn result(&mut self, now: i64) -> Option<f64> {
+    /// After feedback: the rate that the cluster has proven, once it has, on a path that loses a share of `own` whatever is
+    /// sent.
+    pub(super) fn result(&mut self, now: i64, own: f64) -> Option<f64> {
         let cluster = self.cluster?;
         let sent_for = cluster.sent.1.saturating_sub(cluster.sent.0);
         let received_for = cluster.received.1.saturating_sub(cluster.received.0);
@@ -189,6 +205,7 @@ impl Prober {
         } else {
             sent_rate.min(received_rate)
         };
+        let proven = (proven / (1.0 - own)).min(cluster.target.max(proven));
         self.finish(now, Some((proven, cluster.target)));
         Some(proven)
     }
@@ -208,5 +225,23 @@ impl Prober {
                 self.step = FIRST_STEPS.len();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_share_is_lost_a_cluster_goes_on_until_enough_will_have_arrived() {
+        let probe = Probe { bitrate: 1_000_000, duration: Duration::from_millis(50), packets: MIN_PACKETS };
+        assert_eq!(probe.against(0.0), probe);
+        // Of eleven seven or eight arrive, of five not even four.
+        let longer = probe.against(0.3);
+        assert_eq!(
+            (longer.packets, longer.duration, longer.bitrate),
+            (11, Duration::from_millis(110), 1_000_000)
+        );
+        assert_eq!(probe.against(0.9), probe.against(MAX_LOSS));
     }
 }

@@ -60,6 +60,17 @@ pub enum SentKind {
     Probe,
 }
 
+/// What a packet carried, so that its loss can be made good before the peer asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Carried {
+    /// The SSRC of its media, also where it went on a retransmission's.
+    pub ssrc: u32,
+    /// Its sequence number there.
+    pub sequence: u16,
+    /// How often it had been sent before.
+    pub resends: u8,
+}
+
 /// What was counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SenderStats {
@@ -100,6 +111,8 @@ pub struct Sender {
     /// The peer's clock, unwrapped: it counts 2^32 ticks.
     last_arrival_ticks: Option<i64>,
     last_feedback_micros: Option<i64>,
+    /// The last packet that feedback told of.
+    last_told: Option<u16>,
     /// When the oldest packet since the last feedback was sent.
     unanswered_since_micros: Option<i64>,
     last_silence_micros: i64,
@@ -128,6 +141,7 @@ impl Sender {
             round_trip_reported: false,
             last_arrival_ticks: None,
             last_feedback_micros: None,
+            last_told: None,
             unanswered_since_micros: None,
             last_silence_micros: 0,
             silent: false,
@@ -141,41 +155,51 @@ impl Sender {
     }
 
     /// A packet of so many bytes (as on the wire) goes out now. Returns its transport-wide sequence number.
-    pub fn on_sent(&mut self, now: Instant, bytes: usize, kind: SentKind) -> u16 {
+    pub fn on_sent(&mut self, now: Instant, bytes: usize, kind: SentKind, carried: Option<Carried>) -> u16 {
         let sent_micros = self.micros(now);
         self.sent.add(sent_micros, bytes);
         self.unanswered_since_micros.get_or_insert(sent_micros);
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        self.history.push(SentPacket { sent_micros, bytes, kind, fate: Fate::Unknown })
+        self.history.push(SentPacket { sent_micros, bytes, kind, fate: Fate::Unknown, carried })
     }
 
-    /// The peer says what arrived. Numbers that were never sent are passed over and counted.
-    pub fn on_feedback(&mut self, now: Instant, feedback: &TransportFeedback<'_>) {
+    /// The peer says what arrived. Numbers that were never sent are passed over and counted. What the packets carried that are
+    /// told lost for the first time is put into `lost`.
+    pub fn on_feedback(&mut self, now: Instant, feedback: &TransportFeedback<'_>, lost: &mut Vec<Carried>) {
         let now_micros = self.micros(now);
         self.stats.feedbacks += 1;
         let mut newest_sent = None;
+        let (mut gap, mut last) = (None, None);
         for (sequence, arrival) in feedback.arrivals().take(self.history.capacity()) {
+            if last.replace(sequence).is_none() {
+                gap = self.last_told.map(|before| (before, sequence));
+            }
             let Some(packet) = self.history.get_mut(sequence) else {
                 self.stats.unknown_packets += 1;
                 continue;
             };
             match (arrival, packet.fate) {
-                (None, Fate::Unknown) => {
+                (None, Fate::Unknown | Fate::Untold) => {
                     packet.fate = Fate::Lost;
-                    self.loss.on_lost();
+                    self.loss.on_lost(packet);
+                    lost.extend(packet.carried);
                     self.stats.lost_packets += 1;
                 }
-                (Some(ticks), Fate::Unknown | Fate::Lost) => {
+                (Some(ticks), Fate::Unknown | Fate::Untold | Fate::Lost) => {
                     let (packet, was_lost) = (*packet, packet.fate == Fate::Lost);
-                    self.loss.on_arrived(was_lost);
+                    self.loss.on_arrived(&packet, was_lost);
                     self.mark_arrived(sequence);
                     newest_sent = newest_sent.max(Some(packet.sent_micros));
                     let arrived_micros = self.unwrap_arrival(ticks) * TICK_MICROS;
+                    if let Some(gap) = gap.take() {
+                        self.credit_untold(gap, arrived_micros);
+                    }
                     self.on_arrived(&packet, arrived_micros);
                 }
                 _ => {}
             }
         }
+        self.last_told = last.or(self.last_told);
         let Some(newest_sent) = newest_sent else { return };
         if std::mem::take(&mut self.silent) {
             // The path is back. What was lost meanwhile has already cost its share, and says nothing of now.
@@ -199,7 +223,7 @@ impl Sender {
         }
         let fresh = self.last_feedback_micros.is_some_and(|last| now_micros - last < FEEDBACK_FRESH_MICROS);
         if !fresh {
-            self.loss.on_window(f64::from(fraction_lost) / 256.0, self.aimd.rate());
+            self.loss.on_report(f64::from(fraction_lost) / 256.0, self.aimd.rate());
         }
     }
 
@@ -229,7 +253,7 @@ impl Sender {
         self.sent.add(now_micros, 0);
         let limited = self.limited.update(self.sent.bits_per_second(), estimate);
         let rates = (estimate, self.wanted);
-        let probe = self.prober.poll(now_micros, rates, calm, limited, can_send)?;
+        let probe = self.prober.poll(now_micros, rates, calm, limited, can_send)?.against(self.loss.loss());
         self.stats.probes += 1;
         Some(probe)
     }
@@ -293,9 +317,23 @@ impl Sender {
         Some((since + SILENCE_MICROS).max(self.last_silence_micros + SILENCE_STEP_MICROS))
     }
 
+    /// Feedback is lost as other packets are, and what it would have told of counts as what was told does: else a path that
+    /// loses a fifth would seem to carry two thirds. `told` are the packets before and after the gap.
+    fn credit_untold(&mut self, told: (u16, u16), arrived_micros: i64) {
+        let share = 1.0 - self.loss.loss();
+        let mut bytes = 0;
+        for packet in self.history.between(told.0, told.1).filter(|packet| packet.fate == Fate::Unknown) {
+            packet.fate = Fate::Untold;
+            bytes += u64::from(packet.bytes);
+        }
+        self.acknowledged.add(arrived_micros, (bytes as f64 * share) as usize);
+    }
+
     fn on_arrived(&mut self, packet: &SentPacket, arrived_micros: i64) {
         self.stats.arrived_packets += 1;
-        self.acknowledged.add(arrived_micros, packet.bytes as usize);
+        if packet.fate != Fate::Untold {
+            self.acknowledged.add(arrived_micros, packet.bytes as usize);
+        }
         self.prober.on_arrived(packet.kind, packet.sent_micros, arrived_micros, packet.bytes);
         // A cluster fills a queue on purpose; its own delays are no sign.
         if packet.kind != SentKind::Probe {
@@ -316,7 +354,7 @@ impl Sender {
         self.aimd.update(now_micros, self.trend.usage(), self.believable_rate(), sent, round_trip);
         self.stats.overuses += u64::from(self.aimd.last_decrease_micros() != decreased);
         self.loss.update(now_micros, self.aimd.rate());
-        if let Some(proven) = self.prober.result(now_micros) {
+        if let Some(proven) = self.prober.result(now_micros, self.loss.own()) {
             self.stats.probes_proven += 1;
             if proven > self.aimd.rate() {
                 self.aimd.set_rate(proven);
@@ -328,7 +366,8 @@ impl Sender {
 
     /// What feedback says has arrived, as far as so much was sent.
     fn believable_rate(&self) -> Option<f64> {
-        let acknowledged = self.acknowledged.bits_per_second()?;
+        // What the path loses by itself would have come too if it didn't: the rate is that of sending.
+        let acknowledged = self.acknowledged.bits_per_second()? / (1.0 - self.loss.own());
         Some(self.sent.bits_per_second().map_or(acknowledged, |sent| acknowledged.min(MAX_OF_SENT * sent)))
     }
 

@@ -24,6 +24,8 @@ struct Sim {
     queue: Duration,
     /// Random loss in 1/1000.
     loss_permille: u64,
+    /// The same of feedback.
+    feedback_loss_permille: u64,
     /// What the application has to send, in bits per second.
     application: u64,
     link_free_at: Instant,
@@ -47,6 +49,7 @@ impl Sim {
             link,
             queue: Duration::from_millis(300),
             loss_permille: 0,
+            feedback_loss_permille: 0,
             application,
             link_free_at: now,
             in_flight: VecDeque::new(),
@@ -85,13 +88,15 @@ impl Sim {
         }
         let mut buf = [0; 1200];
         while let Some(len) = self.receiver.write_feedback(self.now, 1, 2, &mut buf) {
-            self.feedback.push_back((self.now + DELAY, buf[..len].to_vec()));
+            if self.dice() >= self.feedback_loss_permille {
+                self.feedback.push_back((self.now + DELAY, buf[..len].to_vec()));
+            }
         }
         while self.feedback.front().is_some_and(|(at, _)| *at <= self.now) {
             let (_, bytes) = self.feedback.pop_front().unwrap();
             for packet in rtcp::packets(&bytes) {
                 let Ok(Rtcp::TransportFeedback(feedback)) = packet else { panic!("{packet:?}") };
-                self.sender.on_feedback(self.now, &feedback);
+                self.sender.on_feedback(self.now, &feedback, &mut Vec::new());
             }
         }
         if self.sender.poll_timeout().is_some_and(|at| at <= self.now) {
@@ -121,17 +126,20 @@ impl Sim {
         }
     }
 
-    fn send_one(&mut self, kind: SentKind) {
-        let sequence = self.sender.on_sent(self.now, PACKET_BYTES, kind);
-        self.sent_bits += PACKET_BYTES as u64 * 8;
-        // xorshift64*
+    /// From 0 to 999; xorshift64*.
+    fn dice(&mut self) -> u64 {
         self.random ^= self.random >> 12;
         self.random ^= self.random << 25;
         self.random ^= self.random >> 27;
-        let dice = self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32;
+        (self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) % 1000
+    }
+
+    fn send_one(&mut self, kind: SentKind) {
+        let sequence = self.sender.on_sent(self.now, PACKET_BYTES, kind, None);
+        self.sent_bits += PACKET_BYTES as u64 * 8;
         let waiting = self.link_free_at.saturating_duration_since(self.now);
         self.longest_queue = self.longest_queue.max(waiting);
-        if dice % 1000 < self.loss_permille || waiting > self.queue || self.link == 0 {
+        if self.dice() < self.loss_permille || waiting > self.queue || self.link == 0 {
             return;
         }
         let serialised = Duration::from_secs_f64(PACKET_BYTES as f64 * 8.0 / self.link as f64);
@@ -194,6 +202,31 @@ fn ten_percent_of_random_loss_does_not_collapse_the_estimate() {
         let really = loss_permille as f32 / 1000.0;
         assert!((loss - really).abs() < 0.06, "{loss_permille}: {loss}");
     }
+}
+
+#[test]
+fn what_lost_feedback_would_have_told_counts_as_the_rest_does() {
+    let mut sim = Sim::new(50_000_000, 1_000_000);
+    sim.sender.set_wanted(0);
+    sim.run(seconds(20));
+    sim.feedback_loss_permille = 300;
+    let rates: Vec<u64> = (0..20)
+        .map(|_| {
+            sim.run(seconds(1));
+            sim.sender.acknowledged_rate()
+        })
+        .collect();
+    let mean = rates.iter().sum::<u64>() / 20;
+    assert!((900_000..1_100_000).contains(&mean), "{mean} of 1,000,000 that arrive: {rates:?}");
+}
+
+#[test]
+fn on_a_fast_path_that_loses_a_quarter_both_ways_more_is_found_out() {
+    let mut sim = Sim::new(1_000_000_000, 150_000);
+    (sim.loss_permille, sim.feedback_loss_permille) = (250, 250);
+    sim.sender.set_wanted(3_000_000);
+    sim.run(seconds(20));
+    assert!(sim.sender.estimate() >= 2_000_000, "{} {:?}", sim.sender.estimate(), sim.sender.stats());
 }
 
 #[test]
@@ -298,11 +331,11 @@ fn row_21_lying_feedback_does_not_exceed_the_configured_maximum() {
     let mut buf = [0; 1200];
     for turn in 0..3000u32 {
         let now = start + Duration::from_millis(u64::from(turn) * 20);
-        let sequence = sender.on_sent(now, 250, SentKind::Media);
+        let sequence = sender.on_sent(now, 250, SentKind::Media, None);
         if let Some(probe) = sender.wants_probe(now, || true) {
             assert!(probe.bitrate <= config.cap * 11 / 10);
             for _ in 0..probe.packets * 4 {
-                sender.on_sent(now, PACKET_BYTES, SentKind::Probe);
+                sender.on_sent(now, PACKET_BYTES, SentKind::Probe, None);
             }
         }
         // "All arrived at the same instant, and a thousand more."
@@ -311,7 +344,7 @@ fn row_21_lying_feedback_does_not_exceed_the_configured_maximum() {
         writer.transport_feedback(1, 2, turn as u8, sequence.wrapping_sub(20), &arrivals).unwrap();
         let len = writer.len();
         let Some(Ok(Rtcp::TransportFeedback(feedback))) = rtcp::packets(&buf[..len]).next() else { panic!() };
-        sender.on_feedback(now, &feedback);
+        sender.on_feedback(now, &feedback, &mut Vec::new());
         assert!(sender.estimate() <= config.cap);
     }
     assert!(sender.stats().unknown_packets > 2_000_000, "{:?}", sender.stats());
@@ -337,13 +370,13 @@ fn row_21_a_leaping_clock_is_begun_anew() {
     let mut buf = [0; 100];
     for turn in 0..20_000u32 {
         let now = start + Duration::from_millis(turn.into());
-        let sequence = sender.on_sent(now, PACKET_BYTES, SentKind::Media);
+        let sequence = sender.on_sent(now, PACKET_BYTES, SentKind::Media, None);
         let mut writer = Writer::new(&mut buf);
         let leap = i64::from(turn) * ((1 << 31) - 1);
         writer.transport_feedback(1, 2, turn as u8, sequence, &[Some(leap)]).unwrap();
         let len = writer.len();
         let Some(Ok(Rtcp::TransportFeedback(feedback))) = rtcp::packets(&buf[..len]).next() else { panic!() };
-        sender.on_feedback(now, &feedback);
+        sender.on_feedback(now, &feedback, &mut Vec::new());
     }
     let estimate = sender.estimate();
     assert!((100_000..=20_000_000).contains(&estimate), "{estimate}");
@@ -358,7 +391,7 @@ fn feedback_for_what_was_never_sent_changes_nothing() {
     writer.transport_feedback(1, 2, 0, 500, &[Some(0), None, Some(4)]).unwrap();
     let len = writer.len();
     let Some(Ok(Rtcp::TransportFeedback(feedback))) = rtcp::packets(&buf[..len]).next() else { panic!() };
-    sender.on_feedback(start, &feedback);
+    sender.on_feedback(start, &feedback, &mut Vec::new());
     assert_eq!((sender.stats().unknown_packets, sender.estimate(), sender.round_trip()), (3, 300_000, None));
 }
 
@@ -471,12 +504,12 @@ fn what_nothing_can_carry_is_not_tried_and_counts_as_no_failure() {
     let mut buf = [0; 100];
     for turn in 0..200u32 {
         let now = start + Duration::from_millis(u64::from(turn) * 20);
-        let sequence = sender.on_sent(now, 100, SentKind::Media);
+        let sequence = sender.on_sent(now, 100, SentKind::Media, None);
         let mut writer = Writer::new(&mut buf);
         writer.transport_feedback(1, 2, turn as u8, sequence, &[Some(i64::from(turn) * 80)]).unwrap();
         let len = writer.len();
         let Some(Ok(Rtcp::TransportFeedback(feedback))) = rtcp::packets(&buf[..len]).next() else { panic!() };
-        sender.on_feedback(now, &feedback);
+        sender.on_feedback(now, &feedback, &mut Vec::new());
         assert_eq!(sender.wants_probe(now, || false), None);
     }
     assert_eq!(sender.stats().probes, 0);

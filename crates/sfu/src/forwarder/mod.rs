@@ -147,6 +147,8 @@ pub struct Forwarder {
     trunks: Trunks,
     /// Peers to come whose candidates are to be of one protocol.
     offer_only: FxHashMap<PeerId, Protocol>,
+    /// The room that holds packets back.
+    held: Option<RoomId>,
     stats: ForwarderStats,
 }
 
@@ -167,12 +169,14 @@ impl Forwarder {
             timers: Timers::default(),
             events: VecDeque::new(),
             offer_only: FxHashMap::default(),
+            held: None,
             stats: ForwarderStats::default(),
         }
     }
 
     /// Does what the control side asks.
     pub fn handle_command(&mut self, now: Instant, command: Command, outbox: &mut Outbox) {
+        self.forward_all_held(now, outbox);
         self.carry_out(now, command, outbox);
         self.loop_back(now, outbox);
     }
@@ -255,8 +259,49 @@ impl Forwarder {
 
     /// Takes one datagram (or one deframed packet) from the network. It is decrypted in place.
     pub fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8], outbox: &mut Outbox) {
+        self.hold_datagram(now, path, datagram, outbox);
+        while self.forward_held(now, outbox) {}
+    }
+
+    /// The same, but packets of one picture may be held back, to be forwarded together by [`Forwarder::forward_held`]. Any
+    /// other input forwards them first.
+    pub fn hold_datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8], outbox: &mut Outbox) {
         self.take_datagram(now, path, datagram, outbox);
         self.loop_back(now, outbox);
+    }
+
+    /// Forwards what is held back. `true` when the outbox is full before all of it is done: it is to be sent, and this to be
+    /// called again.
+    pub fn forward_held(&mut self, now: Instant, outbox: &mut Outbox) -> bool {
+        let more = self.forward_some_held(now, outbox);
+        if !more {
+            self.loop_back(now, outbox);
+        }
+        more
+    }
+
+    fn forward_some_held(&mut self, now: Instant, outbox: &mut Outbox) -> bool {
+        let Some(room_id) = self.held else { return false };
+        if let Some(room) = self.rooms.get_mut(&room_id) {
+            let mut wire = Wire {
+                entries: &mut room.entries,
+                outbox,
+                stats: &mut self.stats,
+                room: room_id,
+                trunks: &mut self.trunks,
+            };
+            if room.media.forward_held(now, &mut wire) {
+                return true;
+            }
+        }
+        self.held = None;
+        self.settle_media(now, room_id);
+        false
+    }
+
+    /// Forwards all that is held back, however full the outbox is.
+    fn forward_all_held(&mut self, now: Instant, outbox: &mut Outbox) {
+        while self.forward_some_held(now, outbox) {}
     }
 
     fn take_datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8], outbox: &mut Outbox) {
@@ -273,6 +318,10 @@ impl Forwarder {
         let Some(room) = self.rooms.get_mut(&room_id) else { return };
         let Some(entry) = room.entries.get_mut(&id) else { return };
         let received = entry.peer.handle_datagram(now, path, datagram);
+        if !(matches!(received, Received::Rtp { .. }) && self.held == Some(room_id)) {
+            self.forward_all_held(now, outbox);
+        }
+        let Some(room) = self.rooms.get_mut(&room_id) else { return };
         match received {
             Received::Rtp { len } => {
                 self.stats.rtp_in += 1;
@@ -283,8 +332,11 @@ impl Forwarder {
                     room: room_id,
                     trunks: &mut self.trunks,
                 };
-                room.media.handle_rtp(now, id, &datagram[..len], &mut wire);
-                self.settle_media(now, room_id);
+                room.media.hold_rtp(now, id, &datagram[..len], &mut wire);
+                self.held = room.media.holds().then_some(room_id);
+                if self.held.is_none() {
+                    self.settle_media(now, room_id);
+                }
             }
             Received::Rtcp { len } => {
                 self.stats.rtcp_in += 1;
@@ -304,7 +356,8 @@ impl Forwarder {
                 if !proven {
                     self.doorkeeper.charge(now, path, id);
                 }
-                if reason == DropReason::Limit && entry.may_report_limit(now) {
+                let tell = |entry: &mut Entry| reason == DropReason::Limit && entry.may_report_limit(now);
+                if room.entries.get_mut(&id).is_some_and(tell) {
                     self.events.push_back((room_id, Event::LimitHit { peer: id, reason }));
                 }
                 self.settle_peer(now, id, outbox);
@@ -314,6 +367,7 @@ impl Forwarder {
 
     /// A TCP connection is gone.
     pub fn path_closed(&mut self, now: Instant, path: Path, outbox: &mut Outbox) {
+        self.forward_all_held(now, outbox);
         let Some(id) = self.demux.forget(path) else { return };
         if let Some(entry) = self.entry(id) {
             entry.peer.path_closed(now, path);
@@ -323,6 +377,7 @@ impl Forwarder {
 
     /// Lets everyone act whose deadline has come.
     pub fn handle_timeout(&mut self, now: Instant, outbox: &mut Outbox) {
+        self.forward_all_held(now, outbox);
         while let Some(owner) = self.timers.due(now) {
             match owner {
                 Owner::Peer(id) => {
@@ -554,8 +609,8 @@ impl Forwarder {
             events: &mut self.events,
             stats: &mut self.stats,
         });
+        // The room's media with it.
         self.settle_peer(now, id, outbox);
-        self.settle_media(now, room_id);
         known
     }
 

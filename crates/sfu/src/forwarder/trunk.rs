@@ -48,7 +48,9 @@ impl Forwarder {
 
     /// Takes what another forwarder says.
     pub fn handle_trunk(&mut self, now: Instant, from: ForwarderId, batch: &TrunkBatch, outbox: &mut Outbox) {
+        self.forward_all_held(now, outbox);
         self.take_batch(now, from, batch, outbox);
+        self.forward_all_held(now, outbox);
         self.loop_back(now, outbox);
     }
 
@@ -58,6 +60,7 @@ impl Forwarder {
         for _ in 0..MAX_ROUNDS {
             let Some(batch) = self.trunks.take_here() else { return };
             self.take_batch(now, HERE, &batch, outbox);
+            self.forward_all_held(now, outbox);
             self.trunks.recycle(batch);
         }
     }
@@ -88,6 +91,9 @@ impl Forwarder {
         outbox: &mut Outbox,
     ) -> bool {
         let Carried { room: room_id, track, word, descriptor, payload, .. } = *message;
+        if !(matches!(word, TrunkWord::Packet(_)) && self.held == Some(room_id)) {
+            self.forward_all_held(now, outbox);
+        }
         let Some(room) = self.rooms.get_mut(&room_id) else { return false };
         let imported = room.imports.get(&track) == Some(&from);
         let mut wire = Wire {
@@ -104,7 +110,8 @@ impl Forwarder {
             _ if !imported => return false,
             TrunkWord::Packet(head) => {
                 wire.stats.trunk_packets_in += 1;
-                room.media.handle_trunk_packet(now, track, head, (descriptor, payload), &mut wire);
+                room.media.hold_trunk_packet(now, track, head, (descriptor, payload), &mut wire);
+                self.held = room.media.holds().then_some(room_id);
             }
             TrunkWord::Clock(clock) => room.media.handle_trunk_clock(now, track, clock),
             TrunkWord::Rates(rates) => room.media.handle_trunk_rates(now, track, rates),

@@ -25,7 +25,7 @@ pub(super) struct Wire<'a> {
 impl Egress for Wire<'_> {
     fn rtp(&mut self, peer: PeerId, room: usize, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> bool {
         let Some(entry) = self.entries.get_mut(&peer) else { return false };
-        let Some(path) = entry.peer.send_path().filter(|_| entry.peer.is_connected()) else {
+        let Some(path) = entry.peer.media_path() else {
             self.stats.unsendable += 1;
             return false;
         };
@@ -39,7 +39,7 @@ impl Egress for Wire<'_> {
 
     fn rtcp(&mut self, peer: PeerId, compound: &[u8]) {
         let Some(entry) = self.entries.get_mut(&peer) else { return };
-        let Some(path) = entry.peer.send_path().filter(|_| entry.peer.is_connected()) else {
+        let Some(path) = entry.peer.media_path() else {
             self.stats.unsendable += 1;
             return;
         };
@@ -48,6 +48,10 @@ impl Egress for Wire<'_> {
             entry.peer.protect_rtcp(buffer, compound.len())
         });
         self.stats.rtcp_out += u64::from(sent);
+    }
+
+    fn is_full(&self) -> bool {
+        self.outbox.is_full()
     }
 
     fn trunk(

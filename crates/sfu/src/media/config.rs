@@ -53,11 +53,13 @@ pub struct MediaConfig {
     pub start_bitrate: u64,
     /// The lowest estimate, in bits per second: one audio track and a small picture.
     pub min_bitrate: u64,
-    /// The highest estimate and pacing rate, in bits per second, whatever feedback claims.
+    /// The highest estimate, and what is sent at most, in bits per second, whatever feedback claims. A burst goes by the
+    /// estimate.
     pub max_bitrate: u64,
     /// The pacer sends at the estimate times this.
     pub pacing_factor: f64,
-    /// The longest burst of video, in time at the pacing rate.
+    /// The longest burst of video, in time at the estimate times [`MediaConfig::pacing_factor`]: at 50 Mbit/s 78 kB leave
+    /// at once, a frame of 20 Mbit/s at 30 a second.
     pub pacing_burst: Duration,
     /// Packets that wait in one peer's pacer at most: 1,024 of 1,200 bytes are 3.9 s at 2.5 Mbit/s. When it is full, the
     /// track of which most wait gives way.
@@ -100,6 +102,13 @@ pub struct MediaConfig {
     /// Bytes of repair packets, as a share of the video's that they protect. At 0.2 five packets have one repair packet,
     /// ten have two. It comes out of the same estimate: video has a sixth less meanwhile.
     pub fec_share: f64,
+    /// Reported losses (shares) at which a subscriber is told to hold its pictures so long that what was lost can be sent again
+    /// once, twice, and three times.
+    pub patience_loss: [f32; 3],
+    /// For so long losses must have been low before it holds them less.
+    pub patience_hold: Duration,
+    /// It is never told to hold them longer than this. Zero: it is told nothing.
+    pub patience: Duration,
     /// How often a peer's quality is told.
     pub quality_interval: Duration,
     /// A layer that is wanted anew is waited for so long, with bandwidth looked for meanwhile. Publishers that stopped it
@@ -154,6 +163,9 @@ impl Default for MediaConfig {
             fec_hold: Duration::from_secs(10),
             fec_round_trip: Duration::from_millis(100),
             fec_share: 0.2,
+            patience_loss: [0.005, 0.03, 0.08],
+            patience_hold: Duration::from_secs(10),
+            patience: Duration::from_millis(500),
             quality_interval: Duration::from_secs(5),
             layer_return: Duration::from_secs(5),
             layer_timeout: Duration::from_secs(1),

@@ -51,6 +51,7 @@ counters! {
     timer_visits,
     key_frame_requests_over_budget,
     resend_awaited,
+    resend_prompted,
     stage_withheld,
     stage_entered,
     stage_left,

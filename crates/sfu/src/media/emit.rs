@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use parvis_peer::sdp::{CodecKind, MediaKind};
 use parvis_rtp::{
-    Extension, ExtensionMap, Extensions, HeaderFields, red, rtx, vp8, vp9, write_header, write_padding,
+    Extension, ExtensionMap, Extensions, HeaderFields, PlayoutDelay, red, rtx, vp8, vp9, write_header,
+    write_padding,
 };
 
 use super::audio::{OPUS_SILENCE, RedPlan};
@@ -22,6 +23,7 @@ use super::ring::Stored;
 use super::sent::{Content, Munge, Sent};
 use super::subscription::{OutgoingType, Subscription};
 use super::{Egress, MediaConfig, MediaEvent, MediaStats};
+use crate::bwe::Carried;
 
 /// Room for the fixed header, all header extensions but the dependency descriptor, and the retransmission's two bytes:
 /// 12 + 4 + (MID 34 + audio level 3 + transport sequence 4 + send time 5 + capture time 18 + playout delay 5 +
@@ -45,22 +47,23 @@ pub(super) struct Sender<'a> {
 impl Sender<'_> {
     /// Sends what the log has under `out`. Returns how many bytes left.
     pub(super) fn emit(&mut self, out: u64, resend: bool, egress: &mut impl Egress) -> usize {
+        let moment = self.subscription.moment(self.now);
         let Some(sent) = self.subscription.sent(out) else {
             self.stats.dropped_expired += 1;
             return 0;
         };
-        sent.sent_at = self.now;
+        sent.sent_at = moment;
         let again = std::mem::replace(&mut sent.left, true);
         let sent = *sent;
         let marker = sent.marker;
-        let bytes = match sent.content {
-            Content::Padding => self.emit_closing(&sent, again, egress),
-            Content::Silence => self.emit_silence(&sent, egress),
+        let bytes = match sent.content() {
+            Content::Padding => self.emit_closing(out, &sent, again, egress),
+            Content::Silence => self.emit_silence(out, &sent, egress),
             Content::Stored { layer, number } => {
                 let publication = self.publication;
                 let layer = publication.layers.get(usize::from(layer));
-                match layer.and_then(|layer| Some((layer, layer.ring.get(number)?))) {
-                    Some((layer, stored)) => self.emit_stored(&sent, layer, stored, resend, egress),
+                match layer.and_then(|layer| Some((layer, layer.ring.find(number)?))) {
+                    Some((layer, stored)) => self.emit_stored(out, &sent, layer, stored, resend, egress),
                     None => {
                         self.stats.dropped_expired += 1;
                         0
@@ -110,12 +113,12 @@ impl Sender<'_> {
 
     /// Sends a packet without content that closes a sequence number. Asked for again it goes on the retransmission stream, an
     /// empty packet under its number: no number of a stream can be used twice under one key (RFC 3711 section 9.1).
-    fn emit_closing(&mut self, sent: &Sent, again: bool, egress: &mut impl Egress) -> usize {
+    fn emit_closing(&mut self, out: u64, sent: &Sent, again: bool, egress: &mut impl Egress) -> usize {
         let Some(outgoing) = self.subscription.last_type else { return 0 };
         let fields = HeaderFields {
             payload_type: outgoing.payload_type,
             ssrc: self.subscription.ssrc,
-            sequence: sent.out as u16,
+            sequence: out as u16,
             timestamp: sent.timestamp,
             ..HeaderFields::default()
         };
@@ -129,19 +132,19 @@ impl Sender<'_> {
         let len = self.hand_over(egress, HEADER_ROOM_BYTES, SentKind::Media, |buf, map| {
             let len = write_header(buf, &fields, map, &extensions).ok()?;
             let end = len + rtx::OVERHEAD_BYTES;
-            buf.get_mut(len..end)?.copy_from_slice(&(sent.out as u16).to_be_bytes());
+            buf.get_mut(len..end)?.copy_from_slice(&(out as u16).to_be_bytes());
             Some(end)
         });
         self.peer.sent_bytes += len as u64;
         len
     }
 
-    fn emit_silence(&mut self, sent: &Sent, egress: &mut impl Egress) -> usize {
+    fn emit_silence(&mut self, out: u64, sent: &Sent, egress: &mut impl Egress) -> usize {
         let Some(opus) = self.subscription.outgoing_type(CodecKind::Opus) else { return 0 };
         let fields = HeaderFields {
             payload_type: opus.payload_type,
             ssrc: self.subscription.ssrc,
-            sequence: sent.out as u16,
+            sequence: out as u16,
             timestamp: sent.timestamp,
             ..HeaderFields::default()
         };
@@ -170,6 +173,7 @@ impl Sender<'_> {
     /// Sends a packet of sound together with earlier ones (RFC 2198), straight from the ring.
     fn emit_redundant(
         &mut self,
+        out: u64,
         sent: &Sent,
         layer: &Layer,
         stored: &Stored,
@@ -198,7 +202,7 @@ impl Sender<'_> {
         let fields = HeaderFields {
             marker: sent.marker,
             payload_type: outgoing.payload_type,
-            sequence: sent.out as u16,
+            sequence: out as u16,
             timestamp: sent.timestamp,
             ssrc: self.subscription.ssrc,
             ..HeaderFields::default()
@@ -245,6 +249,7 @@ impl Sender<'_> {
 
     fn emit_stored(
         &mut self,
+        out: u64,
         sent: &Sent,
         layer: &Layer,
         stored: &Stored,
@@ -252,7 +257,7 @@ impl Sender<'_> {
         egress: &mut impl Egress,
     ) -> usize {
         if sent.munge.redundancy != 0 {
-            return self.emit_redundant(sent, layer, stored, resend, egress);
+            return self.emit_redundant(out, sent, layer, stored, resend, egress);
         }
         let Some(outgoing) = self.subscription.outgoing_type(stored.codec) else { return 0 };
         self.subscription.last_type = Some(outgoing);
@@ -260,7 +265,7 @@ impl Sender<'_> {
         let mut fields = HeaderFields {
             marker: sent.marker,
             payload_type: outgoing.payload_type,
-            sequence: sent.out as u16,
+            sequence: out as u16,
             timestamp: sent.timestamp,
             ssrc: self.subscription.ssrc,
             ..HeaderFields::default()
@@ -269,7 +274,7 @@ impl Sender<'_> {
             (true, Some(payload_type), Some(ssrc)) => {
                 (fields.payload_type, fields.ssrc) = (payload_type, ssrc);
                 fields.sequence = self.subscription.next_rtx_sequence();
-                Some(sent.out as u16)
+                Some(out as u16)
             }
             _ => None,
         };
@@ -285,7 +290,7 @@ impl Sender<'_> {
         let extensions = Extensions {
             audio_level: stored.audio_level,
             video_orientation: stored.video_orientation,
-            playout_delay: self.peer.playout_delay.filter(|_| video).or(stored.playout_delay),
+            playout_delay: if video { self.playout_delay(stored) } else { stored.playout_delay },
             abs_capture_time: stored.abs_capture_time,
             dependency_descriptor: (descriptor_len > 0).then(|| &descriptor_buf[..descriptor_len]),
             ..self.transport_extensions()
@@ -294,7 +299,8 @@ impl Sender<'_> {
         let takes_red = payload.len() == stored.payload().len();
         let protects = video && !resend;
         let mut protection = if protects { self.protection() } else { None };
-        let len = self.hand_over(egress, room, SentKind::Media, |buf, map| {
+        let kind = if video { SentKind::Repairable(self.carried(out, sent)) } else { SentKind::Media };
+        let len = self.hand_over(egress, room, kind, |buf, map| {
             let mut len = write_header(buf, &fields, map, &extensions).ok()?;
             if let Some(original) = original {
                 buf.get_mut(len..len + rtx::OVERHEAD_BYTES)?.copy_from_slice(&original.to_be_bytes());
@@ -328,15 +334,26 @@ impl Sender<'_> {
         len
     }
 
+    /// How long the peer is to hold the picture: what it was told, its room, or else the publisher, and longer where it loses
+    /// packets.
+    fn playout_delay(&self, stored: &Stored) -> Option<PlayoutDelay> {
+        self.peer.patience.playout_delay(self.peer.playout_delay.or(stored.playout_delay))
+    }
+
+    fn carried(&self, out: u64, sent: &Sent) -> Carried {
+        Carried { ssrc: self.subscription.ssrc, sequence: out as u16, resends: sent.resends }
+    }
+
     /// What every packet to this peer says of itself.
     pub(super) fn transport_extensions(&self) -> Extensions<'static> {
         let map = &self.peer.extensions;
         let transport_sequence =
             map.id(Extension::TransportSequence).map(|_| self.peer.downlink.next_sequence());
         // 24 bits, seconds in 6.18 fixed point.
-        let elapsed = self.now.saturating_duration_since(self.epoch).as_micros();
-        let abs_send_time =
-            map.id(Extension::AbsSendTime).map(|_| ((elapsed << 18) / 1_000_000) as u32 & 0x00ff_ffff);
+        let abs_send_time = map.id(Extension::AbsSendTime).map(|_| {
+            let elapsed = self.now.saturating_duration_since(self.epoch).as_micros();
+            ((elapsed << 18) / 1_000_000) as u32 & 0x00ff_ffff
+        });
         // Once the peer has reported on the SSRC it knows the section.
         let named = self.subscription.remote.seen;
         let mid = self.subscription.outlet.as_ref().map(|outlet| outlet.mid).filter(|_| !named);

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 use parvis_rtp::rtcp::TransportFeedback;
 
 use super::MediaConfig;
-use crate::bwe::{self, Probe, Receiver, Sender, SenderConfig};
+use crate::bwe::{self, Carried, Probe, Receiver, Sender, SenderConfig};
 
 /// What a sent packet is to congestion control.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SentKind {
     Media,
+    /// Media that can be sent again as soon as its loss is known.
+    Repairable(Carried),
     Padding,
 }
 
@@ -38,15 +40,22 @@ impl Downlink {
 
     /// The packet with the next number left, of so many bytes before encryption.
     pub(crate) fn on_sent(&mut self, now: Instant, bytes: usize, kind: SentKind) {
-        let kind = match kind {
-            SentKind::Media => bwe::SentKind::Media,
-            SentKind::Padding => bwe::SentKind::Probe,
+        let (kind, carried) = match kind {
+            SentKind::Media => (bwe::SentKind::Media, None),
+            SentKind::Repairable(carried) => (bwe::SentKind::Media, Some(carried)),
+            SentKind::Padding => (bwe::SentKind::Probe, None),
         };
-        self.sender.on_sent(now, bytes, kind);
+        self.sender.on_sent(now, bytes, kind, carried);
     }
 
-    pub(crate) fn on_feedback(&mut self, now: Instant, feedback: &TransportFeedback<'_>) {
-        self.sender.on_feedback(now, feedback);
+    /// What the packets carried that are told lost for the first time is put into `lost`.
+    pub(crate) fn on_feedback(
+        &mut self,
+        now: Instant,
+        feedback: &TransportFeedback<'_>,
+        lost: &mut Vec<Carried>,
+    ) {
+        self.sender.on_feedback(now, feedback, lost);
     }
 
     /// A report: the share of packets lost since the last one, and the round trip if it tells.

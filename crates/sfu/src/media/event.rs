@@ -13,6 +13,10 @@ pub trait Egress {
     fn rtp(&mut self, peer: PeerId, room: usize, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> bool;
     /// Sends a compound (or reduced-size) RTCP packet.
     fn rtcp(&mut self, peer: PeerId, compound: &[u8]);
+    /// Whether so much waits to be sent that this should be done before more is written. It takes more all the same.
+    fn is_full(&self) -> bool {
+        false
+    }
     /// Takes what another forwarder is to know of a track, a packet with its dependency descriptor and payload.
     /// `false` when there is no room.
     fn trunk(

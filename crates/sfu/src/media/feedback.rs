@@ -4,20 +4,17 @@
 use std::time::{Duration, Instant};
 
 use parvis_peer::sdp::MediaKind;
-use parvis_rtp::rtcp::{self, ReportBlocks, Rtcp, SenderInfo, Writer, XrBlock};
+use parvis_rtp::rtcp::{self, ReportBlocks, Rtcp, SenderInfo, TransportFeedback, Writer, XrBlock};
 
 use super::Egress;
 use super::demux::Role;
 use super::keyframe;
 use super::layer::SenderClock;
 use super::ntp;
-use super::pacer::Paced;
 use super::room::RoomMedia;
 use super::subscription::RemoteReport;
 use crate::PeerId;
 
-/// A repeated NACK sooner than this is an impatient one, however short the measured round trip.
-const MIN_RESEND_SPACING: Duration = Duration::from_millis(5);
 /// What a round trip is believed to be at most: beyond it, a clock is wrong.
 const MAX_ROUND_TRIP: Duration = Duration::from_secs(10);
 
@@ -44,12 +41,7 @@ impl RoomMedia {
                     }
                 }
                 Rtcp::TransportFeedback(feedback) => {
-                    let place = peer;
-                    let peer = &mut self.peers[place];
-                    peer.downlink.on_feedback(now, &feedback);
-                    peer.pace(&self.config, now);
-                    let due = peer.pacer.poll_timeout();
-                    self.due_peers.no_later_than(place, due);
+                    self.on_transport_feedback(now, peer, &feedback, egress);
                 }
                 Rtcp::Xr(report) => {
                     for block in report.blocks() {
@@ -75,6 +67,23 @@ impl RoomMedia {
                 Rtcp::Sdes(_) | Rtcp::Bye(_) | Rtcp::Unknown { .. } => {}
             }
         }
+    }
+
+    fn on_transport_feedback(
+        &mut self,
+        now: Instant,
+        place: usize,
+        feedback: &TransportFeedback<'_>,
+        egress: &mut impl Egress,
+    ) {
+        let mut lost = std::mem::take(&mut self.scratch.lost);
+        lost.clear();
+        let peer = &mut self.peers[place];
+        peer.downlink.on_feedback(now, feedback, &mut lost);
+        peer.resends.set_loss(peer.downlink.loss());
+        peer.pace(&self.config, now);
+        self.on_lost(now, place, &lost, egress);
+        self.scratch.lost = lost;
     }
 
     /// Asks for a key frame when one is wanted and the last request is old enough.
@@ -159,73 +168,8 @@ impl RoomMedia {
             peer.redundancy.on_report(now, expected, lost, &self.config);
             let round_trip = peer.downlink.round_trip();
             peer.protection.on_report(now, expected, lost, round_trip, &self.config);
+            peer.patience.on_report(now, expected, lost, round_trip, &self.config);
         }
-    }
-
-    fn on_nack(&mut self, now: Instant, place: usize, nack: &rtcp::Nack<'_>, egress: &mut impl Egress) {
-        let peer = &mut self.peers[place];
-        let Some(&slot) = peer.outgoing.get(&nack.media_ssrc) else { return };
-        let subscription = &mut self.subscriptions[slot];
-        let missing_at = subscription.publication;
-        let publication = &mut self.publications[missing_at];
-        let negotiated = subscription.outlet.as_ref().is_some_and(|outlet| outlet.nack);
-        if subscription.ssrc != nack.media_ssrc || publication.muted || !negotiated || !peer.is_connected() {
-            return;
-        }
-        let spacing = peer.round_trip().max(MIN_RESEND_SPACING);
-        let mut hurried = false;
-        for sequence in nack.sequences() {
-            self.stats.nacks_received += 1;
-            let Some(sent) = subscription.requested(now, sequence) else {
-                // Lost on its way to us: it goes on to all when it comes, so it is asked for now.
-                let awaited = subscription.awaited(sequence).is_some_and(|(at, number)| {
-                    let layer = publication.layers.get_mut(at);
-                    layer.and_then(|layer| layer.nack.as_mut()).is_some_and(|nack| nack.hurry(now, number))
-                });
-                hurried |= awaited;
-                self.stats.resend_awaited += u64::from(awaited);
-                self.stats.resend_unknown += u64::from(!awaited);
-                continue;
-            };
-            let fresh = !sent.left && sent.is_padding();
-            if sent.resends >= self.config.resend_tries
-                || (!fresh && now.saturating_duration_since(sent.sent_at) < spacing)
-            {
-                self.stats.resend_suppressed += 1;
-                continue;
-            }
-            let out = sent.out;
-            let bytes = subscription.sent_bytes(publication, out);
-            if !peer.resends.take(now, bytes) {
-                self.stats.resend_over_budget += 1;
-                continue;
-            }
-            if let Some(sent) = subscription.sent(out) {
-                sent.resends += 1;
-                sent.sent_at = now;
-            }
-            if publication.kind == MediaKind::Audio || peer.pacer.is_free(now) {
-                let mut sender = super::emit::Sender {
-                    now,
-                    epoch: self.epoch,
-                    peer,
-                    subscription,
-                    publication,
-                    config: &self.config,
-                    stats: &mut self.stats,
-                    events: &mut self.events,
-                };
-                let bytes = sender.emit(out, true, egress);
-                peer.pacer.spend(bytes);
-            } else {
-                let (subscription, bytes) = (subscription.id, bytes as u32);
-                let paced = Paced { slot, subscription, out, bytes, resend: true };
-                self.stats.dropped_pacer_full += peer.pacer.push(paced);
-            }
-        }
-        let due = peer.pacer.poll_timeout();
-        self.due_peers.no_later_than(place, due);
-        self.due_publications.no_later_than(missing_at, hurried.then_some(now));
     }
 
     fn on_key_frame_request(&mut self, now: Instant, peer: usize, ssrc: u32, egress: &mut impl Egress) {

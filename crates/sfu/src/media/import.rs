@@ -14,6 +14,7 @@ use super::peer::MediaPeer;
 use super::publication::{IncomingFormat, Publication};
 use super::room::RoomMedia;
 use super::subscription::Subscription;
+use super::walk::Next;
 use super::{Egress, ntp};
 use crate::{
     Demand, ForwarderId, PacketHead, RateSnapshot, TrackId, TrackSpec, TrackState, TrunkClock, TrunkWord,
@@ -90,7 +91,32 @@ impl RoomMedia {
         (descriptor, payload): (&[u8], &[u8]),
         egress: &mut impl Egress,
     ) {
+        self.hold_trunk_packet(now, track, head, (descriptor, payload), egress);
+        self.forward_all_held(now, egress);
+    }
+
+    /// The same, but it may be held back as by [`RoomMedia::hold_rtp`].
+    pub fn hold_trunk_packet(
+        &mut self,
+        now: Instant,
+        track: TrackId,
+        head: &PacketHead,
+        (descriptor, payload): (&[u8], &[u8]),
+        egress: &mut impl Egress,
+    ) {
         let Some((place, at)) = self.imported_layer(now, track, head.layer) else { return };
+        let stream = StreamRef { publication: place, layer: at as u8, role: Role::Media };
+        let descriptor = (!descriptor.is_empty()).then_some(descriptor);
+        let next = Next {
+            stream: Some(stream),
+            payload_type: head.codec as u8,
+            sequence: head.sequence,
+            timestamp: head.timestamp,
+        };
+        let same_run = self.publications[place].layers[at].epoch == head.run;
+        if !same_run || !self.goes_on(&next, descriptor) {
+            self.forward_all_held(now, egress);
+        }
         let publication = &mut self.publications[place];
         publication.layers[at].begin_run(head.run);
         let arrival = Arrival {
@@ -104,16 +130,16 @@ impl RoomMedia {
                 video_orientation: head.video_orientation,
                 playout_delay: head.playout_delay,
                 abs_capture_time: head.abs_capture_time,
-                dependency_descriptor: (!descriptor.is_empty()).then_some(descriptor),
+                dependency_descriptor: descriptor,
                 ..Extensions::default()
             },
             payload,
             retransmitted: head.retransmitted,
         };
         self.stats.trunk_packets_in += 1;
-        let (peer, stream) =
-            (publication.peer, StreamRef { publication: place, layer: at as u8, role: Role::Media });
-        self.take(now, peer, stream, &arrival, egress);
+        let peer = publication.peer;
+        let may_hold = (!head.retransmitted).then_some(next.payload_type);
+        self.take(now, peer, stream, &arrival, may_hold, egress);
     }
 
     /// Takes a sender report's clocks.

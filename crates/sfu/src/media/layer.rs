@@ -41,6 +41,8 @@ pub(crate) struct Layer {
     pub(crate) rates: Rates,
     pub(crate) reader: FrameReader,
     pub(crate) last_packet: Option<Instant>,
+    /// When the room's choices were these, nobody took it.
+    pub(crate) untaken: Option<u64>,
     unwrapper: Unwrapper<16>,
     /// The next number of a source that may have begun anew: two in a row are believed.
     suspect: Option<u16>,
@@ -101,6 +103,7 @@ impl Layer {
             rates: Rates::new(now),
             reader: FrameReader::default(),
             last_packet: None,
+            untaken: None,
             unwrapper: Unwrapper::default(),
             suspect: None,
             fresh: false,

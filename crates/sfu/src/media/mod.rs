@@ -7,9 +7,9 @@
 //! the peers that were added to it.
 //!
 //! A packet's way: `receive` finds its stream (`demux`), reads what forwarding must know of it (`facts`, `dependency`),
-//! keeps it once (`layer`, `ring`) and offers it to each `subscription`, which chooses (`select`), numbers (`munge`) and
+//! keeps it once (`layer`, `ring`) and `walk` offers it to each `subscription`, which chooses (`select`), numbers (`munge`) and
 //! notes it (`sent`). Then it leaves by `emit`, at once or when the `pacer` lets it. `feedback` and `report` are RTCP in
-//! and out; `audio` is what is done with sound alone, `fec` repair packets both ways; `export` and `import` are the two ends of a trunk to another
+//! and out; `resend` repeats what was lost, for which `patience` makes time; `audio` is what is done with sound alone, `fec` repair packets both ways; `export` and `import` are the two ends of a trunk to another
 //! forwarder; `allocate` shares a peer's bandwidth out; `timers` does what is due.
 //!
 //! ```
@@ -61,12 +61,14 @@ mod munge;
 mod nack;
 mod ntp;
 mod pacer;
+mod patience;
 mod peer;
 mod publication;
 mod rates;
 mod receive;
 mod reception;
 mod report;
+mod resend;
 mod ring;
 mod room;
 mod select;
@@ -75,6 +77,7 @@ mod sequence;
 mod stats;
 mod subscription;
 mod timers;
+mod walk;
 
 pub use config::MediaConfig;
 pub use event::{Egress, MediaEvent};

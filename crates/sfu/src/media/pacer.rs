@@ -53,8 +53,9 @@ pub(crate) struct Pacer {
     /// In bytes; below zero after a packet larger than what was left.
     budget: f64,
     refilled: Instant,
+    /// By what is known of the path: this is what a burst is reckoned by.
     rate_bps: f64,
-    /// Never exceeded, however long the queue.
+    /// What leaves in the long run is never more, however fast the path and however long the queue.
     max_bps: f64,
     burst: Duration,
 }
@@ -189,7 +190,7 @@ impl Pacer {
         }
         let rate = self.bytes_per_second();
         let train = f64::from(TRAIN_PACKETS) * f64::from(self.last_bytes);
-        let release = (rate * self.burst.as_secs_f64() * RELEASE_SHARE).min(train);
+        let release = (self.burst_bytes() * RELEASE_SHARE).min(train);
         // The last packet may leave while anything is left.
         let others = self.queued_bytes.saturating_sub(u64::from(self.last_bytes)) as f64;
         // Where a burst is less than two packets there are no trains to wait for.
@@ -201,10 +202,18 @@ impl Pacer {
     }
 
     fn refill(&mut self, now: Instant) {
+        if now == self.refilled {
+            return;
+        }
         let rate = self.bytes_per_second();
         let elapsed = now.saturating_duration_since(self.refilled).as_secs_f64();
         self.refilled = self.refilled.max(now);
-        self.budget = (self.budget + rate * elapsed).min(rate * self.burst.as_secs_f64());
+        self.budget = (self.budget + rate * elapsed).min(self.burst_bytes());
+    }
+
+    /// What may leave at once. A path that carries more takes a larger frame at once, whatever may leave in the long run.
+    fn burst_bytes(&self) -> f64 {
+        self.bytes_per_second().max(self.rate_bps / 8.0) * self.burst.as_secs_f64()
     }
 
     fn bytes_per_second(&self) -> f64 {
@@ -220,20 +229,38 @@ pub(crate) struct ResendBudget {
     floor_bytes_per_second: f64,
     bytes: f64,
     refilled: Instant,
+    /// The share of packets that the peer loses.
+    loss: f64,
 }
 
+/// A peer that loses packets has this times their share beyond the configured one, for retransmissions are lost as well; and
+/// never more than as much as its media.
+const RESENDS_FOR_LOSS: f64 = 2.0;
+const MAX_RESEND_SHARE: f64 = 1.0;
 /// The most that is saved up, in bytes: one large key frame.
 const MAX_SAVED_BYTES: f64 = 64_000.0;
 
 impl ResendBudget {
     pub(crate) fn new(now: Instant, share: f64, floor_bytes_per_second: u32) -> ResendBudget {
         let floor_bytes_per_second = f64::from(floor_bytes_per_second);
-        ResendBudget { share, floor_bytes_per_second, bytes: floor_bytes_per_second, refilled: now }
+        ResendBudget {
+            share,
+            floor_bytes_per_second,
+            bytes: floor_bytes_per_second,
+            refilled: now,
+            loss: 0.0,
+        }
+    }
+
+    /// The peer loses so large a share of what it is sent, 0 to 1.
+    pub(crate) fn set_loss(&mut self, loss: f32) {
+        self.loss = f64::from(loss);
     }
 
     /// Media was sent.
     pub(crate) fn earn(&mut self, bytes: usize) {
-        self.bytes = (self.bytes + self.share * bytes as f64).min(MAX_SAVED_BYTES);
+        let share = (self.share + RESENDS_FOR_LOSS * self.loss).min(MAX_RESEND_SHARE).max(self.share);
+        self.bytes = (self.bytes + share * bytes as f64).min(MAX_SAVED_BYTES);
     }
 
     /// Takes `bytes` if they are there.
@@ -341,6 +368,36 @@ mod tests {
         }
         assert_eq!((trains.first(), trains.iter().sum::<i32>()), (Some(&27), 60));
         assert!(trains[1..trains.len() - 1].iter().all(|train| (8..=9).contains(train)), "{trains:?}");
+    }
+
+    #[test]
+    fn a_burst_goes_by_the_path_and_what_follows_by_what_may_be_sent_at_most() {
+        let start = Instant::now();
+        let (path, most) = (125_000_000, 50_000_000);
+        let mut pacer = Pacer::new(start, 1024, path, most, Duration::from_millis(5));
+        let packet =
+            |out| Paced { slot: 0, subscription: SubscriptionId(1), out, bytes: 1200, resend: false };
+        let mut now = start + Duration::from_secs(1);
+        // What goes at once, and then 1.2 MB that wait.
+        let (mut at_once, mut sent) = (0, 0);
+        while pacer.is_free(now) {
+            pacer.spend(1200);
+            at_once += 1200;
+        }
+        assert!((77_000..=79_500).contains(&at_once), "5 ms at 125 Mbit/s are 78 kB: {at_once}");
+        for out in 0..1000 {
+            assert_eq!(pacer.push(packet(out)), 0);
+        }
+        let begun = now;
+        while let Some(due) = pacer.poll_timeout() {
+            now = due.max(now);
+            while pacer.pop(now).is_some() {
+                pacer.spend(1200);
+                sent += 1200;
+            }
+        }
+        let rate = f64::from(sent) * 8.0 / (now - begun).as_secs_f64();
+        assert!((45e6..=51e6).contains(&rate), "{rate} bits a second");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::demux::Demux;
 use super::estimate::{Downlink, Uplink};
 use super::fec::Protection;
 use super::pacer::{Pacer, ResendBudget};
+use super::patience::Patience;
 use crate::PeerId;
 
 /// Before a round trip was measured, this is taken.
@@ -59,11 +60,14 @@ pub(crate) struct MediaPeer {
     pub(crate) shows_pictures: bool,
     pub(crate) redundancy: Redundancy,
     pub(crate) protection: Protection,
+    pub(crate) patience: Patience,
     pub(crate) probe: Option<ActiveProbe>,
     /// All bytes sent to it.
     pub(crate) sent_bytes: u64,
     /// Something changed that the allocation depends on.
     pub(crate) reallocate: bool,
+    /// When bandwidth is shared out at the latest, though there are no pictures.
+    pub(crate) next_allocation: Instant,
     /// Less is sent than wanted, for lack of bandwidth.
     pub(crate) limited: bool,
     /// When the allocation last went down: it doesn't go up right after.
@@ -118,10 +122,12 @@ impl MediaPeer {
             shows_pictures: false,
             redundancy: Redundancy::default(),
             protection: Protection::default(),
+            patience: Patience::default(),
             resends: ResendBudget::new(now, config.resend_share, config.resend_floor_bytes_per_second),
             probe: None,
             sent_bytes: 0,
             reallocate: true,
+            next_allocation: now,
             limited: false,
             lowered_at: None,
             next_report: now,
@@ -209,9 +215,8 @@ impl MediaPeer {
     }
 }
 
-/// Key frames are larger than the rate: the pacer goes faster than the estimate, and never beyond the configured
-/// maximum (row 21).
+/// Key frames are larger than the rate: the pacer goes faster than the estimate. In the long run it never goes beyond the
+/// configured maximum (row 21), which it knows; a burst may, on a path that carries as much.
 fn pacing_rate(config: &MediaConfig, factor: f64, estimate: u64) -> u64 {
-    let rate = estimate as f64 * factor;
-    (rate as u64).min(config.max_bitrate)
+    (estimate.min(config.max_bitrate) as f64 * factor) as u64
 }

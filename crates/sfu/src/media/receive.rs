@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! A packet's way in: whose it is, kept once, shown to every subscription.
+//! A packet's way in: whose it is, kept once, shown to every subscription (`walk`).
 
 use std::time::Instant;
 
@@ -8,15 +8,21 @@ use parvis_rtp::{Packet, rtx};
 
 use super::demux::{IncomingType, Learned, Role, StreamRef};
 use super::layer::Arrival;
-use super::pacer::Paced;
 use super::room::RoomMedia;
-use super::subscription::Offer;
+use super::walk::Next;
 use super::{Egress, MediaEvent};
 use crate::PeerId;
 
 impl RoomMedia {
     /// A decrypted RTP packet of the peer's.
     pub fn handle_rtp(&mut self, now: Instant, peer: PeerId, whole: &[u8], egress: &mut impl Egress) {
+        self.hold_rtp(now, peer, whole, egress);
+        self.forward_all_held(now, egress);
+    }
+
+    /// The same, but a packet of a picture may be held back with others of it, to be forwarded together: before anything
+    /// else is told the room, [`RoomMedia::forward_held`] is called until all of it is done.
+    pub fn hold_rtp(&mut self, now: Instant, peer: PeerId, whole: &[u8], egress: &mut impl Egress) {
         let Some(&peer) = self.peer_places.get(&peer) else { return };
         let Ok(packet) = Packet::parse(whole) else {
             self.stats.dropped_malformed += 1;
@@ -30,6 +36,16 @@ impl RoomMedia {
             self.due_peers.no_later_than(peer, due);
         }
         let known = self.peers[peer].demux.stream(packet.ssrc);
+        // What was held back is for the streams as they were when it came.
+        let next = Next {
+            stream: known,
+            payload_type: packet.payload_type,
+            sequence: packet.sequence,
+            timestamp: packet.timestamp,
+        };
+        if !self.goes_on(&next, extensions.dependency_descriptor) {
+            self.forward_all_held(now, egress);
+        }
         let stream = known.or_else(|| {
             let demux = &self.peers[peer].demux;
             let learned = demux.learn(packet.ssrc, packet.payload_type, &extensions)?;
@@ -82,21 +98,26 @@ impl RoomMedia {
                 self.check_codec(self.publications[stream.publication].subscribers[at]);
             }
         }
-        self.take(now, peer, stream, &arrival, egress);
+        let may_hold = (!arrival.retransmitted).then_some(payload_type);
+        self.take(now, peer, stream, &arrival, may_hold, egress);
         if !arrival.retransmitted {
             self.keep_for_repair(now, peer, stream, whole, egress);
         }
     }
 
-    /// Keeps a packet and forwards it.
+    /// Keeps a packet and forwards it; one of a picture that came in this payload type may be held back.
     pub(super) fn take(
         &mut self,
         now: Instant,
         peer: usize,
         stream: StreamRef,
         arrival: &Arrival<'_>,
+        may_hold: Option<u8>,
         egress: &mut impl Egress,
     ) {
+        if may_hold.is_none() {
+            self.forward_all_held(now, egress);
+        }
         let publication = &mut self.publications[stream.publication];
         let at = usize::from(stream.layer);
         let layer = &mut publication.layers[at];
@@ -122,112 +143,29 @@ impl RoomMedia {
                 self.due_peers.no_later_than(peer, Some(now));
             }
         }
-        if !publication.muted {
-            match publication.kind {
-                MediaKind::Audio => self.forward_audio(now, stream.publication, number, arrival, egress),
-                MediaKind::Video => self.forward(now, stream.publication, at, number, egress),
+        let (kind, muted) = (publication.kind, publication.muted);
+        let shown = kind == MediaKind::Video && !muted && !self.is_untaken(stream.publication, at);
+        let held = match may_hold {
+            Some(payload_type) if shown => {
+                self.hold(now, peer, stream, (payload_type, number), arrival, egress)
             }
+            _ => false,
+        };
+        if shown && !held {
+            self.forward(now, stream.publication, at, number..=number, egress);
+        }
+        if kind == MediaKind::Audio && !muted {
+            self.forward_audio(now, stream.publication, number, arrival, egress);
+        }
+        if !muted {
             self.export_packet(stream.publication, at, arrival, egress);
         }
         let layer = &mut self.publications[stream.publication].layers[at];
         let nack_due = layer.nack.as_ref().and_then(super::nack::NackGenerator::poll_timeout);
         self.due_publications.no_later_than(stream.publication, nack_due);
-        self.request_key_frame(now, peer, stream.publication, at, egress);
-    }
-
-    /// Shows a kept packet to every subscription.
-    pub(super) fn forward(
-        &mut self,
-        now: Instant,
-        place: usize,
-        at: usize,
-        number: u64,
-        egress: &mut impl Egress,
-    ) {
-        let mut needs_key_frame = false;
-        for index in 0..self.publications[place].subscribers.len() {
-            let slot = self.publications[place].subscribers[index];
-            if self.publications[place].withheld && !self.subscriptions[slot].is_pinned() {
-                continue;
-            }
-            let before = self.subscriptions[slot].followed();
-            needs_key_frame |= self.offer(now, slot, at, number, egress);
-            if before != Some(at) && self.subscriptions[slot].followed() == Some(at) {
-                let missed = self.subscriptions[slot].missed(at, &self.publications[place].layers, number);
-                for number in missed {
-                    needs_key_frame |= self.offer(now, slot, at, number, egress);
-                }
-            }
+        if !held {
+            self.request_key_frame(now, peer, stream.publication, at, egress);
         }
-        if needs_key_frame {
-            self.publications[place].layers[at].key_frames.want();
-        }
-    }
-
-    /// Shows a kept packet to one subscription, and sends it or lets it wait. Whether a key frame is needed.
-    pub(super) fn offer(
-        &mut self,
-        now: Instant,
-        slot: usize,
-        at: usize,
-        number: u64,
-        egress: &mut impl Egress,
-    ) -> bool {
-        let subscription = &mut self.subscriptions[slot];
-        let place = subscription.peer;
-        let peer = &mut self.peers[place];
-        let publication = &mut self.publications[subscription.publication];
-        let Some(stored) = publication.layers[at].ring.get(number).filter(|_| peer.is_connected()) else {
-            return false;
-        };
-        let offer = subscription.offer(now, &publication.layers, at, publication.rtp_clock(), stored);
-        let waits =
-            subscription.followed() == Some(at) && subscription.waits_for_key_picture(&publication.layers);
-        let out = match offer {
-            Offer::Send(out) => out,
-            Offer::Passed => return waits,
-            Offer::NeedsKeyFrame => return true,
-            Offer::NoCodec => {
-                self.stats.dropped_codec_mismatch += 1;
-                return waits;
-            }
-            Offer::TooLate => {
-                self.stats.dropped_too_late += 1;
-                return waits;
-            }
-        };
-        let redundancy = peer.redundancy.level();
-        if redundancy > 0 && stored.codec == CodecKind::Opus && subscription.takes_red() && !publication.plain
-        {
-            let ring = &publication.layers[at].ring;
-            let mask = publication.red.mask(ring, number, publication.heard_from, redundancy);
-            if let Some(sent) = subscription.sent(out) {
-                sent.munge.redundancy = mask;
-            }
-        }
-        let video = publication.kind == MediaKind::Video;
-        if video && !peer.pacer.is_free(now) {
-            let (bytes, subscription) = (stored.payload().len() as u32, subscription.id);
-            let paced = Paced { slot, subscription, out, bytes, resend: false };
-            self.stats.dropped_pacer_full += peer.pacer.push(paced);
-            self.due_peers.no_later_than(place, peer.pacer.poll_timeout());
-            return waits;
-        }
-        let mut sender = super::emit::Sender {
-            now,
-            epoch: self.epoch,
-            peer,
-            subscription,
-            publication,
-            config: &self.config,
-            stats: &mut self.stats,
-            events: &mut self.events,
-        };
-        let bytes = sender.emit(out, false, egress);
-        if video {
-            peer.pacer.spend(bytes);
-        }
-        waits
     }
 
     /// Learns an SSRC.

@@ -124,6 +124,13 @@ impl Ring {
         (stored.number == number).then_some(stored)
     }
 
+    /// The packet whose number ends in these 32 bits, if it is still there: a ring holds far fewer numbers than would be
+    /// needed for two of them.
+    pub(crate) fn find(&self, low: u32) -> Option<&Stored> {
+        let stored = self.slots.get(self.index(low.into()))?.as_ref()?;
+        (stored.number as u32 == low).then_some(stored)
+    }
+
     fn index(&self, number: u64) -> usize {
         // The number of slots is a power of two.
         number as usize & self.slots.len().wrapping_sub(1)

@@ -21,7 +21,9 @@ use super::peer::MediaPeer;
 use super::publication::Publication;
 use super::subscription::{Outlet, Subscription};
 use super::timers::earliest;
+use super::walk::Held;
 use super::{Egress, MediaConfig, MediaEvent, MediaStats};
+use crate::bwe::Carried;
 use crate::{PeerId, SubscriptionId, SubscriptionSettings, TrackId, TrackSpec};
 
 /// The media of one room.
@@ -55,6 +57,10 @@ pub struct RoomMedia {
     pub(super) imports: usize,
     /// Something is to be told by a trunk.
     pub(super) trunk_work: bool,
+    /// Counts changes of what subscriptions take.
+    pub(super) choices: u64,
+    /// Packets that are to be forwarded together.
+    pub(super) held: Option<Held>,
 }
 
 /// Buffers that are used again and again.
@@ -69,6 +75,8 @@ pub(super) struct Scratch {
     pub(super) speakers: Vec<(TrackId, f32)>,
     pub(super) recovered: Vec<u8>,
     pub(super) repaired: Vec<u8>,
+    /// What packets carried that a peer's feedback told lost.
+    pub(super) lost: Vec<Carried>,
 }
 
 /// How often rates are measured and bandwidth is shared out anew.
@@ -99,6 +107,8 @@ impl RoomMedia {
             absent: FxHashMap::default(),
             imports: 0,
             trunk_work: false,
+            choices: 0,
+            held: None,
             config,
         }
     }
@@ -205,6 +215,7 @@ impl RoomMedia {
     /// Forgets a track and its subscriptions.
     pub fn unpublish(&mut self, now: Instant, track: TrackId) {
         let Some(place) = self.publication_places.remove(&track) else { return };
+        self.held.take_if(|held| held.is_of(place));
         for subscription in std::mem::take(&mut self.publications[place].subscribers) {
             let id = self.subscriptions[subscription].id;
             self.unsubscribe(now, id);
@@ -315,6 +326,7 @@ impl RoomMedia {
             return false;
         }
         if former != publication {
+            self.choices += 1;
             self.publications[former].subscribers.retain(|other| *other != place);
             self.publications[publication].subscribers.push(place);
             let subscription = &mut self.subscriptions[place];
@@ -408,6 +420,7 @@ impl RoomMedia {
     }
 
     fn apply_outlet(&mut self, place: usize) {
+        self.choices += 1;
         let subscription = &mut self.subscriptions[place];
         let sender = SenderId(subscription.id.0);
         let sections = &self.peers[subscription.peer].sections;

@@ -50,6 +50,8 @@ pub struct MediaStats {
     pub resend_over_budget: u64,
     /// Retransmissions refused because the packet went out less than a round trip ago or too often.
     pub resend_suppressed: u64,
+    /// Retransmissions that nobody asked for: feedback on the transport had told of the loss.
+    pub resend_prompted: u64,
     /// Retransmissions asked for packets that never came to us and go on when they do.
     pub resend_awaited: u64,
     /// Retransmissions asked for packets that are no longer kept.

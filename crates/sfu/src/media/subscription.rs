@@ -15,7 +15,7 @@ use super::munge::{CodecNumbers, Munger};
 use super::publication::Publication;
 use super::ring::Stored;
 use super::select::{LayerChoice, LayerFilter};
-use super::sent::{Content, Munge, Sent, SentLog};
+use super::sent::{Content, Moment, Munge, Sent, SentLog};
 use crate::{SubscriptionId, SubscriptionSettings};
 
 /// Packets that are made up for when the first one of a key frame is late: a large key frame and what came after it.
@@ -71,6 +71,8 @@ pub(crate) struct Subscription {
     pub(crate) settings: SubscriptionSettings,
     /// What may be sent; `None` pauses it.
     pub(crate) grant: Option<Grant>,
+    /// The grant changed, and nobody has noted it yet.
+    regranted: bool,
     /// Not yet allocated to: its grant is the first packets' benefit of the doubt.
     pub(crate) fresh: bool,
     /// Whether the pause was told.
@@ -201,6 +203,7 @@ impl Subscription {
             last_type: None,
             settings: SubscriptionSettings::default(),
             grant: Some(Grant { stream: 0, choice: LayerChoice::ALL }),
+            regranted: false,
             fresh: true,
             paused: false,
             unsupported: None,
@@ -222,7 +225,7 @@ impl Subscription {
             // RFC 3711 section 3.3.1: a first number in the lower half can't be mistaken for one after a wrap.
             munger: Munger::new(random as u16 >> 1, (random >> 16) as u32),
             numbers: CodecNumbers::new(),
-            log: SentLog::new(entries),
+            log: SentLog::new(entries, now),
         }
     }
 
@@ -316,11 +319,8 @@ impl Subscription {
         }
         let (out, timestamp) = self.munger.append(now, rtp_clock / SILENCE_PER_SECOND)?;
         self.silences += 1;
-        let content = Content::Silence;
-        let munge = Munge::default();
-        let sent =
-            Sent { out, content, timestamp, marker: false, munge, resends: 0, left: false, sent_at: now };
-        self.log.insert(sent).then_some(out)
+        let sent = Sent::new(out, Content::Silence, timestamp, false, Munge::default());
+        self.log.insert(now, sent).then_some(out)
     }
 
     /// Stops following: what comes next begins with a key frame.
@@ -345,10 +345,21 @@ impl Subscription {
 
     /// Takes what the allocator grants. Without a grant nothing more is sent, at once.
     pub(crate) fn set_grant(&mut self, grant: Option<Grant>) {
+        self.regranted |= self.grant != grant;
         self.grant = grant;
         if grant.is_none() {
             self.unfollow();
         }
+    }
+
+    /// Whether its grant changed since this was last asked.
+    pub(crate) fn take_regranted(&mut self) -> bool {
+        std::mem::take(&mut self.regranted)
+    }
+
+    /// Whether packets of a layer may be for it: it follows the layer, or waits for a key frame of it.
+    pub(crate) fn takes(&self, at: usize) -> bool {
+        self.followed() == Some(at) || self.grant.is_some_and(|grant| usize::from(grant.stream) == at)
     }
 
     /// What comes next is another publication's: nothing sent so far can be sent again. `former` are the layers of the
@@ -374,9 +385,9 @@ impl Subscription {
     /// About how many bytes the packet sent as `out` has.
     pub(crate) fn sent_bytes(&mut self, publication: &Publication, out: u64) -> usize {
         const HEADER_BYTES: usize = 24;
-        let stored = match self.log.get_mut(out).map(|sent| sent.content) {
+        let stored = match self.log.get_mut(out).map(|sent| sent.content()) {
             Some(Content::Stored { layer, number }) => {
-                publication.layers.get(usize::from(layer)).and_then(|layer| layer.ring.get(number))
+                publication.layers.get(usize::from(layer)).and_then(|layer| layer.ring.find(number))
             }
             _ => None,
         };
@@ -410,21 +421,26 @@ impl Subscription {
         self.fec_sequence
     }
 
+    /// The time by which its sent packets are noted.
+    pub(crate) fn moment(&mut self, now: Instant) -> Moment {
+        self.log.moment(now)
+    }
+
     /// The packet sent as `out`.
     pub(crate) fn sent(&mut self, out: u64) -> Option<&mut Sent> {
         self.log.get_mut(out)
     }
 
-    /// The packet that the peer calls `sequence`. A number that a former stream left open becomes a packet of
+    /// The packet that the peer calls `sequence`, and its number. A number that a former stream left open becomes a packet of
     /// padding, so that the peer need not wait for it.
-    pub(crate) fn requested(&mut self, now: Instant, sequence: u16) -> Option<&mut Sent> {
+    pub(crate) fn requested(&mut self, now: Instant, sequence: u16) -> Option<(u64, &mut Sent)> {
         let highest = self.munger.highest_out()?;
         let behind = u64::from((highest as u16).wrapping_sub(sequence));
         let out = highest.checked_sub(behind).filter(|out| *out >= self.munger.first_out())?;
         if out < self.munger.stream_start() && self.log.was_never_sent(out) {
             self.close(now, out);
         }
-        self.log.get_mut(out)
+        Some((out, self.log.get_mut(out)?))
     }
 
     /// Where the packet belongs that the peer calls `sequence` and that never came: its layer, and its number there.
@@ -436,16 +452,8 @@ impl Subscription {
 
     /// Gives a number to a packet of padding.
     fn close(&mut self, now: Instant, out: u64) -> bool {
-        self.log.insert(Sent {
-            out,
-            content: Content::Padding,
-            timestamp: self.munger.last_timestamp(),
-            marker: false,
-            munge: Munge::default(),
-            resends: 0,
-            left: false,
-            sent_at: now,
-        })
+        let timestamp = self.munger.last_timestamp();
+        self.log.insert(now, Sent::new(out, Content::Padding, timestamp, false, Munge::default()))
     }
 
     fn switch(
@@ -533,16 +541,9 @@ impl Subscription {
         munge: Munge,
     ) -> Offer {
         self.silences = 0;
-        let noted = self.log.insert(Sent {
-            out,
-            content: Content::Stored { layer: here.layer, number: stored.number },
-            timestamp,
-            marker: stored.marker || ends_picture,
-            munge,
-            resends: 0,
-            left: false,
-            sent_at: now,
-        });
+        let content = Content::Stored { layer: here.layer, number: stored.number as u32 };
+        let sent = Sent::new(out, content, timestamp, stored.marker || ends_picture, munge);
+        let noted = self.log.insert(now, sent);
         if noted { Offer::Send(out) } else { Offer::TooLate }
     }
 }

@@ -14,6 +14,8 @@ use crate::QualityReport;
 
 /// A peer's reports: a second apart, so that round trip and loss are fresh.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// Where there are no pictures, nothing is shared out but what everyone gets: that is looked at less often than at each tick.
+const SOUND_INTERVAL: Duration = Duration::from_millis(500);
 /// RTCP of ours fits in any path's packets.
 pub(super) const RTCP_BYTES: usize = 1200;
 /// Padding of a probe leaves in steps of this.
@@ -68,10 +70,13 @@ impl RoomMedia {
             self.send_transport_feedback(now, place, egress);
         }
         let peer = &mut self.peers[place];
-        if tick || std::mem::take(&mut peer.reallocate) {
+        let due = tick && (peer.shows_pictures || now >= peer.next_allocation);
+        if due || std::mem::take(&mut peer.reallocate) {
             peer.reallocate = false;
+            peer.next_allocation = now + SOUND_INTERVAL;
             peer.pace(&self.config, now);
             self.allocate(now, place);
+            self.note_choices(place);
             self.wake_key_frames(now, place);
         }
         self.release_paced(now, place, egress);
@@ -89,6 +94,13 @@ impl RoomMedia {
         let mut due = earliest(peer.pacer.poll_timeout(), peer.uplink.poll_timeout());
         due = earliest(due, peer.downlink.poll_timeout());
         self.due_peers.set(place, earliest(due, probe));
+    }
+
+    /// Notes whether a peer was just granted other layers than before.
+    fn note_choices(&mut self, place: usize) {
+        for &slot in &self.peers[place].subscriptions {
+            self.choices += u64::from(self.subscriptions[slot].take_regranted());
+        }
     }
 
     /// What was just granted to a peer may want a key frame, which is asked for in this same wake.

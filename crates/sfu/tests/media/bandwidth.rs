@@ -225,7 +225,8 @@ fn row_21_a_track_larger_than_the_configured_rate_is_held_to_it_by_the_pacer() {
         world.run_ms(33);
         let so_far = world.room.stats().sent_bytes;
         let in_33_ms = (so_far - std::mem::replace(&mut sent, so_far)) * 8;
-        assert!(in_33_ms <= 33_000 + 2 * 1200 * 8, "{in_33_ms} bits in 33 ms");
+        // The rate, a burst of 5 ms at 2.5 times the rate, and the packet that goes beyond it.
+        assert!(in_33_ms <= 33_000 + 12_500 + 1200 * 8, "{in_33_ms} bits in 33 ms");
     }
     assert!(sent > 200_000);
     assert!(world.room.stats().dropped_pacer_full + world.room.stats().dropped_expired > 0);

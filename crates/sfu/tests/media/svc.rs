@@ -217,10 +217,11 @@ impl Stage {
                     extensions,
                     ..In::default()
                 };
-                self.world.rtp(1, &packet.with(&[&[0xff, spatial][..], &[7; 400]].concat()));
+                self.world.hold(1, &packet.with(&[&[0xff, spatial][..], &[7; 400]].concat()));
                 self.sequence = self.sequence.wrapping_add(1);
                 self.number += 1;
             }
+            self.world.forward_held();
             self.picture += 1;
             self.pictures += 1;
             self.world.run_ms(33);

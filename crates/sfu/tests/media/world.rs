@@ -98,6 +98,10 @@ impl Egress for Collected {
     fn rtcp(&mut self, peer: PeerId, compound: &[u8]) {
         self.rtcp.push((peer, compound.to_vec()));
     }
+
+    fn is_full(&self) -> bool {
+        true
+    }
 }
 
 /// A room in virtual time.
@@ -146,6 +150,16 @@ impl World {
 
     pub(crate) fn rtp(&mut self, peer: u64, packet: &[u8]) {
         self.room.handle_rtp(self.now, PeerId(peer), packet, &mut self.out);
+    }
+
+    /// The same, perhaps held back until [`World::forward_held`].
+    pub(crate) fn hold(&mut self, peer: u64, packet: &[u8]) {
+        self.room.hold_rtp(self.now, PeerId(peer), packet, &mut self.out);
+    }
+
+    /// Forwards what is held back, as a socket does that is full again and again.
+    pub(crate) fn forward_held(&mut self) {
+        while self.room.forward_held(self.now, &mut self.out) {}
     }
 
     pub(crate) fn rtcp(&mut self, peer: u64, write: impl FnOnce(&mut Writer<'_>)) {

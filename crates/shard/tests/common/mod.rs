@@ -17,6 +17,8 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Echo {
     events: VecDeque<(RoomId, Event)>,
     pub closed: Vec<Path>,
+    /// To whom datagrams are to be forwarded, and how many.
+    held: VecDeque<(Path, u8)>,
 }
 
 impl Engine for Echo {
@@ -38,6 +40,26 @@ impl Engine for Echo {
             [b'p', ..] => panic!("told to"),
             _ => {}
         }
+    }
+
+    fn hold_datagram(&mut self, now: Instant, path: Path, datagram: &mut [u8], outbox: &mut Outbox) {
+        match datagram {
+            [b'h', count, ..] => self.held.push_back((path, *count)),
+            _ => self.handle_datagram(now, path, datagram, outbox),
+        }
+    }
+
+    /// As many as the outbox takes.
+    fn forward_held(&mut self, _: Instant, outbox: &mut Outbox) -> bool {
+        while let Some((path, count)) = self.held.pop_front() {
+            for number in 0..count {
+                outbox.push(path, &[number; 1_200]);
+            }
+            if outbox.is_full() {
+                return true;
+            }
+        }
+        false
     }
 
     fn path_closed(&mut self, _: Instant, path: Path, _: &mut Outbox) {
@@ -81,7 +103,7 @@ pub fn start(config: &ShardConfig) -> (Shards<Echo>, Receiver<ShardEvent>) {
 
 /// The same with the events of every shard.
 pub fn start_all(config: &ShardConfig) -> (Shards<Echo>, Vec<Receiver<ShardEvent>>) {
-    let make = |_: EngineSetup| Echo { events: VecDeque::new(), closed: Vec::new() };
+    let make = |_: EngineSetup| Echo { events: VecDeque::new(), closed: Vec::new(), held: VecDeque::new() };
     Shards::start(config, make).unwrap()
 }
 

@@ -162,7 +162,8 @@ fn many(base: u64, seeds: u64, jobs: u64, most: Option<Duration>) -> bool {
 /// One long meeting, and how much faster than the clock it ran.
 fn meeting(peers: usize, length: Duration) -> bool {
     let begin = Instant::now();
-    let outcome = scenario::meeting(1, peers, length, Dtls::StandIn);
+    let watch = Watch { narrator: None, meter: Some(meter) };
+    let outcome = scenario::meeting(1, peers, length, Dtls::StandIn, watch);
     let took = begin.elapsed().as_secs_f64();
     let virtual_time = outcome.virtual_time.as_secs_f64();
     outcome.failures.iter().for_each(|failure| say(&format!("  {failure}")));
@@ -171,6 +172,7 @@ fn meeting(peers: usize, length: Duration) -> bool {
         virtual_time / took,
         outcome.packets
     ));
+    say(&checks(&outcome.checks));
     outcome.failures.is_empty()
 }
 

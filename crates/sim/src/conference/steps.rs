@@ -11,8 +11,10 @@ use parvis_signal::Grants;
 use prost::Message;
 use rand::RngExt;
 
-use super::{CHECK_EVERY, Conference, HEADER_BYTES, Happening, SOCKET_BUFFER, STILL_HAPPENINGS, TRUNK_DELAY};
-use crate::client::ClientId;
+use super::{
+    CHECK_EVERY, Conference, HEADER_BYTES, Happening, SOCKET_BUFFER, SPARE, STILL_HAPPENINGS, TRUNK_DELAY,
+};
+use crate::client::{Client, ClientId};
 use crate::deeds::Attack;
 use crate::server::Effect;
 
@@ -21,14 +23,14 @@ impl Conference {
     pub(super) fn who_waits(&mut self) -> String {
         let mut waits = self.server.who_waits(self.now);
         waits.extend(self.clients.due(self.now).iter().map(|id| format!("c{}", id.0)));
-        if let Some(((at, _), _)) = self.under_way.first_key_value().filter(|((at, _), _)| *at <= self.now) {
-            waits.push(format!("a datagram or message of {:?} ago", self.now - *at));
+        if let Some(at) = self.under_way.next().filter(|at| *at <= self.now) {
+            waits.push(format!("a datagram or message of {:?} ago", self.now - at));
         }
         waits.join(", ")
     }
 
     pub(super) fn next(&mut self) -> Option<Instant> {
-        let under_way = self.under_way.keys().next().map(|(at, _)| *at);
+        let under_way = self.under_way.next();
         let clients = self.clients.next(self.now);
         let server = self.server.poll_timeout(self.now);
         let server = server.map(|at| self.server_frozen_until.map_or(at, |frozen| at.max(frozen)));
@@ -40,22 +42,17 @@ impl Conference {
         if self.server_frozen_until.is_some_and(|until| until <= self.now) {
             self.server_frozen_until = None;
         }
-        let mut held = 0;
-        let mut happened = 0;
-        while let Some(((at, number), what)) = self.under_way.pop_first() {
-            let stands = happened == STILL_HAPPENINGS;
-            if at > self.now || stands {
-                self.under_way.insert((at, number), what);
-                if stands {
-                    self.fail(format!("time stands still: {STILL_HAPPENINGS} arrivals at once and more"));
-                }
-                break;
-            }
+        let (mut held, mut happened) = (0, 0);
+        while happened < STILL_HAPPENINGS
+            && let Some(what) = self.under_way.pop_due(self.now)
+        {
             happened += 1;
             self.happen(what, &mut held);
         }
-        if self.server_frozen_until.is_none() {
-            self.server.handle_timeout(self.now);
+        if happened == STILL_HAPPENINGS && self.under_way.next().is_some_and(|at| at <= self.now) {
+            self.fail(format!("time stands still: {STILL_HAPPENINGS} arrivals at once and more"));
+        }
+        if self.server_frozen_until.is_none() && self.server.handle_timeout(self.now) {
             self.settle();
         }
         for id in self.clients.due(self.now) {
@@ -75,13 +72,15 @@ impl Conference {
             let resume = !client.sid.is_empty();
             self.open_socket(id, resume);
         }
-        let mut out = Vec::new();
+        let mut out = std::mem::take(&mut self.out);
         if let Some(client) = self.clients.get_mut(&id) {
             client.act(now, &mut out);
         }
-        for (path, bytes) in out {
-            self.launch(path, &bytes, true);
+        for (path, bytes) in out.drain(..) {
+            self.launch(id, path, &bytes, true);
+            self.recycle(bytes);
         }
+        self.out = out;
         self.send_requests(id);
     }
 
@@ -91,25 +90,27 @@ impl Conference {
             *held += usize::from(matches!(what, Happening::ToServer(..)));
             if *held <= SOCKET_BUFFER {
                 let number = self.fresh();
-                self.under_way.insert((until, number), what);
+                self.under_way.insert(until, number, what);
             }
             return;
         }
         match what {
             Happening::ToServer(path, mut bytes) => {
                 self.server.datagram(now, path, &mut bytes);
+                self.recycle(bytes);
                 self.settle();
             }
-            Happening::ToClient(path, mut bytes) => {
-                let owner = self.addresses.get(&path.remote);
-                let Some(client) = owner.and_then(|(id, _)| self.clients.get_mut(id)) else { return };
-                if client.frozen_until.is_none_or(|until| until <= now) {
-                    client.datagram(now, path, &mut bytes);
-                    client.wake = true;
+            Happening::ToClient(id, path, mut bytes) => {
+                let awake = |client: &&mut Client| client.frozen_until.is_none_or(|until| until <= now);
+                if let Some(client) = self.clients.get_unmoved(&id).filter(awake)
+                    && client.datagram(now, path, &mut bytes)
+                {
+                    self.clients.touch(id);
                 }
+                self.recycle(bytes);
             }
             Happening::Connect(id, connection, params) => {
-                let Some((room, profile)) = self.people.get(&id).copied() else { return };
+                let Some((room, profile)) = self.people.get(id.place()).copied() else { return };
                 let permissions = Permissions {
                     can_publish: profile.may_publish,
                     can_subscribe: profile.may_subscribe,
@@ -146,7 +147,7 @@ impl Conference {
                 }
                 if let Some(until) = client.frozen_until.filter(|until| *until > now) {
                     let number = self.fresh();
-                    self.under_way.insert((until, number), Happening::Response(connection, bytes));
+                    self.under_way.insert(until, number, Happening::Response(connection, bytes));
                     return;
                 }
                 let response =
@@ -177,24 +178,41 @@ impl Conference {
         }
     }
 
-    pub(super) fn launch(&mut self, path: Path, bytes: &[u8], to_server: bool) {
-        let Some((id, _)) = self.addresses.get(&path.remote) else { return };
-        let mutates = self.clients.get(id).is_some_and(|client| client.attack == Some(Attack::Mutates));
-        let mutated = mutates && to_server && !bytes.is_empty();
-        let Some(wire) = self.links.get_mut(id) else { return };
+    /// Puts a datagram on a client's line.
+    fn launch(&mut self, id: ClientId, path: Path, bytes: &[u8], to_server: bool) {
+        let mutates = |client: &Client| client.attack == Some(Attack::Mutates);
+        let mutated = to_server && !bytes.is_empty() && self.clients.get(&id).is_some_and(mutates);
+        let Some(wire) = self.links.get_mut(id.place()) else { return };
         let link = &mut wire.links[usize::from(!to_server)];
         for at in link.send(self.now, bytes.len() + HEADER_BYTES).into_iter().flatten() {
             self.last_id += 1;
-            let mut bytes = bytes.to_vec();
+            let mut bytes = self.copy(bytes);
             if mutated && self.random.random_range(0..3) == 0 {
                 for _ in 0..self.random.random_range(1..8) {
                     let bit = self.random.random_range(0..bytes.len() * 8);
                     bytes[bit / 8] ^= 1 << (bit % 8);
                 }
             }
-            let what =
-                if to_server { Happening::ToServer(path, bytes) } else { Happening::ToClient(path, bytes) };
-            self.under_way.insert((at, self.last_id), what);
+            let what = if to_server {
+                Happening::ToServer(path, bytes)
+            } else {
+                Happening::ToClient(id, path, bytes)
+            };
+            self.under_way.insert(at, self.last_id, what);
+        }
+    }
+
+    /// The same bytes, in memory that has served before.
+    fn copy(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut copy = self.spare.pop().unwrap_or_default();
+        copy.clear();
+        copy.extend_from_slice(bytes);
+        copy
+    }
+
+    fn recycle(&mut self, bytes: Vec<u8>) {
+        if self.spare.len() < SPARE {
+            self.spare.push(bytes);
         }
     }
 
@@ -234,13 +252,12 @@ impl Conference {
             path.hash(&mut self.trace);
             self.note(bytes.len(), bytes);
             self.packets += 1;
-            let owner = self.addresses.get(&path.remote);
-            self.checks.nonces += u64::from(owner.is_some());
-            let reuse = owner.and_then(|(_, key)| self.nonces.on(*key, bytes));
-            if let Some(reuse) = reuse {
+            let Some((id, key)) = self.addresses.get(&path.remote).copied() else { continue };
+            self.checks.nonces += 1;
+            if let Some(reuse) = self.nonces.on(key, bytes) {
                 self.fail(reuse);
             }
-            self.launch(path, bytes, false);
+            self.launch(id, path, bytes, false);
         }
         outbox.clear();
         self.server.outbox = outbox;

@@ -3,7 +3,7 @@
 
 use livekit_protocol as proto;
 
-use crate::records::Table;
+use crate::records::{Put, Table};
 use crate::{Store, StoreError, TenantId};
 
 pub(crate) const DISPATCHES: Table =
@@ -16,8 +16,7 @@ impl Store {
         tenant: &TenantId,
         dispatch: &proto::AgentDispatch,
     ) -> Result<(), StoreError> {
-        let draft = self.draft(&DISPATCHES, tenant, &dispatch.id, &[&dispatch.room], dispatch)?;
-        self.insert(&DISPATCHES, tenant, &draft).await
+        self.put_dispatch(Put::New, tenant, dispatch).await
     }
 
     /// Changes a dispatch, such as the state of its jobs.
@@ -26,8 +25,17 @@ impl Store {
         tenant: &TenantId,
         dispatch: &proto::AgentDispatch,
     ) -> Result<(), StoreError> {
+        self.put_dispatch(Put::Changed, tenant, dispatch).await
+    }
+
+    async fn put_dispatch(
+        &self,
+        how: Put,
+        tenant: &TenantId,
+        dispatch: &proto::AgentDispatch,
+    ) -> Result<(), StoreError> {
         let draft = self.draft(&DISPATCHES, tenant, &dispatch.id, &[&dispatch.room], dispatch)?;
-        self.replace(&DISPATCHES, tenant, &draft).await
+        self.put(how, &DISPATCHES, tenant, &draft).await
     }
 
     /// The dispatch of this id.

@@ -4,7 +4,7 @@
 use livekit_protocol as proto;
 use livekit_protocol::EgressStatus as Status;
 
-use crate::records::{Draft, Table, insert};
+use crate::records::{Draft, Put, Table, put};
 use crate::{Store, StoreError, TenantId};
 
 pub(crate) const EGRESSES: Table =
@@ -21,7 +21,7 @@ impl Store {
         egress: &proto::EgressInfo,
     ) -> Result<(), StoreError> {
         let draft = self.egress_draft(tenant, egress)?;
-        match self.insert(&EGRESSES, tenant, &draft).await {
+        match self.put(Put::New, &EGRESSES, tenant, &draft).await {
             Err(StoreError::Full { .. }) => {}
             other => return other,
         }
@@ -31,7 +31,7 @@ impl Store {
             let sql = "DELETE FROM egresses WHERE tenant = $1 AND id IN (SELECT id FROM egresses \
                        WHERE tenant = $1 AND state = 'ended' ORDER BY updated_ms, id LIMIT $2)";
             open.execute(sql, &[tenant.as_str().into(), MAKE_PLACE.into()]).await?;
-            insert(&mut open, &EGRESSES, limit, tenant, &draft).await?;
+            put(&mut open, Put::New, &EGRESSES, limit, tenant, &draft).await?;
             open.commit().await
         };
         database.timed(work).await
@@ -44,7 +44,7 @@ impl Store {
         egress: &proto::EgressInfo,
     ) -> Result<(), StoreError> {
         let draft = self.egress_draft(tenant, egress)?;
-        self.replace(&EGRESSES, tenant, &draft).await
+        self.put(Put::Changed, &EGRESSES, tenant, &draft).await
     }
 
     /// The egress of this id.
@@ -63,6 +63,12 @@ impl Store {
         let state = only_active.then_some(("state", "active"));
         let filter: Vec<(&str, &str)> = room.into_iter().chain(state).collect();
         self.list(&EGRESSES, tenant, &filter).await
+    }
+
+    /// The egresses of all tenants that have not ended, the oldest first.
+    pub async fn active_egresses(&self) -> Result<Vec<(TenantId, proto::EgressInfo)>, StoreError> {
+        let active = self.all(&EGRESSES, Some(("state", "active"))).await?.into_iter();
+        Ok(active.map(|(tenant, _, egress)| (tenant, egress)).collect())
     }
 
     /// Takes an egress out.

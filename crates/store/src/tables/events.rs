@@ -42,7 +42,7 @@ pub(super) async fn keep(
     events: &[NewEvent],
     limit: usize,
 ) -> Result<(), StoreError> {
-    for NewEvent { id, tenant, room, event, body, created_ms } in events {
+    for NewEvent { id, tenant, room, event, body, created_ms, .. } in events {
         let sql = "INSERT INTO events (id, tenant, room, event, body, created_ms, seq) VALUES ($1, $2, $3, $4, $5, $6, \
                    (SELECT COALESCE(MAX(seq), 0) + 1 FROM events)) ON CONFLICT DO NOTHING";
         let values =

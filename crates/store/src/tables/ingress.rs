@@ -3,7 +3,7 @@
 
 use livekit_protocol as proto;
 
-use crate::records::{Draft, Table};
+use crate::records::{Put, Table};
 use crate::seal::hash;
 use crate::{Store, StoreError, TenantId};
 
@@ -18,9 +18,7 @@ impl Store {
         tenant: &TenantId,
         ingress: &proto::IngressInfo,
     ) -> Result<(), StoreError> {
-        let key = key_hash(tenant, ingress);
-        let draft = self.ingress_draft(tenant, ingress, &key)?;
-        self.insert(&INGRESSES, tenant, &draft).await
+        self.put_ingress(Put::New, tenant, ingress).await
     }
 
     /// Changes an ingress, such as its state.
@@ -29,9 +27,7 @@ impl Store {
         tenant: &TenantId,
         ingress: &proto::IngressInfo,
     ) -> Result<(), StoreError> {
-        let key = key_hash(tenant, ingress);
-        let draft = self.ingress_draft(tenant, ingress, &key)?;
-        self.replace(&INGRESSES, tenant, &draft).await
+        self.put_ingress(Put::Changed, tenant, ingress).await
     }
 
     /// The ingress of this id.
@@ -78,13 +74,16 @@ impl Store {
         self.delete(&INGRESSES, tenant, id).await
     }
 
-    fn ingress_draft<'a>(
+    async fn put_ingress(
         &self,
+        how: Put,
         tenant: &TenantId,
-        ingress: &'a proto::IngressInfo,
-        key: &'a str,
-    ) -> Result<Draft<'a>, StoreError> {
-        self.draft(&INGRESSES, tenant, &ingress.ingress_id, &[&ingress.room_name, key], ingress)
+        ingress: &proto::IngressInfo,
+    ) -> Result<(), StoreError> {
+        let key = key_hash(tenant, ingress);
+        let columns = [ingress.room_name.as_str(), &key];
+        let draft = self.draft(&INGRESSES, tenant, &ingress.ingress_id, &columns, ingress)?;
+        self.put(how, &INGRESSES, tenant, &draft).await
     }
 }
 

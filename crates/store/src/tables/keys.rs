@@ -6,8 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::database::Row;
-use crate::records::Table;
+use crate::records::{Put, Table};
 use crate::{Store, StoreError, TenantId};
 
 pub(crate) const KEYS: Table = Table { name: "api_keys", what: "API key", columns: &[], sealed: true };
@@ -45,19 +44,13 @@ impl Store {
     pub async fn create_key(&self, key: &StoredKey) -> Result<(), StoreError> {
         let record = Record { secret: key.secret.clone() };
         let draft = self.draft(&KEYS, &key.tenant, &key.name, &[], &record)?;
-        self.insert(&KEYS, &key.tenant, &draft).await
+        self.put(Put::New, &KEYS, &key.tenant, &draft).await
     }
 
     /// All keys of all tenants, the oldest first: what tokens are checked with is held in memory.
     pub async fn keys(&self) -> Result<Vec<StoredKey>, StoreError> {
-        let sql = "SELECT id, record, tenant FROM api_keys ORDER BY created_ms, id";
-        let rows = self.database().rows(sql, &[]).await?;
-        let key = |row: &Row| {
-            let tenant = TenantId::new(row.text(2)?);
-            let Record { secret } = self.record(&KEYS, &tenant, row)?;
-            Ok(StoredKey { name: row.text(0)?, tenant, secret })
-        };
-        rows.iter().map(key).collect()
+        let all = self.all(&KEYS, None).await?.into_iter();
+        Ok(all.map(|(tenant, name, Record { secret })| StoredKey { tenant, name, secret }).collect())
     }
 
     /// Forgets a key: what it signed opens nothing once the server's memory follows.

@@ -24,6 +24,8 @@ pub struct NewEvent {
     pub body: String,
     /// When it happened, in milliseconds since 1970.
     pub created_ms: i64,
+    /// Whom it is sent to; nobody for one that is only kept.
+    pub targets: Vec<String>,
 }
 
 /// The first event of a lane.
@@ -69,16 +71,16 @@ pub struct HeldEvent {
 impl Store {
     /// Writes events down, once for each target, all or none; and keeps them as past events if that is wished.
     /// [`StoreError::Full`] if the outbox holds as many as it may, none of them dead.
-    pub async fn add_events(&self, events: &[NewEvent], targets: &[String]) -> Result<(), StoreError> {
+    pub async fn add_events(&self, events: &[NewEvent]) -> Result<(), StoreError> {
         let (database, limits) = (self.database(), self.limits());
         let work = async {
             let (_alone, mut open) = database.write().await?;
             for event in events {
-                for target in targets {
+                for target in &event.targets {
                     add(&mut open, event, target).await?;
                 }
             }
-            if !targets.is_empty() {
+            if events.iter().any(|event| !event.targets.is_empty()) {
                 make_place(&mut open, limits.outbox_rows).await?;
             }
             if limits.events > 0 {
@@ -191,7 +193,7 @@ async fn add(open: &mut Transaction, event: &NewEvent, target: &str) -> Result<(
     let sql = "INSERT INTO outbox (event_id, target, tenant, lane, event, body, created_ms, attempts, next_ms, \
                dead_ms, problem, seq) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0, '', \
                (SELECT COALESCE(MAX(seq), 0) + 1 FROM outbox)) ON CONFLICT DO NOTHING";
-    let NewEvent { id, tenant, room, event, body, created_ms } = event;
+    let NewEvent { id, tenant, room, event, body, created_ms, .. } = event;
     let lane = format!("{tenant}/{room}");
     let values: [Value<'_>; 7] = [
         id.into(),

@@ -3,7 +3,7 @@
 
 use livekit_protocol as proto;
 
-use crate::records::Table;
+use crate::records::{Put, Table};
 use crate::{Store, StoreError, TenantId};
 
 pub(crate) const ROOMS: Table = Table { name: "rooms", what: "room", columns: &[], sealed: true };
@@ -15,8 +15,7 @@ pub type RoomSettings = proto::CreateRoomRequest;
 impl Store {
     /// Configures a room ahead; [`StoreError::Exists`] if there is one of this name.
     pub async fn create_room(&self, tenant: &TenantId, room: &RoomSettings) -> Result<(), StoreError> {
-        let draft = self.draft(&ROOMS, tenant, &room.name, &[], room)?;
-        self.insert(&ROOMS, tenant, &draft).await
+        self.write_room(Put::New, tenant, room).await
     }
 
     /// Configures a room ahead, in place of what was configured of this name.
@@ -29,8 +28,12 @@ impl Store {
 
     /// Changes the settings of a room.
     pub async fn update_room(&self, tenant: &TenantId, room: &RoomSettings) -> Result<(), StoreError> {
+        self.write_room(Put::Changed, tenant, room).await
+    }
+
+    async fn write_room(&self, how: Put, tenant: &TenantId, room: &RoomSettings) -> Result<(), StoreError> {
         let draft = self.draft(&ROOMS, tenant, &room.name, &[], room)?;
-        self.replace(&ROOMS, tenant, &draft).await
+        self.put(how, &ROOMS, tenant, &draft).await
     }
 
     /// The settings of a room of this name.
@@ -41,6 +44,12 @@ impl Store {
     /// All rooms that are configured, the oldest first.
     pub async fn list_rooms(&self, tenant: &TenantId) -> Result<Vec<RoomSettings>, StoreError> {
         self.list(&ROOMS, tenant, &[]).await
+    }
+
+    /// All rooms of all tenants, the oldest first.
+    pub async fn rooms(&self) -> Result<Vec<(TenantId, RoomSettings)>, StoreError> {
+        let all = self.all(&ROOMS, None).await?.into_iter();
+        Ok(all.map(|(tenant, _, room)| (tenant, room)).collect())
     }
 
     /// Forgets the settings of a room.

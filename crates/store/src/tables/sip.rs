@@ -7,7 +7,7 @@ use livekit_protocol::sip_dispatch_rule::Rule;
 use serde::{Deserialize, Serialize};
 
 use crate::database::Transaction;
-use crate::records::{Draft, Table, insert, replace};
+use crate::records::{Put, Table, put};
 use crate::{Store, StoreError, TenantId};
 
 pub(crate) const TRUNKS: Table =
@@ -48,14 +48,17 @@ impl SipTrunk {
 impl Store {
     /// Keeps a trunk under its id.
     pub async fn create_sip_trunk(&self, tenant: &TenantId, trunk: &SipTrunk) -> Result<(), StoreError> {
-        let draft = self.draft(&TRUNKS, tenant, trunk.id(), &[trunk.direction()], trunk)?;
-        self.insert(&TRUNKS, tenant, &draft).await
+        self.put_trunk(Put::New, tenant, trunk).await
     }
 
     /// Changes a trunk.
     pub async fn update_sip_trunk(&self, tenant: &TenantId, trunk: &SipTrunk) -> Result<(), StoreError> {
+        self.put_trunk(Put::Changed, tenant, trunk).await
+    }
+
+    async fn put_trunk(&self, how: Put, tenant: &TenantId, trunk: &SipTrunk) -> Result<(), StoreError> {
         let draft = self.draft(&TRUNKS, tenant, trunk.id(), &[trunk.direction()], trunk)?;
-        self.replace(&TRUNKS, tenant, &draft).await
+        self.put(how, &TRUNKS, tenant, &draft).await
     }
 
     /// The trunk of this id.
@@ -97,8 +100,7 @@ impl Store {
         tenant: &TenantId,
         rule: &proto::SipDispatchRuleInfo,
     ) -> Result<(), StoreError> {
-        let draft = self.draft(&RULES, tenant, &rule.sip_dispatch_rule_id, &[], rule)?;
-        self.write_rule(tenant, rule, &draft, true).await
+        self.put_rule(Put::New, tenant, rule).await
     }
 
     /// Changes a rule; [`StoreError::Exists`] as in [`Store::create_sip_dispatch_rule`].
@@ -107,8 +109,7 @@ impl Store {
         tenant: &TenantId,
         rule: &proto::SipDispatchRuleInfo,
     ) -> Result<(), StoreError> {
-        let draft = self.draft(&RULES, tenant, &rule.sip_dispatch_rule_id, &[], rule)?;
-        self.write_rule(tenant, rule, &draft, false).await
+        self.put_rule(Put::Changed, tenant, rule).await
     }
 
     /// The rule of this id.
@@ -137,21 +138,17 @@ impl Store {
         self.delete(&RULES, tenant, id).await
     }
 
-    async fn write_rule(
+    async fn put_rule(
         &self,
+        how: Put,
         tenant: &TenantId,
         rule: &proto::SipDispatchRuleInfo,
-        draft: &Draft<'_>,
-        new: bool,
     ) -> Result<(), StoreError> {
+        let draft = self.draft(&RULES, tenant, &rule.sip_dispatch_rule_id, &[], rule)?;
         let (database, limit) = (self.database(), self.limits().rows);
         let work = async {
             let (_alone, mut open) = database.write().await?;
-            if new {
-                insert(&mut open, &RULES, limit, tenant, draft).await?;
-            } else {
-                replace(&mut open, &RULES, tenant, draft).await?;
-            }
+            put(&mut open, how, &RULES, limit, tenant, &draft).await?;
             claim_entries(&mut open, tenant, rule).await?;
             open.commit().await
         };

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What forwarding one packet costs: a shard's thread against a loop that does only what nobody can do without, in turn,
-//! so that whatever else the machine does meets both.
+//! so that whatever else the machine does meets both. `page` writes it down, `chart` draws it.
+
+mod chart;
+mod page;
 
 use std::collections::BTreeMap;
 
@@ -8,7 +11,7 @@ use serde_json::Value;
 
 use super::Options;
 use super::figures::{Figure, Target, report};
-use crate::sh::{Error, Result, process, say, target};
+use crate::sh::{Error, Result, process, root, say, target};
 
 const PACKAGE: &str = "parvis-bench-forward";
 /// A core must forward so many packets in a second, without and with trains.
@@ -28,7 +31,7 @@ struct Extent {
     seconds: f64,
 }
 
-const FULL: Extent = Extent { rounds: 3, subscribers: &[50, 200], warm_up: 12.0, seconds: 8.0 };
+const FULL: Extent = Extent { rounds: 5, subscribers: &[50, 200], warm_up: 12.0, seconds: 8.0 };
 const QUICK: Extent = Extent { rounds: 1, subscribers: &[50], warm_up: 8.0, seconds: 2.0 };
 
 /// What the runs of one load gave, a value for each round.
@@ -38,15 +41,26 @@ struct Values {
     user_nanos: Vec<f64>,
     bare_nanos: Vec<f64>,
     per_second: Vec<f64>,
+    bare_per_second: Vec<f64>,
     share: Vec<f64>,
     delivered: Vec<f64>,
 }
 
-/// Runs it against a release build.
+/// How many subscribers, and whether trains leave whole.
+type Load = (usize, bool);
+
+/// All that one run of the command measured.
+struct Measured {
+    extent: Extent,
+    loads: BTreeMap<Load, Values>,
+}
+
+/// Runs it against a release build, and writes the page and its chart; with `--quick` a short round, and the page beside the
+/// binaries.
 pub(super) fn run(options: &Options) -> Result {
     let extent = if options.quick { QUICK } else { FULL };
     process("cargo", ["build", "--release", "--locked", "--package", PACKAGE]).run()?;
-    let mut loads: BTreeMap<(usize, bool), Values> = BTreeMap::new();
+    let mut loads: BTreeMap<Load, Values> = BTreeMap::new();
     for round in 0..extent.rounds {
         for &subscribers in extent.subscribers {
             for gso in [false, true] {
@@ -59,7 +73,14 @@ pub(super) fn run(options: &Options) -> Result {
     }
     let figures: Vec<Figure> =
         loads.iter().flat_map(|(&(subscribers, gso), values)| values.figures(subscribers, gso)).collect();
-    report(&figures, &BTreeMap::new(), options.json_file()?.as_deref())
+    report(&figures, &BTreeMap::new(), options.json_file()?.as_deref())?;
+    let folder = if options.quick { target().join("forward") } else { root().join("docs/measurements") };
+    std::fs::create_dir_all(&folder)?;
+    let measured = Measured { extent, loads };
+    std::fs::write(folder.join("forward.md"), page::page(&measured, &figures))?;
+    std::fs::write(folder.join("forward.svg"), chart::chart(&measured))?;
+    say(&format!("wrote forward.md and forward.svg in {}", folder.display()));
+    Ok(())
 }
 
 fn named(subscribers: usize, gso: bool) -> String {
@@ -95,6 +116,7 @@ impl Values {
         self.nanos.push(nanos);
         self.bare_nanos.push(bare_nanos);
         self.per_second.push(1e9 / nanos);
+        self.bare_per_second.push(1e9 / bare_nanos);
         self.share.push(100.0 * bare_nanos / nanos);
         self.user_nanos.extend(real["user_nanos_per_packet"].as_f64());
         self.delivered.push(100.0 * of(real, "forwarded")? / of(real, "expected")?);
@@ -109,7 +131,7 @@ impl Values {
             ("share of the bare path", "%", &self.share, Some(Target::AtLeast(SHARE))),
             ("thread's time for a packet", "ns", &self.nanos, Some(Target::AtMost(1e9 / enough))),
             ("of it in user space", "ns", &self.user_nanos, None),
-            ("the bare path's time", "ns", &self.bare_nanos, None),
+            ("the bare path’s time", "ns", &self.bare_nanos, None),
             ("arrived", "%", &self.delivered, Some(Target::AtLeast(DELIVERED))),
         ]
         .into_iter()

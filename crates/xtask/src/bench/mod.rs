@@ -3,6 +3,7 @@
 //! for these: `figures` is how they all speak, `svg` how they draw; `livekit`, `janus` and `mediasoup` are whom they are compared
 //! with; `server` has one of them run and puts loads on it, `rounds` on all in turn.
 
+mod crowd;
 mod figures;
 mod forward;
 pub(crate) mod instructions;
@@ -53,6 +54,8 @@ impl Options {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Name {
+    /// A thousand people in one room of whom ten speak, on one shard and spread over two.
+    Crowd,
     /// What forwarding one packet costs a shard's thread, against a bare loop in the same run.
     Forward,
     /// Instructions for a forwarded packet, by callgrind, against the count that is kept in the tree.
@@ -73,6 +76,7 @@ enum Name {
 pub(crate) fn run(options: &Options) -> Result {
     setup::build_tools()?;
     match options.name {
+        Name::Crowd => crowd::run(options),
         Name::Forward => forward::run(options),
         Name::Instructions => instructions::run(options.record),
         Name::Join => join::run(options),

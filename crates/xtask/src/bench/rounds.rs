@@ -104,7 +104,7 @@ pub(super) fn failed<R>(seen: &[Round<R>], which: Which) -> Option<String> {
 }
 
 /// The median, and the least and the most where they differ.
-fn spread(values: &[f64]) -> String {
+pub(super) fn spread(values: &[f64]) -> String {
     let Some(figure) = Figure::of("", "", values, None) else { return "–".to_owned() };
     let [median, least, most] = [figure.median, figure.min, figure.max].map(rounded);
     if least == most { median } else { format!("{median} ({least}–{most})") }

@@ -2,7 +2,8 @@
 //! The servers, each alone on its core, and the load generator on another.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::rounds::Seen;
+use super::svg::Series;
 use super::{janus, mediasoup};
 use crate::sh::{self, Error, Result, print, root, target};
 
@@ -43,6 +45,11 @@ impl Which {
             Which::Janus => "Janus",
             Which::Mediasoup => "mediasoup",
         }
+    }
+
+    /// How charts show it, in whatever company.
+    pub(super) fn series(self) -> Series {
+        Series::new(self.name(), self as usize)
     }
 
     /// The port for signalling; media and others follow.
@@ -87,6 +94,18 @@ impl Program {
     }
 }
 
+/// How a server of ours is laid out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layout {
+    pub(super) shards: usize,
+    /// Connections of one room on one shard before the next ones go elsewhere.
+    pub(super) room_peers_per_shard: usize,
+    pub(super) participants: usize,
+}
+
+/// One core, one shard; the rest as it comes.
+const ALONE: Layout = Layout { shards: 1, room_peers_per_shard: 200, participants: 500 };
+
 /// A server that runs, and ends when this is dropped.
 pub(super) struct Server {
     which: Which,
@@ -96,10 +115,20 @@ pub(super) struct Server {
 impl Server {
     /// Starts it and waits until it listens.
     pub(super) fn start(program: &Program) -> Result<Server> {
+        Server::launch(program, ALONE)
+    }
+
+    /// Starts one of ours, laid out like this.
+    pub(super) fn start_parvis(layout: Layout) -> Result<Server> {
+        Server::launch(&Program::parvis(), layout)
+    }
+
+    fn launch(program: &Program, layout: Layout) -> Result<Server> {
         let which = program.which;
         let (name, folder) = (which.name().to_lowercase(), target().join("peers"));
+        std::fs::create_dir_all(&folder)?;
         let log = std::fs::File::create(folder.join(format!("{name}.log")))?;
-        let mut command = command(program, &folder)?;
+        let mut command = command(program, layout, &folder)?;
         command.env("PATH", sh::path()).current_dir(root()).stdin(Stdio::null());
         command.stdout(log.try_clone()?).stderr(log);
         let child =
@@ -120,8 +149,27 @@ impl Server {
         Ok(server)
     }
 
+    /// Its page of metrics; ours has one.
+    pub(super) fn metrics(&self) -> Result<String> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, metrics_port(self.which.port())))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
+        let mut page = String::new();
+        stream.read_to_string(&mut page)?;
+        Ok(page)
+    }
+
     /// Puts a load on it: gives the load generator's report, or why there is none.
     pub(super) fn load(&self, arguments: &str) -> Result<Seen<Value>> {
+        self.load_and_watch(arguments, |_| Ok(()))
+    }
+
+    /// The same; `watch` sees each line of progress.
+    pub(super) fn load_and_watch(
+        &self,
+        arguments: &str,
+        mut watch: impl FnMut(&str) -> Result,
+    ) -> Result<Seen<Value>> {
         let file = target().join(format!("peers/{}.json", self.which.name().to_lowercase()));
         let url = format!("ws://127.0.0.1:{}", self.which.port());
         let generator = target().join("release/parvis-load");
@@ -151,6 +199,7 @@ impl Server {
             for line in BufReader::new(progress).lines() {
                 last = line?;
                 print(&format!("    {last}"));
+                watch(&last)?;
             }
         }
         if !child.wait()?.success() {
@@ -177,8 +226,9 @@ const APART: &str = "ip link set lo up && ip link add media type veth peer name 
                      ip address add $1/32 dev media && ip link set other up && ip link set media up && \
                      shift && exec \"$@\"";
 
-/// What starts a server, with its configuration in `folder`. Whatever ends us ends it too, and it runs on its core alone.
-fn command(program: &Program, folder: &Path) -> Result<Command> {
+/// What starts a server, with its configuration in `folder`; only ours has a layout. Whatever ends us ends it too, and it
+/// runs on its core alone.
+fn command(program: &Program, layout: Layout, folder: &Path) -> Result<Command> {
     let which = program.which;
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL"]);
@@ -189,7 +239,7 @@ fn command(program: &Program, folder: &Path) -> Result<Command> {
     match which {
         Which::Parvis => {
             let config = folder.join("parvis.toml");
-            std::fs::write(&config, parvis_config(which.port(), folder))?;
+            std::fs::write(&config, parvis_config(which.port(), folder, layout))?;
             command.arg(&program.path).args(["serve", "--config"]).arg(config);
         }
         Which::LiveKit => {
@@ -267,10 +317,15 @@ pub(super) fn text(of: &Value) -> Option<String> {
     of.as_str().map(str::to_owned)
 }
 
-/// Limits that a crowd from one address does not meet, one shard, and the rate to begin with of a network that is known
-/// to be fast; all else as it comes.
-fn parvis_config(port: u16, folder: &Path) -> String {
+fn metrics_port(port: u16) -> u16 {
+    port + 11
+}
+
+/// Limits that a crowd from one address does not meet, and the rate to begin with of a network that is known to be fast;
+/// all else as it comes.
+fn parvis_config(port: u16, folder: &Path, layout: Layout) -> String {
     let crowd = "{ burst = 100000, per_second = 100000 }";
+    let Layout { shards, room_peers_per_shard, participants } = layout;
     format!(
         "[http]
 listen = \"127.0.0.1:{port}\"
@@ -282,9 +337,12 @@ listen = \"127.0.0.1:{}\"
 addresses = [\"127.0.0.1\"]
 udp_ports = \"{}\"
 tcp_port = {}
-shards = 1
+shards = {shards}
+max_room_peers_per_shard = {room_peers_per_shard}
 pin = false
 start_bitrate = 50000000
+[rooms]
+max_participants = {participants}
 [log]
 level = \"warn\"
 [data]
@@ -293,7 +351,7 @@ directory = \"{}\"
 name = \"{KEY}\"
 secret = \"{SECRET}\"
 ",
-        port + 11,
+        metrics_port(port),
         port + 2,
         port + 1,
         folder.join("parvis-data").display()
@@ -320,7 +378,17 @@ fn livekit_config(port: u16) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    #[test]
+    fn each_server_has_a_look_of_its_own() {
+        let all = [Which::Parvis].iter().chain(Which::value_variants());
+        let looks: Vec<_> = all.map(|which| (which.series().colour, which.series().dash)).collect();
+        let (colours, dashes): (BTreeSet<_>, BTreeSet<_>) = looks.iter().copied().unzip();
+        assert_eq!((colours.len(), dashes.len()), (looks.len(), looks.len()));
+    }
 
     #[test]
     fn only_who_listens_is_heard_of() {

@@ -28,6 +28,8 @@ const HOLD: Duration = Duration::from_secs(1);
 const WANTED_PERCENT: u64 = 120;
 /// What an audio track is reckoned with before it was measured, in bits per second.
 const AUDIO_BITRATE: u64 = 40_000;
+/// Losses beyond this share are not made good.
+const MAX_RESENT_LOSS: f64 = 0.4;
 /// A line is narrow until its estimate is this much above what makes it so, in percent.
 const NARROW_LEFT_PERCENT: u64 = 125;
 
@@ -43,10 +45,13 @@ impl RoomMedia {
         // Stable: equal importance stays in the order of subscribing.
         demands.sort_by_key(|demand| std::cmp::Reverse(demand.importance));
         let peer = &mut self.peers[place];
-        // Repair packets come out of the same estimate.
+        // Repair packets come out of the same estimate, and so do retransmissions.
         let repaired = peer.protection.level() > 0
             && demands.iter().any(|demand| self.subscriptions[demand.slot].takes_fec());
-        let with_repair = if repaired { 1.0 + self.config.fec_share } else { 1.0 };
+        let protecting = if repaired { self.config.fec_share } else { 0.0 };
+        // What is lost goes out again, and some of that once more.
+        let loss = f64::from(peer.downlink.loss()).min(MAX_RESENT_LOSS);
+        let with_repair = 1.0 + protecting + loss / (1.0 - loss);
         let budget = |estimate: u64| (estimate.saturating_sub(audio) as f64 / with_repair) as u64;
         let since = |at: Instant| now.saturating_duration_since(at);
         let terms = Terms {
@@ -80,7 +85,8 @@ impl RoomMedia {
         let redundancy = self.peers[place].redundancy.level();
         // The redundancy is of the losses of a while ago, on a narrow line those of its own queue as often as not: what is
         // lost now decides.
-        let loses = self.peers[place].downlink.loss() >= self.config.red_loss[0];
+        let [one, two] = self.config.red_loss;
+        let loses = self.peers[place].downlink.loss() >= (one + two) / 2.0;
         let spares_red = self.peers[place].narrow && !loses;
         let mut audio = 0;
         for &slot in &self.peers[place].subscriptions {

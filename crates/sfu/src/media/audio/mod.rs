@@ -70,9 +70,9 @@ impl RoomMedia {
             return;
         }
         for number in &recovered[..count] {
-            self.forward(now, place, 0, *number, egress);
+            self.forward(now, place, 0, *number..=*number, egress);
         }
-        self.forward(now, place, 0, number, egress);
+        self.forward(now, place, 0, number..=number, egress);
     }
 
     /// Who lost a place on the stage while others spoke; once per tick.

@@ -29,16 +29,16 @@ impl Redundancy {
 
     /// A report told of `lost` packets of `expected`.
     pub(crate) fn on_report(&mut self, now: Instant, expected: u64, lost: u64, config: &MediaConfig) {
-        self.on_losses(now, expected, lost, config.red_loss, config.red_hold);
+        self.on_losses(now, expected, lost, &config.red_loss, config.red_hold);
     }
 
-    /// The same, by shares and a time that are given.
+    /// The same, by shares that rise, one for each level, and a time that are given.
     pub(crate) fn on_losses(
         &mut self,
         now: Instant,
         expected: u64,
         lost: u64,
-        shares: [f32; 2],
+        shares: &[f32],
         hold: Duration,
     ) {
         self.expected += expected;
@@ -49,8 +49,7 @@ impl Redundancy {
         let share = self.lost as f32 / self.expected as f32;
         (self.expected, self.lost) = (0, 0);
         self.loss += (share - self.loss) * if share > self.loss { RISE } else { FALL };
-        let [one, two] = shares;
-        let called_for = u8::from(self.loss >= one) + u8::from(self.loss >= two.max(one));
+        let called_for = shares.iter().take_while(|share| self.loss >= **share).count() as u8;
         if called_for > self.level {
             self.level = called_for;
             self.calm_since = None;

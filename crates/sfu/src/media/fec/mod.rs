@@ -94,7 +94,7 @@ impl RoomMedia {
             let mut arrival = Arrival::new(&packet, incoming.kind, incoming.rtp_clock, extensions);
             arrival.retransmitted = true;
             let before = self.stats.received_packets;
-            self.take(now, peer, stream, &arrival, egress);
+            self.take(now, peer, stream, &arrival, None, egress);
             self.stats.fec_recovered += self.stats.received_packets - before;
         }
         self.scratch.repaired = buf;

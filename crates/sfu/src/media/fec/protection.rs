@@ -29,7 +29,7 @@ impl Protection {
         round_trip: Option<Duration>,
         config: &MediaConfig,
     ) {
-        self.losses.on_losses(now, expected, lost, config.fec_loss, config.fec_hold);
+        self.losses.on_losses(now, expected, lost, &config.fec_loss, config.fec_hold);
         let round_trip = round_trip.unwrap_or_default();
         if round_trip >= config.fec_round_trip {
             self.far = true;

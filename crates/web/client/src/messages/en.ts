@@ -6,15 +6,17 @@
  * A message is a whole sentence. None is put together from pieces, since other languages order them differently.
  */
 
+import { branding } from '../branding.ts';
+
 const plural = new Intl.PluralRules('en');
 const list = new Intl.ListFormat('en', { style: 'long', type: 'conjunction' });
 const count = (n: number, one: string, other: string) => (plural.select(n) === 'one' ? one : other);
 
 // Home.
-export const app_name = () => 'Parvis';
+export const app_name = () => branding().name;
 export const home_title = () => 'Open a link and talk.';
 export const home_lead = () =>
-  'Parvis is a video meeting service that your own organisation runs: no account, nothing to install, and nobody else in between.';
+  `${app_name()} is a video meeting service that your own organisation runs: no account, nothing to install, and nobody else in between.`;
 export const home_new = () => 'New meeting';
 export const home_new_hint = () => 'Makes a link that cannot be guessed. Whoever has it can come in.';
 export const home_or = () => 'or join one';
@@ -25,6 +27,10 @@ export const home_link_empty = () => 'Paste a meeting link first.';
 export const home_link_invalid = () => 'This is not a meeting link. It looks like https://…/r/ followed by letters and digits.';
 export const home_link_elsewhere = () => 'This link belongs to another server. Open it in your browser’s address bar.';
 export const home_licences = () => 'Licences of the parts we use';
+export const link_imprint = () => 'Legal notice';
+export const link_privacy = () => 'Privacy';
+export const link_terms = () => 'Terms of use';
+export const link_accessibility = () => 'Accessibility';
 export const unknown_title = () => 'There is no such page';
 export const unknown_body = () => 'The address may be incomplete. Check the link that you were sent.';
 export const to_home = () => 'Go to the start page';

@@ -9,7 +9,7 @@ use super::{Measured, RAMP};
 use crate::bench::figures::{Figure, rounded};
 use crate::bench::rounds::{Round, runs, values};
 use crate::bench::server::Which;
-use crate::bench::svg::{self, Group, Plot};
+use crate::bench::svg::{self, Group, Plot, Series};
 
 /// One plot, and the room around it.
 const WIDTH: f64 = 460.0;
@@ -34,7 +34,8 @@ pub(super) fn chart(measured: &Measured) -> String {
     let size = |count: usize, length: f64, gap: f64| count as f64 * (length + gap);
     let (width, height) = (LEFT + size(2, WIDTH, GAP_X), TOP + size(DRAWN.len() / 2 + 1, HEIGHT, GAP_Y));
     let servers = measured.servers();
-    let mut svg = svg::begin(width, height, &super::title(&servers), LEFT, &servers);
+    let series = servers.iter().map(|which| which.series());
+    let mut svg = svg::begin(width, height, &super::title(&servers), LEFT, series);
     let plot = |number: usize| Plot {
         x: LEFT + size(number % 2, WIDTH, GAP_X),
         y: TOP + size(number / 2, HEIGHT, GAP_Y),
@@ -55,7 +56,7 @@ pub(super) fn chart(measured: &Measured) -> String {
 /// For each load, a bar for each server.
 fn bars(svg: &mut String, plot: Plot, (name, unit, read): &Measure, measured: &Measured) {
     let groups = measured.loads.iter().filter(|(load, _)| load.title != RAMP.title).map(|(load, seen)| {
-        let figure = |which| (which, Figure::of("", unit, &values(seen, which, *read), None));
+        let figure = |which: Which| (which.series(), Figure::of("", unit, &values(seen, which, *read), None));
         Group { label: load.short, figures: measured.servers().into_iter().map(figure).collect() }
     });
     plot.groups(svg, &format!("{name}, {unit}"), &groups.collect::<Vec<_>>());
@@ -71,7 +72,7 @@ fn rise(svg: &mut String, plot: Plot, servers: &[Which], seen: &[Round<Run>]) {
         plot.below(svg, plot.x + part * plot.width, &thousands);
     }
     for which in servers {
-        let (colour, dash) = svg::style(*which);
+        let Series { colour, dash, .. } = which.series();
         for run in runs(seen, *which) {
             let points: Vec<String> = run
                 .steps

@@ -6,6 +6,7 @@ use super::load::Run;
 use super::outcome::{JOINS, MEMORY};
 use crate::bench::figures::Figure;
 use crate::bench::rounds::{BOTH, Read, values};
+use crate::bench::server::Which;
 use crate::bench::svg::{self, Group, Plot};
 
 /// One plot, and the room around it.
@@ -44,7 +45,8 @@ const DRAWN: [Drawn; 4] = [
 pub(super) fn chart(measured: &Measured) -> String {
     let size = |count: usize, length: f64, gap: f64| count as f64 * (length + gap);
     let (width, height) = (LEFT + size(2, WIDTH, GAP_X), TOP + size(DRAWN.len().div_ceil(2), HEIGHT, GAP_Y));
-    let mut svg = svg::begin(width, height, "What signalling costs: Parvis and LiveKit", LEFT, &BOTH);
+    let title = "What signalling costs: Parvis and LiveKit";
+    let mut svg = svg::begin(width, height, title, LEFT, BOTH.map(Which::series));
     for (number, (heading, pairs)) in DRAWN.iter().enumerate() {
         let plot = Plot {
             x: LEFT + size(number % 2, WIDTH, GAP_X),
@@ -53,7 +55,9 @@ pub(super) fn chart(measured: &Measured) -> String {
             height: HEIGHT,
         };
         let groups = pairs.iter().map(|(label, read)| {
-            let figure = |which| (which, Figure::of("", "", &values(&measured.seen, which, *read), None));
+            let figure = |which: Which| {
+                (which.series(), Figure::of("", "", &values(&measured.seen, which, *read), None))
+            };
             Group { label, figures: BOTH.map(figure).to_vec() }
         });
         plot.groups(&mut svg, heading, &groups.collect::<Vec<_>>());

@@ -326,6 +326,8 @@ fn metrics_port(port: u16) -> u16 {
 fn parvis_config(port: u16, folder: &Path, layout: Layout) -> String {
     let crowd = "{ burst = 100000, per_second = 100000 }";
     let Layout { shards, room_peers_per_shard, participants } = layout;
+    // Each shard has one.
+    let udp_ports = format!("{}-{}", port + 2, usize::from(port) + 1 + shards);
     format!(
         "[http]
 listen = \"127.0.0.1:{port}\"
@@ -335,7 +337,7 @@ joins_per_address = {crowd}
 listen = \"127.0.0.1:{}\"
 [media]
 addresses = [\"127.0.0.1\"]
-udp_ports = \"{}\"
+udp_ports = \"{udp_ports}\"
 tcp_port = {}
 shards = {shards}
 max_room_peers_per_shard = {room_peers_per_shard}
@@ -352,7 +354,6 @@ name = \"{KEY}\"
 secret = \"{SECRET}\"
 ",
         metrics_port(port),
-        port + 2,
         port + 1,
         folder.join("parvis-data").display()
     )
@@ -388,6 +389,13 @@ mod tests {
         let looks: Vec<_> = all.map(|which| (which.series().colour, which.series().dash)).collect();
         let (colours, dashes): (BTreeSet<_>, BTreeSet<_>) = looks.iter().copied().unzip();
         assert_eq!((colours.len(), dashes.len()), (looks.len(), looks.len()));
+    }
+
+    #[test]
+    fn each_shard_has_a_port() {
+        let config = |shards| parvis_config(1_000, Path::new("/x"), Layout { shards, ..ALONE });
+        assert!(config(1).contains("udp_ports = \"1002-1002\"\ntcp_port = 1001\nshards = 1\n"));
+        assert!(config(2).contains("udp_ports = \"1002-1003\"\ntcp_port = 1001\nshards = 2\n"));
     }
 
     #[test]

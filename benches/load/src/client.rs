@@ -4,9 +4,6 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use livekit_protocol as proto;
-use livekit_protocol::signal_request::Message as Request;
-use livekit_protocol::signal_response::Message as Response;
 use parvis_peer::Received;
 use parvis_peer::sdp::{CodecKind, MediaKind, Msid, SenderId, SenderSpec};
 use parvis_rtp::rtcp::{self, Rtcp, Writer};
@@ -14,7 +11,7 @@ use parvis_rtp::{Packet, vp8};
 use rustc_hash::FxHashMap;
 
 use crate::connection::{Connection, Shared};
-use crate::signalling::{Guest, Signalling};
+use crate::signalling::{Event, Guest, PICTURE, Publication, SOUND, Signalling};
 use crate::source::{Audio, Section, Video};
 use crate::stamp::{AUDIO_OFFSET, Stamp, VIDEO_OFFSET};
 use crate::tally::Tally;
@@ -23,9 +20,6 @@ use crate::{LoadError, Scenario};
 
 const AUDIO: SenderId = SenderId(1);
 const VIDEO: SenderId = SenderId(2);
-/// The names of both tracks in descriptions.
-const SOUND: &str = "sound";
-const PICTURE: &str = "picture";
 /// Between sender reports, and between receiver reports.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// Between requests for a first key frame.
@@ -72,6 +66,8 @@ pub(crate) struct Client {
     pub(crate) tracks: FxHashMap<u32, Track>,
     /// Messages in which it was told something about participants.
     pub(crate) told: u64,
+    /// Whether the server let it in with streams to receive.
+    awaits_streams: bool,
     /// From the beginning until the server welcomed it, until it could send and receive, and until the first media came.
     pub(crate) welcomed: Option<Duration>,
     pub(crate) joined: Option<Duration>,
@@ -119,6 +115,7 @@ impl Client {
             video: None,
             tracks: FxHashMap::default(),
             told: 0,
+            awaits_streams: false,
             welcomed: None,
             joined: None,
             first_media: None,
@@ -146,7 +143,7 @@ impl Client {
         loop {
             let Some(line) = &mut self.line else { return };
             let handled = match line.signalling.receive() {
-                Ok(Some(message)) => self.on_message(now, message),
+                Ok(Some(event)) => self.on_event(now, event),
                 Ok(None) => return,
                 Err(error) => Err(format!("signalling: {error}")),
             };
@@ -157,36 +154,26 @@ impl Client {
         }
     }
 
-    fn on_message(&mut self, now: Instant, message: Response) -> Result<(), String> {
-        match message {
-            Response::Join(_) => {
+    fn on_event(&mut self, now: Instant, event: Event) -> Result<(), String> {
+        match event {
+            Event::Welcome { receives } => {
                 self.welcomed = self.line.as_ref().map(|line| now.duration_since(line.begun));
+                self.awaits_streams = self.guest.receives && receives;
                 if self.sends { self.publish(now) } else { Ok(()) }
             }
-            Response::Update(_) => {
+            Event::Told => {
                 self.told += 1;
                 Ok(())
             }
-            Response::Offer(offer) => {
+            Event::Offer { id, sdp } => {
                 let Some(line) = &mut self.line else { return Ok(()) };
                 let connection = &mut line.receiving;
-                let answer = connection
-                    .peer
-                    .accept_offer(now, &offer.sdp)
-                    .map_err(|error| format!("the offer: {error}"))?;
-                connection.settle(now, &answer, &offer.sdp).map_err(|error| error.to_string())?;
-                line.signalling.send(Request::Answer(proto::SessionDescription {
-                    r#type: "answer".to_owned(),
-                    sdp: answer,
-                    id: offer.id,
-                    ..Default::default()
-                }))
+                let answer =
+                    connection.peer.accept_offer(now, &sdp).map_err(|error| format!("the offer: {error}"))?;
+                connection.settle(now, &answer, &sdp).map_err(|error| error.to_string())?;
+                line.signalling.answer(id, answer)
             }
-            Response::Answer(answer) => self.on_answer(now, &answer.sdp),
-            Response::Leave(leave) => {
-                Err(format!("the server told it to leave: {}", leave.reason().as_str_name()))
-            }
-            _ => Ok(()),
+            Event::Answer { sdp } => self.on_answer(now, &sdp),
         }
     }
 
@@ -204,54 +191,17 @@ impl Client {
         if let Some((audio, _)) = &self.audio {
             let ssrc = audio.stream.ssrc;
             connection.peer.add_sender(spec(AUDIO, MediaKind::Audio, CodecKind::Opus, SOUND, ssrc, None));
-            signalling.send(Request::AddTrack(proto::AddTrackRequest {
-                cid: SOUND.to_owned(),
-                r#type: proto::TrackType::Audio.into(),
-                source: proto::TrackSource::Microphone.into(),
-                disable_red: true,
-                ..Default::default()
-            }))?;
         }
-        let mut rids: Vec<&str> = Vec::new();
-        if let Some((video, _)) = &self.video {
-            let highest = video.layers.last().ok_or("no layer")?;
-            let ssrc = video.layers[0].stream.ssrc;
+        let video = self.video.as_ref().map(|(video, _)| video);
+        if let Some(lowest) = video.and_then(|video| video.layers.first()) {
+            let ssrc = lowest.stream.ssrc;
             let sender = spec(VIDEO, MediaKind::Video, CodecKind::Vp8, PICTURE, ssrc, Some(ssrc + 1));
             connection.peer.add_sender(sender);
-            let simulcast = video.layers.len() > 1;
-            let qualities =
-                [proto::VideoQuality::Low, proto::VideoQuality::Medium, proto::VideoQuality::High];
-            let layers = video.layers.iter().zip(&qualities[3 - video.layers.len()..]);
-            let layers = layers.map(|(layer, quality)| proto::VideoLayer {
-                quality: (*quality).into(),
-                width: layer.size.0.into(),
-                height: layer.size.1.into(),
-                bitrate: layer.bitrate,
-                ssrc: if simulcast { 0 } else { layer.stream.ssrc },
-                rid: if simulcast { layer.name.to_owned() } else { String::new() },
-                ..Default::default()
-            });
-            signalling.send(Request::AddTrack(proto::AddTrackRequest {
-                cid: PICTURE.to_owned(),
-                r#type: proto::TrackType::Video.into(),
-                source: proto::TrackSource::Camera.into(),
-                width: highest.size.0.into(),
-                height: highest.size.1.into(),
-                layers: layers.collect(),
-                ..Default::default()
-            }))?;
-            if simulcast {
-                rids.extend(video.layers.iter().map(|layer| layer.name));
-            }
         }
         let offer =
             connection.peer.create_offer(now, false).map_err(|error| format!("our offer: {error}"))?;
-        signalling.send(Request::Offer(proto::SessionDescription {
-            r#type: "offer".to_owned(),
-            sdp: with_layers(&offer, &rids),
-            id: 1,
-            ..Default::default()
-        }))?;
+        let publication = Publication { offer: &offer, sound: self.audio.is_some(), video };
+        signalling.publish(&publication)?;
         connection.offered = offer;
         Ok(())
     }
@@ -274,7 +224,7 @@ impl Client {
     fn is_ready(&self) -> bool {
         let Some(line) = &self.line else { return false };
         let sends = line.sending.as_ref().is_none_or(|sending| sending.connected);
-        self.welcomed.is_some() && sends && (!self.guest.receives || line.receiving.connected)
+        self.welcomed.is_some() && sends && (!self.awaits_streams || line.receiving.connected)
     }
 
     /// What it still waits for, for someone who wonders why it does not join.
@@ -289,7 +239,11 @@ impl Client {
             (None, true) => String::new(),
         };
         let sending = line.sending.as_ref().map(|sending| side("sending", sending)).unwrap_or_default();
-        if sending.is_empty() { side("receiving", &line.receiving) } else { sending }
+        match (self.welcomed, sending.is_empty()) {
+            (None, _) => "being let in".to_owned(),
+            (Some(_), true) => side("receiving", &line.receiving),
+            (Some(_), false) => sending,
+        }
     }
 
     /// Takes a datagram of the server's.
@@ -424,17 +378,11 @@ impl Client {
         false
     }
 
-    /// Says that it is there, as SDKs do, in both forms.
+    /// Says that it is there, as SDKs do.
     pub(crate) fn ping(&mut self) {
         let Some(line) = &mut self.line else { return };
-        let timestamp = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since_1970| since_1970.as_millis() as i64);
-        let pings = [Request::Ping(timestamp), Request::PingReq(proto::Ping { timestamp, rtt: 0 })];
-        for ping in pings {
-            if let Err(error) = line.signalling.send(ping) {
-                self.trouble.get_or_insert_with(|| format!("signalling: {error}"));
-            }
+        if let Err(error) = line.signalling.ping() {
+            self.trouble.get_or_insert_with(|| format!("signalling: {error}"));
         }
     }
 
@@ -443,10 +391,7 @@ impl Client {
         // What is unread would turn the end of the connection into its loss.
         self.listen(now);
         let Some(mut line) = self.line.take() else { return Ok(()) };
-        line.signalling.send(Request::Leave(proto::LeaveRequest {
-            reason: proto::DisconnectReason::ClientInitiated.into(),
-            ..Default::default()
-        }))
+        line.signalling.leave()
     }
 
     fn give_feedback(&mut self, now: Instant) {
@@ -507,54 +452,5 @@ impl Client {
         if len > 0 {
             sending.send_rtcp(&mut buf, len);
         }
-    }
-}
-
-/// An offer whose pictures are sent in layers that go by these names (RFC 8853 section 5). Their SSRCs go unsaid.
-fn with_layers(offer: &str, rids: &[&str]) -> String {
-    if rids.is_empty() {
-        return offer.to_owned();
-    }
-    let mut text = String::with_capacity(offer.len() + 128);
-    let mut in_video = false;
-    let finish = |text: &mut String| {
-        for rid in rids {
-            text.push_str(&format!("a=rid:{rid} send\r\n"));
-        }
-        text.push_str(&format!("a=simulcast:send {}\r\n", rids.join(";")));
-    };
-    for line in offer.lines() {
-        if line.starts_with("m=") {
-            if in_video {
-                finish(&mut text);
-            }
-            in_video = line.starts_with("m=video");
-        }
-        if in_video && line.starts_with("a=ssrc") {
-            continue;
-        }
-        text.push_str(line);
-        text.push_str("\r\n");
-    }
-    if in_video {
-        finish(&mut text);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn layers_are_named_in_the_section_of_pictures_alone() {
-        let offer = "v=0\r\nm=audio 9\r\na=ssrc:1 cname:x\r\nm=video 9\r\na=ssrc-group:FID 2 3\r\na=ssrc:2 cname:x\r\n\
-                     a=mid:1\r\nm=application 9\r\n";
-        assert_eq!(
-            with_layers(offer, &["q", "f"]),
-            "v=0\r\nm=audio 9\r\na=ssrc:1 cname:x\r\nm=video 9\r\na=mid:1\r\na=rid:q send\r\na=rid:f send\r\n\
-             a=simulcast:send q;f\r\nm=application 9\r\n"
-        );
-        assert_eq!(with_layers(offer, &[]), offer);
     }
 }

@@ -37,12 +37,14 @@ const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 
 /// What all connections share.
 pub(crate) struct Shared {
+    address: Ipv4Addr,
     dtls: Arc<dyn Factory>,
     sdp: Arc<SessionConfig>,
 }
 
 impl Shared {
-    pub(crate) fn new() -> Result<Shared, LoadError> {
+    /// For connections from this address.
+    pub(crate) fn new(address: Ipv4Addr) -> Result<Shared, LoadError> {
         let failed = |error: parvis_dtls::Error| LoadError::Dtls(error.to_string());
         let certificate = Certificate::generate().map_err(failed)?;
         // One profile, so that every server encrypts the same way.
@@ -53,7 +55,7 @@ impl Shared {
         // A client names its layers to the server.
         let named = |policy: &mut ExtensionPolicy| policy.send |= policy.extension == Extension::Rid;
         sdp.extensions.iter_mut().for_each(named);
-        Ok(Shared { dtls, sdp: Arc::new(sdp) })
+        Ok(Shared { address, dtls, sdp: Arc::new(sdp) })
     }
 }
 
@@ -98,8 +100,8 @@ pub(crate) struct Formats {
 
 impl Connection {
     pub(crate) fn new(shared: &Shared, now: Instant) -> Result<Connection, LoadError> {
-        let system = |error| LoadError::System("open a UDP socket on 127.0.0.1", error);
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(system)?;
+        let system = |error| LoadError::System("open a UDP socket on --address", error);
+        let socket = UdpSocket::bind((shared.address, 0)).map_err(system)?;
         socket.set_nonblocking(true).map_err(system)?;
         let local = socket.local_addr().map_err(system)?;
         if setsockopt(&socket, sockopt::RcvBufForce, &SOCKET_BUFFER_BYTES).is_err() {
@@ -196,7 +198,8 @@ impl Connection {
             return Received::Handled;
         }
         let checked = self.remote == Remote::Full && datagram.starts_with(&CHECK);
-        if self.remote == Remote::Full && datagram.first() == Some(&1) {
+        // Its answers, and its indications that it is there (RFC 8445 section 11), which nobody signs.
+        if self.remote == Remote::Full && !checked && datagram.first().is_some_and(|first| *first <= 3) {
             return Received::Handled;
         }
         let path = Path { protocol: Protocol::Udp, local: self.local, remote: from };

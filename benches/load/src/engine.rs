@@ -90,7 +90,7 @@ impl<'a> Engine<'a> {
         let guests = clients.iter().map(|client| client.guest.clone()).collect();
         Ok(Engine {
             scenario,
-            shared: Shared::new()?,
+            shared: Shared::new(scenario.target.address)?,
             clients,
             opened: signalling::open_all(scenario, guests),
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(epoll_failed)?,

@@ -98,7 +98,7 @@ pub enum LoadError {
 fn hint(status: u16) -> &'static str {
     match status {
         401 | 403 => "; check --key and --secret, and that the key may join rooms",
-        404 => "; does it speak the LiveKit signalling protocol?",
+        404 => "; does it speak what --protocol says?",
         429 | 503 => "; raise its limits of connections and joins for one address, or lower --join-rate",
         _ => "",
     }

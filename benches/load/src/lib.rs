@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! The load generator: publishers and subscribers by the hundred in one process.
 //!
-//! Clients speak the LiveKit signalling protocol and WebRTC over real sockets, so that one load can be put on every
-//! server that speaks them. They send VP8 and Opus packets with nothing in them but a stamp: whose, which,
+//! Clients speak WebRTC over real sockets, and the signalling that their server does (the LiveKit protocol, Janus', or that
+//! of a small server around mediasoup), so that one load can be put on different servers. They send VP8 and Opus packets with nothing in them but a stamp: whose, which,
 //! and when. What arrives is counted, and its delay is the difference of two readings of one clock.
 //!
 //! **The one invariant: it accuses itself first.** Each report says how busy the load's own thread was and how many of
@@ -10,7 +10,7 @@
 //! server's.
 //!
 //! One thread does all of it: `engine` waits in `epoll` for the sockets of all clients; `client` is one of them, with
-//! `signalling` and two `connection`s; `source` makes packets, `track` and `tally` count them, `report` sums up.
+//! `signalling`, the one seam that knows whose server it is, and two `connection`s; `source` makes packets, `track` and `tally` count them, `report` sums up.
 //!
 //! [`crowd`] is another load with the same clients: they join, are there, and are asked about, without any media.
 //!
@@ -53,4 +53,5 @@ pub use engine::run;
 pub use error::LoadError;
 pub use report::{Bounds, Delay, Joining, Own, Packets, Pictures, Report, Server, Totals, Window};
 pub use scenario::Scenario;
+pub use signalling::Protocol;
 pub use target::Target;

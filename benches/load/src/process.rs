@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What Linux tells of a process: its time on the processor and its memory. And what we ask for ourselves.
 
+use std::ops::Add;
 use std::time::Duration;
 
 use nix::sched::{CpuSet, sched_setaffinity};
@@ -17,6 +18,14 @@ pub(crate) struct Usage {
     pub(crate) cpu: Duration,
     /// Resident memory in bytes.
     pub(crate) resident_bytes: u64,
+}
+
+impl Add for Usage {
+    type Output = Usage;
+
+    fn add(self, other: Usage) -> Usage {
+        Usage { cpu: self.cpu + other.cpu, resident_bytes: self.resident_bytes + other.resident_bytes }
+    }
 }
 
 /// Reads the usage of a process; `None` when it is gone.

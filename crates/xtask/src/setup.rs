@@ -11,6 +11,28 @@ const BUILD: &[&str] = &["cmake", "clang", "libclang-dev", "git", "g++", "make"]
 /// To test with real clients.
 const BROWSERS: &[&str] = &["chromium", "firefox-esr", "fonts-dejavu-core"];
 const PYTHON: &[&str] = &["python3", "python3-venv"];
+/// The libraries of mediasoup's worker.
+const MEDIASOUP: &[&str] = &[
+    "libabsl-dev",
+    "libsrtp2-dev",
+    "libssl-dev",
+    "libusrsctp-dev",
+    "libuv1-dev",
+    "nlohmann-json3-dev",
+    "pkg-config",
+];
+/// The libraries of Janus, as Debian 12 calls them.
+const JANUS: &[&str] = &[
+    "libconfig9",
+    "libcurl4",
+    "libglib2.0-0",
+    "libjansson4",
+    "libnice10",
+    "libsrtp2-1",
+    "libssl3",
+    "libusrsctp2",
+    "libwebsockets17",
+];
 
 /// The oldest Node.js that the web client's build takes (Vite's own requirement).
 const NODE_AT_LEAST: (u32, u32) = (20, 19);
@@ -23,6 +45,9 @@ const PYTHON_PACKAGES: &[&str] = &["livekit==1.2.1", "livekit-api==1.2.2", "nump
 /// The published SDK of agents' workers, in an environment of its own: it brings other versions of what it shares with the
 /// one above.
 const AGENT_PACKAGES: &[&str] = &["livekit-agents==1.8.9", "numpy"];
+
+/// What builds mediasoup's worker: Debian 12's own is too old for it.
+const MESON_PACKAGES: &[&str] = &["meson==1.5.2", "ninja==1.13.0"];
 
 /// The certificate authority's version.
 const PEBBLE: &str = "v2.10.3";
@@ -79,18 +104,38 @@ pub(crate) fn postgres() -> Result {
     debian(&["postgresql"])
 }
 
-/// coturn's client tools, to test the relay with; gives their folder. The package is unpacked and not installed: its server
-/// would start with it, a relay for everyone.
+/// coturn's client tools, to test the relay with; gives their folder.
 pub(crate) fn turn_clients() -> Result<PathBuf> {
     debian(&["libevent-core-2.1-7", "libevent-extra-2.1-7", "libssl3"])?;
-    let home = target().join("coturn");
-    let programs = home.join("usr/bin");
-    if programs.join("turnutils_uclient").exists() && programs.join("turnutils_stunclient").exists() {
-        return Ok(programs);
+    let programs = unpacked("coturn", "usr/bin/turnutils_stunclient")?.join("usr/bin");
+    Ok(programs)
+}
+
+/// Janus, to compare with; gives the folder into which it is unpacked. What it needs of libraries is that of the plugin
+/// for video rooms and of WebSockets alone.
+pub(crate) fn janus() -> Result<PathBuf> {
+    debian(JANUS)?;
+    unpacked("janus", "usr/bin/janus")
+}
+
+/// What mediasoup's worker is built from and with; gives the folder of Meson and Ninja.
+pub(crate) fn mediasoup() -> Result<PathBuf> {
+    debian(BUILD)?;
+    debian(MEDIASOUP)?;
+    environment("meson", MESON_PACKAGES)?;
+    Ok(target().join("meson/bin"))
+}
+
+/// A package of Debian's that is unpacked below the build folder, and not installed: its server would start with it, for
+/// everyone. `proof` is one of its files.
+fn unpacked(package: &str, proof: &str) -> Result<PathBuf> {
+    let home = target().join(package);
+    if home.join(proof).exists() {
+        return Ok(home);
     }
-    say(&format!("unpacking Debian's package coturn into {}", home.display()));
+    say(&format!("unpacking Debian's package {package} into {}", home.display()));
     std::fs::create_dir_all(&home)?;
-    process("apt-get", ["download", "-qq", "coturn"]).within(&home).run()?;
+    process("apt-get", ["download", "-qq", package]).within(&home).run()?;
     for entry in std::fs::read_dir(&home)? {
         let file = entry?.file_name();
         if file.to_string_lossy().ends_with(".deb") {
@@ -98,7 +143,7 @@ pub(crate) fn turn_clients() -> Result<PathBuf> {
             process("dpkg-deb", extract).within(&home).run()?;
         }
     }
-    Ok(programs)
+    Ok(home)
 }
 
 /// To count instructions.

@@ -60,7 +60,7 @@ impl<'a> Engine<'a> {
         Ok(Engine {
             scenario,
             run: format!("{:08x}", rand::random::<u32>()),
-            shared: Shared::new()?,
+            shared: Shared::new(scenario.target.address)?,
             clients: Vec::new(),
             door,
             epoll,

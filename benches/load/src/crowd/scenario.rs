@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use crate::{LoadError, Target};
+use crate::{LoadError, Protocol, Target};
 
 /// How many join, how fast, and what is asked about them.
 #[derive(Debug, Clone, Args, Serialize)]
@@ -69,6 +69,9 @@ impl CrowdScenario {
         if times.iter().any(|seconds| !(*seconds > 0.0 && *seconds <= 3_600.0)) {
             return wrong("--idle and --call-seconds are above 0 and at most an hour");
         }
+        if self.target.protocol != Protocol::LiveKit {
+            return wrong("--protocol of a crowd is livekit: it is asked about by RoomService");
+        }
         self.target.check()
     }
 
@@ -120,6 +123,7 @@ pub(super) mod tests {
             ("--idle 0", "--idle"),
             ("--call-seconds 4000", "--call-seconds"),
             ("--server http://x", "ws://"),
+            ("--protocol janus", "--protocol"),
         ] {
             let error = of(arguments).check().unwrap_err().to_string();
             assert!(error.contains(part), "{arguments}: {error}");

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::server::{Program, Which};
 use crate::sh::{Result, print, process};
 
 /// What a figure is to reach.
@@ -97,6 +98,15 @@ pub(crate) fn table(figures: &[Figure]) -> String {
     let mut rows = vec![head.map(str::to_owned).to_vec(), vec!["---".to_owned(); head.len()]];
     rows.extend(figures.iter().map(Figure::row));
     rows.iter().map(|row| format!("| {} |\n", row.join(" | "))).collect()
+}
+
+/// What each of these servers says of itself.
+pub(super) fn versions(programs: &[Program]) -> BTreeMap<String, String> {
+    let name = |program: &Program| match program.which {
+        Which::LiveKit => "livekit-server".to_owned(),
+        other => other.name().to_lowercase(),
+    };
+    programs.iter().map(|program| (name(program), program.version.clone())).collect()
 }
 
 /// The version of ours that is measured.

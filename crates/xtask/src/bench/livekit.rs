@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::server::{Program, Which};
 use crate::sh::{Error, Result, process, target};
 
 /// The newest version whose module builds from the Go module proxy alone.
@@ -33,6 +34,13 @@ pub(super) fn server() -> Result<PathBuf> {
     // Go calls it as its folder is called.
     std::fs::rename(folder.join("server"), &built)?;
     Ok(built)
+}
+
+/// The same, with its version.
+pub(super) fn program() -> Result<Program> {
+    let path = server()?;
+    let version = version(&path);
+    Ok(Program { which: Which::LiveKit, path, version })
 }
 
 /// What it says of itself.

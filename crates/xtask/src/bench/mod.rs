@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! `cargo xtask bench NAME`: measurements, printed as a table and, when asked, as JSON. Each file here is one of them, but
-//! for these: `figures` is how they all speak, `svg` how they draw, `livekit` whom they are compared with; `server` has both
-//! servers run and puts loads on them, `rounds` in turn.
+//! for these: `figures` is how they all speak, `svg` how they draw; `livekit`, `janus` and `mediasoup` are whom they are compared
+//! with; `server` has one of them run and puts loads on it, `rounds` on all in turn.
 
 mod crowd;
 mod figures;
 mod forward;
 pub(crate) mod instructions;
+mod janus;
 mod join;
 mod livekit;
 mod loss;
+mod mediasoup;
 mod peers;
 mod rounds;
 mod server;
@@ -37,6 +39,9 @@ pub(crate) struct Options {
     /// Keeps the new count in the tree (`instructions` only).
     #[arg(long)]
     record: bool,
+    /// Whom to compare with, parted by commas; all that can be had, unless told (`peers` only).
+    #[arg(long, value_enum, value_name = "NAMES", value_delimiter = ',')]
+    peers: Vec<server::Which>,
 }
 
 impl Options {
@@ -63,7 +68,7 @@ enum Name {
     Signal,
     /// How much faster than the clock one long simulated meeting of 50 runs on one core.
     Sim,
-    /// What forwarding costs, how late packets are, what memory and joining take, from Parvis and from LiveKit.
+    /// What forwarding costs, how late packets are, what memory and joining take, from Parvis and from its peers.
     Peers,
 }
 

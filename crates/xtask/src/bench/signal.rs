@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use self::load::Run;
-use super::rounds::{Seen, Turns};
+use super::rounds::{Round, Turns};
+use super::server::Program;
 use super::{Options, figures, livekit, server};
 use crate::sh::{Result, root, say, target};
 
@@ -24,14 +25,14 @@ struct Measured {
     /// The load generator's arguments.
     arguments: String,
     /// What each round gave, from both.
-    seen: Vec<[Seen<Run>; 2]>,
+    seen: Vec<Round<Run>>,
     versions: BTreeMap<String, String>,
 }
 
 /// Measures, and writes the page and its chart; with `--quick` a short round, and the page beside the binaries.
 pub(super) fn run(options: &Options) -> Result {
     server::check_cores()?;
-    let livekit = livekit::server()?;
+    let programs = [Program::parvis(), livekit::program()?];
     super::build_server()?;
     let folder = target().join("peers");
     std::fs::create_dir_all(&folder)?;
@@ -39,16 +40,12 @@ pub(super) fn run(options: &Options) -> Result {
     let mut measured = Measured {
         arguments: load::arguments(options.quick),
         seen: Vec::new(),
-        versions: BTreeMap::from([
-            ("parvis".to_owned(), figures::version()),
-            ("livekit-server".to_owned(), livekit::version(&livekit)),
-        ]),
+        versions: figures::versions(&programs),
     };
-    let turns = Turns { livekit: &livekit, begun: Instant::now() };
+    let turns = Turns { programs: &programs, begun: Instant::now() };
     for round in 0..rounds {
         let title = format!("round {} of {rounds}", round + 1);
-        let pair = turns.pair(round, &title, |server| load::run(server, &measured.arguments))?;
-        measured.seen.push(pair);
+        measured.seen.push(turns.round(round, &title, |server| load::run(server, &measured.arguments))?);
     }
     let figures = outcome::figures(&measured);
     figures::report(&figures, &measured.versions, options.json_file()?.as_deref())?;

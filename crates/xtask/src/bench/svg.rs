@@ -1,14 +1,29 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! What all charts have in common: a white picture, two colours for what is compared, and axes.
+//! What all charts have in common: a white picture, colours for what is compared, and axes.
 
 use std::fmt::Write;
 
 use super::figures::{Figure, rounded};
 
-/// The two servers, in the order of [`COLOURS`].
-pub(super) const SERVERS: [&str; 2] = ["Parvis", "LiveKit"];
-/// The colours of two things that are compared, and their dashes: lines stay apart without colour as well.
-pub(super) const COLOURS: [(&str, &str); 2] = [("#0b5fa5", ""), ("#c4501b", "5 3")];
+/// One of those that are compared: its name, its colour, and its dashes, so that lines stay apart without colour as well.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Series {
+    pub(super) name: &'static str,
+    pub(super) colour: &'static str,
+    pub(super) dash: &'static str,
+}
+
+impl Series {
+    /// One that has this of the [`STYLES`], in whatever place of a chart it is.
+    pub(super) const fn new(name: &'static str, style: usize) -> Series {
+        let (colour, dash) = STYLES[style];
+        Series { name, colour, dash }
+    }
+}
+
+/// Colours and dashes.
+const STYLES: [(&str, &str); 4] =
+    [("#0b5fa5", ""), ("#c4501b", "5 3"), ("#3b7a2a", "2 3"), ("#7a4fa3", "8 3 2 3")];
 
 /// A bar's width.
 pub(super) const BAR: f64 = 24.0;
@@ -16,13 +31,19 @@ pub(super) const BAR: f64 = 24.0;
 const HEADROOM: f64 = 1.25;
 
 /// The beginning of a picture, and which line is whose.
-pub(super) fn begin(width: f64, height: f64, title: &str, left: f64, names: [&str; 2]) -> String {
+pub(super) fn begin(
+    width: f64,
+    height: f64,
+    title: &str,
+    left: f64,
+    series: impl IntoIterator<Item = Series>,
+) -> String {
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" font-size=\"11\" role=\"img\">\n\
          <title>{title}</title>\n\
          <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
     );
-    for (number, (name, (colour, dash))) in names.iter().zip(COLOURS).enumerate() {
+    for (number, Series { name, colour, dash }) in series.into_iter().enumerate() {
         let x = left + number as f64 * 110.0;
         let _ = writeln!(
             svg,
@@ -33,10 +54,10 @@ pub(super) fn begin(width: f64, height: f64, title: &str, left: f64, names: [&st
     svg
 }
 
-/// The figures of one kind of both that are compared, where they have them.
-pub(super) struct Pair<'a> {
+/// The figures of one kind of all that are compared, where they have them.
+pub(super) struct Group<'a> {
     pub(super) label: &'a str,
-    pub(super) figures: [Option<Figure>; 2],
+    pub(super) figures: Vec<(Series, Option<Figure>)>,
 }
 
 /// A plot's place: its upper left corner and its size.
@@ -78,19 +99,23 @@ impl Plot {
         self.y + self.height * (1.0 - share.clamp(0.0, 1.0))
     }
 
-    /// For each pair, a bar for each of both as high as its median, and a line from the least to the most.
-    pub(super) fn pairs(&self, svg: &mut String, name: &str, pairs: &[Pair<'_>]) {
-        let all = pairs.iter().flat_map(|pair| pair.figures.iter().flatten());
+    /// For each group, a bar for each of its figures as high as the median, and a line from the least to the most.
+    pub(super) fn groups(&self, svg: &mut String, name: &str, groups: &[Group<'_>]) {
+        let all =
+            groups.iter().flat_map(|group| group.figures.iter().filter_map(|(_, figure)| figure.as_ref()));
         // A number stands above the highest.
         let top = all.map(|figure| figure.max).fold(f64::MIN_POSITIVE, f64::max) * HEADROOM;
         self.axes(svg, name, &rounded(top));
-        let slot = self.width / pairs.len().max(1) as f64;
-        for (number, pair) in pairs.iter().enumerate() {
+        let slot = self.width / groups.len().max(1) as f64;
+        for (number, group) in groups.iter().enumerate() {
             let middle = self.x + (number as f64 + 0.5) * slot;
-            self.below(svg, middle, pair.label);
-            for (place, figure) in pair.figures.iter().enumerate() {
+            self.below(svg, middle, group.label);
+            let bars = group.figures.len() as f64;
+            // Numbers above many bars are smaller, or they would run into each other.
+            let size = if bars > 2.0 { 9 } else { 11 };
+            for (place, (series, figure)) in group.figures.iter().enumerate() {
                 let Some(figure) = figure else { continue };
-                let x = middle + (place as f64 - 1.0) * (BAR + 2.0);
+                let x = middle + (place as f64 - bars / 2.0) * (BAR + 2.0);
                 let [median, least, most] =
                     [figure.median, figure.min, figure.max].map(|value| self.at(value / top));
                 let centre = x + BAR / 2.0;
@@ -98,9 +123,9 @@ impl Plot {
                     svg,
                     "<rect x=\"{x:.1}\" y=\"{median:.1}\" width=\"{BAR}\" height=\"{:.1}\" fill=\"{}\"/>\
                      <path d=\"M{centre:.1} {least:.1}V{most:.1}\" stroke=\"#222\"/>\
-                     <text x=\"{centre:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
+                     <text x=\"{centre:.1}\" y=\"{:.1}\" text-anchor=\"middle\" font-size=\"{size}\">{}</text>",
                     self.y + self.height - median,
-                    COLOURS[place].0,
+                    series.colour,
                     most - 3.0,
                     rounded(figure.median)
                 );

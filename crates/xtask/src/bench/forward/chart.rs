@@ -3,7 +3,7 @@
 
 use super::{Load, Measured, Values};
 use crate::bench::figures::Figure;
-use crate::bench::svg::{self, Pair, Plot};
+use crate::bench::svg::{self, Group, Plot, Series};
 
 /// One plot, and the room around it.
 const WIDTH: f64 = 360.0;
@@ -13,29 +13,32 @@ const LEFT: f64 = 64.0;
 const TOP: f64 = 64.0;
 const BELOW: f64 = 30.0;
 
+/// The real path and the bare one.
+const SERIES: [Series; 2] = [Series::new("a shard", 0), Series::new("the bare path", 1)];
+
 /// Values of one kind.
 type Read = fn(&Values) -> &[f64];
 
-/// A plot's heading, and what it has of the real path and of the bare one.
-const DRAWN: [(&str, Read, Read); 2] = [
-    ("processor time for a packet, ns", |values| &values.nanos, |values| &values.bare_nanos),
-    ("packets a second on one core", |values| &values.per_second, |values| &values.bare_per_second),
+/// A plot's heading, and what it has of each of [`SERIES`].
+const DRAWN: [(&str, [Read; 2]); 2] = [
+    ("processor time for a packet, ns", [|values| &values.nanos, |values| &values.bare_nanos]),
+    ("packets a second on one core", [|values| &values.per_second, |values| &values.bare_per_second]),
 ];
 
 /// The picture as SVG.
 pub(super) fn chart(measured: &Measured) -> String {
     let (width, height) = (LEFT + DRAWN.len() as f64 * (WIDTH + GAP), TOP + HEIGHT + BELOW);
     let title = "What forwarding one packet costs";
-    let mut svg = svg::begin(width, height, title, LEFT, ["a shard", "the bare path"]);
+    let mut svg = svg::begin(width, height, title, LEFT, SERIES);
     let labels: Vec<String> = measured.loads.keys().map(label).collect();
-    for (number, (heading, real, bare)) in DRAWN.iter().enumerate() {
+    for (number, (heading, reads)) in DRAWN.iter().enumerate() {
         let x = LEFT + number as f64 * (WIDTH + GAP);
-        let pairs = labels.iter().zip(measured.loads.values()).map(|(label, values)| Pair {
-            label,
-            figures: [real, bare].map(|read| Figure::of("", "", read(values), None)),
+        let groups = labels.iter().zip(measured.loads.values()).map(|(label, values)| {
+            let figure = |(series, read): (Series, &Read)| (series, Figure::of("", "", read(values), None));
+            Group { label, figures: SERIES.into_iter().zip(reads).map(figure).collect() }
         });
         let plot = Plot { x, y: TOP, width: WIDTH, height: HEIGHT };
-        plot.pairs(&mut svg, heading, &pairs.collect::<Vec<_>>());
+        plot.groups(&mut svg, heading, &groups.collect::<Vec<_>>());
     }
     svg.push_str("</svg>\n");
     svg

@@ -3,7 +3,9 @@
 
 use std::fmt::Write;
 
-use super::super::svg::{self, COLOURS, Plot, SERVERS};
+use super::super::rounds::BOTH;
+use super::super::server::Which;
+use super::super::svg::{self, Plot, Series};
 use super::point::Quality;
 use super::{LOSS, Pair, RATE_KBPS, ROUND_TRIP_MS};
 
@@ -31,7 +33,7 @@ pub(super) fn chart(pairs: &[Pair]) -> String {
     let width = LEFT + MEASURES.len() as f64 * (WIDTH + GAP_X);
     let height = TOP + links.len() as f64 * (HEIGHT + GAP_Y);
     let title = "Quality under loss: Parvis and LiveKit on each link";
-    let mut svg = svg::begin(width, height, title, LEFT, SERVERS);
+    let mut svg = svg::begin(width, height, title, LEFT, BOTH.map(Which::series));
     for (row, (rate, round_trip)) in links.iter().enumerate() {
         let of = |pair: &&Pair| pair.link.rate_kbps == *rate && pair.link.round_trip_ms == *round_trip;
         let points: Vec<&Pair> = pairs.iter().filter(of).collect();
@@ -61,7 +63,7 @@ fn plot(svg: &mut String, x: f64, y: f64, (name, top, of): &Measure, points: &[&
             frame.below(svg, at, &format!("{:.0} %", 100.0 * loss));
         }
     }
-    for (server, (colour, dash)) in COLOURS.iter().enumerate() {
+    for (server, Series { colour, dash, .. }) in BOTH.map(Which::series).into_iter().enumerate() {
         let quality = |pair: &Pair| if server == 0 { of(&pair.parvis) } else { of(&pair.livekit) };
         let path: Vec<String> = points
             .iter()

@@ -26,9 +26,9 @@ pub(super) struct Load {
 }
 
 const TIMES: &str = "--settle 4 --seconds 6";
-const QUICK: &str = "--settle 2 --seconds 2";
+const QUICK: &str = "--settle 2 --seconds 1";
 
-/// All that both can carry, so that both are under the same load.
+/// All that each of them can carry, so that all are under the same load.
 pub(super) const LOADS: [Load; 4] = [
     Load {
         title: "one speaker to 200",
@@ -52,9 +52,9 @@ pub(super) const LOADS: [Load; 4] = [
         short: "100 ↔ 100",
         what: "100 in one room, each with a microphone and no camera; one speaks, the others send a packet of silence \
                each 400 ms. That is 9,900 streams.",
-        arguments: "--talkers 100 --video-bitrate 0 --speaking 1 --open-every 10 --join-rate 5 --join-timeout 90",
-        times: "--settle 5 --seconds 6",
-        quick: QUICK,
+        arguments: "--talkers 100 --video-bitrate 0 --speaking 1 --open-every 10 --join-timeout 90",
+        times: "--join-rate 5 --settle 5 --seconds 6",
+        quick: "--join-rate 10 --settle 3 --seconds 2",
     },
     Load {
         title: "10 rooms of six",
@@ -74,7 +74,7 @@ pub(super) const RAMP: Load = Load {
            times as many bits in each step of two seconds, after a second to come to rest, up to 25 Mbit/s.",
     arguments: "--rooms 10 --publishers 1 --subscribers 20 --video-bitrate 250000 --ramp-to 25000000 --open-every 5",
     times: "--ramp-factor 1.3 --settle 3 --seconds 2",
-    quick: "--ramp-factor 2.5 --settle 2 --seconds 1",
+    quick: "--ramp-factor 4 --settle 2 --seconds 1",
 };
 
 impl Load {

@@ -4,7 +4,7 @@
 use super::load::Run;
 use super::{Measured, RAMP};
 use crate::bench::figures::{Figure, Target};
-use crate::bench::rounds::{self, BOTH, shares, values};
+use crate::bench::rounds::{self, shares, values};
 use crate::bench::server::Which;
 
 /// Of LiveKit's in the same round, at most.
@@ -74,7 +74,7 @@ pub(super) fn figures(measured: &Measured) -> Vec<Figure> {
         }
     }
     for (load, seen) in &measured.loads {
-        for which in BOTH {
+        for which in measured.servers() {
             for (what, unit, read) in measures(load.title) {
                 let name = format!("{}, {}: {what}", load.title, which.name());
                 figures.extend(Figure::of(name, unit, &values(seen, which, *read), None));
@@ -94,10 +94,11 @@ pub(super) mod tests {
     use super::super::LOADS;
     use super::super::load::Step;
     use super::*;
-    use crate::bench::rounds::Seen;
+    use crate::bench::rounds::Round;
+    use crate::bench::server::Program;
 
-    /// A round in which Parvis needs a tenth of LiveKit's time, and a fifth of its memory.
-    pub(crate) fn round(nanos: f64) -> [Seen<Run>; 2] {
+    /// A round in which Parvis needs a tenth of LiveKit's time and a fifth of its memory, and Janus half of both.
+    pub(crate) fn round(nanos: f64) -> Round<Run> {
         let step =
             |packets_per_second, nanos, p99_ms| Step { packets_per_second, nanos, p99_ms, ..Step::default() };
         let run = |factor: f64, bytes| Run {
@@ -106,19 +107,29 @@ pub(super) mod tests {
             steps: vec![step(31_000.0, nanos * factor, factor), step(60_000.0, nanos * factor, 2.0)],
             ..Run::default()
         };
-        [Ok(run(1.0, 1024.0)), Ok(run(10.0, 5120.0))]
+        Round::from([
+            (Which::Parvis, Ok(run(1.0, 1024.0))),
+            (Which::LiveKit, Ok(run(10.0, 5120.0))),
+            (Which::Janus, Ok(run(5.0, 2560.0))),
+        ])
+    }
+
+    /// All that three rounds came to, and no mediasoup.
+    pub(crate) fn measured(seen: Vec<Round<Run>>) -> Measured {
+        let program = |which| Program { which, path: "server".into(), version: "1".to_owned() };
+        Measured {
+            rounds: seen.len(),
+            programs: [Which::Parvis, Which::LiveKit, Which::Janus].map(program).to_vec(),
+            absent: vec![(Which::Mediasoup, "its worker can’t be built".to_owned())],
+            loads: vec![(&LOADS[0], seen.clone()), (&RAMP, seen)],
+        }
     }
 
     #[test]
     fn what_is_to_be_reached_is_held_against_the_medians() {
-        let failed = [round(9.0)[0].clone(), Err("lost".to_owned())];
-        let seen = vec![round(100.0), failed, round(200.0)];
-        let measured = Measured {
-            rounds: 3,
-            loads: vec![(&LOADS[0], seen.clone()), (&RAMP, seen)],
-            versions: [].into(),
-        };
-        let figures = figures(&measured);
+        let mut failed = round(9.0);
+        failed.insert(Which::LiveKit, Err("lost".to_owned()));
+        let figures = figures(&measured(vec![round(100.0), failed, round(200.0)]));
         let targets: Vec<(&str, f64, Option<bool>)> = figures
             .iter()
             .filter(|figure| figure.target.is_some())
@@ -134,5 +145,8 @@ pub(super) mod tests {
                 ("rising: most packets without trouble", 60_000.0, Some(false)),
             ]
         );
+        let of = |name: &str| figures.iter().find(|figure| figure.name == name).map(|figure| figure.median);
+        assert_eq!(of("one speaker to 200, Janus: processor time for a packet"), Some(0.5));
+        assert!(!figures.iter().any(|figure| figure.name.contains("mediasoup")));
     }
 }

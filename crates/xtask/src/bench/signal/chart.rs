@@ -6,7 +6,8 @@ use super::load::Run;
 use super::outcome::{JOINS, MEMORY};
 use crate::bench::figures::Figure;
 use crate::bench::rounds::{BOTH, Read, values};
-use crate::bench::svg::{self, Pair, Plot, SERVERS};
+use crate::bench::server::Which;
+use crate::bench::svg::{self, Group, Plot};
 
 /// One plot, and the room around it.
 const WIDTH: f64 = 330.0;
@@ -44,7 +45,8 @@ const DRAWN: [Drawn; 4] = [
 pub(super) fn chart(measured: &Measured) -> String {
     let size = |count: usize, length: f64, gap: f64| count as f64 * (length + gap);
     let (width, height) = (LEFT + size(2, WIDTH, GAP_X), TOP + size(DRAWN.len().div_ceil(2), HEIGHT, GAP_Y));
-    let mut svg = svg::begin(width, height, "What signalling costs: Parvis and LiveKit", LEFT, SERVERS);
+    let title = "What signalling costs: Parvis and LiveKit";
+    let mut svg = svg::begin(width, height, title, LEFT, BOTH.map(Which::series));
     for (number, (heading, pairs)) in DRAWN.iter().enumerate() {
         let plot = Plot {
             x: LEFT + size(number % 2, WIDTH, GAP_X),
@@ -52,11 +54,13 @@ pub(super) fn chart(measured: &Measured) -> String {
             width: WIDTH,
             height: HEIGHT,
         };
-        let pairs = pairs.iter().map(|(label, read)| Pair {
-            label,
-            figures: BOTH.map(|which| Figure::of("", "", &values(&measured.seen, which, *read), None)),
+        let groups = pairs.iter().map(|(label, read)| {
+            let figure = |which: Which| {
+                (which.series(), Figure::of("", "", &values(&measured.seen, which, *read), None))
+            };
+            Group { label, figures: BOTH.map(figure).to_vec() }
         });
-        plot.pairs(&mut svg, heading, &pairs.collect::<Vec<_>>());
+        plot.groups(&mut svg, heading, &groups.collect::<Vec<_>>());
     }
     svg.push_str("</svg>\n");
     svg

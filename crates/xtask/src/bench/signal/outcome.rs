@@ -119,10 +119,11 @@ pub(super) fn figures(measured: &Measured) -> Vec<Figure> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::bench::rounds::Seen;
+    use crate::bench::rounds::Round;
+    use crate::bench::server::Which;
 
     /// A round in which Parvis makes thrice as many joins as LiveKit, and needs a fifth of its memory.
-    pub(crate) fn round(joins: f64) -> [Seen<Run>; 2] {
+    pub(crate) fn round(joins: f64) -> Round<Run> {
         let run = |joins, bytes, encryption: &str| {
             let mut run =
                 Run { bytes_per_participant: bytes, encryption: encryption.to_owned(), ..Run::default() };
@@ -131,15 +132,18 @@ pub(super) mod tests {
             run.calls[2].told = 10.0;
             run
         };
-        [Ok(run(3.0 * joins, 2_048.0, "DTLSv1.3")), Ok(run(joins, 10_240.0, "DTLSv1.2"))]
+        Round::from([
+            (Which::Parvis, Ok(run(3.0 * joins, 2_048.0, "DTLSv1.3"))),
+            (Which::LiveKit, Ok(run(joins, 10_240.0, "DTLSv1.2"))),
+        ])
     }
 
     #[test]
     fn what_is_to_be_reached_is_held_against_the_medians() {
-        let slow = [
-            round(100.0)[0].clone(),
-            Ok(Run { bytes_per_participant: 2_048.0, ..round(200.0)[1].clone().unwrap() }),
-        ];
+        let mut slow = round(100.0);
+        let livekit =
+            Run { bytes_per_participant: 2_048.0, ..round(200.0)[&Which::LiveKit].clone().unwrap() };
+        slow.insert(Which::LiveKit, Ok(livekit));
         let measured = Measured {
             arguments: String::new(),
             seen: vec![round(100.0), slow, round(300.0)],

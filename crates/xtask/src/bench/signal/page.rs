@@ -6,7 +6,7 @@ use std::fmt::Write;
 use super::Measured;
 use super::outcome::{self, Section};
 use crate::bench::figures::{self, Figure};
-use crate::bench::rounds::{self, BOTH, ROWS};
+use crate::bench::rounds::{self, BOTH};
 use crate::bench::server::{LOAD_CORE, SERVER_CORE, Which};
 
 /// The whole page. Written by the command: what it says about itself belongs here and not there.
@@ -67,9 +67,9 @@ is raised as in [peers.md](peers.md), which changes nothing where nobody sends.)
         page.push_str(&limited(measured, which).unwrap_or_default());
     }
     for Section { title, what, measures } in outcome::sections() {
-        let _ = write!(page, "## {title}\n\n{what}\n\n{ROWS}");
+        let _ = write!(page, "## {title}\n\n{what}\n\n{}", rounds::head(&BOTH));
         for measure in &measures {
-            page.push_str(&rounds::row(&measured.seen, measure));
+            page.push_str(&rounds::row(&BOTH, &measured.seen, measure));
         }
         page.push('\n');
     }
@@ -105,10 +105,12 @@ mod tests {
     #[test]
     fn the_page_has_spread_and_failures_and_says_when_the_load_was_the_limit() {
         let mut limited = round(400.0);
-        if let Ok(run) = &mut limited[0] {
+        if let Some(Ok(run)) = limited.get_mut(&Which::Parvis) {
             run.filling.work.limit = Some("the load took 95 % of its core".to_owned());
         }
-        let seen = vec![round(200.0), limited, [round(300.0)[0].clone(), Err("it left".to_owned())]];
+        let mut left = round(300.0);
+        left.insert(Which::LiveKit, Err("it left".to_owned()));
+        let seen = vec![round(200.0), limited, left];
         let arguments = "crowd --rooms 100".to_owned();
         let measured = Measured { arguments, seen, versions: [].into() };
         let page = page(&measured, &outcome::figures(&measured));

@@ -83,7 +83,7 @@ pub struct MediaConfig {
     /// For so long losses must have been low before there is less redundancy.
     pub red_hold: Duration,
     /// Below this estimate, in bits per second, sound goes without the redundancy that its publisher made if there are
-    /// pictures too, unless losses call for some.
+    /// pictures too, unless more is lost than the middle of [`MediaConfig::red_loss`].
     pub red_min_bitrate: u64,
     /// Packets kept per layer whose publisher sends repair packets (FlexFEC): a repair packet's mask names 109 that follow
     /// each other, and the window is a power of two. 128 of 1,500 bytes are 192 KB.

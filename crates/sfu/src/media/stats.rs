@@ -12,7 +12,7 @@ pub struct MediaStats {
     pub sent_packets: u64,
     /// Their bytes.
     pub sent_bytes: u64,
-    /// Packets sent again because of a NACK.
+    /// Packets sent again, because of a NACK or because feedback on the transport told of their loss.
     pub resent_packets: u64,
     /// Their bytes.
     pub resent_bytes: u64,

@@ -20,6 +20,7 @@ use super::layer::Layer;
 use super::peer::MediaPeer;
 use super::publication::Publication;
 use super::ring::Stored;
+use super::room::RoomMedia;
 use super::sent::{Content, Munge, Sent};
 use super::subscription::{OutgoingType, Subscription};
 use super::{Egress, MediaConfig, MediaEvent, MediaStats};
@@ -42,6 +43,23 @@ pub(super) struct Sender<'a> {
     pub(super) config: &'a MediaConfig,
     pub(super) stats: &'a mut MediaStats,
     pub(super) events: &'a mut VecDeque<MediaEvent>,
+}
+
+impl RoomMedia {
+    /// Sends packets of the subscription at `slot`.
+    pub(super) fn sender(&mut self, now: Instant, slot: usize) -> Sender<'_> {
+        let subscription = &mut self.subscriptions[slot];
+        Sender {
+            now,
+            epoch: self.epoch,
+            peer: &mut self.peers[subscription.peer],
+            publication: &self.publications[subscription.publication],
+            subscription,
+            config: &self.config,
+            stats: &mut self.stats,
+            events: &mut self.events,
+        }
+    }
 }
 
 impl Sender<'_> {

@@ -9,7 +9,6 @@ use parvis_peer::sdp::MediaKind;
 use parvis_rtp::rtcp;
 
 use super::Egress;
-use super::emit::Sender;
 use super::pacer::Paced;
 use super::room::RoomMedia;
 use crate::bwe::Carried;
@@ -118,18 +117,8 @@ impl RoomMedia {
             sent.sent_at = moment;
         }
         if publication.kind == MediaKind::Audio || peer.pacer.is_free(now) {
-            let mut sender = Sender {
-                now,
-                epoch: self.epoch,
-                peer,
-                subscription,
-                publication,
-                config: &self.config,
-                stats: &mut self.stats,
-                events: &mut self.events,
-            };
-            let bytes = sender.emit(out, true, egress);
-            peer.pacer.spend(bytes);
+            let bytes = self.sender(now, slot).emit(out, true, egress);
+            self.peers[place].pacer.spend(bytes);
         } else {
             let (subscription, bytes) = (subscription.id, bytes as u32);
             let paced = Paced { slot, subscription, out, bytes, resend: true };

@@ -117,32 +117,20 @@ impl RoomMedia {
 
     /// Sends what the pacer lets go.
     fn release_paced(&mut self, now: Instant, place: usize, egress: &mut impl Egress) {
-        let peer = &mut self.peers[place];
-        while let Some(paced) = peer.pacer.pop(now) {
+        while let Some(paced) = self.peers[place].pacer.pop(now) {
             // The subscription may be gone, and its place another's.
             let Some(subscription) = self
                 .subscriptions
-                .get_mut(paced.slot)
+                .get(paced.slot)
                 .filter(|subscription| subscription.id == paced.subscription)
             else {
                 continue;
             };
-            let publication = &self.publications[subscription.publication];
-            if publication.muted {
+            if self.publications[subscription.publication].muted {
                 continue;
             }
-            let mut sender = super::emit::Sender {
-                now,
-                epoch: self.epoch,
-                peer,
-                subscription,
-                publication,
-                config: &self.config,
-                stats: &mut self.stats,
-                events: &mut self.events,
-            };
-            let bytes = sender.emit(paced.out, paced.resend, egress);
-            peer.pacer.spend(bytes);
+            let bytes = self.sender(now, paced.slot).emit(paced.out, paced.resend, egress);
+            self.peers[place].pacer.spend(bytes);
         }
     }
 
@@ -178,19 +166,7 @@ impl RoomMedia {
         // Media counts between packets of padding only: where media alone is as much as is tried, one must end it.
         let mut least = if over { probe.packets.max(1) } else { 0 };
         while probe.owed_bytes > 0.0 || least > 0 {
-            let subscription = &mut self.subscriptions[carrier];
-            let publication = &self.publications[subscription.publication];
-            let mut sender = super::emit::Sender {
-                now,
-                epoch: self.epoch,
-                peer,
-                subscription,
-                publication,
-                config: &self.config,
-                stats: &mut self.stats,
-                events: &mut self.events,
-            };
-            let bytes = sender.emit_probe(PROBE_PADDING_BYTES, egress);
+            let bytes = self.sender(now, carrier).emit_probe(PROBE_PADDING_BYTES, egress);
             if bytes == 0 {
                 return;
             }
@@ -198,6 +174,7 @@ impl RoomMedia {
             probe.packets = probe.packets.saturating_sub(1);
             least = least.saturating_sub(1);
         }
+        let peer = &mut self.peers[place];
         probe.last_bytes = peer.sent_bytes;
         if !over {
             peer.probe = Some(probe);

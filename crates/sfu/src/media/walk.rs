@@ -235,19 +235,9 @@ impl RoomMedia {
             self.due_peers.no_later_than(place, peer.pacer.poll_timeout());
             return waits;
         }
-        let mut sender = super::emit::Sender {
-            now,
-            epoch: self.epoch,
-            peer,
-            subscription,
-            publication,
-            config: &self.config,
-            stats: &mut self.stats,
-            events: &mut self.events,
-        };
-        let bytes = sender.emit(out, false, egress);
+        let bytes = self.sender(now, slot).emit(out, false, egress);
         if video {
-            peer.pacer.spend(bytes);
+            self.peers[place].pacer.spend(bytes);
         }
         waits
     }

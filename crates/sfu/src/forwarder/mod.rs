@@ -32,7 +32,6 @@ use demux::{Demux, Found};
 use doorkeeper::Doorkeeper;
 use room::{Entry, Room};
 use timers::{Owner, Timers};
-use wire::Wire;
 
 /// Peers to come of which something is said before. They are for tests of clients, and come at once.
 const MAX_PEERS_TO_COME: usize = 1_000;
@@ -282,17 +281,10 @@ impl Forwarder {
 
     fn forward_some_held(&mut self, now: Instant, outbox: &mut Outbox) -> bool {
         let Some(room_id) = self.held else { return false };
-        if let Some(room) = self.rooms.get_mut(&room_id) {
-            let mut wire = Wire {
-                entries: &mut room.entries,
-                outbox,
-                stats: &mut self.stats,
-                room: room_id,
-                trunks: &mut self.trunks,
-            };
-            if room.media.forward_held(now, &mut wire) {
-                return true;
-            }
+        if let Some((media, mut wire)) = self.media_of(room_id, outbox)
+            && media.forward_held(now, &mut wire)
+        {
+            return true;
         }
         self.held = None;
         self.settle_media(now, room_id);
@@ -321,33 +313,20 @@ impl Forwarder {
         if !(matches!(received, Received::Rtp { .. }) && self.held == Some(room_id)) {
             self.forward_all_held(now, outbox);
         }
-        let Some(room) = self.rooms.get_mut(&room_id) else { return };
         match received {
             Received::Rtp { len } => {
                 self.stats.rtp_in += 1;
-                let mut wire = Wire {
-                    entries: &mut room.entries,
-                    outbox,
-                    stats: &mut self.stats,
-                    room: room_id,
-                    trunks: &mut self.trunks,
-                };
-                room.media.hold_rtp(now, id, &datagram[..len], &mut wire);
-                self.held = room.media.holds().then_some(room_id);
+                let Some((media, mut wire)) = self.media_of(room_id, outbox) else { return };
+                media.hold_rtp(now, id, &datagram[..len], &mut wire);
+                self.held = media.holds().then_some(room_id);
                 if self.held.is_none() {
                     self.settle_media(now, room_id);
                 }
             }
             Received::Rtcp { len } => {
                 self.stats.rtcp_in += 1;
-                let mut wire = Wire {
-                    entries: &mut room.entries,
-                    outbox,
-                    stats: &mut self.stats,
-                    room: room_id,
-                    trunks: &mut self.trunks,
-                };
-                room.media.handle_rtcp(now, id, &datagram[..len], &mut wire);
+                let Some((media, mut wire)) = self.media_of(room_id, outbox) else { return };
+                media.handle_rtcp(now, id, &datagram[..len], &mut wire);
                 self.settle_media(now, room_id);
             }
             Received::Handled => self.settle_peer(now, id, outbox),
@@ -357,7 +336,7 @@ impl Forwarder {
                     self.doorkeeper.charge(now, path, id);
                 }
                 let tell = |entry: &mut Entry| reason == DropReason::Limit && entry.may_report_limit(now);
-                if room.entries.get_mut(&id).is_some_and(tell) {
+                if self.entry(id).is_some_and(tell) {
                     self.events.push_back((room_id, Event::LimitHit { peer: id, reason }));
                 }
                 self.settle_peer(now, id, outbox);
@@ -393,15 +372,8 @@ impl Forwarder {
                     }
                 }
                 Owner::Room(id) => {
-                    if let Some(room) = self.rooms.get_mut(&id) {
-                        let mut wire = Wire {
-                            entries: &mut room.entries,
-                            outbox,
-                            stats: &mut self.stats,
-                            room: id,
-                            trunks: &mut self.trunks,
-                        };
-                        room.media.handle_timeout(now, &mut wire);
+                    if let Some((media, mut wire)) = self.media_of(id, outbox) {
+                        media.handle_timeout(now, &mut wire);
                         self.settle_media(now, id);
                     }
                 }

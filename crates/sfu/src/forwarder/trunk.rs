@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use super::Forwarder;
 use super::room::Context;
-use super::wire::Wire;
 use crate::media::RoomMedia;
 use crate::trunk::{Carried, HERE, Trunks};
 use crate::{Demand, ForwarderId, Outbox, PeerId, RoomId, TrackId, TrackState, TrunkBatch, TrunkWord};
@@ -94,27 +93,20 @@ impl Forwarder {
         if !(matches!(word, TrunkWord::Packet(_)) && self.held == Some(room_id)) {
             self.forward_all_held(now, outbox);
         }
-        let Some(room) = self.rooms.get_mut(&room_id) else { return false };
-        let imported = room.imports.get(&track) == Some(&from);
-        let mut wire = Wire {
-            entries: &mut room.entries,
-            outbox,
-            stats: &mut self.stats,
-            room: room_id,
-            trunks: &mut self.trunks,
-        };
+        let imported = self.rooms.get(&room_id).is_some_and(|room| room.imports.get(&track) == Some(&from));
+        let Some((media, mut wire)) = self.media_of(room_id, outbox) else { return false };
         match word {
             TrunkWord::Open | TrunkWord::Demand(_) | TrunkWord::KeyFrame { .. } => {
-                return room.media.handle_wish(now, track, from, word, &mut wire);
+                return media.handle_wish(now, track, from, word, &mut wire);
             }
             _ if !imported => return false,
             TrunkWord::Packet(head) => {
                 wire.stats.trunk_packets_in += 1;
-                room.media.hold_trunk_packet(now, track, head, (descriptor, payload), &mut wire);
-                self.held = room.media.holds().then_some(room_id);
+                media.hold_trunk_packet(now, track, head, (descriptor, payload), &mut wire);
+                self.held = media.holds().then_some(room_id);
             }
-            TrunkWord::Clock(clock) => room.media.handle_trunk_clock(now, track, clock),
-            TrunkWord::Rates(rates) => room.media.handle_trunk_rates(now, track, rates),
+            TrunkWord::Clock(clock) => media.handle_trunk_clock(now, track, clock),
+            TrunkWord::Rates(rates) => media.handle_trunk_rates(now, track, rates),
             TrunkWord::State(state) => return self.import_state(now, room_id, track, from, state),
             TrunkWord::Ended => return self.remove_import(now, track),
         }

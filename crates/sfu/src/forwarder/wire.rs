@@ -3,9 +3,9 @@
 
 use rustc_hash::FxHashMap;
 
-use super::ForwarderStats;
-use super::room::Entry;
-use crate::media::Egress;
+use super::room::{Entry, Room};
+use super::{Forwarder, ForwarderStats};
+use crate::media::{Egress, RoomMedia};
 use crate::trunk::Trunks;
 use crate::{ForwarderId, Outbox, PeerId, RoomId, TrackId, TrunkWord};
 
@@ -20,6 +20,18 @@ pub(super) struct Wire<'a> {
     pub(super) stats: &'a mut ForwarderStats,
     pub(super) room: RoomId,
     pub(super) trunks: &'a mut Trunks,
+}
+
+impl Forwarder {
+    /// A room's media engine, and the door for what it sends.
+    pub(super) fn media_of<'a>(
+        &'a mut self,
+        room: RoomId,
+        outbox: &'a mut Outbox,
+    ) -> Option<(&'a mut RoomMedia, Wire<'a>)> {
+        let Room { media, entries, .. } = self.rooms.get_mut(&room)?;
+        Some((media, Wire { entries, outbox, stats: &mut self.stats, room, trunks: &mut self.trunks }))
+    }
 }
 
 impl Egress for Wire<'_> {

@@ -20,6 +20,10 @@ const ABOVE_ACKNOWLEDGED: f64 = 10_000.0;
 const LIMITED_SHARE: f64 = 0.65;
 /// When more than this share of what is sent arrives, the path bears it.
 const WHOLE_SHARE: f64 = 0.75;
+/// When more than this share does, nothing of it is dropped: what arrives is carried.
+const CARRIED_SHARE: f64 = 0.95;
+/// After a decrease a queue drains as fast as the path carries, which says nothing of what fits.
+const DRAINED_MICROS: i64 = 1_000_000;
 /// The deepest single decrease while the application sends less than it may.
 const LIMITED_DECREASE: f64 = 0.7;
 /// How much of a new sample the capacity takes on.
@@ -94,8 +98,20 @@ impl Aimd {
             }
             Usage::Under => self.state = State::Hold,
             Usage::Normal if self.state == State::Hold => self.state = State::Increase,
-            Usage::Normal => self.increase(elapsed, acknowledged, round_trip_micros),
+            Usage::Normal => {
+                self.increase(elapsed, acknowledged, round_trip_micros);
+                self.take_carried(now, acknowledged, sent);
+            }
         }
+    }
+
+    /// Sound is sent whatever the estimate says. As much of it as arrives whole is carried, and pictures build on that: else
+    /// a meeting of many voices would wait for its pictures until the estimate has crept up to its sound.
+    fn take_carried(&mut self, now: i64, acknowledged: Option<f64>, sent: Option<f64>) {
+        let drained = self.last_decrease_micros.is_none_or(|last| now - last >= DRAINED_MICROS);
+        let whole = acknowledged
+            .filter(|acknowledged| sent.is_some_and(|sent| *acknowledged > CARRIED_SHARE * sent && drained));
+        self.rate = self.rate.max(whole.unwrap_or(0.0));
     }
 
     fn increase(&mut self, elapsed: f64, acknowledged: Option<f64>, round_trip_micros: i64) {
@@ -182,6 +198,25 @@ mod tests {
         let mut aimd = Aimd::new(2e6);
         aimd.update(0, Usage::Over, Some(4e4), Some(1e5), 50_000);
         assert_eq!(aimd.rate(), 3.4e4, "little was sent, and not even that arrived");
+    }
+
+    #[test]
+    fn sound_that_arrives_whole_beyond_the_estimate_is_carried_and_what_is_dropped_or_drains_is_not() {
+        let sending = |acknowledged: f64, sent: f64| {
+            let mut aimd = Aimd::new(3e5);
+            aimd.update(0, Usage::Over, Some(3e5), Some(3e5), 50_000);
+            let rates = [500_000, 900_000, 1_000_000].map(|at| {
+                aimd.update(at - 50_000, Usage::Normal, Some(acknowledged), Some(sent), 50_000);
+                aimd.update(at, Usage::Normal, Some(acknowledged), Some(sent), 50_000);
+                aimd.rate()
+            });
+            (rates[1], rates[2])
+        };
+        let (drains, drained) = sending(1e6, 1e6);
+        assert!(drains < 3e5, "{drains}: a queue that drains arrives faster than it is sent");
+        assert_eq!(drained, 1e6);
+        let (_, dropped) = sending(9e5, 1e6);
+        assert!(dropped < 3e5, "{dropped}: a tenth is lost");
     }
 
     #[test]

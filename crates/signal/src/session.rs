@@ -51,6 +51,8 @@ pub(crate) struct Session {
     pub(crate) cut_resume: Option<Cut>,
     /// The media sections that it was last asked for.
     pub(crate) sections: Option<proto::MediaSectionsRequirement>,
+    /// When it is asked for another offer, if a track that it announced is still in none.
+    pub(crate) offer_due: Option<Instant>,
     /// Whether it still has to be told how everyone's connection does.
     pub(crate) qualities_due: bool,
 }
@@ -189,6 +191,7 @@ impl Session {
             missed_too_much: false,
             cut_resume: None,
             sections: None,
+            offer_due: None,
             qualities_due: true,
         }
     }
@@ -209,6 +212,9 @@ impl Session {
     pub(crate) fn deadline(&self, config: &RoomConfig) -> Option<Instant> {
         let idle = self.socket.map(|socket| socket.last_heard + config.idle_timeout);
         let refresh = self.socket.map(|_| self.refresh_at);
-        [idle, refresh, self.waiting_until, self.join_deadline, self.pace.due()].into_iter().flatten().min()
+        [idle, refresh, self.waiting_until, self.join_deadline, self.pace.due(), self.offer_due]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }

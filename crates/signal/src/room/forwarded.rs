@@ -302,6 +302,7 @@ impl Room {
             regressed: false,
             subscribed_told: true,
             published_told: false,
+            asked_for: false,
         };
         self.publications.insert(track, publication);
         Some(track)

@@ -144,6 +144,11 @@ impl Room {
             self.stats.media_failures += 1;
             return self.meeting.leave(now, id, LeaveReason::JoinFailed);
         }
+        if session.offer_due.is_some_and(|due| due <= now) {
+            self.ask_for_missing(id);
+            self.renew_deadline(id);
+        }
+        let Some(session) = self.sessions.get_mut(&id) else { return };
         let Some(socket) = session.socket else { return };
         if socket.last_heard + self.config.idle_timeout <= now {
             self.close(socket.id, CLOSE_GOING_AWAY, "nothing came for too long");

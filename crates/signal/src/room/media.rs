@@ -128,7 +128,10 @@ impl Room {
         };
         match description.kind {
             DescriptionKind::Offer => self.send(id, Response::Offer(message)),
-            DescriptionKind::Answer => self.send(id, Response::Answer(message)),
+            DescriptionKind::Answer => {
+                self.send(id, Response::Answer(message));
+                self.await_missing(now, id);
+            }
             DescriptionKind::Rollback => {}
         }
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What clients publish.
 
+use std::time::{Duration, Instant};
+
 use livekit_protocol as proto;
 use livekit_protocol::request_response::{Reason, Request as Echo};
 use livekit_protocol::signal_response::Message as Response;
@@ -12,12 +14,14 @@ use parvis_sfu::{Command, TrackSpec};
 
 use super::Room;
 use super::request::reason;
-use crate::wire;
+use crate::{Form, wire};
 
 /// Longest id that a client may give a track, in bytes; browsers give 36.
 const MAX_CID_BYTES: usize = 256;
 /// Most audio features of one track; the protocol knows seven.
 const MAX_FEATURES: usize = 16;
+/// A track that is announced is offered within this time after an offer without it. SDKs gather what they offer for 150 ms.
+const OFFER_PATIENCE: Duration = Duration::from_millis(500);
 
 /// One published track as the wire sees it, and as the forwarder does.
 #[derive(Debug)]
@@ -32,6 +36,8 @@ pub(super) struct Publication {
     pub(super) subscribed_told: bool,
     /// Whether the outer world was told of it.
     pub(super) published_told: bool,
+    /// Whether its publisher was asked for an offer that has it.
+    pub(super) asked_for: bool,
 }
 
 #[derive(Debug)]
@@ -113,6 +119,7 @@ impl Room {
                 regressed: false,
                 subscribed_told: false,
                 published_told: false,
+                asked_for: false,
             },
         );
         self.add_encoding(id, track, 0, spec);
@@ -219,6 +226,41 @@ impl Room {
             }
         } else {
             self.meeting.touch_track(track);
+        }
+    }
+
+    /// An offer was answered. Native SDKs offer once a connection is up, and when that happens in the moment in which a track
+    /// of theirs is announced, the track is neither in that offer nor in any later one: they take the two for the same. So a
+    /// track that an offer left out is asked for, once.
+    pub(super) fn await_missing(&mut self, now: Instant, id: ParticipantId) {
+        let missing = self.own_publications(id).any(Publication::is_missing);
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        // The other form has no word for it.
+        if missing && session.links.form == Form::Single && session.resource.is_none() {
+            session.offer_due = Some(now + OFFER_PATIENCE);
+            self.renew_deadline(id);
+        }
+    }
+
+    /// Asks for an offer, if one is still due.
+    pub(super) fn ask_for_missing(&mut self, id: ParticipantId) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.offer_due = None;
+        if session.socket.is_none() || session.links.publisher.offer_pending {
+            // An answer looks again.
+            return;
+        }
+        let own = self.meeting.participant(id).into_iter().flat_map(|publisher| publisher.tracks());
+        let own: Vec<TrackId> = own.collect();
+        let mut asks = false;
+        for track in own {
+            let publication =
+                self.publications.get_mut(&track).filter(|publication| publication.is_missing());
+            asks |=
+                publication.is_some_and(|publication| !std::mem::replace(&mut publication.asked_for, true));
+        }
+        if asks {
+            self.send(id, Response::MediaSectionsRequirement(proto::MediaSectionsRequirement::default()));
         }
     }
 
@@ -376,6 +418,11 @@ impl Room {
 impl Publication {
     fn has_cid(&self, cid: &str) -> bool {
         self.encodings.iter().any(|encoding| encoding.cid == cid)
+    }
+
+    /// Whether no offer had it yet, nor was its publisher asked for one.
+    fn is_missing(&self) -> bool {
+        self.info.mid.is_empty() && !self.asked_for
     }
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Tracks: published, described, muted, subscribed, shown, ended.
 
+use std::time::Duration;
+
 use livekit_protocol as proto;
 use livekit_protocol::signal_request::Message as Request;
 use livekit_protocol::signal_response::Message as Response;
@@ -338,4 +340,34 @@ fn speakers_are_told_as_changes() {
         .map(|speaker| (speaker.level, speaker.active))
         .collect();
     assert_eq!(heard, [(0.5, true), (0.0, false)]);
+}
+
+#[test]
+fn a_track_that_an_offer_left_out_is_asked_for_once() {
+    let asked =
+        |lab: &Lab, who| lab.client(who).kinds().iter().filter(|k| *k == "MediaSectionsRequirement").count();
+    for (params, expected) in [(single(), 1), (dual(), 0)] {
+        let mut lab = Lab::new();
+        let ada = lab.join_by("ada", params);
+        lab.pass(Duration::from_secs(1));
+        lab.clear();
+        lab.send(ada, Request::AddTrack(track("cam", TrackSource::Camera)));
+        lab.pass(Duration::from_secs(1));
+        assert_eq!(asked(&lab, ada), 0, "its offer may take its time");
+        lab.offer(ada, &["other"]);
+        lab.pass(Duration::from_millis(499));
+        assert_eq!(asked(&lab, ada), 0);
+        lab.pass(Duration::from_millis(1));
+        assert_eq!(asked(&lab, ada), expected);
+        for cids in [["other"], ["cam"]] {
+            lab.offer(ada, &cids);
+            lab.pass(Duration::from_secs(1));
+        }
+        assert_eq!(asked(&lab, ada), expected, "never twice, and never once it is there");
+        lab.send(ada, Request::AddTrack(track("mic", TrackSource::Microphone)));
+        lab.offer(ada, &["cam"]);
+        lab.offer(ada, &["cam", "mic"]);
+        lab.pass(Duration::from_secs(1));
+        assert_eq!(asked(&lab, ada), expected, "the next offer has it");
+    }
 }

@@ -21,20 +21,34 @@ pub struct RelayOffer {
 }
 
 impl RelayOffer {
-    /// For a participant with this sid.
-    pub(crate) fn ice_servers(&self, now: Instant, sid: &str) -> Vec<proto::IceServer> {
+    /// For a participant with this sid; `tls` leaves out what is not over TLS.
+    pub(crate) fn ice_servers(&self, now: Instant, sid: &str, tls: bool) -> Vec<proto::IceServer> {
         let credentials = self.issuer.issue(now, sid, self.credential_age);
+        let urls = self.urls.iter().filter(|url| !tls || is_over_tls(url));
         vec![proto::IceServer {
-            urls: self.urls.clone(),
+            urls: urls.cloned().collect(),
             username: credentials.username,
             credential: credentials.password,
         }]
     }
 
-    /// What clients are asked to do with it.
-    pub(crate) fn client_configuration(&self) -> proto::ClientConfiguration {
-        let force_relay =
-            if self.force { proto::ClientConfigSetting::Enabled } else { proto::ClientConfigSetting::Unset };
+    /// Whether it can be reached over TLS.
+    pub(crate) fn has_tls(&self) -> bool {
+        self.urls.iter().any(|url| is_over_tls(url))
+    }
+
+    /// What clients are asked to do with it: one who is told of TLS only is to use nothing else.
+    pub(crate) fn client_configuration(&self, tls: bool) -> proto::ClientConfiguration {
+        let force_relay = if self.force || tls {
+            proto::ClientConfigSetting::Enabled
+        } else {
+            proto::ClientConfigSetting::Unset
+        };
         proto::ClientConfiguration { force_relay: force_relay.into(), ..Default::default() }
     }
+}
+
+/// RFC 7065 section 3.
+fn is_over_tls(url: &str) -> bool {
+    url.starts_with("turns:")
 }

@@ -157,7 +157,7 @@ describe('whom a publisher lets have its tracks', () => {
     await one.ask('allow', { all: false, identities: ['friend'] });
     await one.ask('publishBars', { ...SMALL, videoCodec: 'vp8', simulcast: false });
     assertBars(await friend.ask('seen', { identity: 'one' }), 'friend');
-    await assert.rejects(other.ask('seen', { identity: 'one', milliseconds: 2000 }), /waited/);
+    await assert.rejects(other.ask('seen', { identity: 'one', milliseconds: 4000 }), /waited/);
     await one.ask('allow', { all: true });
     assertBars(await other.ask('seen', { identity: 'one' }), 'other');
     const at = await other.ask('now');

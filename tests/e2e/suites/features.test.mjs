@@ -62,7 +62,10 @@ const sees = async (caller, identity) => assertBars(await caller.ask('seen', { i
 /** The same where another track may take the place of the one that is known: until that has come nothing is seen. */
 const seesAgain = (caller, identity) => eventually(`pictures of ${identity} for ${caller.kind}`, () =>
   caller.ask('seen', { identity, atLeast: 5, milliseconds: 2000 }).then((seen) => (assertBars(seen, caller.kind), true), () => false), 30_000);
-const seesNothing = (caller, identity) => caller.ask('seen', { identity, atLeast: 5, milliseconds: 1500 }).then(() => false, () => true);
+/** Not a single picture for so long that a busy machine would have shown one. */
+const seesNothing = (caller, identity) => caller.ask('seen', { identity, atLeast: 1, milliseconds: 4000 }).then(() => false, () => true);
+/** How many user fragments of the server's own clients have named: theirs may change alone (RFC 8445, section 7.2.2). */
+const ownFragments = () => new Set([...network.usernames].map((name) => name.split(':')[0])).size;
 const handshakes = () => stage.server.log.filter((line) => line.includes('group=')).length;
 
 // What of Chromium other suites don't show.
@@ -176,7 +179,7 @@ for (const kind of ['chromium', 'firefox', 'python', 'rtc-node', 'agents']) {
         await mute(who.identity, sound);
         await eventually('a muted track', async () => (await roster(whom, who.identity)).tracks.find((each) => each.sid === sound).muted);
         await eventually('that it was told', async () => (await told(who, 'TrackMuted')) > 0);
-        await eventually('silence', () => whom.ask('heard', { identity: who.identity, milliseconds: 1000 }).then(() => false, () => true));
+        await eventually('silence', () => whom.ask('heard', { identity: who.identity, milliseconds: 4000 }).then(() => false, () => true));
       }
     }, { chromium: ['muted'] });
 
@@ -184,14 +187,14 @@ for (const kind of ['chromium', 'firefox', 'python', 'rtc-node', 'agents']) {
       await sees(other, 'one');
       const before = { sids: await sids(other, 'one'), told: await told(one, 'Reconnected'), handshakes: handshakes() };
       network.only(kind);
-      const names = network.usernames.size;
+      const known = ownFragments();
       network.cut();
       await eventually('Reconnected', async () => (await told(one, 'Reconnected')) > before.told, 30_000);
       await sees(other, 'one');
       await sees(one, 'other');
       assert.deepEqual(await sids(other, 'one'), before.sids, 'nothing was published again');
       assert.equal(handshakes(), before.handshakes, 'no new handshake');
-      assert.ok(network.usernames.size > names, 'other ICE credentials');
+      assert.ok(ownFragments() > known, 'other ICE credentials of the server as well');
     });
 
     feature('goes on from another address', ['migration'], async () => {
@@ -226,7 +229,7 @@ for (const kind of ['chromium', 'firefox', 'python', 'rtc-node', 'agents']) {
 describe('ends', () => {
   afterEach(() => stage.clear());
   for (const kind of ['firefox', 'rtc-node', 'agents']) {
-    it(`${kind} is moved to another room`, shows({ [kind]: kind === 'rtc-node' ? ['moved'] : ['moved', 'moved-tracks'], 'api-python': ['move'] }, async () => {
+    it(`${kind} is moved to another room`, shows({ [kind]: ['moved', 'moved-tracks'], 'api-python': ['move'] }, async () => {
       const [room, to] = [stage.room(), stage.room()];
       const waits = await join('python', to, 'waits');
       await waits.ask('publishTone', { hertz: HERTZ });
@@ -235,8 +238,7 @@ describe('ends', () => {
       await py.ask('room.move_participant', 'MoveParticipantRequest', { room, identity: 'one', destinationRoom: to });
       await eventually('it to come', () => roster(waits, 'one'));
       await eventually('its new room', async () => (await one.ask('roomName')) === to);
-      // The Node SDK's 1.1.0 publishes its tracks again at times only.
-      if (kind !== 'rtc-node') await sees(waits, 'one');
+      await sees(waits, 'one');
       assertTone(await one.ask('heard', { identity: 'waits' }), HERTZ, kind);
     }));
   }
@@ -296,7 +298,7 @@ describe('streams of 50 MB', { concurrency: 4 }, () => {
   const BYTES = 50_000_000;
   // What all readers have together.
   const RATE = 20_000_000;
-  // Not Firefox: it takes minutes for so much on a line that loses packets.
+  // Not Firefox: 10 MB take it no longer than others, and 50 MB of text from Chromium took minutes; why is not known.
   const kinds = ['chromium', 'python', 'rtc-node', 'agents'];
   const pairs = kinds.map((from, place) => ({ from, to: kinds[(place + 1) % kinds.length] }));
   before(async () => {

@@ -32,6 +32,8 @@ udp_port = 0
 [tls]
 certificate = "chain.pem"
 key = "key.pem"
+[sessions]
+simulate = true
 `;
 
 let stage;
@@ -69,6 +71,22 @@ describe('the relay', () => {
       await near.ask('untilData', { from: 'far', text: 'through the relay' });
     });
   }
+
+  it('carries whoever asks for TLS, and it alone', async () => {
+    const room = stage.room();
+    const [far, near] = [await enter(room, 'far'), await enter(room, 'near')];
+    assertBars(await near.ask('seen', { identity: 'far' }), 'before');
+    const at = await far.ask('simulate', { scenario: 'force-tls' });
+    await far.ask('untilEvent', { name: 'Reconnected', after: at, milliseconds: 40_000 });
+    for (const [who, whom] of [[far, 'near'], [near, 'far']]) {
+      assertBars(await who.ask('seen', { identity: whom, atLeast: 5 }), whom);
+      assertTone(await who.ask('heard', { identity: whom }), HERTZ, whom);
+    }
+    const { pairs } = await far.ask('stats');
+    assert.ok(pairs.length > 0);
+    for (const pair of pairs) assert.deepEqual([pair.type, pair.relay], ['relay', 'tls']);
+    for (const pair of (await near.ask('stats')).pairs) assert.notEqual(pair.type, 'relay');
+  });
 
   it('lets nobody in who has left', async () => {
     const allocations = () => stage.server.figure('parvis_turn_allocations');

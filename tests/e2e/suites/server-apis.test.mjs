@@ -145,7 +145,7 @@ for (const [sdk, api] of [['Python', 'api-python'], ['Node', 'api-node']]) {
       assertTone(await bob.ask('heard', { identity: 'ada' }), HERTZ, 'bob');
       await calls(room).subscribe('bob', [sid], false);
       // What was on its way is heard first.
-      const silent = () => bob.ask('heard', { identity: 'ada', milliseconds: 1500 }).then(() => false, () => true);
+      const silent = () => bob.ask('heard', { identity: 'ada', milliseconds: 4000 }).then(() => false, () => true);
       await eventually('silence', silent, 20_000);
     }));
 
@@ -186,7 +186,7 @@ for (const [sdk, api] of [['Python', 'api-python'], ['Node', 'api-node']]) {
       await calls(room).remove('eve');
       await eventually('the end for eve', async () => (await eve.ask('log')).includes('disconnected'));
       // What was on its way is heard first.
-      await eventually('her silence', () => ada.ask('heard', { identity: 'eve', milliseconds: 1500 }).then(() => false, () => true));
+      await eventually('her silence', () => ada.ask('heard', { identity: 'eve', milliseconds: 4000 }).then(() => false, () => true));
       await assert.rejects(eve.ask('connect', { url: stage.server.ws, token: kept }));
       assert.deepEqual((await calls(room).list()).map((each) => each.identity), ['ada']);
       await assert.rejects(calls(room).remove('eve'), refused('not_found', 404));

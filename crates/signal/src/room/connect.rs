@@ -14,7 +14,7 @@ use super::leave::{CLOSE_GOING_AWAY, leave_message};
 use super::{ConnectionId, Room};
 use crate::session::{Link, Links, Session, Socket};
 use crate::wire::{self, Encoded};
-use crate::{Form, Grants, JoinParams, Output, RelayOffer, Resume};
+use crate::{Form, Grants, JoinParams, Output, Resume};
 
 /// A client that wants to come in.
 #[derive(Debug, Clone)]
@@ -216,7 +216,7 @@ impl Room {
 
         let reconnect = proto::ReconnectResponse {
             ice_servers: self.ice_servers(now, &sid),
-            client_configuration: Some(self.client_configuration()),
+            client_configuration: Some(self.client_configuration(&sid)),
             server_info: Some(wire::server_info(&self.config)),
             last_message_seq,
         };
@@ -268,8 +268,8 @@ impl Room {
             participant: own,
             server_version: wire::SERVER_VERSION.to_owned(),
             subscriber_primary: links.is_some_and(|links| links.subscriber_primary),
-            ice_servers: sid.map(|sid| self.ice_servers(now, &sid)).unwrap_or_default(),
-            client_configuration: Some(self.client_configuration()),
+            ice_servers: sid.as_ref().map(|sid| self.ice_servers(now, sid)).unwrap_or_default(),
+            client_configuration: Some(sid.map(|sid| self.client_configuration(&sid)).unwrap_or_default()),
             ping_interval: seconds(self.config.ping_interval),
             ping_timeout: seconds(self.config.ping_timeout),
             server_info: Some(wire::server_info(&self.config)),
@@ -285,11 +285,13 @@ impl Room {
     }
 
     pub(super) fn ice_servers(&self, now: Instant, sid: &str) -> Vec<proto::IceServer> {
-        self.config.relay.as_ref().map(|relay| relay.ice_servers(now, sid)).unwrap_or_default()
+        let tls = self.simulates_tls(sid);
+        self.config.relay.as_ref().map(|relay| relay.ice_servers(now, sid, tls)).unwrap_or_default()
     }
 
-    fn client_configuration(&self) -> proto::ClientConfiguration {
-        self.config.relay.as_ref().map(RelayOffer::client_configuration).unwrap_or_default()
+    fn client_configuration(&self, sid: &str) -> proto::ClientConfiguration {
+        let tls = self.simulates_tls(sid);
+        self.config.relay.as_ref().map(|relay| relay.client_configuration(tls)).unwrap_or_default()
     }
 }
 

@@ -2,7 +2,7 @@
 //! Trouble on request, so that clients can be tested: a lost server, a slow network, a socket that drops at the wrong
 //! moment. Only where [`crate::RoomConfig::simulate`] says so.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use livekit_protocol as proto;
@@ -15,10 +15,11 @@ use parvis_sfu::Command;
 
 use super::Room;
 use super::leave::CLOSE_GOING_AWAY;
+use crate::RelayOffer;
 
 /// How long someone may be made to speak.
 const MAX_SPEECH: Duration = Duration::from_secs(60);
-/// Those who may be remembered to come by TCP.
+/// Those of whom it may be remembered how they come.
 const MAX_REMEMBERED: usize = 1000;
 
 /// What is under way.
@@ -26,8 +27,17 @@ const MAX_REMEMBERED: usize = 1000;
 pub(super) struct Simulation {
     /// Who falls silent, and when.
     speech: Vec<(Instant, ParticipantId)>,
-    /// Identities whose next connection is offered candidates of TCP only.
-    by_tcp: BTreeSet<String>,
+    /// How the next connections of some identities are to come.
+    ways: BTreeMap<String, Way>,
+}
+
+/// The only way that a connection is let come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// To candidates of TCP.
+    Tcp,
+    /// Through the relay, over TLS.
+    Relay,
 }
 
 /// When a session's next resume is to be cut.
@@ -76,8 +86,7 @@ impl Room {
 
     /// Has a fresh connection offer what an earlier scenario asked for.
     pub(super) fn apply_simulated_protocol(&mut self, id: ParticipantId) {
-        let identity = self.meeting.participant(id).map(|participant| participant.identity.as_str());
-        if !identity.is_some_and(|identity| self.simulation.by_tcp.contains(identity)) {
+        if self.simulated_way(id) != Some(Way::Tcp) {
             return;
         }
         let links = self.sessions.get(&id).into_iter().flat_map(|session| session.links.iter());
@@ -85,6 +94,16 @@ impl Room {
         for peer in peers {
             self.command(Command::OfferOnly { peer, protocol: Protocol::Tcp });
         }
+    }
+
+    /// Whether whoever has this sid is to come through the relay, over TLS.
+    pub(super) fn simulates_tls(&self, sid: &str) -> bool {
+        self.by_sid.get(sid).is_some_and(|id| self.simulated_way(*id) == Some(Way::Relay))
+    }
+
+    fn simulated_way(&self, id: ParticipantId) -> Option<Way> {
+        let participant = self.meeting.participant(id)?;
+        self.simulation.ways.get(participant.identity.as_str()).copied()
     }
 
     /// When a simulated speaker falls silent.
@@ -114,16 +133,27 @@ impl Room {
         self.broadcast(Response::SpeakersChanged(proto::SpeakersChanged { speakers }));
     }
 
-    /// There is no TURN over TLS here: who asks for it gets TCP.
+    /// Over TLS only the relay is reached. Where there is none, who asks for it gets TCP.
     fn switch_protocol(&mut self, id: ParticipantId, protocol: i32) {
         let Some(identity) = self.meeting.participant(id).map(|participant| participant.identity.clone())
         else {
             return;
         };
-        if protocol == proto::CandidateProtocol::Udp as i32 {
-            self.simulation.by_tcp.remove(&identity);
-        } else if self.simulation.by_tcp.len() < MAX_REMEMBERED {
-            self.simulation.by_tcp.insert(identity);
+        let relayed = self.config.relay.as_ref().is_some_and(RelayOffer::has_tls);
+        let way = match proto::CandidateProtocol::try_from(protocol) {
+            Ok(proto::CandidateProtocol::Udp) => None,
+            Ok(proto::CandidateProtocol::Tls) if relayed => Some(Way::Relay),
+            _ => Some(Way::Tcp),
+        };
+        let ways = &mut self.simulation.ways;
+        match way {
+            Some(way) if ways.len() < MAX_REMEMBERED || ways.contains_key(&identity) => {
+                ways.insert(identity, way);
+            }
+            Some(_) => self.stats.requests_refused += 1,
+            None => {
+                ways.remove(&identity);
+            }
         }
     }
 

@@ -18,6 +18,7 @@ mod moves;
 mod offered;
 mod pace;
 mod permissions;
+mod protocol;
 mod publish;
 mod relay;
 mod resume;

@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 use livekit_protocol as proto;
 use livekit_protocol::signal_request::Message as Request;
 use livekit_protocol::signal_response::Message as Response;
-use parvis_signal::{Grants, RelayOffer, RoomConfig};
+use livekit_protocol::simulate_scenario::Scenario;
+use parvis_peer::Protocol;
+use parvis_sfu::Command;
+use parvis_signal::{ConnectionId, Grants, JoinParams, RelayOffer, Resume, RoomConfig};
 use parvis_turn::{Clock, Issuer};
 
 use crate::lab::*;
@@ -14,10 +17,13 @@ use crate::lab::*;
 const URLS: [&str; 2] = ["turn:meet.example:3478?transport=udp", "turns:meet.example:443?transport=tcp"];
 
 fn with_relay(force: bool) -> Lab {
+    Lab::with(RoomConfig { relay: Some(relay(&URLS, force)), ..RoomConfig::default() })
+}
+
+fn relay(urls: &[&str], force: bool) -> RelayOffer {
     let issuer = Issuer::new([7; 32], Clock::new(Instant::now(), 1_800_000_000));
-    let urls = URLS.map(str::to_owned).to_vec();
-    let relay = RelayOffer { urls, issuer, credential_age: Duration::from_secs(3_600), force };
-    Lab::with(RoomConfig { relay: Some(relay), ..RoomConfig::default() })
+    let urls = urls.iter().map(|url| (*url).to_owned()).collect();
+    RelayOffer { urls, issuer, credential_age: Duration::from_secs(3_600), force }
 }
 
 /// Servers and whether nothing but the relay may be used, as the last message with them says.
@@ -84,4 +90,55 @@ fn without_a_relay_nobody_is_told_of_one() {
     assert_eq!(told(lab.client(ada)), (Vec::new(), proto::ClientConfigSetting::Unset as i32));
     lab.send(ada, Request::Leave(proto::LeaveRequest::default()));
     assert!(lab.relayed.is_empty());
+}
+
+#[test]
+fn who_asks_to_come_over_tls_is_told_of_the_relay_over_tls_and_of_nothing_else() {
+    let ask = |lab: &mut Lab, of: ConnectionId, protocol: proto::CandidateProtocol| {
+        let scenario = Some(Scenario::SwitchCandidateProtocol(protocol.into()));
+        lab.send(of, Request::Simulate(proto::SimulateScenario { scenario }));
+    };
+    let by_tcp = |lab: &Lab| {
+        let commands = lab.forwarder.commands.iter();
+        commands
+            .filter(|command| matches!(command, Command::OfferOnly { protocol: Protocol::Tcp, .. }))
+            .count()
+    };
+    for params in [dual(), single()] {
+        let relay = Some(relay(&URLS, false));
+        let mut lab = Lab::with(RoomConfig { relay, simulate: true, ..RoomConfig::default() });
+        let ada = lab.join_by("ada", params.clone());
+        ask(&mut lab, ada, proto::CandidateProtocol::Tls);
+        lab.clear();
+        let bo = lab.connect(Grants::of("bo"), params.clone());
+        assert_eq!((told(lab.client(bo)).0[0].urls.len(), told(lab.client(bo)).1), (2, 0), "nobody else is");
+        let ada = lab.connect(Grants::of("ada"), params.clone());
+        let (servers, force) = told(lab.client(ada));
+        assert_eq!((servers.len(), &servers[0].urls[..]), (1, &[URLS[1].to_owned()][..]));
+        assert_eq!(force, proto::ClientConfigSetting::Enabled as i32);
+        assert_eq!(by_tcp(&lab), 0, "the relay reaches us over UDP");
+
+        let sid = lab.sid(ada);
+        lab.drop_socket(ada);
+        let resume = Resume { participant_sid: sid, sync_state: None };
+        let ada = lab.connect(Grants::of("ada"), JoinParams { resume: Some(resume), ..params.clone() });
+        assert_eq!(
+            (told(lab.client(ada)).0[0].urls.len(), told(lab.client(ada)).1),
+            (1, 2),
+            "when it resumes"
+        );
+        ask(&mut lab, ada, proto::CandidateProtocol::Udp);
+        let ada = lab.connect(Grants::of("ada"), params);
+        assert_eq!((told(lab.client(ada)).0[0].urls.len(), told(lab.client(ada)).1), (2, 0), "as ever");
+    }
+
+    // Where the relay has no TLS it is TCP.
+    let relay = Some(relay(&URLS[..1], false));
+    let mut lab = Lab::with(RoomConfig { relay, simulate: true, ..RoomConfig::default() });
+    let ada = lab.join("ada");
+    ask(&mut lab, ada, proto::CandidateProtocol::Tls);
+    lab.clear();
+    let ada = lab.connect(Grants::of("ada"), dual());
+    assert_eq!((told(lab.client(ada)).0[0].urls.len(), told(lab.client(ada)).1), (1, 0));
+    assert_eq!(by_tcp(&lab), 2);
 }

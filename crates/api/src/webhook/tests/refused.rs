@@ -27,7 +27,8 @@ async fn what_a_target_refuses_for_what_it_is_is_given_up_after_three_tries_and_
         // They wait for the operator, and say why.
         let dead = store.held_events(true, 10).await.unwrap();
         assert_eq!(dead.len(), 2);
-        assert!(dead.iter().all(|event| event.problem == format!("it answers {status}")), "{dead:?}");
+        let problem = format!("it answers {}", &status[..3]);
+        assert!(dead.iter().all(|event| event.problem.starts_with(&problem)), "{dead:?}");
         // Who knows the event since, gets it.
         receiver.status.send_replace("200 OK");
         assert_eq!(store.resend_events(None).await.unwrap(), 2);

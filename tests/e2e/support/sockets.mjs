@@ -3,6 +3,9 @@
 import { randomBytes } from 'node:crypto';
 import { createServer, get, request } from 'node:http';
 
+/** Pages of other origins may read what it says, and why it refuses. */
+const CORS = { 'access-control-allow-origin': '*' };
+
 /** A signalling socket that is opened and says nothing. */
 export const silentSocket = (url) => new Promise((done, failed) => {
   const headers = { Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': 13, 'Sec-WebSocket-Key': randomBytes(16).toString('base64') };
@@ -22,8 +25,8 @@ export async function proxyAs(prefix, target) {
   };
   const http = createServer((asked, answer) => {
     const on = ahead(asked);
-    if (!on) return void answer.writeHead(404).end();
-    on.on('response', (given) => given.pipe(answer.writeHead(given.statusCode, { 'access-control-allow-origin': '*' }))).end();
+    if (!on) return void answer.writeHead(404, CORS).end();
+    on.on('response', (given) => given.pipe(answer.writeHead(given.statusCode, CORS))).end();
   });
   http.on('upgrade', (asked, socket) => {
     const { 'sec-websocket-key': key, 'sec-websocket-version': version } = asked.headers;

@@ -21,6 +21,12 @@ def message(service, name, body):
 class Application:
     async def open(self, url, key, secret):
         self.api = api.LiveKitAPI(url, key, secret)
+        self.key = (key, secret)
+
+    async def token(self, identity, name, attributes, kind="standard", **grants):
+        """An access token as the SDK writes it."""
+        token = api.AccessToken(*self.key).with_identity(identity).with_name(name).with_kind(kind)
+        return token.with_attributes(attributes).with_grants(api.VideoGrants(**grants)).to_jwt()
 
     async def call(self, service, method, request=None, body=None, arguments=None):
         """Calls `method` of `service` with one message, or with plain arguments."""

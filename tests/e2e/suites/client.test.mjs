@@ -2,84 +2,27 @@
 // The client that people open, as they open it: start page, pre-join, call, and what comes after.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { chromium } from 'playwright-core';
 import { eventually } from '../support/check.mjs';
 import { Server, token } from '../support/server.mjs';
-
-const FLAGS = [
-  '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', '--allow-loopback-in-peer-connection',
-  '--disable-background-timer-throttling', '--disable-backgrounding-occluded-windows', '--disable-renderer-backgrounding',
-  '--auto-select-desktop-capture-source=Entire screen', '--no-sandbox',
-];
+import { Visitors, button, join } from '../support/visitors.mjs';
 
 let server;
-let browser;
-let open = [];
+let visitors;
 before(async () => {
   server = await Server.start();
-  browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: FLAGS });
+  visitors = await Visitors.of(server);
 });
 after(async () => {
-  await browser?.close();
+  await visitors?.close();
   await server?.stop();
 });
-afterEach(async () => {
-  const wrongs = open.flatMap((person) => person.wrongs);
-  for (const { context } of open) await context.close();
-  open = [];
-  // Row 47 as well: whatever a test did, no page asked anyone but its own server.
-  assert.deepEqual(wrongs, [], 'no foreign request, no violation, no error');
-});
-
-/** Someone with a browser of their own. All that the page must never do, or say, is noted in `wrongs`. */
-async function someone(path = '/', { devices = true, ...options } = {}) {
-  const permissions = devices ? ['camera', 'microphone', 'clipboard-read', 'clipboard-write'] : [];
-  const context = await browser.newContext({ permissions, ...options });
-  const page = await context.newPage();
-  const wrongs = [];
-  page.on('request', (request) => {
-    const { origin, protocol } = new URL(request.url());
-    if (origin !== server.url && !['data:', 'blob:'].includes(protocol)) wrongs.push(`asked ${request.url()}`);
-  });
-  page.on('websocket', (socket) => {
-    if (new URL(socket.url()).origin !== server.ws) wrongs.push(`connected to ${socket.url()}`);
-  });
-  page.on('pageerror', (error) => wrongs.push(`error ${error.message}`));
-  page.on('console', (message) => {
-    // livekit-client says so of someone who left while their media was on its way: a race, and harmless.
-    const left = message.text().startsWith("Tried to add a track for a participant, that's not present");
-    if (message.type() === 'error' && !left) wrongs.push(`console ${message.text()}`);
-  });
-  page.on('dialog', (dialog) => {
-    wrongs.push(`dialog ${dialog.message()}`);
-    void dialog.dismiss();
-  });
-  await page.exposeFunction('noteViolation', (text) => wrongs.push(`policy ${text}`));
-  await page.addInitScript(() => {
-    document.addEventListener('securitypolicyviolation', (e) => window.noteViolation(`${e.violatedDirective} ${e.blockedURI}`));
-  });
-  if (!devices) {
-    await page.addInitScript(() => {
-      navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotAllowedError'));
-    });
-  }
-  const person = { context, page, wrongs };
-  open.push(person);
-  await page.goto(server.url + path);
-  return person;
-}
+// Row 47 as well: whatever a test did, no page asked anyone but its own server.
+afterEach(() => visitors.leave());
+const someone = (path, options) => visitors.someone(path, options);
 
 let rooms = 0;
 const newRoom = () => `/r/${`clienttest${++rooms}`.padEnd(26, '0')}`;
-const button = ({ page }, name) => page.getByRole('button', { name });
 const people = ({ page }) => page.getByRole('list', { name: 'People in the meeting' }).getByRole('listitem');
-
-async function join(person, name) {
-  await person.page.getByLabel('Your name').fill(name);
-  await person.page.keyboard.press('Enter');
-  await button(person, 'Leave the meeting').waitFor({ timeout: 20_000 });
-  return person;
-}
 
 /** The mean colour of the middle of each picture of other people, and how far each has played. */
 const pictures = ({ page }) =>
@@ -242,13 +185,23 @@ describe('pages', () => {
     }
   });
 
-  for (const [width, height] of [[320, 568], [568, 320], [1280, 800], [3840, 2160]]) {
+  for (const [width, height] of [[320, 568], [360, 640], [568, 320], [1280, 800], [3840, 2160]]) {
     it(`fit ${width} × ${height} without scrolling sideways`, async () => {
       const viewport = { width, height };
       for (const path of ['/', newRoom()]) {
         const { page } = await someone(path, { viewport });
         const response = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         assert.ok(response <= 0, `${path} is ${response} px too wide`);
+        const cut = await page.evaluate(() => {
+          const pen = document.createElement('canvas').getContext('2d');
+          const room = (input, style) => input.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+          return [...document.querySelectorAll('input[placeholder]')].map((input) => {
+            const style = getComputedStyle(input);
+            pen.font = style.font;
+            return Math.ceil(pen.measureText(input.placeholder).width - room(input, style));
+          });
+        });
+        for (const pixels of cut) assert.ok(pixels <= 0, `${path}: a field’s hint is cut by ${pixels} px`);
       }
       const ada = await join(await someone(newRoom(), { viewport }), 'Ada');
       const sizes = await ada.page.evaluate(() =>

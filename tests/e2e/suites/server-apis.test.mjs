@@ -2,14 +2,13 @@
 // Applications' servers, on the published SDKs, against a real server with real clients in its rooms.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { DataPacket_Kind, TrackSource } from 'livekit-server-sdk';
-import { IngressInput, node, python } from '../support/applications.mjs';
+import { DataPacket_Kind } from 'livekit-server-sdk';
+import { IngressInput, node, python, refused } from '../support/applications.mjs';
 import { assertTone, eventually } from '../support/check.mjs';
 import { HERTZ, SMALL, Stage } from '../support/call.mjs';
-import { Server, token } from '../support/server.mjs';
+import { token } from '../support/server.mjs';
 import { shows } from '../support/shows.mjs';
 
-const refused = (code, status) => (error) => error.code === code && (status === undefined || error.status === status);
 const other = async (caller, identity) => (await caller.ask('state')).participants.find((each) => each.identity === identity);
 
 let stage, py, js;
@@ -193,83 +192,6 @@ for (const [sdk, api] of [['Python', 'api-python'], ['Node', 'api-node']]) {
     }));
   });
 }
-
-describe('an application that is made for LiveKit finds what it calls', () => {
-  it('La Suite Meet: rooms, moderation, recording, telephony, subtitles', shows({ 'api-python': ['egress-records', 'sip', 'dispatch'] }, async () => {
-    const room = stage.room();
-    const ada = await stage.join('python', room, 'ada');
-    const bob = await stage.join('python', room, 'bob');
-    const sid = await bob.ask('publishTone', { hertz: HERTZ });
-    const rooms = await py.ask('room.list_rooms', 'ListRoomsRequest', { names: [room] });
-    assert.equal(rooms.rooms.length, 1);
-    await py.ask('room.update_room_metadata', 'UpdateRoomMetadataRequest', { room, metadata: JSON.stringify({ recording_status: 'started' }) });
-    await py.ask('room.send_data', 'SendDataRequest', { room, data: Buffer.from('{"type":"participantWaiting"}').toString('base64'), kind: 'RELIABLE' });
-    await ada.ask('untilNotice', { text: '{"type":"participantWaiting"}' });
-    assert.equal((await py.ask('room.get_participant', 'RoomParticipantIdentity', { room, identity: 'bob' })).identity, 'bob');
-    await py.ask('room.mute_published_track', 'MuteRoomTrackRequest', { room, identity: 'bob', trackSid: sid, muted: true });
-    const update = { room, identity: 'bob', metadata: '{}', attributes: { room_role: 'member' }, name: 'Bob', permission: { canSubscribe: true, canPublish: true, canPublishData: true, canPublishSources: ['MICROPHONE'], canUpdateMetadata: false } };
-    const changed = await py.ask('room.update_participant', 'UpdateParticipantRequest', update);
-    assert.deepEqual(changed.permission.canPublishSources, ['MICROPHONE']);
-    await py.ask('room.remove_participant', 'RoomParticipantIdentity', { room, identity: 'bob' });
-    await assert.rejects(py.ask('room.get_participant', 'RoomParticipantIdentity', { room, identity: 'bob' }), refused('not_found', 404));
-
-    const recording = {
-      roomName: room, layout: 'speaker-light', advanced: { videoCodec: 'H264_MAIN', audioCodec: 'AAC' },
-      fileOutputs: [{ fileType: 'MP4', filepath: 'a.mp4', s3: { accessKey: 'a', secret: 'b', bucket: 'c', endpoint: 'https://s3.example' } }],
-    };
-    await assert.rejects(py.ask('egress.start_room_composite_egress', 'RoomCompositeEgressRequest', recording), refused('failed_precondition', 412));
-    assert.deepEqual(await py.ask('egress.list_egress', 'ListEgressRequest', { egressId: 'EG_1' }), {});
-    await assert.rejects(py.ask('egress.stop_egress', 'StopEgressRequest', { egressId: 'EG_1' }), refused('not_found', 404));
-
-    const rule = { rule: { dispatchRuleDirect: { roomName: room, pin: '123456' } }, name: room };
-    const made = await py.ask('sip.create_sip_dispatch_rule', 'CreateSIPDispatchRuleRequest', rule);
-    await assert.rejects(py.ask('sip.create_sip_dispatch_rule', 'CreateSIPDispatchRuleRequest', rule), refused('already_exists', 409));
-    const rules = await py.ask('sip.list_sip_dispatch_rule', 'ListSIPDispatchRuleRequest', {});
-    assert.ok(rules.items.some((each) => each.sipDispatchRuleId === made.sipDispatchRuleId));
-    await py.ask('sip.delete_sip_dispatch_rule', 'DeleteSIPDispatchRuleRequest', { sipDispatchRuleId: made.sipDispatchRuleId });
-
-    const dispatch = await py.ask('agent_dispatch.create_dispatch', 'CreateAgentDispatchRequest', { agentName: 'multi-user-transcriber', room, metadata: '{"lang":"fr"}' });
-    assert.deepEqual([dispatch.agentName, dispatch.metadata], ['multi-user-transcriber', '{"lang":"fr"}']);
-    const listed = await py.with('agent_dispatch.list_dispatch', { room_name: room });
-    assert.ok(listed.some((each) => each.id === dispatch.id));
-    await py.with('agent_dispatch.delete_dispatch', { dispatch_id: dispatch.id, room_name: room });
-    await py.ask('room.delete_room', 'DeleteRoomRequest', { room });
-  }));
-
-  it('Element Call’s token service: nobody makes a room but it', async () => {
-    const server = await Server.configured('[rooms]\nauto_create = false\n');
-    const own = await Stage.over(server);
-    const service = await python(server.url, server.key);
-    try {
-      const room = own.room();
-      await assert.rejects(own.join('python', room, '@ada:example.org:DEVICE'));
-      const made = await service.ask('room.create_room', 'CreateRoomRequest', { name: room, emptyTimeout: 300, departureTimeout: 20, maxParticipants: 0 });
-      assert.deepEqual([made.emptyTimeout, made.departureTimeout], [300, 20]);
-      await own.join('python', room, '@ada:example.org:DEVICE');
-      const found = await service.ask('room.get_participant', 'RoomParticipantIdentity', { room, identity: '@ada:example.org:DEVICE' });
-      assert.equal(found.state, 'ACTIVE');
-    } finally {
-      await service.close();
-      await own.close();
-    }
-  });
-
-  it('OpenTalk: rooms and participants, by sources that they may publish', async () => {
-    const room = stage.room();
-    await js.rooms.createRoom({ name: room });
-    const ada = await stage.join('python', room, 'ada', {}, { canPublish: true, hidden: true, canPublishData: false });
-    assert.deepEqual((await js.rooms.listParticipants(room)).map((each) => each.identity), ['ada']);
-    const sid = await ada.ask('publishTone', { hertz: HERTZ });
-    assert.equal((await js.rooms.mutePublishedTrack(room, 'ada', sid, true)).sid, sid);
-    const permission = { canSubscribe: true, canPublish: true, canPublishData: false, canPublishSources: [TrackSource.CAMERA] };
-    const changed = await js.rooms.updateParticipant(room, 'ada', { permission });
-    assert.deepEqual(changed.permission.canPublishSources, [TrackSource.CAMERA]);
-    await eventually('the end of the microphone', async () => (await js.rooms.getParticipant(room, 'ada')).tracks.length === 0);
-    await js.rooms.removeParticipant(room, 'ada');
-    assert.deepEqual(await js.rooms.listParticipants(room), []);
-    await js.rooms.deleteRoom(room);
-  });
-});
 
 describe('records', () => {
   it('of streams that come in are kept by both SDKs', shows({ 'api-python': ['ingress'], 'api-node': ['ingress'] }, async () => {

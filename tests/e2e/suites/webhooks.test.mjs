@@ -1,77 +1,13 @@
 // SPDX-License-Identifier: EUPL-1.2
 // What happens in rooms, told to receivers that are made with the published SDKs.
 import assert from 'node:assert/strict';
-import { createServer } from 'node:http';
 import { afterEach, describe, it } from 'node:test';
 import { WebhookReceiver } from 'livekit-server-sdk';
 import { eventually } from '../support/check.mjs';
-import { start } from '../support/children.mjs';
 import { SMALL, Stage } from '../support/call.mjs';
+import { KEY, Receiver } from '../support/receiver.mjs';
 import { Server } from '../support/server.mjs';
 import { shows } from '../support/shows.mjs';
-
-const KEY = { key: 'main', secret: '0123456789abcdef0123456789abcdef' };
-
-/** An HTTP server that keeps what comes, and checks it with both SDKs before it takes it. */
-class Receiver {
-  constructor(port = 0) {
-    this.taken = [];
-    this.tried = 0;
-    this.down = false;
-    this.python = start('webhooks-python');
-    this.node = new WebhookReceiver(KEY.key, KEY.secret);
-    this.http = createServer((request, response) => this.serve(request, response));
-    this.listening = new Promise((done) => this.http.listen(port, '127.0.0.1', done));
-  }
-
-  get address() {
-    return `127.0.0.1:${this.http.address().port}`;
-  }
-
-  async serve(request, response) {
-    let body = '';
-    for await (const chunk of request) body += chunk;
-    this.tried++;
-    if (this.down) return void response.writeHead(503).end();
-    try {
-      const token = request.headers.authorization;
-      const byNode = await this.node.receive(body, token);
-      const byPython = await this.python.ask('receive', { ...KEY, body, token });
-      assert.equal(byNode.event, byPython.event);
-      this.taken.push({ event: byPython, node: byNode, body, token, headers: request.headers });
-      response.writeHead(200).end();
-    } catch (error) {
-      this.refused = error;
-      response.writeHead(401).end();
-    }
-  }
-
-  /** What was taken of a room, as `participant_joined ada`. */
-  story(room) {
-    const own = this.taken.filter(({ event }) => event.room.name === room);
-    return own.map(({ event }) => [event.event, event.participant?.identity, event.track?.source].filter(Boolean).join(' '));
-  }
-
-  async until(room, last) {
-    await eventually(`${last} of ${room}`, async () => this.story(room).includes(last), 30_000);
-    return this.story(room);
-  }
-
-  async close() {
-    this.http.closeAllConnections();
-    this.http.close();
-    await this.python.close();
-  }
-}
-
-const configuration = (receiver) => `
-[rooms]
-departure_timeout = "1s"
-[webhooks]
-urls = ["http://${receiver.address}/hook"]
-allow_internal = ["${receiver.address}"]
-first_retry = "200ms"
-`;
 
 describe('webhooks', () => {
   const open = [];
@@ -81,9 +17,8 @@ describe('webhooks', () => {
   });
 
   it('tell a meeting of real clients from its beginning to its end, and both SDKs take the signature', shows({ 'api-python': ['webhooks'], 'api-node': ['webhooks'] }, async () => {
-    const receiver = opened(new Receiver());
-    await receiver.listening;
-    const stage = opened(await Stage.over(await Server.configured(configuration(receiver))));
+    const receiver = opened(await Receiver.open());
+    const stage = opened(await Stage.over(await Server.configured(receiver.configuration())));
     const room = stage.room();
     const ada = await stage.join('python', room, 'ada');
     await ada.ask('publishBars', { ...SMALL });
@@ -109,9 +44,8 @@ describe('webhooks', () => {
   }));
 
   it('row 50: a body that was changed, or another key, is refused by both SDKs', shows({ 'api-python': ['webhooks'], 'api-node': ['webhooks'] }, async () => {
-    const receiver = opened(new Receiver());
-    await receiver.listening;
-    const stage = opened(await Stage.over(await Server.configured(configuration(receiver))));
+    const receiver = opened(await Receiver.open());
+    const stage = opened(await Stage.over(await Server.configured(receiver.configuration())));
     const room = stage.room();
     await stage.join('python', room, 'ada');
     await receiver.until(room, 'participant_joined ada');
@@ -128,10 +62,9 @@ describe('webhooks', () => {
   }));
 
   it('wait for a receiver that is down, through the death of the server', async () => {
-    const receiver = opened(new Receiver());
-    await receiver.listening;
+    const receiver = opened(await Receiver.open());
     receiver.down = true;
-    const server = await Server.configured(configuration(receiver));
+    const server = await Server.configured(receiver.configuration());
     const stage = opened(await Stage.over(server));
     const room = stage.room();
     await stage.join('python', room, 'ada');

@@ -92,8 +92,8 @@ const watching = (viewer, url, room) =>
   eventually('something to watch', () => viewer.ask('whep', { url, token: token(room, 'wall', { canPublish: false }) }).catch((error) => assert.match(error.message, /409/)));
 
 describe('WHEP', () => {
-  for (const [kind, who] of [['page', 'a bare page']]) {
-    it(`${who} watches whom it names, what GStreamer publishes`, shows({ [kind]: ['whep'], gstreamer: ['whip'] }, async () => {
+  for (const [kind, who] of [['page', 'a bare page'], ['gstreamer', 'GStreamer']]) {
+    it(`${who} watches whom it names, what GStreamer publishes`, shows(kind === 'gstreamer' ? { gstreamer: ['whip', 'whep'] } : { page: ['whep'], gstreamer: ['whip'] }, async () => {
       const room = stage.room();
       const studio = keep(start('gstreamer'));
       await studio.ask('whip', { url: whip(), token: token(room, 'studio'), ...SMALL, hertz: HERTZ });

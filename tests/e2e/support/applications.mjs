@@ -5,6 +5,9 @@ import {
 } from 'livekit-server-sdk';
 import { start } from './children.mjs';
 
+/** Whether a call was refused with this code, and this status if one is given. */
+export const refused = (code, status) => (error) => error.code === code && (status === undefined || error.status === status);
+
 /** Calls by the Python SDK: `ask('room.create_room', 'CreateRoomRequest', { name })` gives the answer, or throws its error. */
 export async function python(url, key = { name: 'devkey', secret: 'secret' }) {
   const child = start('api-python');
@@ -18,6 +21,7 @@ export async function python(url, key = { name: 'devkey', secret: 'secret' }) {
   return {
     ask: (path, request, body = {}) => call(path, { request, body }),
     with: (path, args) => call(path, { arguments: args }),
+    token: (claims) => child.ask('token', claims),
     close: () => child.close(),
   };
 }

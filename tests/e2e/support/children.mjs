@@ -7,7 +7,7 @@ const here = (path) => new URL(`../${path}`, import.meta.url).pathname;
 const PROGRAMS = {
   python: () => [process.env.PARVIS_PYTHON ?? 'python3', [here('clients/client.py')]],
   // Debian's own interpreter: GStreamer's bindings are for it.
-  gstreamer: () => ['/usr/bin/python3', [here('clients/whip.py')]],
+  gstreamer: () => ['/usr/bin/python3', [here('clients/gstreamer.py')]],
   'rtc-node': () => [process.execPath, [here('clients/client.mjs')]],
   'api-python': () => [process.env.PARVIS_PYTHON ?? 'python3', [here('clients/api.py')]],
   'webhooks-python': () => [process.env.PARVIS_PYTHON ?? 'python3', [here('clients/webhooks.py')]],

@@ -25,11 +25,29 @@ export class Server {
     const server = new Server();
     server.data = mkdtempSync(join(tmpdir(), 'parvis-e2e-'));
     server.key = { name: 'main', secret: '0123456789abcdef0123456789abcdef' };
-    const file = join(server.data, 'parvis.toml');
     writeFileSync(join(server.data, 'main.secret'), server.key.secret);
     for (const [name, content] of Object.entries(files)) writeFileSync(join(server.data, name), content);
+    return server.runAt(http, '--config', server.configure(toml), '--metrics', '127.0.0.1:0');
+  }
+
+  /** Writes its configuration, which a running server reads when it is told to. Gives the file. */
+  configure(toml) {
+    const file = join(this.data, 'parvis.toml');
     writeFileSync(file, `${toml}\n[[keys]]\nname = "main"\nsecret_file = "main.secret"\n`);
-    return server.runAt(http, '--config', file, '--metrics', '127.0.0.1:0');
+    return file;
+  }
+
+  /** Has it read its configuration anew; gives the line of the log that says what came of it. */
+  async reload(toml) {
+    this.configure(toml);
+    const from = this.log.length;
+    this.signal('SIGHUP');
+    for (;;) {
+      const line = this.log.slice(from).find((line) => /the configuration (was read anew|stays as it was)/.test(line));
+      // The log has colours.
+      if (line) return line.replaceAll(/\x1b\[[0-9;]*m/g, '');
+      await new Promise((done) => setTimeout(done, 50));
+    }
   }
 
   async run(...flags) {
@@ -100,7 +118,12 @@ export function token(room, identity, grants = {}, name = identity, key = { name
     exp: now + 3600,
     video: { roomJoin: true, room, canPublish: true, canSubscribe: true, canPublishData: true, ...grants },
   };
+  return sign(claims, key.secret);
+}
+
+/** A token with these claims. */
+export function sign(claims, secret) {
   const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
   const signed = `${part({ alg: 'HS256', typ: 'JWT' })}.${part(claims)}`;
-  return `${signed}.${createHmac('sha256', key.secret).update(signed).digest('base64url')}`;
+  return `${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`;
 }

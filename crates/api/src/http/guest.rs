@@ -11,7 +11,7 @@ use parvis_signal::Grants;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Refusal, Shared, address, refuse_when_draining, throttle};
+use super::{Refusal, Shared, door};
 use crate::accept::Client;
 use crate::tenant::{RoomKey, TenantId};
 
@@ -66,8 +66,7 @@ pub(crate) async fn join_as_guest(
     body: Result<Json<GuestJoin>, axum::extract::rejection::JsonRejection>,
 ) -> Result<Response, Refusal> {
     let live = shared.rooms.live();
-    throttle(&shared, address(&shared, &client, &headers))?;
-    refuse_when_draining(&shared)?;
+    door::knock_anew(&shared, &client, &headers)?;
     if !live.config.guests {
         let message = "guests may not join here: ask whoever invited you for a sign-in";
         return Err(Refusal::new(StatusCode::FORBIDDEN, "not_allowed", message));
@@ -86,11 +85,7 @@ pub(crate) async fn join_as_guest(
     if name.is_empty() {
         return Err(bad_name(&"a name is needed"));
     }
-    let limit = live.config.room.meeting.participants;
-    let key = RoomKey::new(&TenantId::default(), &room);
-    if shared.rooms.participants(&key).is_some_and(|there| there >= limit) {
-        return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "room_full", "the room is full"));
-    }
+    door::refuse_when_full(&shared, &RoomKey::new(&TenantId::default(), &room))?;
     let identity = format!("guest-{:032x}", rand::random::<u128>());
     let grants = Grants { name, ..Grants::of(&identity) };
     let token = live.keys.issue(&room, &grants, live.config.guest_token)?;

@@ -3,15 +3,17 @@
 
 use std::net::IpAddr;
 
+use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{Extension, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use parvis_signal::{ConnectError, Form, Join, JoinParams};
 
-use super::{Refusal, Shared, Upgrade, address, no_websocket, refuse_when_draining, throttle, token};
+use super::{Refusal, Shared, Upgrade, door, no_websocket, token};
 use crate::accept::Client;
-use crate::rooms::{JoinRefusal, Opening};
-use crate::socket;
+use crate::config::ConnectionLimits;
+use crate::rooms::{Attached, JoinRefusal};
+use crate::socket::{self, Outbound};
 use crate::tenant::RoomKey;
 use crate::token::{TokenError, Verified};
 
@@ -35,7 +37,7 @@ pub(crate) async fn single(
     connect(Form::Single, shared, client, headers, query, upgrade).await
 }
 
-/// A client's WebSocket. It is let into its room before the upgrade, so that a refusal is an HTTP status.
+/// A client's WebSocket.
 async fn connect(
     form: Form,
     State(shared): State<Shared>,
@@ -44,17 +46,39 @@ async fn connect(
     RawQuery(query): RawQuery,
     upgrade: Upgrade,
 ) -> Result<Response, Refusal> {
-    let rooms = &shared.rooms;
-    let outcome = |outcome: &str| rooms.metrics.joins.with_label_values(&[outcome]).inc();
     let query = query.unwrap_or_default();
-    let address = address(&shared, &client, &headers);
-    let admitted = admit(&shared, form, &headers, &query, address);
-    let (verified, params) = admitted.inspect_err(|refusal| outcome(refusal.code))?;
-    let Verified { tenant, room, may_create, agents, grants, .. } = verified;
-    let upgrade = upgrade.map_err(no_websocket)?;
+    let entered = enter(&shared, form, &client, &headers, &query, upgrade).await;
+    let Entered { upgrade, attached, outbound, limits } = door::count(&shared, entered)?;
+    let metrics = shared.rooms.metrics.clone();
+    // Without permessage-deflate: axum's WebSocket does not offer it, so a message is as large as it was sent (row 28).
+    let max = shared.rooms.live().config.room.message_bytes;
+    Ok(socket::bounded(upgrade, max).on_upgrade(move |stream| async move {
+        let _counted = client.permit;
+        socket::serve(stream, attached, outbound, limits, metrics).await;
+    }))
+}
 
+/// A client whom its room knows, before its socket is open.
+struct Entered {
+    upgrade: WebSocketUpgrade,
+    attached: Attached,
+    outbound: Outbound,
+    limits: ConnectionLimits,
+}
+
+/// Lets a client into its room before the upgrade, so that a refusal is an HTTP status.
+async fn enter(
+    shared: &Shared,
+    form: Form,
+    client: &Client,
+    headers: &HeaderMap,
+    query: &str,
+    upgrade: Upgrade,
+) -> Result<Entered, Refusal> {
+    let (address, verified, params) = admit(shared, form, client, headers, query)?;
+    let upgrade = upgrade.map_err(no_websocket)?;
     client.permit.keep();
-    let live = rooms.live();
+    let live = shared.rooms.live();
     let limits = live.config.connections.clone();
     let mut outbound = None;
     let queue = || {
@@ -62,25 +86,12 @@ async fn connect(
         outbound = Some(end);
         outgoing
     };
+    let opening = door::opening(&live, &verified);
+    let Verified { tenant, room, grants, .. } = verified;
     let join = Join { grants, params, address: address.to_string() };
-    let opening = Opening { agents };
-    let opening = (live.config.auto_create || may_create).then_some(&opening);
-    let attached =
-        rooms.join(&RoomKey::new(&tenant, &room), opening, join, queue).await.map_err(|refusal| {
-            let refusal = Refusal::from(refusal);
-            outcome(refusal.code);
-            refusal
-        })?;
-    let Some(outbound) = outbound else { return Err(JoinRefusal::Ending.into()) };
-    outcome("ok");
-
-    let metrics = rooms.metrics.clone();
-    // Without permessage-deflate: axum's WebSocket does not offer it, so a message is as large as it was sent (row 28).
-    let max = live.config.room.message_bytes;
-    Ok(socket::bounded(upgrade, max).on_upgrade(move |stream| async move {
-        let _counted = client.permit;
-        socket::serve(stream, attached, outbound, limits, metrics).await;
-    }))
+    let attached = shared.rooms.join(&RoomKey::new(&tenant, &room), opening.as_ref(), join, queue).await?;
+    let outbound = outbound.ok_or(JoinRefusal::Ending)?;
+    Ok(Entered { upgrade, attached, outbound, limits })
 }
 
 /// Why a client with two peer connections would be refused
@@ -146,39 +157,34 @@ async fn validate(
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
-    let address = address(&shared, &client, &headers);
-    let (verified, _) = admit(&shared, form, &headers, &query.unwrap_or_default(), address)?;
-    refuse_when_draining(&shared)?;
-    let live = shared.rooms.live();
-    let limit = live.config.room.meeting.participants;
+    let (_, verified, _) = admit(&shared, form, &client, &headers, &query.unwrap_or_default())?;
+    door::refuse_when_draining(&shared)?;
     let key = RoomKey::new(&verified.tenant, &verified.room);
-    let there = shared.rooms.participants(&key);
-    let may_come_to_be = live.config.auto_create || verified.may_create || shared.rooms.is_ahead(&key);
-    if there.is_none() && !may_come_to_be {
+    let may_come_to_be =
+        door::opening(&shared.rooms.live(), &verified).is_some() || shared.rooms.is_ahead(&key);
+    if shared.rooms.participants(&key).is_none() && !may_come_to_be {
         return Err(JoinRefusal::NoRoom.into());
     }
     let grants = verified.grants;
     if shared.rooms.ask(&key, move |room, _| room.has_revoked(&grants)).await == Some(true) {
         return Err(JoinRefusal::from(ConnectError::Revoked).into());
     }
-    if there.is_some_and(|there| there >= limit) {
-        return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "room_full", "the room is full"));
-    }
+    door::refuse_when_full(&shared, &key)?;
     Ok("success".into_response())
 }
 
-/// Checks all that can be checked without the room: rate, token, parameters.
+/// Checks all that can be checked without the room: rate, token, parameters. Gives the address that it counts for as well.
 fn admit(
     shared: &Shared,
     form: Form,
+    client: &Client,
     headers: &HeaderMap,
     query: &str,
-    address: IpAddr,
-) -> Result<(Verified, JoinParams), Refusal> {
-    throttle(shared, address)?;
+) -> Result<(IpAddr, Verified, JoinParams), Refusal> {
+    let address = door::knock(shared, client, headers)?;
     let token = token(headers, query).ok_or(TokenError::Missing)?;
     let verified = shared.rooms.live().verify(&token)?;
     // A client that knows the newer form asks for it everywhere; its absence is what makes it fall back.
     let params = JoinParams::parse(form, query)?;
-    Ok((verified, params))
+    Ok((address, verified, params))
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! The participants' routes: [`table`] names them, [`router`] makes them. The web client is in [`page`] and its look in
-//! [`branding`], signalling in [`join`], joining by link in [`guest`], health in [`health`]; [`refusal`] is how requests fail. WHIP
-//! and WHEP are in [`crate::whip`].
+//! [`branding`], signalling in [`join`], joining by link in [`guest`], what both pass first in [`door`], health in [`health`];
+//! [`refusal`] is how requests fail. WHIP and WHEP are in [`crate::whip`].
 
 pub(crate) mod branding;
+pub(crate) mod door;
 pub(crate) mod guest;
 pub(crate) mod health;
 pub(crate) mod join;
@@ -11,9 +12,8 @@ pub(crate) mod page;
 mod refusal;
 mod table;
 
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ws::WebSocketUpgrade;
@@ -25,9 +25,8 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
 
-use crate::accept::{Client, client_ip};
 use crate::limit::Throttle;
-use crate::rooms::{JoinRefusal, Rooms};
+use crate::rooms::Rooms;
 use crate::twirp;
 use crate::whip::{self, StreamKeys};
 
@@ -110,19 +109,6 @@ pub(crate) fn no_websocket(rejection: WebSocketUpgradeRejection) -> Refusal {
     Refusal::new(rejection.into_response().status(), "no_websocket", "a WebSocket is expected here")
 }
 
-pub(crate) fn throttle(shared: &Shared, address: IpAddr) -> Result<(), Refusal> {
-    let rate = shared.rooms.live().config.connections.joins;
-    if shared.joins.admit(rate, address, Instant::now()) {
-        return Ok(());
-    }
-    let message = "too many joins from this address; wait a moment";
-    Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too_many", message))
-}
-
-pub(crate) fn refuse_when_draining(shared: &Shared) -> Result<(), Refusal> {
-    if shared.rooms.is_draining() { Err(JoinRefusal::Draining.into()) } else { Ok(()) }
-}
-
 /// The token, from the header or else from the query.
 pub(crate) fn token(headers: &HeaderMap, query: &str) -> Option<String> {
     let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
@@ -135,12 +121,6 @@ pub(crate) fn token(headers: &HeaderMap, query: &str) -> Option<String> {
         let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
         pairs.filter(|(name, _)| *name == "access_token").map(|(_, token)| token.to_owned()).next()
     })
-}
-
-/// The address that a request counts for.
-pub(crate) fn address(shared: &Shared, client: &Client, headers: &HeaderMap) -> IpAddr {
-    let forwarded_for = headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
-    client_ip(client.peer.ip(), forwarded_for, &shared.rooms.live().config.trusted_proxies)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::{Input, JoinRefusal, Opening, Rooms};
 use crate::http::Refusal;
 use crate::socket::Outgoing;
 use crate::tenant::RoomKey;
-use crate::whip::{Answered, Arrival, Bearer, Taken};
+use crate::whip::{Answered, Arrival, Bearer, Seat, Taken};
 
 /// How often a join tries anew when the room that it found was just ending.
 pub(super) const JOIN_TRIES: usize = 3;
@@ -32,24 +32,15 @@ impl Rooms {
         join: Join,
         mut outgoing: impl FnMut() -> Outgoing,
     ) -> Result<Attached, JoinRefusal> {
-        for _ in 0..JOIN_TRIES {
-            let inbox = self.room_for(key, opening)?;
-            let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
-            let (reply, answer) = oneshot::channel();
-            let input =
-                Input::Connect { connection: id, join: Box::new(join.clone()), outgoing: outgoing(), reply };
+        let enter = |connection, inbox, reply| {
+            let join = Box::new(join.clone());
             // Made before it is known to have worked: should we be dropped while we wait, the room hears of it.
-            let attached = Attached { id, inbox };
-            if !attached.send(input).await {
-                continue;
-            }
-            match answer.await {
-                Ok(Ok(())) => return Ok(attached),
-                Ok(Err(refused)) => return Err(refused.into()),
-                Err(_) => {}
-            }
-        }
-        Err(JoinRefusal::Ending)
+            let attached = Attached { id: connection, inbox };
+            Ok((Input::Connect { connection, join, outgoing: outgoing(), reply }, attached))
+        };
+        let (attached, answer) = self.enter(key, opening, enter).await?;
+        answer?;
+        Ok(attached)
     }
 
     /// Brings a client that comes by an offer into a room as [`Rooms::join`] does, and waits for its answer.
@@ -61,26 +52,51 @@ impl Rooms {
         bearer: Bearer,
         address: IpAddr,
     ) -> Result<Answered, Refusal> {
-        for _ in 0..JOIN_TRIES {
-            let seat = self.resources.seat(&self.live().config.offers, address).map_err(|taken| {
-                let of = match taken {
-                    Taken::All => "everyone",
-                    Taken::OfAddress => "one address",
-                };
-                JoinRefusal::TooManyOffers(of)
-            })?;
-            let inbox = self.room_for(key, opening)?;
-            let connection = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
-            let (reply, answer) = oneshot::channel();
+        // Taken before there is a room for it: for whom there is no place, none comes to be.
+        let mut seat = Some(self.seat(address)?);
+        let enter = |connection, _, reply| {
+            let seat = seat.take().map_or_else(|| self.seat(address), Ok)?;
             let arrival = Arrival { connection, offer: offer.clone(), bearer: bearer.clone(), seat, reply };
-            if inbox.send(Input::Offer(Box::new(arrival))).await.is_err() {
+            Ok((Input::Offer(Box::new(arrival)), ()))
+        };
+        let ((), answer) = self.enter(key, opening, enter).await?;
+        answer.map_err(Refusal::from)
+    }
+
+    /// Has a room take what `input` makes, and waits for the reply; tries anew where the room that was found was just ending.
+    /// What `input` gives beside it is dropped with the try that it was made for.
+    async fn enter<Reply, Kept>(
+        self: &Arc<Self>,
+        key: &RoomKey,
+        opening: Option<&Opening>,
+        mut input: impl FnMut(
+            ConnectionId,
+            mpsc::Sender<Input>,
+            oneshot::Sender<Reply>,
+        ) -> Result<(Input, Kept), JoinRefusal>,
+    ) -> Result<(Kept, Reply), JoinRefusal> {
+        for _ in 0..JOIN_TRIES {
+            let inbox = self.room_for(key, opening)?;
+            let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
+            let (reply, answer) = oneshot::channel();
+            let (input, kept) = input(id, inbox.clone(), reply)?;
+            if inbox.send(input).await.is_err() {
                 continue;
             }
-            if let Ok(answered) = answer.await {
-                return answered.map_err(Refusal::from);
+            if let Ok(answer) = answer.await {
+                return Ok((kept, answer));
             }
         }
-        Err(JoinRefusal::Ending.into())
+        Err(JoinRefusal::Ending)
+    }
+
+    fn seat(&self, address: IpAddr) -> Result<Seat, JoinRefusal> {
+        self.resources.seat(&self.live().config.offers, address).map_err(|taken| {
+            JoinRefusal::TooManyOffers(match taken {
+                Taken::All => "everyone",
+                Taken::OfAddress => "one address",
+            })
+        })
     }
 }
 

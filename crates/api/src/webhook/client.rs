@@ -92,6 +92,28 @@ pub(super) enum SendError {
     Timeout(u64),
 }
 
+impl SendError {
+    /// Whether the answer is to the event itself, and would be the same for as long as the event is: it is of a kind that the
+    /// target doesn't know, or too large for it. Answers that are to who asks, where, or when (a key or a path that somebody mends,
+    /// a proxy with nobody behind it yet) say nothing of the event.
+    pub(super) fn refuses_event(&self) -> bool {
+        let SendError::Status(status) = self else { return false };
+        let of_the_moment = [
+            StatusCode::UNAUTHORIZED,
+            StatusCode::FORBIDDEN,
+            StatusCode::NOT_FOUND,
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+            StatusCode::REQUEST_TIMEOUT,
+            StatusCode::CONFLICT,
+            StatusCode::MISDIRECTED_REQUEST,
+            StatusCode::LOCKED,
+            StatusCode::TOO_EARLY,
+            StatusCode::TOO_MANY_REQUESTS,
+        ];
+        status.is_client_error() && !of_the_moment.contains(status)
+    }
+}
+
 impl Client {
     /// Looks names up as the system does, and trusts what it trusts, so that an operator's own authority counts.
     pub(super) fn new(allowed: Allowed, timeout: Duration) -> Result<Client, rustls::Error> {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! From the outbox to one target: several rooms at one time, each room's events one after the other. An event that was
-//! taken goes; one that was not is tried again later and later, and those behind it wait; when its time is over it is dead,
-//! and they go on. A target that a request named is served as long as something waits for it.
+//! taken goes; one that was not is tried again later and later, and those behind it wait; when its time is over, or its target has
+//! refused it often enough, it is dead, and they go on. A target that a request named is served as long as something waits for it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -105,11 +105,12 @@ impl Shared {
             Ok(token) => {
                 let head = Head { token: &token, id, created: event.created_ms / 1_000 };
                 let body = Bytes::from(event.body.clone());
-                rules.client.send(target, &head, body).await.map_err(|error| error.to_string())
+                let sent = rules.client.send(target, &head, body).await;
+                sent.map_err(|error| (error.refuses_event(), error.to_string()))
             }
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err((false, error.to_string())),
         };
-        let Err(problem) = result else {
+        let Err((refused, problem)) = result else {
             insist(|| self.store.event_delivered(id, url)).await;
             self.counters.delivered.fetch_add(1, Ordering::Relaxed);
             return true;
@@ -117,7 +118,8 @@ impl Shared {
         let problem: String = problem.chars().take(MAX_PROBLEM_CHARS).collect();
         let retry = back_off(&rules.config, event.attempts, rand::random());
         let next_ms = unix_ms().saturating_add(millis(retry));
-        if next_ms > event.created_ms.saturating_add(millis(rules.config.deadline)) {
+        let late = next_ms > event.created_ms.saturating_add(millis(rules.config.deadline));
+        if late || refused && event.attempts.saturating_add(1) >= rules.config.refused_tries {
             tracing::warn!(
                 id,
                 event = event.event,

@@ -22,6 +22,8 @@ use tokio_rustls::TlsAcceptor;
 use super::client::Resolve;
 use super::*;
 
+mod refused;
+
 const KEY: (&str, &str) = ("main", "0123456789abcdef0123456789abcdef");
 const PATIENCE: Duration = Duration::from_secs(20);
 

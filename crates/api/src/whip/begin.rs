@@ -7,15 +7,15 @@ use axum::extract::{Extension, Path, Query, RawQuery, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LINK, LOCATION};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use livekit_protocol::{IceServer, IngressInfo};
+use livekit_protocol::IceServer;
 use parvis_signal::{Grants, Offer, OfferError, Purpose, Target};
 use serde::Deserialize;
 
-use super::register::{self, BearerHash};
+use super::register;
 use super::stream_key::{self, Stream};
 use super::{Answered, Bearer, Body, NoAnswer, SDP, fragment, insert, not_allowed, text};
 use crate::accept::Client;
-use crate::http::{Refusal, Shared, address, refuse_when_draining, throttle, token};
+use crate::http::{Refusal, Shared, door, token};
 use crate::rooms::Opening;
 use crate::tenant::RoomKey;
 use crate::token::{TokenError, Verified};
@@ -48,16 +48,26 @@ pub(crate) async fn publish(
     RawQuery(query): RawQuery,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let address = address(&shared, &client, &headers);
-    let comer = comer(&shared, address, &headers, query).await?;
+    let answered = door::count(&shared, publisher(&shared, &client, &headers, query, body).await)?;
+    created(&shared, "whip", answered)
+}
+
+async fn publisher(
+    shared: &Shared,
+    client: &Client,
+    headers: &HeaderMap,
+    query: Option<String>,
+    body: Body,
+) -> Result<Answered, Refusal> {
+    let comer = comer(shared, client, headers, query).await?;
     if !comer.grants.permissions.can_publish {
         return Err(not_allowed("the token does not allow to publish"));
     }
-    let sdp = text(&headers, SDP, body)?;
+    let sdp = text(headers, SDP, body)?;
     let identity = comer.grants.identity.clone();
-    let answered = bring(&shared, address, comer, Purpose::Publish, sdp).await?;
+    let answered = bring(shared, comer, Purpose::Publish, sdp).await?;
     tracing::info!(%identity, session = answered.id, "publishes by an offer");
-    created(&shared, "whip", answered)
+    Ok(answered)
 }
 
 #[derive(Deserialize)]
@@ -99,73 +109,73 @@ pub(crate) async fn watch(
     RawQuery(query): RawQuery,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let address = address(&shared, &client, &headers);
-    let comer = comer(&shared, address, &headers, query).await?;
+    let target = participant.map_or(Target::Speaker, Target::Participant);
+    let answered = watcher(&shared, &client, &headers, query, &room, target, body).await;
+    created(&shared, "whep", door::count(&shared, answered)?)
+}
+
+async fn watcher(
+    shared: &Shared,
+    client: &Client,
+    headers: &HeaderMap,
+    query: Option<String>,
+    room: &str,
+    target: Target,
+    body: Body,
+) -> Result<Answered, Refusal> {
+    let comer = comer(shared, client, headers, query).await?;
     if comer.room.name != room {
         return Err(not_allowed("the token is for another room"));
     }
     if !comer.grants.permissions.can_subscribe {
         return Err(not_allowed("the token does not allow to subscribe"));
     }
-    let sdp = text(&headers, SDP, body)?;
+    let sdp = text(headers, SDP, body)?;
     if shared.rooms.participants(&comer.room).is_none() {
         // To look into a room is no reason for it to be.
         return Err(NoAnswer::from(OfferError::NothingToWatch).into());
     }
-    let target = participant.map_or(Target::Speaker, Target::Participant);
-    let answered = bring(&shared, address, comer, Purpose::Watch(target), sdp).await?;
-    created(&shared, "whep", answered)
+    bring(shared, comer, Purpose::Watch(target), sdp).await
 }
 
 /// Who comes, by token or stream key.
 struct Comer {
+    address: IpAddr,
     room: RoomKey,
     /// What its room begins with; `None` when it may not come to be.
     opening: Option<Opening>,
     grants: Grants,
-    bearer: BearerHash,
-    /// Whose stream key it brought.
-    ingress: Option<Box<IngressInfo>>,
+    bearer: Bearer,
 }
 
 async fn comer(
     shared: &Shared,
-    address: IpAddr,
+    client: &Client,
     headers: &HeaderMap,
     query: Option<String>,
 ) -> Result<Comer, Refusal> {
-    throttle(shared, address)?;
-    refuse_when_draining(shared)?;
+    let address = door::knock_anew(shared, client, headers)?;
     let bearer = token(headers, &query.unwrap_or_default()).ok_or(TokenError::Missing)?;
     let hash = register::hash(&bearer);
     let live = shared.rooms.live();
     if bearer.contains('.') {
-        let Verified { tenant, room, may_create, agents, grants, .. } = live.verify(&bearer)?;
-        let opening = (live.config.auto_create || may_create).then_some(Opening { agents });
-        let room = RoomKey::new(&tenant, &room);
-        return Ok(Comer { room, opening, grants, bearer: hash, ingress: None });
+        let verified = live.verify(&bearer)?;
+        let opening = door::opening(&live, &verified);
+        let Verified { tenant, room, grants, .. } = verified;
+        let bearer = Bearer { hash, ingress: None };
+        return Ok(Comer { address, room: RoomKey::new(&tenant, &room), opening, grants, bearer });
     }
     let Stream { tenant, room, grants, ingress } =
         stream_key::find(shared.stream_keys.as_deref(), &bearer).await?;
     let opening = live.config.auto_create.then(Opening::default);
-    Ok(Comer { room: RoomKey::new(&tenant, &room), opening, grants, bearer: hash, ingress })
+    let bearer = Bearer { hash, ingress };
+    Ok(Comer { address, room: RoomKey::new(&tenant, &room), opening, grants, bearer })
 }
 
-async fn bring(
-    shared: &Shared,
-    address: IpAddr,
-    comer: Comer,
-    purpose: Purpose,
-    sdp: String,
-) -> Result<Answered, Refusal> {
-    let metrics = &shared.rooms.metrics;
-    let Comer { room, opening, grants, bearer, ingress } = comer;
+async fn bring(shared: &Shared, comer: Comer, purpose: Purpose, sdp: String) -> Result<Answered, Refusal> {
+    let Comer { address, room, opening, grants, bearer } = comer;
     let offer = Offer { grants, purpose, sdp, address: address.to_string() };
-    let answered =
-        shared.rooms.offer(&room, opening.as_ref(), offer, Bearer { hash: bearer, ingress }, address).await;
-    answered.inspect(|_| metrics.joins.with_label_values(&["ok"]).inc()).inspect_err(|refusal| {
-        metrics.joins.with_label_values(&[refusal.code]).inc();
-    })
+    shared.rooms.offer(&room, opening.as_ref(), offer, bearer, address).await
 }
 
 fn created(shared: &Shared, plane: &str, answered: Answered) -> Result<Response, Refusal> {

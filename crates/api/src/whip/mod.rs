@@ -30,7 +30,7 @@ pub(crate) use ingress::COUNTS_FROM;
 pub use ingress::IngressKeys;
 pub(crate) use live_ingress::LiveIngresses;
 pub(crate) use offers::{Answered, Arrival, Bearer, NoAnswer, Offers, Reply};
-pub(crate) use register::{Resource, Resources, Taken};
+pub(crate) use register::{Resource, Resources, Seat, Taken};
 pub use stream_key::{Stream, StreamKeys, StreamKeysError};
 
 /// Media types (RFC 8866 section 5.14, RFC 8840 section 9).

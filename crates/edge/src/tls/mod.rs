@@ -51,6 +51,7 @@ impl Tls {
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&certificates) as Arc<dyn ResolvesServerCert>);
         config.ignore_client_order = true;
+        config.require_ems = profile.requires_extended_master_secret();
         // Ours is the order that counts. Whoever names TURN at all is none of HTTP's clients, even if it names HTTP as well
         // and first, as coturn's do.
         config.alpn_protocols = [ALPN_TURN, ALPN_HTTP, ALPN_ACME].map(<[u8]>::to_vec).to_vec();

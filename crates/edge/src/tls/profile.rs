@@ -90,6 +90,11 @@ impl CryptoProfile {
         self != CryptoProfile::Bsi || !is_pkcs1
     }
 
+    /// Whether TLS 1.2 is spoken with those alone whose keys depend on the whole handshake (RFC 7627). Both agencies recommend it.
+    pub(super) fn requires_extended_master_secret(self) -> bool {
+        self != CryptoProfile::Modern
+    }
+
     /// All that it allows, for people.
     pub fn describe(self) -> Vec<String> {
         let suites: Vec<String> = self.suites().iter().map(|suite| format!("{:?}", suite.suite())).collect();
@@ -101,9 +106,14 @@ impl CryptoProfile {
             [] => String::new(),
             refused => format!(", never {}", refused.join(" ")),
         };
+        let ems = if self.requires_extended_master_secret() {
+            "; 1.2 with extended_master_secret alone"
+        } else {
+            ""
+        };
         let rsa = if self.signs_with(SignatureScheme::RSA_PKCS1_SHA256) { "RSA" } else { "RSASSA-PSS" };
         vec![
-            format!("TLS 1.3, 1.2: {}", suites.join(" ")),
+            format!("TLS 1.3, 1.2: {}{ems}", suites.join(" ")),
             format!("TLS key exchange: {}", groups.join(" ")),
             format!("certificates: ECDSA, {rsa} from {} bits", self.min_rsa_bits()),
             format!("DTLS 1.3, 1.2: {ciphers}{refused}"),

@@ -45,6 +45,7 @@ pub(crate) struct Webhooks {
     pub(crate) first_retry: Time,
     pub(crate) longest_retry: Time,
     pub(crate) deadline: Time,
+    pub(crate) refused_tries: Bounded<1, 100>,
     pub(crate) parallel: Bounded<1, 1_000>,
     pub(crate) queue: Count,
 }
@@ -79,6 +80,7 @@ impl Default for Webhooks {
             first_retry: Time(webhooks.first_retry),
             longest_retry: Time(webhooks.longest_retry),
             deadline: Time(webhooks.deadline),
+            refused_tries: Bounded::of(webhooks.refused_tries.into()),
             parallel: Bounded::of(webhooks.parallel.into()),
             queue: count(webhooks.queue),
         }
@@ -129,6 +131,7 @@ impl Config {
             first_retry: webhooks.first_retry.0,
             longest_retry: webhooks.longest_retry.0,
             deadline: webhooks.deadline.0,
+            refused_tries: webhooks.refused_tries.to_u32(),
         }
     }
 }

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: EUPL-1.2
+// People with Chromium who open the client that the server brings.
+import assert from 'node:assert/strict';
+import { chromium } from 'playwright-core';
+
+const FLAGS = [
+  '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', '--allow-loopback-in-peer-connection',
+  '--disable-background-timer-throttling', '--disable-backgrounding-occluded-windows', '--disable-renderer-backgrounding',
+  '--auto-select-desktop-capture-source=Entire screen', '--no-sandbox',
+];
+
+/** A browser, and those who have come with it. */
+export class Visitors {
+  static async of(server) {
+    const visitors = new Visitors();
+    visitors.server = server;
+    visitors.browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: FLAGS });
+    visitors.open = [];
+    return visitors;
+  }
+
+  /** Someone with a browser of their own. All that the page must never do, or say, is noted in `wrongs`. */
+  async someone(path = '/', { devices = true, ...options } = {}) {
+    const { server } = this;
+    const permissions = devices ? ['camera', 'microphone', 'clipboard-read', 'clipboard-write'] : [];
+    const context = await this.browser.newContext({ permissions, ...options });
+    const page = await context.newPage();
+    const wrongs = [];
+    page.on('request', (request) => {
+      const { origin, protocol } = new URL(request.url());
+      if (origin !== server.url && !['data:', 'blob:'].includes(protocol)) wrongs.push(`asked ${request.url()}`);
+    });
+    page.on('websocket', (socket) => {
+      if (new URL(socket.url()).origin !== server.ws) wrongs.push(`connected to ${socket.url()}`);
+    });
+    page.on('pageerror', (error) => wrongs.push(`error ${error.message}`));
+    page.on('console', (message) => {
+      // livekit-client says so of someone who left while their media was on its way: a race, and harmless.
+      const left = message.text().startsWith("Tried to add a track for a participant, that's not present");
+      if (message.type() === 'error' && !left) wrongs.push(`console ${message.text()}`);
+    });
+    page.on('dialog', (dialog) => {
+      wrongs.push(`dialog ${dialog.message()}`);
+      void dialog.dismiss();
+    });
+    await page.exposeFunction('noteViolation', (text) => wrongs.push(`policy ${text}`));
+    await page.addInitScript(() => {
+      document.addEventListener('securitypolicyviolation', (e) => window.noteViolation(`${e.violatedDirective} ${e.blockedURI}`));
+    });
+    if (!devices) {
+      await page.addInitScript(() => {
+        navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotAllowedError'));
+      });
+    }
+    const person = { context, page, wrongs };
+    this.open.push(person);
+    await page.goto(server.url + path);
+    return person;
+  }
+
+  /** All go, and none of their pages did what it must not. */
+  async leave() {
+    const wrongs = this.open.flatMap((person) => person.wrongs);
+    for (const { context } of this.open.splice(0)) await context.close();
+    assert.deepEqual(wrongs, [], 'no foreign request, no violation, no error');
+  }
+
+  async close() {
+    await this.browser.close();
+  }
+}
+
+export const button = ({ page }, name) => page.getByRole('button', { name });
+
+/** From the page before a call into it. */
+export async function join(person, name) {
+  await person.page.getByLabel('Your name').fill(name);
+  await person.page.keyboard.press('Enter');
+  await button(person, 'Leave the meeting').waitFor({ timeout: 20_000 });
+  return person;
+}

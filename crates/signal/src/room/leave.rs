@@ -50,6 +50,7 @@ impl Room {
             self.by_connection.remove(&socket.id);
             self.close(socket.id, close_code(reason), close_text(reason));
         }
+        self.recorder_left(participant.id, &participant.identity, reason);
         let Some(session) = self.sessions.remove(&participant.id) else { return };
         if let Some(resource) = &session.resource {
             self.by_connection.remove(&resource.id);

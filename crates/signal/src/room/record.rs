@@ -199,6 +199,12 @@ impl Room {
         self.tell_recording();
     }
 
+    /// Who records, by identity.
+    pub fn recorder_identities(&self) -> Vec<String> {
+        let recorders = self.recorders.iter().filter_map(|id| self.meeting.participant(*id));
+        recorders.map(|recorder| recorder.identity.clone()).collect()
+    }
+
     /// A track's first packet came, or it was announced: those who record it get it.
     pub(super) fn record_new(&mut self, track: TrackId) {
         let recorders: Vec<ParticipantId> = self.recorders.iter().copied().collect();

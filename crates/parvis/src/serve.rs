@@ -171,6 +171,8 @@ pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Resul
     let api = Api::new(api_config, keys, forwarders, metrics).with_stream_keys(stream_keys);
     api.tell(webhooks.clone());
     api.keep(store.clone());
+    let ipv4 = (0..handle.count()).flat_map(|shard| handle.bound(shard)).any(|bound| bound.is_ipv4());
+    let recording = recording.map(|settings| RecordingSettings { ipv4, ..settings });
     let engine = recording.map(|settings| RecordingEngine::new(settings, api.recorders()));
     if let Some(engine) = &engine {
         api.record(Arc::new(engine.clone()));

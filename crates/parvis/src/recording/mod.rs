@@ -42,6 +42,10 @@ pub(crate) struct RecordingSettings {
     pub(crate) directory: PathBuf,
     /// The worker's executable.
     pub(crate) worker: PathBuf,
+    /// Whether it may run where the kernel can't hold it back.
+    pub(crate) unconfined: bool,
+    /// Whether media has an address of IPv4, and packets reach workers by that.
+    pub(crate) ipv4: bool,
     /// For whom they are sealed.
     pub(crate) protection: Protection,
     /// As what a recorder is seen.

@@ -14,7 +14,7 @@ use parvis_signal::{RecordScope, RecordingNews};
 use tokio::sync::mpsc;
 
 use super::present::{Clock, Present};
-use super::worker::Worker;
+use super::worker::{Launch, Worker};
 use super::{Counts, Handle, Shared, book, folder, request};
 
 /// What a server says of itself to its worker.
@@ -253,7 +253,13 @@ impl Task {
         (self.fault, self.counted) = (None, (0, 0));
         let settings = &self.shared.settings;
         let inbox = self.handle.inbox.clone();
-        let worker = Worker::start(&settings.worker, &self.folder, true, self.generation, inbox)?;
+        let launch = Launch {
+            executable: &settings.worker,
+            directory: &self.folder,
+            unconfined: settings.unconfined,
+            ipv4: settings.ipv4,
+        };
+        let worker = Worker::start(&launch, self.generation, inbox)?;
         tracing::info!(recording = self.egress.egress_id, restart, "a media worker starts");
         Counts::add(&self.shared.counts.workers, 1);
         self.worker = Some(worker);

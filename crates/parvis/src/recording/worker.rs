@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! One media worker: its process, the stream on which it is spoken with, and the socket on which packets reach it.
 //!
-//! Both sockets are made here and inherited, so that the worker opens none itself. Whatever it does, nobody here waits: what is
+//! Both sockets are made here and are its standard input and output, so that it opens none itself. Whatever it does, nobody here waits: what is
 //! told to it stands in a bounded queue, what it says is read by a task of its own, and its process is ended by force when it
 //! is to be.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{setsockopt, sockopt};
 use parvis_jobs::frame::{Decoder, Limits, encode};
 use parvis_jobs::{ToServer, ToWorker};
@@ -35,8 +34,18 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Bytes of a line that a worker writes to the log.
 const MAX_LOG_LINE: usize = 1_024;
 
-/// Two workers that were started at one moment would inherit each other's sockets.
-static STARTING: Mutex<()> = Mutex::new(());
+/// How a worker is started.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Launch<'a> {
+    /// What is run.
+    pub(super) executable: &'a Path,
+    /// The one folder that it reaches.
+    pub(super) directory: &'a Path,
+    /// Whether it may run where the kernel can't hold it as it should be held.
+    pub(super) unconfined: bool,
+    /// Whether packets come to it by IPv4; else by IPv6.
+    pub(super) ipv4: bool,
+}
 
 /// A worker's process, as its recording sees it. It is ended when this is dropped.
 pub(super) struct Worker {
@@ -51,43 +60,31 @@ pub(super) struct Worker {
 impl Worker {
     /// Starts one. What comes of it is told as [`Input::Worker`] and, at its end, [`Input::Exited`].
     pub(super) fn start(
-        executable: &Path,
-        directory: &Path,
-        ipv4: bool,
+        launch: &Launch<'_>,
         generation: u32,
         inbox: mpsc::Sender<Input>,
     ) -> std::io::Result<Worker> {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let loopback =
-            if ipv4 { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { IpAddr::V6(Ipv6Addr::LOCALHOST) };
+            if launch.ipv4 { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { IpAddr::V6(Ipv6Addr::LOCALHOST) };
         let trunk = UdpSocket::bind((loopback, 0))?;
         // A smaller buffer only loses sooner.
         let _ = setsockopt(&trunk, sockopt::RcvBuf, &SOCKET_BUFFER_BYTES);
         let media = trunk.local_addr()?;
         let ours = UnixStream::from_std(ours)?;
 
-        let mut command = Command::new(executable);
-        command
-            .arg("--control-fd")
-            .arg(theirs.as_raw_fd().to_string())
-            .arg("--trunk-fd")
-            .arg(trunk.as_raw_fd().to_string())
+        let confine = if launch.unconfined { "available" } else { "required" };
+        let child = Command::new(launch.executable)
+            .arg("capture")
             .arg("--directory")
-            .arg(directory)
+            .arg(launch.directory)
+            .args(["--confine", confine])
             .env_clear()
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
-        let child = {
-            let _alone = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
-            inherited(&theirs, true)?;
-            inherited(&trunk, true)?;
-            let child = command.spawn();
-            inherited(&theirs, false)?;
-            inherited(&trunk, false)?;
-            child?
-        };
+            .stdin(OwnedFd::from(theirs))
+            .stdout(OwnedFd::from(trunk))
+            .stderr(Stdio::piped())
+            .spawn()?;
 
         let (outgoing, waiting) = mpsc::channel(QUEUE);
         let kill = Arc::new(Notify::new());
@@ -122,13 +119,6 @@ pub(super) fn check(executable: &Path) -> std::io::Result<()> {
     if !metadata.is_file() || metadata.permissions().mode() & 0o111 == 0 {
         return Err(std::io::Error::new(std::io::ErrorKind::PermissionDenied, "it may not be executed"));
     }
-    Ok(())
-}
-
-/// Whether a descriptor goes on in processes that are started from now on.
-fn inherited(socket: &(impl AsFd + ?Sized), inherited: bool) -> std::io::Result<()> {
-    let flag = if inherited { FdFlag::empty() } else { FdFlag::FD_CLOEXEC };
-    fcntl(socket.as_fd(), FcntlArg::F_SETFD(flag))?;
     Ok(())
 }
 

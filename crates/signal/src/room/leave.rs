@@ -63,7 +63,9 @@ impl Room {
             self.by_subscription.remove(subscription);
             self.forget_choice(*subscription);
         }
-        for link in session.links.iter().filter(|_| !guest) {
+        // A recorder has no peer before its outlet is opened.
+        let unmade = session.records.as_ref().is_some_and(|records| !records.is_open());
+        for link in session.links.iter().filter(|_| !guest && !unmade) {
             self.by_peer.remove(&link.peer);
             self.command(Command::ClosePeer { peer: link.peer });
         }

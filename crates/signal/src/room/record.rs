@@ -115,6 +115,13 @@ pub(crate) struct Records {
     arrived: bool,
 }
 
+impl Records {
+    /// Whether packets go to its worker.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open
+    }
+}
+
 impl Room {
     /// Lets a recorder in, and tells everybody. Nothing is recorded before [`Room::open_outlet`].
     pub fn announce_recorder(&mut self, now: Instant, recorder: Recorder) -> Result<(), RecordError> {

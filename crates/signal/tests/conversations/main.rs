@@ -19,6 +19,7 @@ mod offered;
 mod pace;
 mod permissions;
 mod publish;
+mod record;
 mod relay;
 mod resume;
 mod roster;

@@ -137,9 +137,8 @@ impl Spread {
                 return;
             }
             Command::SwitchTrack { subscription, track } => self.switch(*subscription, *track),
-            Command::ConfigureSubscription { subscription, .. } | Command::RepairOutlet { subscription, .. } => {
-                self.part_of_subscription(*subscription)
-            }
+            Command::ConfigureSubscription { subscription, .. }
+            | Command::RepairOutlet { subscription, .. } => self.part_of_subscription(*subscription),
             // These are ours to give.
             Command::Export { .. }
             | Command::Unexport { .. }

@@ -213,10 +213,14 @@ fn a_room_that_spreads_gives_an_outlet_a_part_and_a_trunk_to_what_is_elsewhere()
     spread.command(Command::Publish { peer: ADA, track: SOUND, spec }, open);
     let (stream_id, track_label) = (String::new(), String::new());
     let subscription = TAKEN;
-    spread.command(Command::Subscribe { subscription, peer: OUTLET, track: SOUND, stream_id, track_label }, open);
+    spread.command(
+        Command::Subscribe { subscription, peer: OUTLET, track: SOUND, stream_id, track_label },
+        open,
+    );
     spread.command(Command::RepairOutlet { subscription, lost: Vec::new() }, open);
     let told: Vec<_> = std::iter::from_fn(|| spread.poll_command()).collect();
-    let of = |wanted: fn(&Command) -> bool| told.iter().find(|(_, command)| wanted(command)).map(|(to, _)| to.0);
+    let of =
+        |wanted: fn(&Command) -> bool| told.iter().find(|(_, command)| wanted(command)).map(|(to, _)| to.0);
     assert_eq!(of(|command| matches!(command, Command::CreateOutlet { .. })), Some(1));
     assert_eq!(of(|command| matches!(command, Command::Export { .. })), Some(0));
     assert_eq!(of(|command| matches!(command, Command::Import { .. })), Some(1));

@@ -84,9 +84,14 @@ mod tests {
         assert_eq!(key.read(&link, 1_299), Ok(file.clone()));
         assert_eq!(key.read(&link, 1_300), Err(BadLink::Over));
         let long = Linked { until: 1_301, ..file.clone() };
-        assert_eq!(key.read(&key.sign(&long), 1_000), Err(BadLink::Over), "none lasts longer, whoever signed");
+        assert_eq!(
+            key.read(&key.sign(&long), 1_000),
+            Err(BadLink::Over),
+            "none lasts longer, whoever signed"
+        );
         assert_eq!(LinkKey::new(&[2; 32]).read(&link, 1_000), Err(BadLink::Unknown));
-        let other = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&Linked { egress: "EG_2".into(), ..file }).unwrap());
+        let other =
+            URL_SAFE_NO_PAD.encode(serde_json::to_vec(&Linked { egress: "EG_2".into(), ..file }).unwrap());
         let (_, tag) = link.split_once('.').unwrap();
         for forged in [format!("{other}.{tag}"), other, String::new(), ".".into(), "x".repeat(3_000)] {
             assert_eq!(key.read(&forged, 1_000), Err(BadLink::Unknown), "{forged}");

@@ -102,9 +102,7 @@ impl Recording {
             status: egress.status().as_str_name().to_owned(),
             started_at: millis(egress.started_at),
             ended_at: millis(egress.ended_at),
-            files: files
-                .map(|file| RecordedFile { name: file.filename.clone(), bytes: file.size })
-                .collect(),
+            files: files.map(|file| RecordedFile { name: file.filename.clone(), bytes: file.size }).collect(),
             id: egress.egress_id,
             room: egress.room_name,
             error: egress.error,
@@ -199,7 +197,8 @@ pub(crate) async fn list(
 ) -> Result<Response, Refusal> {
     let authority = may_record(&shared, &headers, query, &room).await?;
     let store = shared.rooms.egress_store()?;
-    let found = store.list_egresses(&authority.tenant, Some(&room), false).await.map_err(EgressError::from)?;
+    let found =
+        store.list_egresses(&authority.tenant, Some(&room), false).await.map_err(EgressError::from)?;
     let recordings = found.into_iter().map(Recording::of).collect();
     Ok(([(CACHE_CONTROL, "no-store")], Json(Recordings { recordings })).into_response())
 }
@@ -273,7 +272,8 @@ pub(crate) async fn links(
         FileLink { name: file.name, bytes: file.bytes, url }
     };
     let links = Recording::of(egress).files.into_iter().map(link).collect();
-    Ok(([(CACHE_CONTROL, "no-store")], Json(FileLinks { links, seconds: LINK_AGE.as_secs() })).into_response())
+    Ok(([(CACHE_CONTROL, "no-store")], Json(FileLinks { links, seconds: LINK_AGE.as_secs() }))
+        .into_response())
 }
 
 /// Fetch a recording's file
@@ -342,9 +342,8 @@ async fn find(
 ) -> Result<EgressInfo, Refusal> {
     let found = shared.rooms.egress_store()?.egress(&authority.tenant, recording).await;
     let found = found.map_err(EgressError::from)?.filter(|egress| egress.room_name == room);
-    found.ok_or_else(|| {
-        Refusal::new(StatusCode::NOT_FOUND, "no_recording", "this room has no such recording")
-    })
+    found
+        .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "no_recording", "this room has no such recording"))
 }
 
 fn unix_now() -> Duration {

@@ -177,7 +177,10 @@ mod tests {
 
     #[test]
     fn recordings_are_sealed_unless_somebody_says_otherwise() {
-        assert!(Config::default().recording(Path::new("/")).unwrap().is_none(), "nothing is recorded unasked");
+        assert!(
+            Config::default().recording(Path::new("/")).unwrap().is_none(),
+            "nothing is recorded unasked"
+        );
         assert!(matches!(with(|_| {}).unwrap().unwrap().protection, Protection::Age { .. }));
         assert_eq!(refused(|recording| recording.recipients.clear()), "recording.recipients");
         assert_eq!(refused(|recording| recording.unprotected = true), "recording.unprotected");

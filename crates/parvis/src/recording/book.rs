@@ -30,7 +30,9 @@ pub(super) fn error_of(why: &Why) -> String {
         Why::Stopped(StopReason::DurationReached) => {
             "it lasted as long as it may (recording.max_duration)".to_owned()
         }
-        Why::Stopped(StopReason::QuotaReached) => "it has as many bytes as it may (recording.max_bytes)".to_owned(),
+        Why::Stopped(StopReason::QuotaReached) => {
+            "it has as many bytes as it may (recording.max_bytes)".to_owned()
+        }
         Why::Stopped(StopReason::DiskFull) => {
             "the disk is full, or has no more than is to stay free (recording.min_free_bytes)".to_owned()
         }

@@ -177,7 +177,11 @@ impl Shared {
         self.gone.notify_waiters();
     }
 
-    async fn begin(&self, tenant: &TenantId, egress: &EgressInfo) -> Result<(Handle, mpsc::Receiver<Input>), EngineError> {
+    async fn begin(
+        &self,
+        tenant: &TenantId,
+        egress: &EgressInfo,
+    ) -> Result<(Handle, mpsc::Receiver<Input>), EngineError> {
         let scope = request::scope_of(egress)?;
         let settings = &self.settings;
         let id = &egress.egress_id;
@@ -222,7 +226,12 @@ impl Shared {
             labelled("parvis_recordings_ended_total", "Recordings that ended.", ("status", status), counter)
         };
         let refused = |limit: &str, counter| {
-            labelled("parvis_recordings_refused_total", "Recordings refused by a limit.", ("limit", limit), counter)
+            labelled(
+                "parvis_recordings_refused_total",
+                "Recordings refused by a limit.",
+                ("limit", limit),
+                counter,
+            )
         };
         vec![
             Sample {
@@ -240,7 +249,11 @@ impl Shared {
             refused("max_jobs", &counts.refused_jobs),
             refused("min_free_bytes", &counts.refused_space),
             plain("parvis_recording_workers_started_total", "Media workers started.", &counts.workers),
-            plain("parvis_recording_workers_killed_total", "Media workers ended by force.", &counts.workers_killed),
+            plain(
+                "parvis_recording_workers_killed_total",
+                "Media workers ended by force.",
+                &counts.workers_killed,
+            ),
             plain(
                 "parvis_recording_workers_died_total",
                 "Media workers that ended without saying that they are done.",
@@ -262,8 +275,16 @@ impl Shared {
                 "Repairs that a worker asked for too often.",
                 &counts.repairs_throttled,
             ),
-            plain("parvis_recording_packets_lost_total", "Packets that no repair brought back.", &counts.packets_lost),
-            plain("parvis_recording_strays_total", "Packets that workers could do nothing with.", &counts.strays),
+            plain(
+                "parvis_recording_packets_lost_total",
+                "Packets that no repair brought back.",
+                &counts.packets_lost,
+            ),
+            plain(
+                "parvis_recording_strays_total",
+                "Packets that workers could do nothing with.",
+                &counts.strays,
+            ),
         ]
     }
 }
@@ -402,9 +423,21 @@ mod tests {
         for name in ["a.mkv.age", "manifest.json", "t-1_2.mkv"] {
             assert!(is_plain(name), "{name}");
         }
-        for name in
-            ["", ".", "..", "../a", "a/b", "/etc/passwd", ".hidden", "a\\b", "a\0b", "a b", "a\u{2215}b", "a/", "./a"]
-        {
+        for name in [
+            "",
+            ".",
+            "..",
+            "../a",
+            "a/b",
+            "/etc/passwd",
+            ".hidden",
+            "a\\b",
+            "a\0b",
+            "a b",
+            "a\u{2215}b",
+            "a/",
+            "./a",
+        ] {
             assert!(!is_plain(name), "{name:?}");
         }
         let base = Path::new("/kept");

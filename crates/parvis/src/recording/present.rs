@@ -115,7 +115,9 @@ impl Present {
             tracing::warn!(track = info.sid, mime = info.mime_type, "a track in this codec is not recorded");
             return Vec::new();
         };
-        let Some(carried) = OUTLET_CODECS.iter().find(|carried| carried.kind == kind) else { return Vec::new() };
+        let Some(carried) = OUTLET_CODECS.iter().find(|carried| carried.kind == kind) else {
+            return Vec::new();
+        };
         let (ssrc, rtx) = subscription.outlet_ssrcs();
         let stereo = info.audio_features.contains(&proto::AudioTrackFeature::TfStereo.into());
         self.sources.insert(info.sid.clone(), info.muted);
@@ -142,7 +144,8 @@ impl Present {
 
 /// The codec of what comes; redundant sound comes as the Opus within.
 fn codec_of(mime: &str) -> Option<(Codec, CodecKind)> {
-    let codec = if mime.eq_ignore_ascii_case("audio/red") { Some(Codec::Opus) } else { Codec::from_mime(mime) };
+    let codec =
+        if mime.eq_ignore_ascii_case("audio/red") { Some(Codec::Opus) } else { Codec::from_mime(mime) };
     let codec = codec?;
     let kind = match codec {
         Codec::Opus => CodecKind::Opus,
@@ -202,11 +205,14 @@ mod tests {
         let [ToWorker::Source(told)] = &told[..] else { panic!("{told:?}") };
         assert_eq!((told.codec, told.payload_type, told.ssrc), (Codec::Opus, 111, 6));
         assert_eq!((told.rtx, told.red_payload_type, told.channels), (None, None, 1));
-        assert_eq!(told.key.split(Profile::Aead128Gcm).map(|(key, salt)| (key.len(), salt.len())), Some((16, 12)));
-        assert!(matches!(&present.news(now, ada("Ada L.", true))[..], [
-            ToWorker::Renamed { .. },
-            ToWorker::Muted { muted: true, .. }
-        ]));
+        assert_eq!(
+            told.key.split(Profile::Aead128Gcm).map(|(key, salt)| (key.len(), salt.len())),
+            Some((16, 12))
+        );
+        assert!(matches!(
+            &present.news(now, ada("Ada L.", true))[..],
+            [ToWorker::Renamed { .. }, ToWorker::Muted { muted: true, .. }]
+        ));
         let earlier = now.checked_sub(Duration::from_millis(40)).unwrap();
         let report = RecordingNews::Clock { track_sid: "TR_1".into(), rtp_timestamp: 5, at: earlier };
         let told = present.news(now, report);

@@ -18,10 +18,8 @@ pub(super) const NO_STREAMS: &str =
 
 const NO_SEGMENTS: &str =
     "this server makes no segments and no images yet: ask for a file, which keeps what is sent as it is sent";
-const NO_ENCODING: &str =
-    "what is sent is kept as it is sent, and not encoded anew: leave out preset and advanced, and the file type";
-const NO_UPLOAD: &str =
-    "recordings stay on this server's disk: leave out the storage, and fetch the files when the recording has ended";
+const NO_ENCODING: &str = "what is sent is kept as it is sent, and not encoded anew: leave out preset and advanced, and the file type";
+const NO_UPLOAD: &str = "recordings stay on this server's disk: leave out the storage, and fetch the files when the recording has ended";
 const OWN_NAMES: &str = "a recording has several files, which name themselves: leave filepath empty, and take their names from \
                          file_results";
 
@@ -104,9 +102,9 @@ pub(super) fn scope_of(egress: &EgressInfo) -> Result<RecordScope, EngineError> 
                 "media of several routes is not mixed here yet: ask for a room, a participant or a track",
             )),
         },
-        Request::Web(_) | Request::Replay(_) => {
-            Err(unable("web pages and replays are not recorded here: ask for a room, a participant or a track"))
-        }
+        Request::Web(_) | Request::Replay(_) => Err(unable(
+            "web pages and replays are not recorded here: ask for a room, a participant or a track",
+        )),
     }
 }
 

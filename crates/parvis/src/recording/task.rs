@@ -171,7 +171,11 @@ impl Task {
             }
             ToServer::Ready { confinement } if !confinement.missing.is_empty() => {
                 let missing = confinement.missing.join("; ");
-                tracing::warn!(recording = self.egress.egress_id, missing, "a media worker is not held as it should be");
+                tracing::warn!(
+                    recording = self.egress.egress_id,
+                    missing,
+                    "a media worker is not held as it should be"
+                );
             }
             ToServer::KeyFrameWanted { track } => self.repair(now, track, Vec::new()).await,
             ToServer::Nack { track, sequences } => {
@@ -203,7 +207,8 @@ impl Task {
             match action {
                 Action::Spawn { restart } => {
                     if let Err(error) = self.spawn(restart) {
-                        let how = format!("{} can't be started: {error}", self.shared.settings.worker.display());
+                        let how =
+                            format!("{} can't be started: {error}", self.shared.settings.worker.display());
                         tracing::error!(recording = self.egress.egress_id, how, "no media worker");
                         waiting.extend(job.exited(Instant::now(), &how));
                     }

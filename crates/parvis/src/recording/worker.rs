@@ -190,7 +190,9 @@ async fn carry_log(log: pipe::Receiver) {
         line.clear();
         match (&mut reader).take(MAX_LOG_LINE as u64).read_until(b'\n', &mut line).await {
             Ok(0) | Err(_) => return,
-            Ok(_) => tracing::info!(worker = %String::from_utf8_lossy(&line).trim_end(), "a media worker says"),
+            Ok(_) => {
+                tracing::info!(worker = %String::from_utf8_lossy(&line).trim_end(), "a media worker says")
+            }
         }
     }
 }

@@ -19,8 +19,8 @@ use parvis_sfu::{
 };
 use parvis_signal::{
     Actor, Answer, ConnectError, ConnectionId, Control, ControlError, Form, ForwardId, ForwardedView, Frame,
-    Grants, Join, JoinParams, Occurrence, Offer, OfferError, Output, Purpose, Reply, Resume, Room,
-    RecordingNews, RoomConfig, RpcError,
+    Grants, Join, JoinParams, Occurrence, Offer, OfferError, Output, Purpose, RecordingNews, Reply, Resume,
+    Room, RoomConfig, RpcError,
 };
 use prost::Message;
 

@@ -40,7 +40,12 @@ impl Lab {
     }
 
     /// Publishes, and sends a first packet.
-    fn show(&mut self, connection: parvis_signal::ConnectionId, cid: &str, source: TrackSource) -> (String, TrackId) {
+    fn show(
+        &mut self,
+        connection: parvis_signal::ConnectionId,
+        cid: &str,
+        source: TrackSource,
+    ) -> (String, TrackId) {
         let sid = self.publish(connection, cid, source);
         let of_cid = |(_, (_, spec, _)): &(&TrackId, &(_, parvis_sfu::TrackSpec, bool))| spec.cid == cid;
         let track = *self.forwarder.tracks.iter().find(of_cid).unwrap().0;
@@ -60,7 +65,11 @@ impl Lab {
     }
 
     fn outlets(&self) -> usize {
-        self.forwarder.commands.iter().filter(|command| matches!(command, Command::CreateOutlet { .. })).count()
+        self.forwarder
+            .commands
+            .iter()
+            .filter(|command| matches!(command, Command::CreateOutlet { .. }))
+            .count()
     }
 }
 
@@ -89,7 +98,11 @@ fn row_52_everybody_knows_before_a_packet_goes_to_the_worker() {
     assert_eq!(lab.outlets(), 0, "and nothing is recorded yet");
     lab.open(1).unwrap();
     let place = |what: &str| lab.order.iter().position(|entry| entry == what).unwrap();
-    assert!(place("recording true") < place("outlet") && place("outlet") < place("subscribe"), "{:?}", lab.order);
+    assert!(
+        place("recording true") < place("outlet") && place("outlet") < place("subscribe"),
+        "{:?}",
+        lab.order
+    );
     assert_eq!(lab.client(bob).roster[REC].state(), State::Active);
 
     let late = lab.join("late");
@@ -103,8 +116,18 @@ fn row_52_everybody_knows_before_a_packet_goes_to_the_worker() {
         assert_eq!(recording_of(lab.client(client)).last(), Some(&false));
     }
     let told = |kind: fn(&OccurrenceKind) -> bool| lab.told.iter().filter(|told| kind(&told.kind)).count();
-    assert_eq!(told(|kind| matches!(kind, OccurrenceKind::ParticipantJoined { participant } if participant.identity == REC)), 1);
-    assert_eq!(told(|kind| matches!(kind, OccurrenceKind::ParticipantLeft { participant } if participant.identity == REC)), 1);
+    assert_eq!(
+        told(
+            |kind| matches!(kind, OccurrenceKind::ParticipantJoined { participant } if participant.identity == REC)
+        ),
+        1
+    );
+    assert_eq!(
+        told(
+            |kind| matches!(kind, OccurrenceKind::ParticipantLeft { participant } if participant.identity == REC)
+        ),
+        1
+    );
 }
 
 #[test]
@@ -114,13 +137,14 @@ fn a_recorder_gets_every_track_from_its_first_packet_on_and_hears_what_becomes_o
     let (camera, _) = lab.show(ada, "camera", TrackSource::Camera);
     lab.announce(RecordScope::Room).unwrap();
     lab.open(1).unwrap();
-    let joined = |(_, news): &(String, RecordingNews)| {
-        matches!(news, RecordingNews::Participant(info) if info.identity == "ada")
-    };
+    let joined = |(_, news): &(String, RecordingNews)| matches!(news, RecordingNews::Participant(info) if info.identity == "ada");
     assert!(lab.recorded.iter().any(joined));
     let sources = lab.sources();
     assert_eq!(sources.len(), 1);
-    assert_eq!((sources[0].info.sid.as_str(), sources[0].info.mime_type.as_str()), (camera.as_str(), "video/VP8"));
+    assert_eq!(
+        (sources[0].info.sid.as_str(), sources[0].info.mime_type.as_str()),
+        (camera.as_str(), "video/VP8")
+    );
     assert_eq!(sources[0].participant_sid, lab.sid(ada));
 
     // Announced, and nothing comes yet: whether it will be RED is not known.
@@ -129,11 +153,12 @@ fn a_recorder_gets_every_track_from_its_first_packet_on_and_hears_what_becomes_o
     let track = *lab.forwarder.tracks.iter().find(|(_, (_, spec, _))| spec.cid == "microphone").unwrap().0;
     lab.event(Event::TrackStarted { track, codec: CodecKind::Red });
     let sources = lab.sources();
-    assert_eq!((sources[0].info.sid.as_str(), sources[0].info.mime_type.as_str()), (microphone.as_str(), "audio/red"));
+    assert_eq!(
+        (sources[0].info.sid.as_str(), sources[0].info.mime_type.as_str()),
+        (microphone.as_str(), "audio/red")
+    );
     let subscription = sources[0].subscription;
-    let heard = |command: &Command| {
-        matches!(command, Command::ConfigureSubscription { subscription: of, settings } if *of == subscription && settings.priority > 0)
-    };
+    let heard = |command: &Command| matches!(command, Command::ConfigureSubscription { subscription: of, settings } if *of == subscription && settings.priority > 0);
     assert!(lab.forwarder.commands.iter().any(heard), "quiet voices too");
 
     let at = Instant::now();
@@ -148,7 +173,9 @@ fn a_recorder_gets_every_track_from_its_first_packet_on_and_hears_what_becomes_o
 
     lab.send(ada, Request::Mute(proto::MuteTrackRequest { sid: microphone.clone(), muted: true }));
     let muted = |(_, news): &(String, RecordingNews)| match news {
-        RecordingNews::Participant(info) => info.tracks.iter().any(|track| track.sid == microphone && track.muted),
+        RecordingNews::Participant(info) => {
+            info.tracks.iter().any(|track| track.sid == microphone && track.muted)
+        }
         _ => false,
     };
     assert!(lab.recorded.iter().any(muted));
@@ -158,9 +185,14 @@ fn a_recorder_gets_every_track_from_its_first_packet_on_and_hears_what_becomes_o
 
     lab.recorded.clear();
     lab.send(ada, Request::Leave(proto::LeaveRequest::default()));
-    let ended = lab.recorded.iter().filter(|(_, news)| matches!(news, RecordingNews::SourceEnded { .. })).count();
+    let ended =
+        lab.recorded.iter().filter(|(_, news)| matches!(news, RecordingNews::SourceEnded { .. })).count();
     assert_eq!(ended, 2);
-    assert!(lab.recorded.iter().any(|(_, news)| matches!(news, RecordingNews::Left(info) if info.identity == "ada")));
+    assert!(
+        lab.recorded
+            .iter()
+            .any(|(_, news)| matches!(news, RecordingNews::Left(info) if info.identity == "ada"))
+    );
 }
 
 #[test]
@@ -176,7 +208,8 @@ fn a_new_worker_is_told_everything_anew_and_the_mark_never_goes() {
     let again = lab.sources();
     assert_eq!(again.len(), 1);
     assert_ne!(again[0].subscription, first, "numbers are never used twice");
-    let closed = lab.forwarder.commands.iter().filter(|command| matches!(command, Command::ClosePeer { .. })).count();
+    let closed =
+        lab.forwarder.commands.iter().filter(|command| matches!(command, Command::ClosePeer { .. })).count();
     assert_eq!((lab.outlets(), closed), (2, 1), "the former way is closed");
     assert!(lab.client(bob).roster.contains_key(REC));
     assert!(recording_of(lab.client(bob)).iter().all(|recording| *recording));

@@ -27,9 +27,8 @@ use crate::token::TokenError;
 const CAPTURE: &str = "capture";
 
 /// What is to be recorded. At most one of both is named; without, it is the whole room.
-#[derive(Deserialize, ToSchema)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-#[derive(Default)]
 pub(crate) struct Wish {
     /// One participant, by its identity.
     #[schema(example = "ada")]
@@ -198,7 +197,7 @@ pub(crate) async fn list(
     let authority = may_record(&shared, &headers, query, &room).await?;
     let store = shared.rooms.egress_store()?;
     let found =
-        store.list_egresses(&authority.tenant, Some(&room), false).await.map_err(EgressError::from)?;
+        store.list_egresses(&authority.tenant, Some(room.as_str()), false).await.map_err(EgressError::from)?;
     let recordings = found.into_iter().map(Recording::of).collect();
     Ok(([(CACHE_CONTROL, "no-store")], Json(Recordings { recordings })).into_response())
 }

@@ -86,7 +86,7 @@ impl Outlet {
                     direction: Direction::SendOnly,
                     codecs: of_kind.map(|codec| codec.negotiated()).collect(),
                     fec: None,
-                    extensions: extensions.clone(),
+                    extensions,
                     rids: Vec::new(),
                     remote_streams: Vec::new(),
                     remote_msid: None,

@@ -222,7 +222,10 @@ impl Room {
 
     /// A recorder gets a track from now on.
     pub(super) fn source_began(&mut self, id: ParticipantId, track: TrackId, subscription: SubscriptionId) {
-        let Some(mut info) = self.track_info(track).filter(|_| self.recorders.contains(&id)) else { return };
+        if !self.recorders.contains(&id) {
+            return;
+        }
+        let Some(mut info) = self.track_info(track) else { return };
         let Some(publisher) = self.meeting.track(track).map(|track| track.publisher) else { return };
         let Some(participant_sid) = self.sessions.get(&publisher).map(|session| session.sid.to_string())
         else {
@@ -373,7 +376,7 @@ impl Room {
             RecordScope::Room => Ok(()),
             RecordScope::Participant(identity) => {
                 let visible = self.meeting.by_identity(identity).filter(|p| !p.permissions.hidden);
-                visible.map(drop).ok_or_else(|| RecordError::NoParticipant(identity.clone()))
+                visible.map(|_| ()).ok_or_else(|| RecordError::NoParticipant(identity.clone()))
             }
             RecordScope::Tracks(sids) => sids.iter().try_for_each(|sid| {
                 let track = self.by_track_sid.get(sid).and_then(|track| self.publications.get(track));

@@ -223,7 +223,8 @@ pub struct Source {
     pub red_payload_type: Option<u8>,
     /// The SSRC on the trunk.
     pub ssrc: u32,
-    /// SSRC and payload type of retransmissions (RFC 4588): a packet is never protected twice by one key and number.
+    /// SSRC and payload type of retransmissions (RFC 4588): a packet is never protected twice by one key and number. What
+    /// is repeated there is of `payload_type`, not RED.
     pub rtx: Option<(u32, u8)>,
     /// How its packets are protected.
     pub profile: Profile,
@@ -288,6 +289,13 @@ pub enum ToServer {
     },
     /// The job runs: from here on what comes is kept.
     Started,
+    /// A source that can't be captured. The others go on.
+    SourceRefused {
+        /// Which track.
+        track: String,
+        /// Why, in words.
+        why: String,
+    },
     /// The source's next key frame is needed: at its beginning, or after a loss.
     KeyFrameWanted {
         /// Which track.

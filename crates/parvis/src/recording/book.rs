@@ -75,7 +75,7 @@ fn files(folder: &Path, started_at: i64, ended: bool) -> Vec<FileInfo> {
             let metadata = entry.metadata().ok().filter(std::fs::Metadata::is_file)?;
             let name = entry.file_name().into_string().ok().filter(|name| super::is_plain(name))?;
             Some(FileInfo {
-                location: folder.join(&name).to_string_lossy().into_owned(),
+                location: location(folder, &name),
                 filename: name,
                 started_at,
                 ended_at: if ended { now } else { 0 },
@@ -89,12 +89,17 @@ fn files(folder: &Path, started_at: i64, ended: bool) -> Vec<FileInfo> {
     files
 }
 
+/// Where a file lies below the recordings of its organisation. Where those lie is nobody's business outside.
+fn location(folder: &Path, name: &str) -> String {
+    let own = folder.file_name().map(|own| own.to_string_lossy()).unwrap_or_default();
+    format!("{own}/{name}")
+}
+
 fn manifest(folder: &Path) -> Option<String> {
     ["manifest.json", "manifest.json.age"]
         .into_iter()
-        .map(|name| folder.join(name))
-        .find(|path| path.is_file())
-        .map(|path| path.to_string_lossy().into_owned())
+        .find(|name| folder.join(name).is_file())
+        .map(|name| location(folder, name))
 }
 
 pub(super) fn unix_nanos() -> i64 {

@@ -92,6 +92,7 @@ pub(crate) struct Counts {
     repairs_throttled: AtomicU64,
     packets_lost: AtomicU64,
     strays: AtomicU64,
+    sources_refused: AtomicU64,
 }
 
 impl Counts {
@@ -279,6 +280,11 @@ impl Shared {
                 "parvis_recording_packets_lost_total",
                 "Packets that no repair brought back.",
                 &counts.packets_lost,
+            ),
+            plain(
+                "parvis_recording_sources_refused_total",
+                "Tracks that workers could not keep.",
+                &counts.sources_refused,
             ),
             plain(
                 "parvis_recording_strays_total",

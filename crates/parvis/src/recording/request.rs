@@ -93,6 +93,9 @@ pub(super) fn scope_of(egress: &EgressInfo) -> Result<RecordScope, EngineError> 
                         Some(_) | None => return Err(unable(NO_SEGMENTS)),
                     }
                 }
+                if request.storage.is_some() {
+                    return Err(unable(NO_UPLOAD));
+                }
                 if request.encoding.is_some() {
                     return Err(unable(NO_ENCODING));
                 }

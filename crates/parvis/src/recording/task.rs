@@ -177,6 +177,10 @@ impl Task {
                     "a media worker is not held as it should be"
                 );
             }
+            ToServer::SourceRefused { track, why } => {
+                Counts::add(&self.shared.counts.sources_refused, 1);
+                tracing::warn!(recording = self.egress.egress_id, track, why, "a track is not recorded");
+            }
             ToServer::KeyFrameWanted { track } => self.repair(now, track, Vec::new()).await,
             ToServer::Nack { track, sequences } => {
                 let lost = sequences.iter().copied().take(MAX_LOST).collect();

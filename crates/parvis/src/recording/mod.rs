@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use livekit_protocol::{DisconnectReason, EgressInfo};
+use livekit_protocol::EgressInfo;
 use nix::sys::statvfs::statvfs;
 use parvis_api::{EgressEngine, EngineError, RecorderError, Recorders, Sample, Source, TenantId};
 use parvis_jobs::{JobConfig, Protection, Quota, StopReason};
@@ -117,8 +117,17 @@ struct Handle {
     inbox: mpsc::Sender<Input>,
     /// Something it was to hear found no place.
     missed: Arc<AtomicBool>,
-    /// Its recorder is gone.
-    dismissed: Arc<Mutex<Option<DisconnectReason>>>,
+    /// It is to end, and why: heard even when the inbox is full.
+    ending: Arc<Mutex<Option<StopReason>>>,
+}
+
+impl Handle {
+    /// Has it end, for the first of all reasons.
+    fn end(&self, reason: StopReason) {
+        self.ending.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
+        // One whose inbox is full looks there soon.
+        let _ = self.inbox.try_send(Input::Wake);
+    }
 }
 
 /// See the module's page.
@@ -141,7 +150,7 @@ impl RecordingEngine {
     pub(crate) async fn close(&self, limit: Duration) {
         let handles: Vec<Handle> = self.0.jobs().values().cloned().collect();
         for handle in handles {
-            let _ = handle.inbox.send(Input::Stop(StopReason::Shutdown)).await;
+            handle.end(StopReason::Shutdown);
         }
         let emptied = async {
             loop {
@@ -191,7 +200,7 @@ impl Shared {
             EngineError::Busy(error.to_string())
         })?;
         let (inbox, receiver) = mpsc::channel(INBOX);
-        let handle = Handle { inbox, missed: Arc::default(), dismissed: Arc::default() };
+        let handle = Handle { inbox, missed: Arc::default(), ending: Arc::default() };
         {
             let mut jobs = self.jobs();
             if jobs.len() >= settings.max_jobs {
@@ -331,8 +340,9 @@ impl EgressEngine for RecordingEngine {
     fn stop<'a>(&'a self, egress_id: &'a str) -> Answer<'a, Result<(), EngineError>> {
         Box::pin(async move {
             let handle = self.0.jobs().get(egress_id).cloned().ok_or(EngineError::Unknown)?;
-            let told = handle.inbox.send(Input::Stop(StopReason::Requested)).await;
-            told.map_err(|_| EngineError::Unknown)
+            // It must not wait: the task may wait for the record, which whoever stops it holds.
+            handle.end(StopReason::Requested);
+            Ok(())
         })
     }
 
@@ -344,8 +354,7 @@ impl EgressEngine for RecordingEngine {
     fn news(&self, egress_id: &str, news: RecordingNews) {
         let Some(handle) = self.0.jobs().get(egress_id).cloned() else { return };
         if let RecordingNews::Gone(reason) = &news {
-            // It must be heard, whatever else is lost.
-            *handle.dismissed.lock().unwrap_or_else(PoisonError::into_inner) = Some(*reason);
+            return handle.end(task::stop_reason(*reason));
         }
         if handle.inbox.try_send(Input::News(Box::new(news))).is_err() {
             handle.missed.store(true, Ordering::Release);

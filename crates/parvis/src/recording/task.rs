@@ -38,8 +38,8 @@ pub(super) enum Input {
     Broken { generation: u32, how: String },
     /// A worker's process is over.
     Exited { generation: u32, how: String },
-    /// Somebody ends it.
-    Stop(StopReason),
+    /// Something is to be looked at.
+    Wake,
 }
 
 /// See the module's page.
@@ -150,7 +150,7 @@ impl Task {
             }
             // Of a worker that is gone.
             Input::Worker { .. } | Input::Broken { .. } | Input::Exited { .. } => Vec::new(),
-            Input::Stop(reason) => job.stop(now, reason),
+            Input::Wake => Vec::new(),
         }
     }
 
@@ -239,9 +239,9 @@ impl Task {
                 worker.kill();
             }
         }
-        let dismissed = self.handle.dismissed.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(reason) = dismissed {
-            return job.stop(now, stop_reason(reason));
+        let ending = self.handle.ending.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(reason) = ending {
+            return job.stop(now, reason);
         }
         if self.tracks_gone.is_some_and(|since| now.duration_since(since) >= TRACKS_GONE) {
             self.tracks_gone = None;
@@ -390,7 +390,7 @@ impl Task {
     }
 }
 
-fn stop_reason(reason: DisconnectReason) -> StopReason {
+pub(super) fn stop_reason(reason: DisconnectReason) -> StopReason {
     match reason {
         DisconnectReason::ParticipantRemoved | DisconnectReason::ClientInitiated => StopReason::Requested,
         DisconnectReason::ServerShutdown => StopReason::Shutdown,

@@ -88,7 +88,7 @@ pub(super) fn scope_of(egress: &EgressInfo) -> Result<RecordScope, EngineError> 
                 check_layout(&template.layout)?;
                 for output in &request.outputs {
                     match &output.config {
-                        Some(proto::output::Config::File(file)) => check_file(file)?,
+                        Some(proto::output::Config::File(file)) => check_name(file.file_type(), &file.filepath)?,
                         Some(proto::output::Config::Stream(_)) => return Err(unable(NO_STREAMS)),
                         Some(_) | None => return Err(unable(NO_SEGMENTS)),
                     }
@@ -137,10 +137,14 @@ fn check_file(file: &proto::EncodedFileOutput) -> Result<(), EngineError> {
     if file.output.is_some() {
         return Err(unable(NO_UPLOAD));
     }
-    if file.file_type() != proto::EncodedFileType::DefaultFiletype {
+    check_name(file.file_type(), &file.filepath)
+}
+
+fn check_name(kind: proto::EncodedFileType, path: &str) -> Result<(), EngineError> {
+    if kind != proto::EncodedFileType::DefaultFiletype {
         return Err(unable(NO_ENCODING));
     }
-    if !file.filepath.is_empty() {
+    if !path.is_empty() {
         return Err(unable(OWN_NAMES));
     }
     Ok(())

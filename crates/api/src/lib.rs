@@ -58,7 +58,7 @@ use tokio::sync::watch;
 pub use agents::AgentLimits;
 pub use branding::{Branding, Colour, ColourError, Links, Logo, LogoError};
 pub use config::{ApiConfig, ConnectionLimits, OfferLimits};
-pub use egress::{EgressEngine, EgressError, EngineError};
+pub use egress::{EgressEngine, EgressError, EngineError, RecorderError, Recorders};
 pub use forwarders::Forwarders;
 pub use front::{Arrival, ByteStream, Front, Place, Relays, Visitor};
 pub use http::{Access, Content, Route, routes};
@@ -114,6 +114,11 @@ impl Api {
     /// Has recordings and streams done by this engine from now on. The first call counts; before it they are refused.
     pub fn record(&self, engine: Arc<dyn EgressEngine>) {
         let _ = self.rooms.egress_engine.set(engine);
+    }
+
+    /// How an engine brings its recorders into rooms.
+    pub fn recorders(&self) -> Recorders {
+        Recorders::new(&self.rooms)
     }
 
     /// Writes down how an egress is now, as its engine says: all of it but what was asked for. One that has ended stays as it

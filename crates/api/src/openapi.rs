@@ -20,6 +20,11 @@ use crate::{http, whip};
     ),
     paths(
         http::guest::join_as_guest,
+        http::recordings::start,
+        http::recordings::list,
+        http::recordings::stop,
+        http::recordings::links,
+        http::recordings::fetch,
         http::branding::look,
         http::branding::logo,
         http::join::validate_dual,
@@ -33,6 +38,7 @@ use crate::{http, whip};
     ),
     tags(
         (name = "rooms", description = "Into a meeting by its link."),
+        (name = "recordings", description = "What is kept of a meeting, which all in it see."),
         (name = "signalling", description = "Whether a client would be let in."),
         (name = "offers", description = "Publishing and watching by one HTTP request (WHIP, WHEP)."),
         (name = "health", description = "For whoever starts, watches and routes to the server."),

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use livekit_protocol::DisconnectReason;
 use parvis_sfu::{Command, ForwarderId, PeerId, RoomId, Spread};
-use parvis_signal::{ConnectionId, Frame, Output, Room, RoomStats, RpcError};
+use parvis_signal::{ConnectionId, Frame, Output, RecordingNews, Room, RoomStats, RpcError};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::rooms::{Input, Rooms};
@@ -239,6 +240,11 @@ impl RoomTask {
                     self.rooms.tell_guest(forward, view);
                 }
                 Output::GuestGone { forward } => self.rooms.stop_forward(forward),
+                Output::Recording { identity, news } => {
+                    if let Some(engine) = self.rooms.egress_engine.get() {
+                        engine.news(&identity, *news);
+                    }
+                }
                 Output::StartEgress(egress) => {
                     let (rooms, key) = (Arc::clone(&self.rooms), self.key.clone());
                     tokio::spawn(async move {
@@ -339,6 +345,11 @@ impl Drop for RoomTask {
         self.rooms.forget(self.id);
         for occurrence in self.room.abandoned() {
             self.rooms.happened(&self.key, occurrence);
+        }
+        if let Some(engine) = self.rooms.egress_engine.get() {
+            for identity in self.room.recorder_identities() {
+                engine.news(&identity, RecordingNews::Gone(DisconnectReason::RoomClosed));
+            }
         }
         self.rooms.end_forwards_of(self.id);
         self.offers.sessions().for_each(|session| self.rooms.ingresses.forget(session));

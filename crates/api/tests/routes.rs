@@ -101,26 +101,33 @@ fn wanted(route: &Route, wrong: Wrong) -> Option<&'static [u16]> {
         | NoGrant => match access {
             // No token is looked at.
             Access::Open => Some(&[200, 204]),
+            // A link that nobody gave.
+            Access::FileLink => Some(&[404]),
+            Access::Record if wrong == NoGrant => Some(&[403]),
             Access::Link => Some(&[200]),
             _ => Some(&[401]),
         },
         NoRight => match access {
             Access::Publish | Access::Watch | Access::Session => Some(&[403]),
             Access::Agent => Some(&[401]),
+            Access::Record => Some(&[403]),
             _ => None,
         },
-        OtherRoom => matches!(access, Access::Watch | Access::Session).then_some(&[403]),
+        OtherRoom => matches!(access, Access::Watch | Access::Session | Access::Record).then_some(&[403]),
         OtherTenant => match (access, content) {
             // It gets to a room of its own tenant's, by the same name.
             (Access::Join, Content::WebSocket) => Some(&[101]),
             (Access::Join, _) => Some(&[200]),
             (Access::Watch, _) => Some(&[409]),
             (Access::Session, _) => Some(&[403]),
+            // Its own room of that name is not there, and it has no recordings.
+            (Access::Record, Content::None) if route.method == "GET" => Some(&[200]),
+            (Access::Record, _) => Some(&[404]),
             _ => None,
         },
         Kicked => match access {
             Access::Session => Some(&[403]),
-            Access::Open | Access::Link => None,
+            Access::Open | Access::Link | Access::FileLink => None,
             _ => Some(&[401]),
         },
         Oversize => has_body.then_some(&[413]),
@@ -190,7 +197,8 @@ impl Scene {
     /// A token with which nothing is wrong, for whom a route is meant.
     fn good_token(route: &Route) -> Option<String> {
         match route.access {
-            Access::Open | Access::Link => None,
+            Access::Open | Access::Link | Access::FileLink => None,
+            Access::Record => Some(token("moderator", &records)),
             Access::Agent => Some(token("worker", &|claims| claims["video"] = json!({ "agent": true }))),
             Access::Session => Some(token("studio", &|_| {})),
             Access::Join | Access::Publish | Access::Watch | Access::Grant(_) => {
@@ -203,6 +211,13 @@ impl Scene {
     fn bearer(&self, route: &Route, wrong: Wrong) -> Option<String> {
         let who = if route.access == Access::Session { "studio" } else { "newcomer" };
         let now = unix_now();
+        let of_moderator = |change: &dyn Fn(&mut Value)| {
+            token("moderator", &|claims| {
+                records(claims);
+                change(claims);
+            })
+        };
+        let record = route.access == Access::Record;
         Some(match wrong {
             NoToken => return None,
             EmptyToken => String::new(),
@@ -225,12 +240,21 @@ impl Scene {
                 claims["video"]["canPublish"] = json!(false);
                 claims["video"]["canSubscribe"] = json!(false);
             }),
+            OtherRoom if record => of_moderator(&|claims| claims["video"]["room"] = json!("elsewhere")),
             OtherRoom => token(who, &|claims| claims["video"]["room"] = json!("elsewhere")),
             OtherTenant => {
                 let mut claims = claims(who);
+                if record {
+                    records(&mut claims);
+                }
                 claims["iss"] = json!(OTHER_KEY);
                 signed("HS256", hmac::HMAC_SHA256, OTHER_SECRET, &claims)
             }
+            // As a moderator she was, she can do nothing more to the room.
+            Kicked if record => token("eve", &|claims| {
+                records(claims);
+                claims["nbf"] = json!(now - 1);
+            }),
             Kicked => self.eve.clone(),
             Oversize | ContentType | DuplicateKey | Truncated | Encoded | Bomb => {
                 return Scene::good_token(route);
@@ -246,6 +270,7 @@ impl Scene {
         };
         let room = if route.access == Access::Link { LINK } else { ROOM };
         let path = route.path.replace("{room}", room).replace("{session}", &self.session);
+        let path = path.replace("{recording}", "EG_none").replace("{link}", "bm9uZQ.bm9uZQ");
         let path = match route.path.as_str() {
             path if path.starts_with("/rtc/v1") => {
                 format!("{path}?join_request={}", join_request(wrong == Some(Truncated)))
@@ -331,6 +356,7 @@ fn head(content: Content, wrong: Option<Wrong>) -> Vec<String> {
 fn body(route: &Route, wrong: Option<Wrong>) -> Vec<u8> {
     let content = route.content;
     let good = match content {
+        Content::Json if route.access == Access::Record => "{\"participant\": \"nobody\"}".to_owned(),
         Content::Json => "{\"name\": \"Grace\"}".to_owned(),
         Content::Sdp if route.access == Access::Watch => offer("recvonly"),
         Content::Sdp => offer("sendonly"),
@@ -343,6 +369,9 @@ fn body(route: &Route, wrong: Option<Wrong>) -> Vec<u8> {
             _ => format!("{good}{}", "a=x:y\r\n".repeat(OFFER_LIMIT / 7)),
         }
         .into_bytes(),
+        Some(DuplicateKey) if route.access == Access::Record => {
+            b"{\"track\": \"TR_1\", \"tr\\u0061ck\": \"TR_2\"}".to_vec()
+        }
         Some(DuplicateKey) => b"{\"name\": \"Grace\", \"n\\u0061me\": \"Eve\"}".to_vec(),
         Some(Truncated) if content == Content::Json => good.as_bytes()[..good.len() - 2].to_vec(),
         Some(Truncated) if content == Content::Fragment => b"a=ice-ufrag:newu\r\n".to_vec(),
@@ -377,6 +406,11 @@ fn claims(identity: &str) -> Value {
         "iss": KEY, "sub": identity, "exp": now + 600, "nbf": now,
         "video": { "roomJoin": true, "room": ROOM },
     })
+}
+
+/// Makes claims those of someone who may record the room.
+fn records(claims: &mut Value) {
+    claims["video"]["roomAdmin"] = json!(true);
 }
 
 /// A token for the room whose claims were changed.
@@ -432,6 +466,10 @@ async fn without_a_mistake_every_route_does_what_it_is_for() {
             // It names another ICE session than the one that runs.
             (Access::Session, Content::Fragment) => &[412],
             (Access::Session, _) => &[200],
+            // Nothing was recorded here, and there is nobody who could.
+            (Access::Record, Content::Json) => &[409],
+            (Access::Record, _) if route.method == "GET" => &[200],
+            (Access::Record | Access::FileLink, _) => &[404],
             (Access::Publish, _) => {
                 let (server, token) = (&scene.server, Scene::good_token(&route).unwrap());
                 let (nth, sdp) = (offers(server).len() + 1, offer("sendonly"));
@@ -457,6 +495,8 @@ async fn a_path_or_a_method_that_is_in_no_table_is_not_there() {
     for (method, path, wanted) in [
         ("GET", "/rtc/v2", 404),
         ("GET", "/api/rooms", 404),
+        ("GET", "/api/recordings", 404),
+        ("DELETE", "/api/rooms/x/recordings", 405),
         ("POST", "/livez", 405),
         ("POST", "/rtc", 405),
         ("DELETE", "/whip/v1", 405),

@@ -9,6 +9,7 @@ mod log;
 mod media;
 mod metrics;
 mod notify;
+mod recording;
 mod reload;
 mod serve;
 mod settings;

@@ -54,6 +54,7 @@ pub(crate) fn start(config: &Config, shards: &ShardConfig) -> Result<Media, Medi
             max_tracks_per_peer,
             max_subscriptions_per_peer,
             failed_checks,
+            bound: setup.bound,
             ..ForwarderConfig::new(Arc::new(peer), Arc::clone(&media))
         };
         Forwarder::new(config, rand::random())
@@ -141,13 +142,20 @@ pub(crate) fn figures(shards: Arc<Shards<Forwarder>>) -> Source {
                 ("trunk_packets_out", stats.trunk_packets_out),
                 ("trunk_overflow", stats.trunk_overflow),
                 ("trunk_strays", stats.trunk_strays),
+                ("outlet_packets", stats.outlet_packets),
+                ("outlet_refused", stats.outlet_refused),
             ];
             for (name, value) in counters {
                 let name = format!("parvis_forwarder_{name}_total");
                 samples.push(sample(name, "What a forwarder counts.", true, shard, value));
             }
-            for (name, value) in [("peers", stats.peers), ("rooms", stats.rooms), ("imports", stats.imports)]
-            {
+            let gauges = [
+                ("peers", stats.peers),
+                ("rooms", stats.rooms),
+                ("imports", stats.imports),
+                ("outlets", stats.outlets),
+            ];
+            for (name, value) in gauges {
                 let name = format!("parvis_forwarder_{name}");
                 samples.push(sample(name, "What a forwarder holds.", false, shard, value));
             }

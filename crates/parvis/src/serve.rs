@@ -3,12 +3,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::Backlog;
-use parvis_api::{Api, ApiConfig, Branding, IngressKeys, Keys, Metrics, WebhookError, Webhooks};
+use parvis_api::{Api, ApiConfig, Branding, IngressKeys, Keys, Metrics, Source, WebhookError, Webhooks};
 use parvis_sfu::ForwarderId;
 use parvis_shard::{ShardConfig, local_addresses};
 use parvis_store::{Store, StoreConfig, StoreError};
@@ -20,6 +20,7 @@ use crate::edge::{self, PublicPort};
 use crate::media::{self, Media, MediaError, Threads};
 use crate::metrics::MetricsPort;
 use crate::notify;
+use crate::recording::{self, RecordingEngine, RecordingError, RecordingSettings};
 use crate::reload::{Reloading, Running};
 use crate::stored;
 
@@ -27,6 +28,8 @@ use crate::stored;
 const FAREWELL: Duration = Duration::from_secs(2);
 /// How long the last events have to be written.
 const LAST_EVENTS: Duration = Duration::from_secs(5);
+/// How long recordings have to be written to their ends.
+const RECORDINGS_STOP: Duration = Duration::from_secs(30);
 /// How long the database has to close.
 const STORE_STOP: Duration = Duration::from_secs(5);
 /// How long the shards have to stop.
@@ -38,6 +41,7 @@ pub(crate) struct Settings {
     pub(crate) keys: Keys,
     pub(crate) store: StoreConfig,
     pub(crate) look: Branding,
+    pub(crate) recording: Option<RecordingSettings>,
     pub(crate) dev: bool,
     /// Where relative paths of the configuration start.
     pub(crate) base: PathBuf,
@@ -80,6 +84,8 @@ pub(crate) enum ServeError {
     Certificate(#[from] parvis_edge::CertificateError),
     #[error(transparent)]
     Relay(#[from] parvis_edge::RelayError),
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
 }
 
 /// Everything that must be free, bound: what `check` tries and `serve` keeps.
@@ -102,6 +108,9 @@ impl Bound {
 pub(crate) async fn bind(settings: &Settings) -> Result<Bound, ServeError> {
     let Settings { config, dev, .. } = settings;
     make_data_directory(&config.data.directory)?;
+    if let Some(recording) = &settings.recording {
+        recording::check(recording)?;
+    }
     let http = listen("HTTP", config.http.listen).await?;
     let metrics = match listen("metrics", config.metrics.listen).await {
         // Several development servers run side by side; only the first gets the usual port.
@@ -131,7 +140,7 @@ pub(crate) async fn bind(settings: &Settings) -> Result<Bound, ServeError> {
 pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Result<(), ServeError> {
     let bound = bind(&settings).await?;
     let mut api_config = settings.api_config(bound.max_connections);
-    let Settings { config, keys, store, dev, .. } = settings;
+    let Settings { config, keys, store, dev, recording, .. } = settings;
     let mut public = bound.public;
     let system = |what| move |source| ServeError::System { what, source };
     let mut terminate = signal(SignalKind::terminate()).map_err(system("listen to SIGTERM"))?;
@@ -144,7 +153,11 @@ pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Resul
     let Media { shards, events } = bound.media;
     let shards = Arc::new(shards);
     let handle = shards.handle();
+    let recordings = Arc::<OnceLock<Source>>::default();
+    let late = Arc::clone(&recordings);
     let sources = vec![
+        // The engine is made with what counts.
+        Arc::new(move || late.get().map(|figures| figures()).unwrap_or_default()) as Source,
         media::figures(Arc::clone(&shards)),
         stored::figures(store.clone()),
         webhooks.figures(),
@@ -158,6 +171,13 @@ pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Resul
     let api = Api::new(api_config, keys, forwarders, metrics).with_stream_keys(stream_keys);
     api.tell(webhooks.clone());
     api.keep(store.clone());
+    let ipv4 = (0..handle.count()).flat_map(|shard| handle.bound(shard)).any(|bound| bound.is_ipv4());
+    let recording = recording.map(|settings| RecordingSettings { ipv4, ..settings });
+    let engine = recording.map(|settings| RecordingEngine::new(settings, api.recorders()));
+    if let Some(engine) = &engine {
+        api.record(Arc::new(engine.clone()));
+        let _ = recordings.set(engine.figures());
+    }
     if let Err(error) = api.recover().await {
         tracing::warn!(%error, "what had begun before the start can't be taken up");
     }
@@ -208,6 +228,9 @@ pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Resul
     tokio::select! {
         () = drain(&api, deadline) => tracing::info!("stopped"),
         () = forced => tracing::warn!("stopped at the second signal"),
+    }
+    if let Some(engine) = engine {
+        engine.close(RECORDINGS_STOP).await;
     }
     api.stop();
     server.abort();

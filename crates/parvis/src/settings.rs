@@ -43,7 +43,10 @@ pub(crate) fn settle(arguments: &cli::Settings) -> Result<(Settings, Loaded), Co
     let store = config.store_config(&base);
     let store = store.map_err(|(key, problem)| ConfigError::Wrong { place: key, problem })?;
     let look = config.look(&base).map_err(|(key, problem)| ConfigError::Wrong { place: key, problem })?;
-    let settings = Settings { config: loaded.config.clone(), keys, store, look, dev: arguments.dev, base };
+    let recording = config.recording(&base);
+    let recording = recording.map_err(|(key, problem)| ConfigError::Wrong { place: key, problem })?;
+    let config = loaded.config.clone();
+    let settings = Settings { config, keys, store, look, recording, dev: arguments.dev, base };
     Ok((settings, loaded))
 }
 

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use parvis_peer::sdp::{EncoderPreference, MediaKind};
 use parvis_rtp::Rid;
 
-use crate::{ForwarderId, PeerId, RoomId, SubscriptionId, TrackId};
+use crate::{ForwarderId, OutletSpec, PeerId, RoomId, SubscriptionId, TrackId};
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,7 +19,24 @@ pub enum Command {
         /// Who offers, and what for.
         role: PeerRole,
     },
-    /// End a peer connection with its publications and subscriptions.
+    /// Open an outlet to a media worker. From then on it is a peer that only receives: it is subscribed to tracks, and closed,
+    /// as any other. It needs no description and is connected at once.
+    CreateOutlet {
+        /// Whose tracks it receives.
+        room: RoomId,
+        /// Its name among the peers.
+        peer: PeerId,
+        /// Where it leads.
+        outlet: Box<OutletSpec>,
+    },
+    /// A media worker lacks packets of a subscription of its outlet, or, where none are named, a key frame to go on with.
+    RepairOutlet {
+        /// Which.
+        subscription: SubscriptionId,
+        /// Sequence numbers of the packets that did not come.
+        lost: Vec<u16>,
+    },
+    /// End a peer connection with its publications and subscriptions, or an outlet.
     ClosePeer {
         /// Which.
         peer: PeerId,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What a forwarder tells the control side.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use parvis_peer::sdp::CodecKind;
 use parvis_peer::{DropReason, FailReason, TransportReport};
@@ -101,6 +103,15 @@ pub enum Event {
         subscription: SubscriptionId,
         /// What it can't take.
         codec: CodecKind,
+    },
+    /// A sender report on a subscription of an outlet's: what its RTP clock shows at a moment of ours.
+    OutletClock {
+        /// Which.
+        subscription: SubscriptionId,
+        /// As the worker sees its timestamps.
+        rtp_timestamp: u32,
+        /// The moment.
+        at: Instant,
     },
     /// The forwarder paused a subscription for lack of bandwidth, or took it up again.
     StreamState {

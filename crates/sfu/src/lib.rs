@@ -44,6 +44,7 @@ mod forwarder;
 mod id;
 pub mod media;
 mod outbox;
+mod outlet;
 mod spread;
 mod trunk;
 
@@ -56,6 +57,7 @@ pub use forwarder::{CheckRate, Forwarder, ForwarderConfig, ForwarderStats};
 pub use forwarder::{DATA_OVERHEAD_BYTES, DATA_TAKEN_STEP_BYTES};
 pub use id::{ForwarderId, PeerId, RoomId, SubscriptionId, TrackId};
 pub use outbox::{MAX_DATAGRAM_BYTES, Outbox};
+pub use outlet::{OUTLET_CODECS, OUTLET_EXTENSIONS, OUTLET_KEY_BYTES, OutletCodec, OutletKey, OutletSpec};
 pub use spread::{Spread, SpreadConfig};
 pub use trunk::{
     Demand, PacketHead, RateSnapshot, TrackFormat, TrackState, TrunkBatch, TrunkClock, TrunkLimits, TrunkWord,

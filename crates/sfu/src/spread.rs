@@ -87,7 +87,7 @@ impl Spread {
     /// Takes a command. `open` names a forwarder that has no part of the room yet, when one is needed and there is one.
     pub fn command(&mut self, command: Command, open: impl FnOnce() -> Option<ForwarderId>) {
         let part = match &command {
-            Command::CreatePeer { peer, .. } => self.create(*peer, open),
+            Command::CreatePeer { peer, .. } | Command::CreateOutlet { peer, .. } => self.create(*peer, open),
             Command::ClosePeer { peer } => {
                 let part = self.part_of(*peer);
                 self.push(part, command.clone());
@@ -137,7 +137,8 @@ impl Spread {
                 return;
             }
             Command::SwitchTrack { subscription, track } => self.switch(*subscription, *track),
-            Command::ConfigureSubscription { subscription, .. } => self.part_of_subscription(*subscription),
+            Command::ConfigureSubscription { subscription, .. }
+            | Command::RepairOutlet { subscription, .. } => self.part_of_subscription(*subscription),
             // These are ours to give.
             Command::Export { .. }
             | Command::Unexport { .. }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What a shard runs: the forwarder, or a stand-in in tests.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use parvis_peer::{LocalCandidate, Path};
@@ -62,8 +63,10 @@ pub trait Engine: 'static {
 pub struct EngineSetup {
     /// Which shard.
     pub shard: usize,
-    /// The addresses that its sockets are bound to.
+    /// The addresses that it offers to clients.
     pub candidates: Vec<LocalCandidate>,
+    /// The addresses that its UDP sockets are bound to.
+    pub bound: Vec<SocketAddr>,
     /// The time.
     pub now: Instant,
 }

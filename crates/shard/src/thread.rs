@@ -136,8 +136,12 @@ impl<S: Clone + Default + Send + 'static> Worker<S> {
         };
         let mut panics: Vec<Instant> = Vec::new();
         loop {
-            let setup =
-                EngineSetup { shard: self.shard, candidates: self.candidates.clone(), now: Instant::now() };
+            let setup = EngineSetup {
+                shard: self.shard,
+                candidates: self.candidates.clone(),
+                bound: self.locals.clone(),
+                now: Instant::now(),
+            };
             // What the engine left behind is thrown away: its own state with it, the outbox below, TCP connections too.
             let ended = catch_unwind(AssertUnwindSafe(|| {
                 let mut engine = make(setup);
@@ -451,6 +455,7 @@ fn is_expendable(event: &Event) -> bool {
         Event::Speakers { .. }
             | Event::Quality { .. }
             | Event::LimitHit { .. }
+            | Event::OutletClock { .. }
             | Event::Data { channel: DataChannel::Lossy | DataChannel::DataTrack, .. }
     )
 }

@@ -39,8 +39,8 @@ pub use output::{Answer, Frame, Occurrence, OccurrenceKind, Output};
 pub use relay::RelayOffer;
 pub use room::{
     Actor, ClosedError, ConnectError, ConnectionId, Control, ControlError, ForwardError, ForwardId,
-    ForwardedStream, ForwardedView, Join, Offer, OfferError, Purpose, Reply, Room, RoomSettings, RoomView,
-    RpcError, Target,
+    ForwardedStream, ForwardedView, Join, Offer, OfferError, Purpose, RecordError, RecordScope,
+    RecordedTrack, Recorder, RecordingNews, Reply, Room, RoomSettings, RoomView, RpcError, Target,
 };
 pub use stats::RoomStats;
 pub use wire::{

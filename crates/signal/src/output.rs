@@ -8,7 +8,7 @@ use livekit_protocol as proto;
 use livekit_protocol::RoomEgress;
 use parvis_sfu::Command;
 
-use crate::{ConnectionId, ForwardId, ForwardedView, Grants, RpcError};
+use crate::{ConnectionId, ForwardId, ForwardedView, Grants, RecordingNews, RpcError};
 
 /// One thing to do, in order.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +59,13 @@ pub enum Output {
     GuestGone {
         /// Which.
         forward: ForwardId,
+    },
+    /// What a recorder's worker is to know.
+    Recording {
+        /// The recorder's identity.
+        identity: String,
+        /// What happened.
+        news: Box<RecordingNews>,
     },
     /// The token that opened the room wants it recorded or streamed.
     StartEgress(Box<RoomEgress>),

@@ -11,7 +11,7 @@ use parvis_sfu::{PeerId, SubscriptionId, SubscriptionSettings};
 
 use crate::bucket::Bucket;
 use crate::mailbox::Mailbox;
-use crate::room::{Cut, Pace};
+use crate::room::{Cut, Pace, Records};
 use crate::{ConnectionId, Form, JoinParams, RoomConfig, Target};
 
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(crate) struct Session {
     pub(crate) socket: Option<Socket>,
     /// What it has in place of a socket when it came by an offer over HTTP.
     pub(crate) resource: Option<Resource>,
+    /// What it records, if it is a recorder; it has neither of both then.
+    pub(crate) records: Option<Records>,
     /// When it has waited enough.
     pub(crate) waiting_until: Option<Instant>,
     /// Until when its media connection must be up for the first time.
@@ -171,6 +173,7 @@ impl Session {
             sid,
             socket: None,
             resource: None,
+            records: None,
             waiting_until: None,
             join_deadline: Some(now + config.join_timeout),
             refresh_at: now + config.token_refresh,

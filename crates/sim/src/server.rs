@@ -325,6 +325,7 @@ impl Server {
             // Nobody calls methods here or is forwarded, and tokens ask for nothing.
             Output::RpcReply { .. }
             | Output::StartEgress(_)
+            | Output::Recording { .. }
             | Output::Forwarded { .. }
             | Output::GuestGone { .. } => {}
             // Nobody here comes by an offer over HTTP.

@@ -19,7 +19,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result {
     setup::build_tools()?;
     web::build()?;
-    process("cargo", ["build", "--package", "parvis"]).run()?;
+    process("cargo", ["build", "--package", "parvis", "--package", "parvis-media"]).run()?;
     if options.filter.is_some() {
         return watch(options.filter.as_deref(), |_| ());
     }
@@ -34,6 +34,7 @@ pub(crate) fn run(options: &Options) -> Result {
 pub(crate) fn watch(filter: Option<&str>, line: impl FnMut(&str)) -> Result {
     setup::browsers()?;
     setup::gstreamer()?;
+    setup::ffmpeg()?;
     setup::npm(FOLDER)?;
     let python = setup::python()?;
     let agents = setup::agents()?;
@@ -49,6 +50,7 @@ pub(crate) fn watch(filter: Option<&str>, line: impl FnMut(&str)) -> Result {
         .with("PARVIS_PEBBLE", pebble)
         .with("PARVIS_PEBBLE_CERTIFICATES", certificates)
         .with("PARVIS_SERVER", target().join("debug/parvis"))
+        .with("PARVIS_MEDIA", target().join("debug/parvis-media"))
         .with("PARVIS_SHOWN", compatibility::file())
         .watch(line)
 }

@@ -82,6 +82,11 @@ fn node_is_good() -> bool {
         && process("npm", ["--version"]).output().is_some()
 }
 
+/// What looks at recordings.
+pub(crate) fn ffmpeg() -> Result {
+    debian(&["ffmpeg"])
+}
+
 /// GStreamer with its WebRTC element, and Debian's Python with bindings for both.
 pub(crate) fn gstreamer() -> Result {
     debian(&[

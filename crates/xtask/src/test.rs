@@ -57,7 +57,8 @@ pub(crate) fn run(options: &Options) -> Result {
         ("sim", |count| sim::check(|line| count.sim(line))),
         ("instructions", |count| count.check(bench::instructions::run(false))),
         ("e2e", |count| {
-            process("cargo", ["build", "--package", "parvis", "--locked"]).run()?;
+            process("cargo", ["build", "--package", "parvis", "--package", "parvis-media", "--locked"])
+                .run()?;
             end_to_end(count)
         }),
         ("fuzz", |count| count.check(fuzz::run(&fuzz::Options::all(FUZZ_SECONDS)))),

@@ -7,6 +7,8 @@ import { encryption, sharing } from './share.js';
 let room;
 const events = [];
 const data = [];
+/** When the mark of a recording came and went. */
+const marks = [];
 const note = (name, detail) => events.push({ at: performance.now(), name, detail });
 
 // The peer connections, for getStats: the library keeps them to itself.
@@ -93,6 +95,7 @@ function watch() {
     room.on(RoomEvent[name], (...parameters) => note(name, parameters.map((each) => each?.identity ?? each?.sid ?? String(each)).join(' ')));
   }
   room.on(RoomEvent.ActiveSpeakersChanged, (speakers) => note('ActiveSpeakersChanged', speakers.map((each) => each.identity).join(' ')));
+  room.on(RoomEvent.RecordingStatusChanged, (recording) => marks.push({ recording, at: Date.now() }));
   room.on(RoomEvent.DataReceived, (payload, from) => data.push({ from: from?.identity, text: new TextDecoder().decode(payload) }));
 }
 
@@ -403,6 +406,8 @@ const calls = {
   async state() {
     return {
       state: room.state,
+      recording: room.isRecording,
+      marks,
       connected: room.state === ConnectionState.Connected,
       participants: [...room.remoteParticipants.values()].map((each) => ({
         identity: each.identity, sid: each.sid, kind: each.kind, attributes: each.attributes, metadata: each.metadata,

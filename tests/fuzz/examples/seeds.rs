@@ -6,6 +6,10 @@
 use flate2::{Compression, write::GzEncoder};
 use livekit_protocol as proto;
 use parvis_dtls::{Certificate, Config, Context, Factory, Role};
+use parvis_jobs::frame::encode;
+use parvis_jobs::{
+    Codec, Hello, Kind, Origin, Profile, Source, SrtpKey, StopReason, ToServer, ToWorker, UnixMicros,
+};
 use parvis_rtp::rtcp::{Dlrr, FirEntry, ReportBlock, SenderInfo, Writer};
 use parvis_rtp::{
     AudioLevel, Extension, ExtensionMap, Extensions, HeaderFields, Mid, Rid, flexfec, red, write_packet,
@@ -23,6 +27,7 @@ fn main() {
     sdp();
     signal();
     config();
+    jobs();
 }
 
 fn seed(target: &str, name: &str, bytes: impl AsRef<[u8]>) {
@@ -115,14 +120,18 @@ fn media() {
             let fields = HeaderFields { payload_type: 96, sequence, ssrc: 9, ..HeaderFields::default() };
             let mut buffer = [0; 100];
             let (map, extensions) = (ExtensionMap::default(), Extensions::default());
-            let len = write_packet(&mut buffer, &fields, &map, &extensions, b"payload").expect("there is room");
+            let len =
+                write_packet(&mut buffer, &fields, &map, &extensions, b"payload").expect("there is room");
             buffer[..len].to_vec()
         })
         .collect();
     let mut builder = flexfec::Builder::new();
     assert!(protected.iter().all(|packet| builder.add(packet)));
     let len = builder.write(&mut buffer).expect("there is room");
-    let wide = [&[0, 0x60, 0, 7, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 9, 0, 7, 0x40, 1, 0x40, 0, 0, 0, 0x80][..], &[1; 14]];
+    let wide = [
+        &[0, 0x60, 0, 7, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 9, 0, 7, 0x40, 1, 0x40, 0, 0, 0, 0x80][..],
+        &[1; 14],
+    ];
     let all = [&[buffer[..len].to_vec()][..], &protected[1..]].concat();
     seed("flexfec", "one-of-three", pieces(&all));
     seed("flexfec", "wide-mask", pieces(&[wide.concat()]));
@@ -347,4 +356,46 @@ fn bits(text: &str) -> Vec<u8> {
     bits.chunks(8)
         .map(|byte| byte.iter().fold(0, |value, bit| value << 1 | bit) << (8 - byte.len()))
         .collect()
+}
+
+fn jobs() {
+    let limits = parvis_jobs::Limits::default();
+    let mut down = Vec::new();
+    let at = UnixMicros(1_800_000_000_000_000);
+    let source = Source {
+        track: "TR_1".to_owned(),
+        name: "camera".to_owned(),
+        participant: "PA_1".to_owned(),
+        kind: Kind::Video,
+        origin: Origin::Camera,
+        codec: Codec::Vp8,
+        clock_rate: 90_000,
+        channels: 1,
+        payload_type: 96,
+        red_payload_type: None,
+        ssrc: 1,
+        rtx: Some((2, 97)),
+        profile: Profile::Aead128Gcm,
+        key: SrtpKey::new(vec![7; 28]),
+        muted: false,
+        at,
+    };
+    for message in [
+        ToWorker::Hello(Hello::ours("parvis 0.1.0")),
+        ToWorker::Source(Box::new(source)),
+        ToWorker::SenderReport { track: "TR_1".to_owned(), rtp_timestamp: 90_000, at },
+        ToWorker::Stop { reason: StopReason::Requested },
+    ] {
+        encode(&message, limits, &mut down).expect("a message");
+    }
+    seed("job_message", "down", down);
+    let mut up = Vec::new();
+    for message in [
+        ToServer::Started,
+        ToServer::Nack { track: "TR_1".to_owned(), sequences: vec![1, 2, 65_535] },
+        ToServer::Stopped { reason: StopReason::DiskFull, files: Vec::new() },
+    ] {
+        encode(&message, limits, &mut up).expect("a message");
+    }
+    seed("job_message", "up", up);
 }

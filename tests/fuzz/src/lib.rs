@@ -8,6 +8,7 @@
 
 pub mod config;
 pub mod edge;
+pub mod jobs;
 pub mod media;
 pub mod sctp;
 pub mod session;

@@ -6,20 +6,26 @@
 //! **The one invariant: a record only moves forward.** It starts, goes on, ends, and stays as it ended, whatever comes later
 //! and from whom. What others see of it holds no secret ([`redact`]).
 
+mod link;
+mod recorders;
 mod redact;
 mod request;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::future::BoxFuture;
 use livekit_protocol as proto;
 use livekit_protocol::{EgressInfo, EgressStatus as Status, WebhookEvent};
+use parvis_signal::RecordingNews;
 use parvis_store::{Store, StoreError};
 
 use crate::rooms::Rooms;
 use crate::tenant::{RoomKey, TenantId};
 
+pub(crate) use link::{BadLink, LINK_AGE, LinkKey, Linked};
+pub use recorders::{RecorderError, Recorders};
 pub(crate) use redact::redacted;
 pub(crate) use request::Wanted;
 
@@ -52,6 +58,17 @@ pub trait EgressEngine: Send + Sync + 'static {
     /// Ends one: it says when it has.
     fn stop<'a>(&'a self, egress_id: &'a str) -> BoxFuture<'a, Result<(), EngineError>>;
 
+    /// What an egress's worker is to know of its room. It is told in the room's own task and must not wait.
+    fn news(&self, egress_id: &str, news: RecordingNews) {
+        let _ = (egress_id, news);
+    }
+
+    /// Where a file lies that an egress wrote, by its name in the record; `None` when there is no such file.
+    fn file(&self, tenant: &TenantId, egress_id: &str, name: &str) -> Option<PathBuf> {
+        let _ = (tenant, egress_id, name);
+        None
+    }
+
     /// Whether it goes on with one that had begun before the server was started anew.
     fn resume<'a>(&'a self, tenant: &'a TenantId, egress: &'a EgressInfo) -> BoxFuture<'a, bool>;
 }
@@ -65,6 +82,9 @@ pub enum EngineError {
     /// It can't do this at all.
     #[error("{0}")]
     Unable(String),
+    /// What is to be recorded is not there.
+    #[error("{0}")]
+    NotThere(String),
     /// It knows nothing of this egress: it has ended, or was never begun.
     #[error("nothing is known of it where it would be done")]
     Unknown,
@@ -298,7 +318,7 @@ impl Rooms {
         Ok(egress)
     }
 
-    async fn egress(&self, tenant: &TenantId, id: &str) -> Changed {
+    pub(crate) async fn egress(&self, tenant: &TenantId, id: &str) -> Changed {
         let found = self.egress_store()?.egress(tenant, id).await?;
         Ok(found.ok_or_else(|| StoreError::NotFound { what: "egress", id: id.to_owned() })?)
     }
@@ -308,11 +328,11 @@ impl Rooms {
         found.filter(|_| !name.is_empty()).ok_or_else(|| EgressError::NoRoom(name.to_owned()))
     }
 
-    fn engine(&self) -> Result<&Arc<dyn EgressEngine>, EgressError> {
+    pub(crate) fn engine(&self) -> Result<&Arc<dyn EgressEngine>, EgressError> {
         self.egress_engine.get().ok_or(EgressError::NoEngine)
     }
 
-    fn egress_store(&self) -> Result<&Store, EgressError> {
+    pub(crate) fn egress_store(&self) -> Result<&Store, EgressError> {
         self.store.get().ok_or(EgressError::NoStore)
     }
 }
@@ -323,7 +343,7 @@ fn end(egress: &mut EgressInfo, status: Status, why: &str) {
     egress.ended_at = unix_nanos();
 }
 
-fn has_ended(status: Status) -> bool {
+pub(crate) fn has_ended(status: Status) -> bool {
     step(status) == step(Status::EgressComplete)
 }
 

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! The participants' routes: [`table`] names them, [`router`] makes them. The web client is in [`page`] and its look in
-//! [`branding`], signalling in [`join`], joining by link in [`guest`], what both pass first in [`door`], health in [`health`];
-//! [`refusal`] is how requests fail. WHIP and WHEP are in [`crate::whip`].
+//! [`branding`], signalling in [`join`], joining by link in [`guest`], what both pass first in [`door`], recordings in [`recordings`]
+//! with their files in [`files`], health in [`health`]; [`refusal`] is how requests fail. WHIP and WHEP are in [`crate::whip`].
 
 pub(crate) mod branding;
 pub(crate) mod door;
+mod files;
 pub(crate) mod guest;
 pub(crate) mod health;
 pub(crate) mod join;
 pub(crate) mod page;
+pub(crate) mod recordings;
 mod refusal;
 mod table;
 
@@ -95,6 +97,7 @@ fn figure(matched: Option<&str>) -> &str {
     match matched {
         None => "page",
         Some("/api/rooms/{room}/join") => "/api/rooms/join",
+        Some(path) if path.contains("/recordings") => "/api/recordings",
         Some(path) if path.starts_with("/whip") => "/whip",
         Some(path) if path.starts_with("/whep") => "/whep",
         Some(path) if path.contains('{') => "/twirp",
@@ -131,10 +134,9 @@ mod tests {
     fn answers_are_counted_by_what_there_is_and_not_by_what_is_asked_for() {
         for route in routes() {
             let figure = figure(Some(&route.path));
-            assert!(
-                !figure.contains('{') && route.path.starts_with(figure.trim_end_matches("/join")),
-                "{route:?}"
-            );
+            // What stands before the first name, at least.
+            let begins = figure.trim_end_matches("/join").trim_end_matches("/recordings");
+            assert!(!figure.contains('{') && route.path.starts_with(begins), "{route:?}");
         }
         assert_eq!(figure(Some("/twirp/{*unknown}")), "/twirp");
         assert_eq!(figure(None), "page");

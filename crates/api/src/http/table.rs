@@ -5,7 +5,7 @@
 
 use axum::routing::{MethodRouter, delete, get, patch, post};
 
-use super::{Shared, branding, guest, health, join};
+use super::{Shared, branding, guest, health, join, recordings};
 use crate::whip::{begin, nothing, session};
 use crate::{agents, openapi, twirp};
 
@@ -24,6 +24,10 @@ pub enum Access {
     Publish,
     /// A token that allows to subscribe in the room of the path.
     Watch,
+    /// A token with the grant `roomRecord`, or `roomAdmin` for the room of the path.
+    Record,
+    /// Whoever has a link to a file, as long as it holds.
+    FileLink,
     /// What the session of the path was opened with, or a token of the same identity.
     Session,
     /// A call of the server APIs: a token with this grant.
@@ -123,6 +127,11 @@ pub(super) fn table() -> Vec<Row> {
         row(Offers, ("DELETE", "/whep/v1/{session}"), Access::Session, Content::None, delete(session::end)),
         row(Offers, ("GET", "/whep/v1/{session}"), Access::Open, Content::None, get(nothing)),
         row(Own, ("POST", "/api/rooms/{room}/join"), Access::Link, Content::Json, post(guest::join_as_guest)),
+        row(Own, ("POST", "/api/rooms/{room}/recordings"), Access::Record, Content::Json, post(recordings::start)),
+        row(Own, ("GET", "/api/rooms/{room}/recordings"), Access::Record, Content::None, get(recordings::list)),
+        row(Own, ("POST", "/api/rooms/{room}/recordings/{recording}/stop"), Access::Record, Content::None, post(recordings::stop)),
+        row(Own, ("POST", "/api/rooms/{room}/recordings/{recording}/links"), Access::Record, Content::None, post(recordings::links)),
+        row(Own, ("GET", "/api/recordings/{link}"), Access::FileLink, Content::None, get(recordings::fetch)),
         row(Own, ("GET", "/api/branding"), Access::Open, Content::None, get(branding::look)),
         row(Own, ("GET", "/api/branding/logo"), Access::Open, Content::None, get(branding::logo)),
         row(Own, ("GET", "/api/openapi.json"), Access::Open, Content::None, get(openapi::document)),

@@ -24,7 +24,7 @@ use tokio::task::AbortHandle;
 
 use crate::agents::{self, Agents, News};
 use crate::config::ApiConfig;
-use crate::egress::EgressEngine;
+use crate::egress::{EgressEngine, LinkKey};
 use crate::forwarders::Forwarders;
 use crate::forwards::Forwards;
 use crate::live::{InForce, Live};
@@ -57,6 +57,8 @@ pub(crate) struct Rooms {
     pub(crate) trunk_writes: tokio::sync::Mutex<()>,
     /// Who records and streams.
     pub(crate) egress_engine: OnceLock<Arc<dyn EgressEngine>>,
+    /// Signs links to recordings' files.
+    pub(crate) link_key: LinkKey,
     /// Held while the record of an egress is changed.
     pub(crate) egress_writes: tokio::sync::Mutex<()>,
     /// Who is told of what happens.
@@ -119,6 +121,7 @@ impl Rooms {
             ingresses: LiveIngresses::default(),
             ahead: Ahead::default(),
             egress_engine: OnceLock::new(),
+            link_key: LinkKey::new(&rand::random()),
             egress_writes: tokio::sync::Mutex::default(),
             register: Mutex::default(),
             next_connection: AtomicU64::new(1),

@@ -81,7 +81,7 @@ impl From<EgressError> for TwirpError {
         let code = match error {
             EgressError::Store(error) => return error.into(),
             EgressError::Invalid(_) => Code::InvalidArgument,
-            EgressError::NoRoom(_) => Code::NotFound,
+            EgressError::NoRoom(_) | EgressError::Engine(EngineError::NotThere(_)) => Code::NotFound,
             EgressError::NeedsBrowser | EgressError::Engine(EngineError::Unable(_)) => Code::Unimplemented,
             EgressError::Engine(EngineError::Busy(_)) => Code::ResourceExhausted,
             EgressError::Engine(EngineError::Failed(_)) => Code::Internal,

@@ -87,6 +87,7 @@ impl Config {
         self.look(base)?;
         self.check_edge()?;
         self.store_config(base)?;
+        self.recording(base)?;
         let keys = self.keys(base, false)?;
         self.webhook_config().check(&keys).map_err(|error| (error.key().to_owned(), error.to_string()))
     }

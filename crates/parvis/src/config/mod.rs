@@ -4,7 +4,7 @@
 //! [`load()`] reads a file and points at what is wrong in it, [`value`] holds the kinds of values, [`apply`] turns all
 //! of it into the words of the crates below, [`stored`] is the same for the database and webhooks, [`applications`] for what
 //! applications' servers and agents may ask for, [`presets`] are rooms' configurations by name, [`branding`] is how the web
-//! client looks, [`edge`] does both for the public port, [`show()`] prints it with the origin of each value, [`livekit`] takes
+//! client looks, [`recording`] what is kept of meetings, [`edge`] does both for the public port, [`show()`] prints it with the origin of each value, [`livekit`] takes
 //! over what was written for another server.
 
 mod applications;
@@ -14,6 +14,7 @@ mod edge;
 mod livekit;
 mod load;
 mod presets;
+mod recording;
 mod show;
 mod stored;
 #[cfg(test)]
@@ -56,6 +57,7 @@ pub(crate) struct Config {
     pub(crate) webhooks: stored::Webhooks,
     pub(crate) server_api: applications::ServerApi,
     pub(crate) agents: applications::Agents,
+    pub(crate) recording: recording::Recording,
     pub(crate) keys: Vec<Key>,
 }
 

@@ -4,18 +4,20 @@
 //! Commands and datagrams go in; datagrams ([`Outbox`]), events and the next deadline come out. How its files
 //! work together: `demux` finds the peer of a datagram, `doorkeeper` limits what strangers may cost, `room` holds what one room has, `negotiate` turns
 //! descriptions into sections, senders and bound tracks, `data` keeps the data channels, `wire` encrypts what
-//! the media engine writes, `trunk` speaks with other forwarders, `timers` knows whose deadline is next.
+//! the media engine writes, `trunk` speaks with other forwarders, `outlet` feeds media workers, `timers` knows whose deadline is next.
 
 mod data;
 mod demux;
 mod doorkeeper;
 mod negotiate;
+mod outlet;
 mod room;
 mod timers;
 mod trunk;
 mod wire;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -50,6 +52,10 @@ pub struct ForwarderConfig {
     pub max_tracks_per_peer: usize,
     /// Most tracks that one peer receives: each is a media section in its SDP.
     pub max_subscriptions_per_peer: usize,
+    /// Most tracks that one outlet carries: those of a large room, sound and picture of all.
+    pub max_subscriptions_per_outlet: usize,
+    /// The addresses that the UDP sockets are bound to: outlets send from them.
+    pub bound: Vec<SocketAddr>,
     /// STUN checks from unknown 5-tuples that may fail.
     pub failed_checks: CheckRate,
     /// What may wait for another forwarder.
@@ -82,6 +88,8 @@ impl ForwarderConfig {
             max_peers: 4096,
             max_tracks_per_peer: 32,
             max_subscriptions_per_peer: 250,
+            max_subscriptions_per_outlet: 1_000,
+            bound: Vec::new(),
             failed_checks: CheckRate::default(),
             trunk: TrunkLimits::default(),
         }
@@ -121,6 +129,12 @@ pub struct ForwarderStats {
     pub trunk_overflow: u64,
     /// Messages by trunk about nothing that is shared with their sender: it is just over, or not yet begun.
     pub trunk_strays: u64,
+    /// Packets sent to media workers, retransmissions among them.
+    pub outlet_packets: u64,
+    /// Datagrams from the addresses of media workers: nothing comes that way.
+    pub outlet_refused: u64,
+    /// Outlets to media workers that are there now.
+    pub outlets: u64,
     /// Tracks of other forwarders that are there now.
     pub imports: u64,
     /// Peers that are there now, and rooms.
@@ -183,6 +197,10 @@ impl Forwarder {
     fn carry_out(&mut self, now: Instant, command: Command, outbox: &mut Outbox) {
         let known = match command {
             Command::CreatePeer { room, peer, role } => self.create_peer(now, room, peer, role, outbox),
+            Command::CreateOutlet { room, peer, outlet } => self.create_outlet(now, room, peer, &outlet),
+            Command::RepairOutlet { subscription, lost } => {
+                self.repair_outlet(now, subscription, &lost, outbox)
+            }
             Command::ClosePeer { peer } => {
                 self.say_goodbye(now, peer, outbox);
                 self.close_peer(now, peer)
@@ -226,13 +244,17 @@ impl Forwarder {
             Command::SwitchTrack { subscription, track } => {
                 let peer = self.subscriptions.get(&subscription).map(|(_, peer)| *peer);
                 peer.is_some_and(|peer| {
-                    self.with_peer(now, peer, outbox, |context| context.switch_track(subscription, track))
+                    self.switch_in_outlet(now, peer, subscription, track).unwrap_or_else(|| {
+                        self.with_peer(now, peer, outbox, |context| context.switch_track(subscription, track))
+                    })
                 })
             }
             Command::ConfigureSubscription { subscription, settings } => {
                 let peer = self.subscriptions.get(&subscription).map(|(_, peer)| *peer);
                 peer.is_some_and(|peer| {
-                    self.with_peer(now, peer, outbox, |context| context.configure(subscription, settings))
+                    self.configure_outlet(now, peer, subscription, settings).unwrap_or_else(|| {
+                        self.with_peer(now, peer, outbox, |context| context.configure(subscription, settings))
+                    })
                 })
             }
             Command::SendData { peer, channel, payload } => {
@@ -281,7 +303,7 @@ impl Forwarder {
 
     fn forward_some_held(&mut self, now: Instant, outbox: &mut Outbox) -> bool {
         let Some(room_id) = self.held else { return false };
-        if let Some((media, mut wire)) = self.media_of(room_id, outbox)
+        if let Some((media, mut wire)) = self.media_of(now, room_id, outbox)
             && media.forward_held(now, &mut wire)
         {
             return true;
@@ -308,7 +330,11 @@ impl Forwarder {
         }
         let Some(room_id) = self.peers.get(&id).copied() else { return };
         let Some(room) = self.rooms.get_mut(&room_id) else { return };
-        let Some(entry) = room.entries.get_mut(&id) else { return };
+        let Some(entry) = room.entries.get_mut(&id) else {
+            // Workers say what they have to say by the control side.
+            self.stats.outlet_refused += 1;
+            return;
+        };
         let received = entry.peer.handle_datagram(now, path, datagram);
         if !(matches!(received, Received::Rtp { .. }) && self.held == Some(room_id)) {
             self.forward_all_held(now, outbox);
@@ -316,7 +342,7 @@ impl Forwarder {
         match received {
             Received::Rtp { len } => {
                 self.stats.rtp_in += 1;
-                let Some((media, mut wire)) = self.media_of(room_id, outbox) else { return };
+                let Some((media, mut wire)) = self.media_of(now, room_id, outbox) else { return };
                 media.hold_rtp(now, id, &datagram[..len], &mut wire);
                 self.held = media.holds().then_some(room_id);
                 if self.held.is_none() {
@@ -325,7 +351,7 @@ impl Forwarder {
             }
             Received::Rtcp { len } => {
                 self.stats.rtcp_in += 1;
-                let Some((media, mut wire)) = self.media_of(room_id, outbox) else { return };
+                let Some((media, mut wire)) = self.media_of(now, room_id, outbox) else { return };
                 media.handle_rtcp(now, id, &datagram[..len], &mut wire);
                 self.settle_media(now, room_id);
             }
@@ -372,7 +398,7 @@ impl Forwarder {
                     }
                 }
                 Owner::Room(id) => {
-                    if let Some((media, mut wire)) = self.media_of(id, outbox) {
+                    if let Some((media, mut wire)) = self.media_of(now, id, outbox) {
                         media.handle_timeout(now, &mut wire);
                         self.settle_media(now, id);
                     }
@@ -429,9 +455,6 @@ impl Forwarder {
             return false;
         }
         let peer = Peer::new(self.config.peer.clone(), self.random.random(), now);
-        let (media, seed) = (&self.config.media, self.random.random());
-        let room =
-            self.rooms.entry(room_id).or_insert_with(|| Room::new(RoomMedia::new(media.clone(), seed, now)));
         let mut entry = Entry::new(peer, role);
         if let Some(protocol) = self.offer_only.remove(&id) {
             entry.peer.offer_only(protocol);
@@ -441,13 +464,24 @@ impl Forwarder {
             // The client waits for this connection to come up before it calls itself connected, tracks or none.
             entry.offer_wanted = true;
         }
+        let room = self.room_or_new(now, room_id);
         room.entries.insert(id, entry);
         room.media.add_peer(now, id);
         self.peers.insert(id, room_id);
-        self.stats.peers = self.peers.len() as u64;
-        self.stats.rooms = self.rooms.len() as u64;
+        self.count_peers();
         self.settle_peer(now, id, outbox);
         true
+    }
+
+    /// A room, which comes to be with its first peer.
+    fn room_or_new(&mut self, now: Instant, id: RoomId) -> &mut Room {
+        let (media, seed) = (&self.config.media, self.random.random());
+        self.rooms.entry(id).or_insert_with(|| Room::new(RoomMedia::new(media.clone(), seed, now)))
+    }
+
+    fn count_peers(&mut self) {
+        self.stats.peers = self.peers.len() as u64;
+        self.stats.rooms = self.rooms.len() as u64;
     }
 
     /// Said before the peer is made, since its first offer may leave at once.
@@ -471,6 +505,7 @@ impl Forwarder {
     fn close_peer(&mut self, now: Instant, id: PeerId) -> bool {
         let Some(room_id) = self.peers.remove(&id) else { return false };
         self.timers.remove(Owner::Peer(id));
+        self.close_outlet(now, room_id, id);
         if let Some(room) = self.rooms.get_mut(&room_id) {
             for track in room.entries.get(&id).into_iter().flat_map(|entry| entry.tracks.keys()) {
                 trunk::tell_end(&mut self.trunks, (room_id, *track), &room.media);
@@ -488,7 +523,7 @@ impl Forwarder {
                     self.subscriptions.remove(subscription);
                 }
             }
-            if room.entries.is_empty() {
+            if room.is_empty() {
                 self.forget_imports(room_id);
                 if let Some(gone) = self.rooms.remove(&room_id) {
                     self.stats.media.add(&gone.media.stats());
@@ -498,8 +533,7 @@ impl Forwarder {
                 self.settle_media(now, room_id);
             }
         }
-        self.stats.peers = self.peers.len() as u64;
-        self.stats.rooms = self.rooms.len() as u64;
+        self.count_peers();
         true
     }
 
@@ -537,8 +571,13 @@ impl Forwarder {
             return false;
         }
         let limit = self.config.max_subscriptions_per_peer;
-        let streams = std::array::from_fn(|_| self.random.random());
-        let taken = self.with_peer(now, peer, outbox, |context| context.subscribe(id, wish, streams, limit));
+        let taken = match self.subscribe_outlet(now, peer, id, &wish) {
+            Some(taken) => taken,
+            None => {
+                let streams = std::array::from_fn(|_| self.random.random());
+                self.with_peer(now, peer, outbox, |context| context.subscribe(id, wish, streams, limit))
+            }
+        };
         if let (true, Some(room_id)) = (taken, room_id) {
             self.subscriptions.insert(id, (room_id, peer));
         }
@@ -547,7 +586,8 @@ impl Forwarder {
 
     fn unsubscribe(&mut self, now: Instant, id: SubscriptionId, outbox: &mut Outbox) -> bool {
         let Some((_, peer)) = self.subscriptions.remove(&id) else { return false };
-        self.with_peer(now, peer, outbox, |context| context.unsubscribe(id))
+        self.unsubscribe_outlet(now, peer, id)
+            .unwrap_or_else(|| self.with_peer(now, peer, outbox, |context| context.unsubscribe(id)))
     }
 
     fn with_room_of_track(

@@ -301,6 +301,7 @@ impl Context<'_> {
             self.add_senders();
         }
         self.id = own;
+        self.room.take_up_in_outlets(self.now, track);
     }
 
     /// Sends a track under the subscriptions that were switched to it before it was known.

@@ -11,6 +11,7 @@ use rustc_hash::FxHashMap;
 
 use super::ForwarderStats;
 use super::demux::Demux;
+use super::outlet::Outlet;
 use super::timers::{Owner, Timers};
 use crate::media::{MediaEvent, RoomMedia};
 use crate::{
@@ -28,6 +29,8 @@ pub(super) struct Room {
     pub(super) codecs: BTreeMap<TrackId, Vec<CodecKind>>,
     /// Tracks that come from other forwarders, and from which.
     pub(super) imports: BTreeMap<TrackId, ForwarderId>,
+    /// Ways to media workers.
+    pub(super) outlets: FxHashMap<PeerId, Outlet>,
 }
 
 /// One peer with what the control side knows of it.
@@ -88,7 +91,18 @@ pub(super) struct Subscribed {
 
 impl Room {
     pub(super) fn new(media: RoomMedia) -> Room {
-        Room { media, entries: FxHashMap::default(), codecs: BTreeMap::new(), imports: BTreeMap::new() }
+        Room {
+            media,
+            entries: FxHashMap::default(),
+            codecs: BTreeMap::new(),
+            imports: BTreeMap::new(),
+            outlets: FxHashMap::default(),
+        }
+    }
+
+    /// Whether nobody is here any more.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.outlets.is_empty()
     }
 
     /// Takes a track from all that receive it; gives their subscriptions.
@@ -112,6 +126,7 @@ impl Room {
                 timers.no_later_than(Owner::Peer(*id), now);
             }
         }
+        self.drop_from_outlets(track, &mut dropped);
         dropped
     }
 

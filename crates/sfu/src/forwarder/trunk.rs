@@ -94,7 +94,7 @@ impl Forwarder {
             self.forward_all_held(now, outbox);
         }
         let imported = self.rooms.get(&room_id).is_some_and(|room| room.imports.get(&track) == Some(&from));
-        let Some((media, mut wire)) = self.media_of(room_id, outbox) else { return false };
+        let Some((media, mut wire)) = self.media_of(now, room_id, outbox) else { return false };
         match word {
             TrunkWord::Open | TrunkWord::Demand(_) | TrunkWord::KeyFrame { .. } => {
                 return media.handle_wish(now, track, from, word, &mut wire);

@@ -46,6 +46,8 @@ pub(crate) struct MediaPeer {
     pub(crate) outgoing: FxHashMap<u32, usize>,
     pub(crate) uplink: Uplink,
     pub(crate) downlink: Downlink,
+    /// It is a media worker of ours: the way to it carries what is allowed at all.
+    pub(crate) wide: bool,
     /// Its last REMB, in bits per second.
     pub(crate) remb: Option<u64>,
     /// What it is sent at most, where a test says so, in bits per second.
@@ -114,6 +116,7 @@ impl MediaPeer {
             outgoing: FxHashMap::default(),
             uplink: Uplink::new(),
             downlink: Downlink::new(config, now),
+            wide: false,
             remb: None,
             ceiling: None,
             playout_delay: None,
@@ -154,6 +157,7 @@ impl MediaPeer {
     /// at all.
     pub(crate) fn estimate(&self, config: &MediaConfig) -> u64 {
         let estimate = match self.extensions.id(Extension::TransportSequence) {
+            _ if self.wide => config.max_bitrate,
             Some(_) => self.downlink.estimate(),
             None => self.remb.unwrap_or(BLIND_BITRATE),
         };

@@ -165,6 +165,14 @@ impl RoomMedia {
         true
     }
 
+    /// Says that the way to a peer carries all that may be sent to one at all: it is a media worker of ours, which gives no
+    /// feedback on its path.
+    pub fn widen(&mut self, peer: PeerId) {
+        if let Some(&place) = self.peer_places.get(&peer) {
+            self.peers[place].wide = true;
+        }
+    }
+
     /// Has a peer's pictures bear these bounds in place of their publishers'. `false`: no such peer.
     pub fn set_playout_delay(&mut self, peer: PeerId, delay: PlayoutDelay) -> bool {
         let Some(&place) = self.peer_places.get(&peer) else { return false };

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 use livekit_protocol as proto;
 
+use crate::wire::SERVER_PROTOCOL;
+
 /// Largest query string, in bytes. A join request is below 16 KiB, an offer in it included; most HTTP servers end at 64.
 pub(crate) const MAX_QUERY_BYTES: usize = 256 * 1024;
 /// Largest join request after decompression, in bytes (row 28: a kilobyte of gzip can hold a megabyte).
@@ -46,6 +48,24 @@ pub struct JoinParams {
     pub publisher_offer: Option<proto::SessionDescription>,
     /// The session to be taken up again.
     pub resume: Option<Resume>,
+}
+
+impl JoinParams {
+    /// Of one that has no socket to say anything on.
+    pub(crate) fn silent() -> JoinParams {
+        JoinParams {
+            form: Form::Single,
+            client: proto::ClientInfo { protocol: SERVER_PROTOCOL, ..Default::default() },
+            auto_subscribe: false,
+            auto_data_tracks: false,
+            adaptive_stream: false,
+            metadata: None,
+            attributes: BTreeMap::new(),
+            add_tracks: Vec::new(),
+            publisher_offer: None,
+            resume: None,
+        }
+    }
 }
 
 /// What a client says to take its session up again.

@@ -57,6 +57,13 @@ impl Room {
         Some(encoding.track)
     }
 
+    /// The MIME type of the codec that a subscription gets.
+    pub(super) fn chosen_mime(&self, subscription: SubscriptionId, track: TrackId) -> Option<String> {
+        let place = self.choices.get(&subscription)?.place;
+        let codec = self.publications.get(&track)?.info.codecs.get(place)?;
+        Some(codec.mime_type.clone()).filter(|mime| !mime.is_empty())
+    }
+
     /// A subscription is gone.
     pub(super) fn forget_choice(&mut self, subscription: SubscriptionId) {
         self.choices.remove(&subscription);
@@ -135,8 +142,11 @@ impl Room {
         for place in [current, desired].into_iter().flatten().filter(|place| *place < MAX_CODECS) {
             wishes[place] = publication.info.codecs.get(place).and_then(|codec| wanted(codec, &settings));
         }
-        if let Some(track) = switch {
-            self.command(Command::SwitchTrack { subscription, track });
+        if let Some(forwarded) = switch {
+            if self.recorders.contains(&subscriber) {
+                self.recoded.push((subscriber, track));
+            }
+            self.command(Command::SwitchTrack { subscription, track: forwarded });
         }
         self.dynacast.want(subscription, track, wishes);
     }

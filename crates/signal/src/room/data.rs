@@ -91,9 +91,9 @@ impl Room {
         sender: Option<ParticipantId>,
         packet: &proto::DataPacket,
     ) -> Vec<ParticipantId> {
-        // Who came by an offer over HTTP has no data channels.
-        let takes_data =
-            |id| self.sessions.get(&id).is_some_and(|session: &Session| session.resource.is_none());
+        // Who came by an offer over HTTP has no data channels, nor has a recorder.
+        let reads = |session: &Session| session.resource.is_none() && session.records.is_none();
+        let takes_data = |id| self.sessions.get(&id).is_some_and(reads);
         let others = self
             .meeting
             .participants()

@@ -285,6 +285,7 @@ impl Room {
             }
             if known.is_none() {
                 self.meeting.announce(track);
+                self.record_new(track);
                 self.watch_wishes(track);
             }
             if self.meeting.set_muted(id, track, muted).is_err() {

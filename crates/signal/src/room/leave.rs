@@ -50,6 +50,7 @@ impl Room {
             self.by_connection.remove(&socket.id);
             self.close(socket.id, close_code(reason), close_text(reason));
         }
+        self.recorder_left(participant.id, &participant.identity, reason);
         let Some(session) = self.sessions.remove(&participant.id) else { return };
         if let Some(resource) = &session.resource {
             self.by_connection.remove(&resource.id);
@@ -62,7 +63,9 @@ impl Room {
             self.by_subscription.remove(subscription);
             self.forget_choice(*subscription);
         }
-        for link in session.links.iter().filter(|_| !guest) {
+        // A recorder has no peer before its outlet is opened.
+        let unmade = session.records.as_ref().is_some_and(|records| !records.is_open());
+        for link in session.links.iter().filter(|_| !guest && !unmade) {
             self.by_peer.remove(&link.peer);
             self.command(Command::ClosePeer { peer: link.peer });
         }

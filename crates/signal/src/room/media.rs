@@ -55,6 +55,9 @@ impl Room {
                 self.codec_unsupported(subscription);
             }
             Event::SubscriptionStarted { subscription } => self.subscription_started(subscription),
+            Event::OutletClock { subscription, rtp_timestamp, at } => {
+                self.outlet_clock(subscription, rtp_timestamp, at);
+            }
             Event::StreamState { subscription, paused } => self.stream_state(subscription, paused),
             Event::Speakers { room, speakers } if room == self.id => self.speakers(&speakers),
             Event::Speakers { .. } => {}
@@ -268,6 +271,7 @@ impl Room {
         self.speaking = speaking;
         if !changed.is_empty() {
             self.broadcast(Response::SpeakersChanged(proto::SpeakersChanged { speakers: changed }));
+            self.tell_recorders_of_speakers();
         }
         self.follow_speakers();
     }

@@ -6,7 +6,7 @@
 //! tells publishers what is wanted, [`pace`] lets reliable messages wait for their readers. [`data_tracks`] and [`blobs`] are
 //! what applications share besides, [`rpc`] calls their methods. [`moves`] sends participants to other rooms, [`forwarded`]
 //! shows them there, [`start`] takes what a token says of a new room, [`simulate`] makes trouble for tests, [`happened`] is
-//! what the outer world is told. [`offered`] is for clients that come by one offer over HTTP and have no socket, [`watch`]
+//! what the outer world is told. [`record`] lets recorders in. [`offered`] is for clients that come by one offer over HTTP and have no socket, [`watch`]
 //! chooses what such a one sees.
 
 mod blobs;
@@ -24,6 +24,7 @@ mod moves;
 mod offered;
 mod pace;
 mod publish;
+mod record;
 mod request;
 mod roster;
 mod rpc;
@@ -55,6 +56,8 @@ pub use moves::{ClosedError, RoomView};
 pub use offered::{Offer, OfferError, Purpose, Target};
 pub(crate) use pace::Pace;
 use publish::Publication;
+pub(crate) use record::Records;
+pub use record::{RecordError, RecordScope, RecordedTrack, Recorder, RecordingNews};
 pub use rpc::RpcError;
 pub(crate) use simulate::Cut;
 
@@ -90,6 +93,10 @@ pub struct Room {
     /// Which of a track's codecs each subscription gets.
     choices: BTreeMap<SubscriptionId, codecs::Choice>,
     dynacast: dynacast::Dynacast,
+    /// Who records.
+    recorders: BTreeSet<ParticipantId>,
+    /// What recorders are sent in another codec than before.
+    recoded: Vec<(ParticipantId, TrackId)>,
     data_tracks: data_tracks::DataTracks,
     blobs: blobs::Blobs,
     calls: rpc::Calls,
@@ -149,6 +156,8 @@ impl Room {
             by_subscription: BTreeMap::new(),
             choices: BTreeMap::new(),
             dynacast: dynacast::Dynacast::default(),
+            recorders: BTreeSet::new(),
+            recoded: Vec::new(),
             data_tracks: data_tracks::DataTracks::default(),
             blobs: blobs::Blobs::default(),
             calls: rpc::Calls::default(),

@@ -16,8 +16,8 @@ use parvis_sfu::Command;
 use super::request::is_candidate;
 use super::{ConnectError, ConnectionId, Room};
 use crate::session::Resource;
-use crate::wire::{self, SERVER_PROTOCOL};
-use crate::{Answer, Form, Grants, JoinParams, Output};
+use crate::wire;
+use crate::{Answer, Grants, JoinParams, Output};
 
 /// A client that comes by an offer.
 #[derive(Debug, Clone)]
@@ -179,7 +179,7 @@ impl Room {
                 (watcher(grants), Vec::new(), Some(target))
             }
         };
-        let id = self.enter(now, grants, &params(), &address)?;
+        let id = self.enter(now, grants, &JoinParams::silent(), &address)?;
         let Some(session) = self.sessions.get_mut(&id) else { return Err(ConnectError::Draining.into()) };
         let sid = session.sid.to_string();
         session.resource = Some(Resource { id: connection, offer: sdp.clone(), watches });
@@ -277,22 +277,6 @@ fn watcher(mut grants: Grants) -> Grants {
     grants.permissions.can_publish = false;
     grants.permissions.can_publish_data = false;
     grants
-}
-
-/// As a client that signals would say of itself.
-fn params() -> JoinParams {
-    JoinParams {
-        form: Form::Single,
-        client: proto::ClientInfo { protocol: SERVER_PROTOCOL, ..Default::default() },
-        auto_subscribe: false,
-        auto_data_tracks: false,
-        adaptive_stream: false,
-        metadata: None,
-        attributes: std::collections::BTreeMap::new(),
-        add_tracks: Vec::new(),
-        publisher_offer: None,
-        resume: None,
-    }
 }
 
 fn track_of(section: &MediaSection, source: TrackSource) -> proto::AddTrackRequest {

@@ -287,6 +287,9 @@ impl Room {
         if changed {
             self.meeting.touch_track(track);
         }
+        if began && place == 0 {
+            self.record_new(track);
+        }
         if began && place > 0 {
             self.review_choices(track);
             if let Some(publisher) = self.meeting.track(track).map(|track| track.publisher) {

@@ -97,6 +97,10 @@ impl Room {
             }
         }
         self.tell_changes();
+        if !self.recoded.is_empty() {
+            self.begin_sources_anew();
+            return self.settle(now);
+        }
         for (subscriber, update) in std::mem::take(&mut self.news.allowed) {
             self.send(subscriber, Response::SubscriptionPermissionUpdate(update));
         }
@@ -125,6 +129,7 @@ impl Room {
                 session.missed.extend(gone.iter().cloned());
             }
         }
+        self.tell_recorders_of_changes(&gone, &changed);
         // Those who left go first: clients keep their list by identity, and one may be back already.
         let mut participants = gone;
         for id in changed {
@@ -160,9 +165,11 @@ impl Room {
         }
     }
 
-    /// Whether someone publishes.
+    /// Whether someone publishes, or records.
     fn is_on_stage(&self, id: ParticipantId) -> bool {
-        !self.announced(id).is_empty() || self.data_tracks.publishes(id)
+        // Who records is never one of a number.
+        let records = self.meeting.participant(id).is_some_and(|p| p.permissions.recorder);
+        records || !self.announced(id).is_empty() || self.data_tracks.publishes(id)
     }
 
     /// Those whom one who joins is told of.

@@ -118,6 +118,7 @@ impl Room {
         }
         self.review_choice(subscription);
         self.tell_audio_codecs(track);
+        self.source_began(subscriber, track, subscription);
     }
 
     /// The meeting says that it is no longer.
@@ -131,6 +132,7 @@ impl Room {
             self.forget_choice(subscription);
             self.command(Command::Unsubscribe { subscription });
             self.tell_audio_codecs(track);
+            self.source_ended(subscriber, track);
         }
         self.stop_watching_nothing(now, subscriber);
     }

@@ -117,7 +117,7 @@ impl Room {
     }
 
     /// Those who speak, the loudest first.
-    fn by_loudness(&self) -> Vec<ParticipantId> {
+    pub(super) fn by_loudness(&self) -> Vec<ParticipantId> {
         let mut speaking: Vec<(ParticipantId, f32)> =
             self.speaking.iter().map(|(id, level)| (*id, *level)).collect();
         speaking.sort_by(|one, other| other.1.total_cmp(&one.1));

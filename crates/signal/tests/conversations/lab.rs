@@ -19,8 +19,8 @@ use parvis_sfu::{
 };
 use parvis_signal::{
     Actor, Answer, ConnectError, ConnectionId, Control, ControlError, Form, ForwardId, ForwardedView, Frame,
-    Grants, Join, JoinParams, Occurrence, Offer, OfferError, Output, Purpose, Reply, Resume, Room,
-    RoomConfig, RpcError,
+    Grants, Join, JoinParams, Occurrence, Offer, OfferError, Output, Purpose, RecordingNews, Reply, Resume,
+    Room, RoomConfig, RpcError,
 };
 use prost::Message;
 
@@ -44,6 +44,10 @@ pub struct Lab {
     pub guests_gone: Vec<ForwardId>,
     /// What tokens asked to be recorded.
     pub egress: Vec<proto::RoomEgress>,
+    /// What recorders' workers were told, by the recorder's identity.
+    pub recorded: Vec<(String, RecordingNews)>,
+    /// Everything that the room did, in order: what was said to whom and what was commanded.
+    pub order: Vec<String>,
     /// Whose credentials the relay was told to take, and to take no more.
     pub relayed: Vec<(String, bool)>,
     /// The peer connections of each participant, by its sid.
@@ -93,6 +97,8 @@ impl Lab {
             forwarded: Vec::new(),
             guests_gone: Vec::new(),
             egress: Vec::new(),
+            recorded: Vec::new(),
+            order: Vec::new(),
             relayed: Vec::new(),
             links: BTreeMap::new(),
             next: 1,
@@ -352,6 +358,7 @@ impl Lab {
         loop {
             let mut events = Vec::new();
             while let Some(output) = self.room.poll_output() {
+                self.order.extend(brief(&output));
                 match output {
                     Output::Send { connection, frame } => {
                         self.clients.get_mut(&connection).unwrap().take(frame)
@@ -364,6 +371,7 @@ impl Lab {
                     Output::RefreshToken { connection, grants } => self.refreshes.push((connection, *grants)),
                     Output::Happened(occurrence) => self.told.push(*occurrence),
                     Output::RpcReply { reply_id, result } => self.replies.push((reply_id, result)),
+                    Output::Recording { identity, news } => self.recorded.push((identity, *news)),
                     Output::StartEgress(egress) => self.egress.push(*egress),
                     Output::Forwarded { forward, view } => {
                         self.forwarded.push((forward, view.map(|view| *view)))
@@ -466,6 +474,11 @@ impl Forwarder {
                     vec![]
                 }
             }
+            Command::CreateOutlet { room, peer, .. } => {
+                assert_eq!(room, RoomId(5));
+                assert!(self.peers.insert(peer, PeerRole::Subscriber).is_none(), "a peer id comes twice");
+                vec![]
+            }
             Command::ClosePeer { peer } => {
                 assert!(self.peers.remove(&peer).is_some(), "a peer is closed twice");
                 vec![]
@@ -534,6 +547,24 @@ impl Forwarder {
         let mids = own.enumerate().map(|(i, (id, _))| (Mid::new(&format!("s{i}")).unwrap(), *id)).collect();
         let description = Description { kind, sdp: format!("v=0 {kind:?}"), id };
         vec![Event::LocalDescription { peer, description, mids }]
+    }
+}
+
+/// What matters of an output for the order of things.
+fn brief(output: &Output) -> Option<String> {
+    match output {
+        Output::Send { frame: Frame::Binary(bytes), .. } => {
+            let response = proto::SignalResponse::decode(bytes.clone()).unwrap();
+            match response.message? {
+                Response::RoomUpdate(update) => {
+                    Some(format!("recording {}", update.room.unwrap().active_recording))
+                }
+                _ => None,
+            }
+        }
+        Output::Forward(Command::CreateOutlet { .. }) => Some("outlet".to_owned()),
+        Output::Forward(Command::Subscribe { .. }) => Some("subscribe".to_owned()),
+        _ => None,
     }
 }
 

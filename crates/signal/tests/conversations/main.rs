@@ -20,6 +20,7 @@ mod pace;
 mod permissions;
 mod protocol;
 mod publish;
+mod record;
 mod relay;
 mod resume;
 mod roster;

@@ -43,6 +43,7 @@ export class FakeRoom extends Store<RoomState> {
       ending: undefined,
       people,
       screens,
+      recording: query.has('recording'),
       sounds: [],
       soundBlocked: query.has('blocked'),
       microphone: { on: true, changing: false },

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 /** As much of livekit-client's `Room` as the model uses, driven by the test. */
 import { EventEmitter } from 'node:events';
-import { ConnectionQuality, DisconnectReason, type Room, RoomEvent, Track } from 'livekit-client';
+import { ConnectionQuality, DisconnectReason, ParticipantKind, type Room, RoomEvent, Track } from 'livekit-client';
 
 export class FakePublication {
   isMuted = false;
@@ -26,6 +26,7 @@ export class FakeMediaTrack {
 
 export class FakeParticipant {
   isSpeaking = false;
+  kind = ParticipantKind.STANDARD;
   connectionQuality = ConnectionQuality.Excellent;
   readonly publications = new Map<Track.Source, FakePublication>();
 
@@ -92,6 +93,7 @@ export class FakeRoom extends EventEmitter {
   readonly localParticipant = new FakeLocalParticipant('me', 'Me', true);
   readonly remoteParticipants = new Map<string, FakeParticipant>();
   canPlaybackAudio = true;
+  isRecording = false;
   /** What `connect` ends with. */
   refusal: Error | undefined;
   connectedWith: string[] = [];

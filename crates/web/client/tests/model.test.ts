@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: EUPL-1.2
-import { ConnectionError, ConnectionQuality, DisconnectReason, RoomEvent, Track } from 'livekit-client';
+import { ConnectionError, ConnectionQuality, DisconnectReason, ParticipantKind, RoomEvent, Track } from 'livekit-client';
 import { expect, test } from 'vitest';
 import { JoinError } from '../src/join.ts';
 import { RoomModel } from '../src/room/model.ts';
@@ -253,4 +253,25 @@ test('sound that the browser holds back is told', async () => {
   room.emit(RoomEvent.AudioPlaybackStatusChanged);
   await settled();
   expect(model.value.soundBlocked).toBe(true);
+});
+
+test('whoever records is a mark and no face, from the first moment on', async () => {
+  const { model, room, names } = setUp();
+  room.enter('ada', 10);
+  await model.join(NOTHING);
+  expect(model.value.recording).toBe(false);
+  const recorder = room.enter('EG_1', 20);
+  recorder.kind = ParticipantKind.EGRESS;
+  await settled();
+  expect(model.value.recording).toBe(true);
+  expect(names()).toEqual(['me', 'ada']);
+  room.remoteParticipants.delete('EG_1');
+  room.isRecording = true;
+  room.emit(RoomEvent.RecordingStatusChanged, true);
+  await settled();
+  expect(model.value.recording).toBe(true);
+  room.isRecording = false;
+  room.emit(RoomEvent.RecordingStatusChanged, false);
+  await settled();
+  expect(model.value.recording).toBe(false);
 });

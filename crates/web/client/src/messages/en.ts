@@ -78,6 +78,9 @@ export const failed_camera = () => 'The camera could not be started.';
 export const failed_microphone = () => 'The microphone could not be started.';
 
 // In the call.
+export const recording_mark = () => 'Recording';
+export const recording_began = () => 'This meeting is being recorded.';
+export const recording_ended = () => 'The recording has ended.';
 export const call_title = () => 'Meeting';
 export const call_people = () => 'People in the meeting';
 export const call_controls = () => 'Meeting controls';

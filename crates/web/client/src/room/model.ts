@@ -14,6 +14,7 @@ import {
   type LocalAudioTrack,
   type LocalVideoTrack,
   type Participant,
+  ParticipantKind,
   type Room,
   RoomEvent,
   Track,
@@ -67,6 +68,7 @@ const EVENTS = [
   RoomEvent.ActiveSpeakersChanged,
   RoomEvent.ConnectionQualityChanged,
   RoomEvent.AudioPlaybackStatusChanged,
+  RoomEvent.RecordingStatusChanged,
 ] as const;
 
 const INITIAL: RoomState = {
@@ -74,6 +76,7 @@ const INITIAL: RoomState = {
   ending: undefined,
   people: [],
   screens: [],
+  recording: false,
   sounds: [],
   soundBlocked: false,
   microphone: { on: false, changing: false },
@@ -280,7 +283,9 @@ export class RoomModel extends Store<RoomState> {
   #refresh(): void {
     const room = this.#room;
     if (room === undefined || this.#ended || this.value.phase === 'connecting') return;
-    const participants = [room.localParticipant, ...byArrival(room.remoteParticipants.values())];
+    const others = byArrival(room.remoteParticipants.values());
+    // Who records is no face among the others: the mark says that it is there.
+    const participants = [room.localParticipant, ...others.filter((p) => !records(p))];
     const live = participants.map((p) => this.#person(p));
     const screens = participants.map((p) => this.#screen(p)).filter((s) => s !== undefined);
     const sounds = [...room.remoteParticipants.values()]
@@ -300,6 +305,7 @@ export class RoomModel extends Store<RoomState> {
     this.patch({
       people: gone ? keepMissing(this.value.people, live) : live,
       screens: gone && screens.length === 0 ? this.value.screens : screens,
+      recording: room.isRecording || others.some(records),
       sounds,
       soundBlocked: !room.canPlaybackAudio,
       microphone: settle('microphone'),
@@ -337,6 +343,10 @@ export class RoomModel extends Store<RoomState> {
       picture: this.#media.picture(track),
     };
   }
+}
+
+function records(participant: Participant): boolean {
+  return participant.kind === ParticipantKind.EGRESS;
 }
 
 function byArrival(participants: Iterable<Participant>): Participant[] {

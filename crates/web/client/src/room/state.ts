@@ -63,6 +63,8 @@ export interface RoomState {
   /** The user first, then by arrival. */
   people: readonly Person[];
   screens: readonly Screen[];
+  /** Something of this call is kept. */
+  recording: boolean;
   sounds: readonly Sound[];
   /** The browser plays nothing until the user has pressed something. */
   soundBlocked: boolean;

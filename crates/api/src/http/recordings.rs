@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Recordings of a room: begin, end, list, fetch. What applications' servers do by `livekit.Egress`, a moderator does by these,
+//! with a token for his room; a file is then fetched by a link that holds for five minutes (row 51).
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use livekit_protocol as proto;
+use livekit_protocol::EgressInfo;
+use livekit_protocol::egress_info::Request;
+use parvis_signal::{Control, ControlError};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Refusal, Shared, files, token};
+use crate::authority::{Authority, Need};
+use crate::egress::{BadLink, EgressError, EngineError, LINK_AGE, Linked};
+use crate::rooms::ControlFailure;
+use crate::token::TokenError;
+
+/// The layout that means that tracks are kept as they are sent.
+const CAPTURE: &str = "capture";
+
+/// What is to be recorded. At most one of both is named; without, it is the whole room.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Wish {
+    /// One participant, by its identity.
+    #[schema(example = "ada")]
+    participant: Option<String>,
+    /// One track, by its sid.
+    #[schema(example = "TR_AMbcnYqWyTHxZv")]
+    track: Option<String>,
+}
+
+/// A recording.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Recording {
+    /// Its id, as `livekit.Egress` has it.
+    id: String,
+    /// The room's name.
+    room: String,
+    /// `EGRESS_STARTING`, `EGRESS_ACTIVE`, `EGRESS_ENDING`, `EGRESS_COMPLETE`, `EGRESS_FAILED`, `EGRESS_ABORTED` or
+    /// `EGRESS_LIMIT_REACHED`.
+    status: String,
+    /// Why it ended, where it did not by itself.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    error: String,
+    /// When it began, in milliseconds of Unix time.
+    started_at: i64,
+    /// When it ended; 0 before.
+    ended_at: i64,
+    /// What it wrote.
+    files: Vec<RecordedFile>,
+}
+
+/// A file of a recording.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RecordedFile {
+    /// Its name.
+    name: String,
+    /// Its size on disk.
+    bytes: i64,
+}
+
+/// Recordings, the newest last.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Recordings {
+    recordings: Vec<Recording>,
+}
+
+/// Where files are fetched.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct FileLinks {
+    links: Vec<FileLink>,
+    /// For how many seconds from now the links hold.
+    seconds: u64,
+}
+
+/// Where a file is fetched.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct FileLink {
+    /// The file's name.
+    name: String,
+    /// Its size on disk.
+    bytes: i64,
+    /// A path at this server.
+    url: String,
+}
+
+impl Recording {
+    fn of(egress: EgressInfo) -> Recording {
+        let millis = |nanos: i64| nanos / 1_000_000;
+        let files = egress.file_results.iter().filter(|file| !file.filename.is_empty());
+        Recording {
+            status: egress.status().as_str_name().to_owned(),
+            started_at: millis(egress.started_at),
+            ended_at: millis(egress.ended_at),
+            files: files.map(|file| RecordedFile { name: file.filename.clone(), bytes: file.size }).collect(),
+            id: egress.egress_id,
+            room: egress.room_name,
+            error: egress.error,
+        }
+    }
+}
+
+/// Record a room
+///
+/// Everybody in the room sees that it is recorded before anything is kept. What is sent is kept as it is sent, sealed for whom
+/// the server's configuration names.
+#[utoipa::path(
+    post,
+    path = "/api/rooms/{room}/recordings",
+    tag = "recordings",
+    params(("room" = String, Path, description = "The room's name.")),
+    request_body = Wish,
+    responses(
+        (status = 201, description = "It begins.", body = Recording),
+        (status = 400, description = "The body can't be read, or names both.", body = Refusal),
+        (status = 401, description = "No token, or one that does not hold.", body = Refusal),
+        (status = 403, description = "The token neither has `roomRecord` nor `roomAdmin` for this room.", body = Refusal),
+        (status = 404, description = "There is no such room, participant or track.", body = Refusal),
+        (status = 409, description = "This server records nothing, or keeps no records.", body = Refusal),
+        (status = 413, description = "The body is larger than 8 KiB.", body = Refusal),
+        (status = 415, description = "The body is of another type, or compressed.", body = Refusal),
+        (status = 422, description = "The body is another object, or names a key twice.", body = Refusal),
+        (status = 429, description = "As much is recorded as this server takes.", body = Refusal),
+        (status = 501, description = "This server can't do that.", body = Refusal),
+    )
+)]
+pub(crate) async fn start(
+    State(shared): State<Shared>,
+    Path(room): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Result<Json<Wish>, JsonRejection>,
+) -> Result<Response, Refusal> {
+    let authority = may_record(&shared, &headers, query, &room).await?;
+    let wrong = "the body is JSON as {}, {\"participant\": \"…\"} or {\"track\": \"…\"}";
+    let Json(wish) = body.map_err(|error| Refusal::new(error.status(), "bad_request", wrong))?;
+    let room_name = room;
+    let file_outputs = || vec![proto::EncodedFileOutput::default()];
+    let request = match wish {
+        Wish { participant: Some(_), track: Some(_) } => {
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, "bad_request", wrong));
+        }
+        Wish { participant: Some(identity), .. } => Request::Participant(proto::ParticipantEgressRequest {
+            room_name,
+            identity,
+            file_outputs: file_outputs(),
+            ..Default::default()
+        }),
+        Wish { track: Some(track_id), .. } => Request::Track(proto::TrackEgressRequest {
+            room_name,
+            track_id,
+            output: Some(proto::track_egress_request::Output::File(proto::DirectFileOutput::default())),
+            ..Default::default()
+        }),
+        Wish { participant: None, track: None } => {
+            Request::RoomComposite(proto::RoomCompositeEgressRequest {
+                room_name,
+                layout: CAPTURE.to_owned(),
+                file_outputs: file_outputs(),
+                ..Default::default()
+            })
+        }
+    };
+    let egress = shared.rooms.start_egress(&authority.tenant, request).await?;
+    let recording = Json(Recording::of(egress));
+    Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], recording).into_response())
+}
+
+/// List a room's recordings
+#[utoipa::path(
+    get,
+    path = "/api/rooms/{room}/recordings",
+    tag = "recordings",
+    params(("room" = String, Path, description = "The room's name.")),
+    responses(
+        (status = 200, description = "Those that go on and those that ended.", body = Recordings),
+        (status = 401, description = "No token, or one that does not hold.", body = Refusal),
+        (status = 403, description = "The token neither has `roomRecord` nor `roomAdmin` for this room.", body = Refusal),
+        (status = 409, description = "This server keeps no records.", body = Refusal),
+    )
+)]
+pub(crate) async fn list(
+    State(shared): State<Shared>,
+    Path(room): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let authority = may_record(&shared, &headers, query, &room).await?;
+    let store = shared.rooms.egress_store()?;
+    let found =
+        store.list_egresses(&authority.tenant, Some(room.as_str()), false).await.map_err(EgressError::from)?;
+    let recordings = found.into_iter().map(Recording::of).collect();
+    Ok(([(CACHE_CONTROL, "no-store")], Json(Recordings { recordings })).into_response())
+}
+
+/// End a recording
+///
+/// What was written until then is whole.
+#[utoipa::path(
+    post,
+    path = "/api/rooms/{room}/recordings/{recording}/stop",
+    tag = "recordings",
+    params(
+        ("room" = String, Path, description = "The room's name."),
+        ("recording" = String, Path, description = "The recording's id."),
+    ),
+    responses(
+        (status = 200, description = "It ends.", body = Recording),
+        (status = 401, description = "No token, or one that does not hold.", body = Refusal),
+        (status = 403, description = "The token neither has `roomRecord` nor `roomAdmin` for this room.", body = Refusal),
+        (status = 404, description = "The room has no such recording.", body = Refusal),
+        (status = 409, description = "It has ended.", body = Refusal),
+    )
+)]
+pub(crate) async fn stop(
+    State(shared): State<Shared>,
+    Path((room, recording)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let authority = may_record(&shared, &headers, query, &room).await?;
+    find(&shared, &authority, &room, &recording).await?;
+    let egress = shared.rooms.stop_egress(&authority.tenant, &recording).await?;
+    Ok(([(CACHE_CONTROL, "no-store")], Json(Recording::of(egress))).into_response())
+}
+
+/// Links to a recording's files
+///
+/// Each opens one file, for five minutes, to whoever has it.
+#[utoipa::path(
+    post,
+    path = "/api/rooms/{room}/recordings/{recording}/links",
+    tag = "recordings",
+    params(
+        ("room" = String, Path, description = "The room's name."),
+        ("recording" = String, Path, description = "The recording's id."),
+    ),
+    responses(
+        (status = 200, description = "Where its files are fetched.", body = FileLinks),
+        (status = 401, description = "No token, or one that does not hold.", body = Refusal),
+        (status = 403, description = "The token neither has `roomRecord` nor `roomAdmin` for this room.", body = Refusal),
+        (status = 404, description = "The room has no such recording.", body = Refusal),
+    )
+)]
+pub(crate) async fn links(
+    State(shared): State<Shared>,
+    Path((room, recording)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let authority = may_record(&shared, &headers, query, &room).await?;
+    let egress = find(&shared, &authority, &room, &recording).await?;
+    let until = unix_now().as_secs() + LINK_AGE.as_secs();
+    let link = |file: RecordedFile| {
+        let linked = Linked {
+            tenant: authority.tenant.as_str().to_owned(),
+            egress: recording.clone(),
+            file: file.name.clone(),
+            until,
+        };
+        let url = format!("/api/recordings/{}", shared.rooms.link_key.sign(&linked));
+        FileLink { name: file.name, bytes: file.bytes, url }
+    };
+    let links = Recording::of(egress).files.into_iter().map(link).collect();
+    Ok(([(CACHE_CONTROL, "no-store")], Json(FileLinks { links, seconds: LINK_AGE.as_secs() }))
+        .into_response())
+}
+
+/// Fetch a recording's file
+///
+/// By a link that was given at most five minutes ago; in parts where `Range` asks for one.
+#[utoipa::path(
+    get,
+    path = "/api/recordings/{link}",
+    tag = "recordings",
+    params(("link" = String, Path, description = "As it was given.")),
+    responses(
+        (status = 200, description = "The file.", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 206, description = "The part that was asked for.", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 404, description = "It is no link of this server's, or its file is gone.", body = Refusal),
+        (status = 410, description = "Its time is over.", body = Refusal),
+        (status = 416, description = "The file has no such part."),
+    )
+)]
+pub(crate) async fn fetch(
+    State(shared): State<Shared>,
+    Path(link): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let gone = || Refusal::new(StatusCode::NOT_FOUND, "no_file", "there is no such file");
+    let linked = shared.rooms.link_key.read(&link, unix_now().as_secs()).map_err(|bad| match bad {
+        BadLink::Unknown => gone(),
+        BadLink::Over => Refusal::new(StatusCode::GONE, "link_over", "the link is over: ask for a new one"),
+    })?;
+    let tenant = parvis_store::TenantId::new(linked.tenant);
+    let engine = shared.rooms.engine().map_err(|_| gone())?;
+    let path = engine.file(&tenant, &linked.egress, &linked.file).ok_or_else(gone)?;
+    files::send(&path, &linked.file, &headers).await.ok_or_else(gone)
+}
+
+/// Lets in whoever may record this room: for a moderator's token, if it was not revoked in it.
+async fn may_record(
+    shared: &Shared,
+    headers: &HeaderMap,
+    query: Option<String>,
+    room: &str,
+) -> Result<Authority, Refusal> {
+    let token = token(headers, &query.unwrap_or_default()).ok_or(TokenError::Missing)?;
+    let authority = shared.rooms.live().keys.authority(&token)?;
+    let of_room = authority.video.room.is_empty() || authority.video.room == room;
+    let records = authority.allows(&Need::RoomRecord) && of_room;
+    if !records && !authority.allows(&Need::RoomAdmin(room.to_owned())) {
+        let message = "to record this room takes a token with the grant roomRecord, or roomAdmin for it";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, "not_allowed", message));
+    }
+    let actor = authority.actor();
+    if !actor.identity.is_empty() {
+        let answer = shared.rooms.control(&authority.room(room), &actor, Control::Describe).await;
+        if let Err(failure @ ControlFailure::Refused(ControlError::Revoked)) = answer {
+            return Err(Refusal::new(StatusCode::UNAUTHORIZED, "removed", failure));
+        }
+    }
+    Ok(authority)
+}
+
+/// A recording of this room's; another room's is not there (row 51).
+async fn find(
+    shared: &Shared,
+    authority: &Authority,
+    room: &str,
+    recording: &str,
+) -> Result<EgressInfo, Refusal> {
+    let found = shared.rooms.egress_store()?.egress(&authority.tenant, recording).await;
+    let found = found.map_err(EgressError::from)?.filter(|egress| egress.room_name == room);
+    found
+        .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "no_recording", "this room has no such recording"))
+}
+
+fn unix_now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+impl From<EgressError> for Refusal {
+    fn from(error: EgressError) -> Self {
+        let (status, code) = match &error {
+            EgressError::Invalid(_) => (StatusCode::BAD_REQUEST, "bad_request"),
+            EgressError::NoRoom(_) => (StatusCode::NOT_FOUND, "no_room"),
+            EgressError::Engine(EngineError::NotThere(_)) => (StatusCode::NOT_FOUND, "not_there"),
+            EgressError::Store(parvis_store::StoreError::NotFound { .. }) => {
+                (StatusCode::NOT_FOUND, "no_recording")
+            }
+            EgressError::NeedsBrowser | EgressError::Engine(EngineError::Unable(_)) => {
+                (StatusCode::NOT_IMPLEMENTED, "unable")
+            }
+            EgressError::Engine(EngineError::Busy(_)) => (StatusCode::TOO_MANY_REQUESTS, "too_many"),
+            EgressError::NoEngine
+            | EgressError::NoStore
+            | EgressError::State { .. }
+            | EgressError::Backwards { .. }
+            | EgressError::Engine(EngineError::Unknown) => (StatusCode::CONFLICT, "not_now"),
+            EgressError::Engine(EngineError::Failed(_)) | EgressError::Store(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+            }
+        };
+        Refusal::new(status, code, error)
+    }
+}

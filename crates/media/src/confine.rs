@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! What holds a worker back: it parses what strangers send, so it may do next to nothing.
+//!
+//! No network but the two sockets that it was given, and those only by `read` and `write`: it can neither make one nor send
+//! to an address. No file outside the job's directory (landlock), no new program, no memory that is both written and
+//! executed, no privileges to gain; memory, files and cores bounded. The list of system calls *allows*: what isn't on it
+//! fails with EPERM.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use landlock::{
+    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset,
+    RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus, Scope,
+};
+use nix::libc;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use parvis_jobs::Confinement;
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    TargetArch,
+};
+
+/// What a confined process may use.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Address space in bytes.
+    pub memory_bytes: u64,
+    /// Open files.
+    pub files: u64,
+}
+
+impl Default for Bounds {
+    /// 512 MiB; two files for each of 512 tracks, and some.
+    fn default() -> Bounds {
+        Bounds { memory_bytes: 512 * 1024 * 1024, files: 1100 }
+    }
+}
+
+/// Confines this process, which has one thread, to `directory` for good. What the kernel can't do is said in the answer and
+/// not passed over: whether the worker goes on without it is the caller's to decide ([`is_complete`]).
+pub fn confine(directory: &Path, bounds: Bounds) -> Confinement {
+    let mut missing = Vec::new();
+    if let Err(error) = limit(bounds) {
+        missing.push(format!("limits: {error}"));
+    }
+    let landlock = match restrict_files(directory) {
+        Ok(RulesetStatus::FullyEnforced) => true,
+        Ok(RulesetStatus::PartiallyEnforced) => {
+            missing.push(
+                "landlock: the kernel knows an older one, which holds files and not all else".to_owned(),
+            );
+            true
+        }
+        Ok(RulesetStatus::NotEnforced) => {
+            missing.push(
+                "landlock: the kernel has none, or it is switched off; use Linux 5.13 or newer with lsm=landlock"
+                    .to_owned(),
+            );
+            false
+        }
+        Err(error) => {
+            missing.push(format!("landlock: {error}"));
+            false
+        }
+    };
+    let seccomp = match restrict_calls() {
+        Ok(()) => true,
+        Err(error) => {
+            missing.push(format!("seccomp: {error}"));
+            false
+        }
+    };
+    // Both filters need it, and each sets it; whether it holds is asked of the kernel.
+    let no_new_privileges = nix::sys::prctl::get_no_new_privs().unwrap_or(false);
+    if !no_new_privileges {
+        missing.push("no_new_privs: the kernel did not take it".to_owned());
+    }
+    Confinement { seccomp, landlock, no_new_privileges, missing }
+}
+
+/// Whether all of it holds.
+pub fn is_complete(confinement: &Confinement) -> bool {
+    confinement.seccomp && confinement.landlock && confinement.no_new_privileges
+}
+
+fn limit(bounds: Bounds) -> nix::Result<()> {
+    let wanted = [
+        (Resource::RLIMIT_AS, bounds.memory_bytes),
+        (Resource::RLIMIT_NOFILE, bounds.files),
+        (Resource::RLIMIT_CORE, 0),
+        (Resource::RLIMIT_NPROC, 0),
+        (Resource::RLIMIT_MEMLOCK, 0),
+    ];
+    for (resource, value) in wanted {
+        let (_, hard) = getrlimit(resource)?;
+        let value = value.min(hard);
+        setrlimit(resource, value, value)?;
+    }
+    Ok(())
+}
+
+fn restrict_files(directory: &Path) -> Result<RulesetStatus, Box<dyn std::error::Error>> {
+    const NEWEST: ABI = ABI::V6;
+    let inside = AccessFs::ReadFile
+        | AccessFs::WriteFile
+        | AccessFs::ReadDir
+        | AccessFs::RemoveFile
+        | AccessFs::MakeReg
+        | AccessFs::Truncate;
+    let status = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(NEWEST))?
+        .handle_access(AccessNet::from_all(NEWEST))?
+        .scope(Scope::from_all(NEWEST))?
+        .create()?
+        .add_rule(PathBeneath::new(PathFd::new(directory)?, inside))?
+        .restrict_self()?;
+    Ok(status.ruleset)
+}
+
+fn restrict_calls() -> Result<(), Box<dyn std::error::Error>> {
+    let arch = TargetArch::try_from(std::env::consts::ARCH)?;
+    let denied = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+    let filter = SeccompFilter::new(rules()?, denied, SeccompAction::Allow, arch)?;
+    let program: BpfProgram = filter.try_into()?;
+    seccompiler::apply_filter(&program).map_err(|error| match error {
+        seccompiler::Error::Prctl(error) | seccompiler::Error::Seccomp(error) => Box::new(error) as Box<_>,
+        other => Box::<dyn std::error::Error>::from(other.to_string()),
+    })
+}
+
+/// What a capture needs: its files, its two sockets, memory, time, randomness, and an end.
+fn rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendError> {
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = CALLS.iter().map(|call| (*call, Vec::new())).collect();
+    // Memory that is written is never executed.
+    let no_exec = || {
+        let executable = libc::PROT_EXEC.unsigned_abs().into();
+        let unset = SeccompCmpOp::MaskedEq(executable);
+        SeccompRule::new(vec![SeccompCondition::new(2, SeccompCmpArgLen::Dword, unset, 0)?])
+    };
+    rules.insert(libc::SYS_mmap, vec![no_exec()?]);
+    rules.insert(libc::SYS_mprotect, vec![no_exec()?]);
+    Ok(rules)
+}
+
+const CALLS: &[i64] = &[
+    libc::SYS_read,
+    libc::SYS_readv,
+    libc::SYS_write,
+    libc::SYS_writev,
+    libc::SYS_pread64,
+    libc::SYS_pwrite64,
+    libc::SYS_openat,
+    libc::SYS_close,
+    libc::SYS_fstat,
+    libc::SYS_newfstatat,
+    libc::SYS_statx,
+    libc::SYS_statfs,
+    libc::SYS_fstatfs,
+    libc::SYS_lseek,
+    libc::SYS_ftruncate,
+    libc::SYS_fsync,
+    libc::SYS_fdatasync,
+    libc::SYS_getdents64,
+    libc::SYS_unlinkat,
+    libc::SYS_renameat2,
+    libc::SYS_fcntl,
+    libc::SYS_ppoll,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_madvise,
+    libc::SYS_brk,
+    libc::SYS_futex,
+    libc::SYS_getrandom,
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_getpid,
+    libc::SYS_gettid,
+    // To end itself when it panics within a panic; a process without privileges of the same user could be hit, were the
+    // number guessed: landlock's scope holds that.
+    libc::SYS_tgkill,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sigaltstack,
+    libc::SYS_restart_syscall,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    // The older forms, which glibc uses on this architecture.
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_poll,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_unlink,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_rename,
+    #[cfg(target_arch = "aarch64")]
+    libc::SYS_renameat,
+];
+
+/// One thing that a confined process must not be able to do, and whether it was held from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// What was tried.
+    pub what: &'static str,
+    /// How it failed; `None` when it did not.
+    pub refused: Option<String>,
+}
+
+/// Tries what must fail in a process that was [confined](confine) to `directory`, and the one thing that must not.
+pub fn attempts(directory: &Path) -> Vec<Attempt> {
+    fn refused<T>(what: &'static str, result: io::Result<T>) -> Attempt {
+        Attempt { what, refused: result.err().map(|error| error.to_string()) }
+    }
+    let inside = directory.join("confine-check");
+    let own = std::fs::write(&inside, b"mine").and_then(|()| std::fs::remove_file(&inside));
+    let own = match own {
+        Ok(()) => Some("it works, as it must".to_owned()),
+        Err(_) => None,
+    };
+    vec![
+        refused("read a file outside its directory", std::fs::read("/etc/passwd")),
+        refused("read the list of its own open files", std::fs::read_dir("/proc/self/fd")),
+        refused("write a file outside its directory", std::fs::write("/tmp/parvis-media-escape", b"")),
+        refused("make a directory in its own", std::fs::create_dir(directory.join("below"))),
+        refused("make a UDP socket", std::net::UdpSocket::bind("127.0.0.1:0")),
+        refused("make a TCP connection", std::net::TcpStream::connect("127.0.0.1:1")),
+        refused("make a Unix socket", std::os::unix::net::UnixDatagram::unbound()),
+        refused("listen on a Unix socket", std::os::unix::net::UnixListener::bind(directory.join("socket"))),
+        refused("start a program", std::process::Command::new("/bin/true").spawn()),
+        refused("start a thread", std::thread::Builder::new().spawn(|| {})),
+        Attempt { what: "keep from writing to its own directory", refused: own },
+    ]
+}

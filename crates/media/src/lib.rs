@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! The media worker: a process of its own, confined from its first line, that captures the tracks of a room into sealed
+//! files. What can be done with these files afterwards stands here as well, for whoever has the key.
+//!
+//! The server starts `parvis-media capture`, one for each job, with a stream socket in the place of its standard input and
+//! a datagram socket in the place of its output ([`worker`]). [`capture`] is what it does, [`confine`] what holds it,
+//! [`recording`] checks, opens and exports what it wrote. `docs/recording-format.md` describes the files.
+//!
+//! **The invariant:** whatever comes from the trunk or the server, nothing is written but to the job's own directory, and what
+//! was written two seconds ago survives the end of the process in any way whatsoever.
+//!
+//! ```
+//! use parvis_media::age::{Identity, Opener, Sealer};
+//!
+//! let identity = Identity::generate()?;
+//! let (mut sealer, mut file) = Sealer::new(&[identity.recipient()])?;
+//! sealer.seal(b"what was said", true, &mut file)?;
+//! let mut opener = Opener::new(&file[..], &[identity])?;
+//! assert_eq!(opener.next_chunk()?.as_deref().map(Vec::as_slice), Some(&b"what was said"[..]));
+//! # Ok::<(), parvis_media::age::AgeError>(())
+//! ```
+
+pub mod age;
+pub mod capture;
+pub mod codec;
+pub mod confine;
+pub mod manifest;
+pub mod mkv;
+pub mod recording;
+pub mod timeline;
+pub mod worker;
+
+/// What this build calls itself.
+pub const SOFTWARE: &str = concat!("parvis-media ", env!("CARGO_PKG_VERSION"));
+
+/// SHA-256 in hex.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes))
+}

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Recordings: whether, where, for whom, and how much.
+
+use std::path::{Path, PathBuf};
+
+use parvis_jobs::{JobConfig, Protection, Quota};
+use serde::{Deserialize, Serialize};
+
+use super::Config;
+use super::apply::Problem;
+use super::value::{Bounded, Count, Time};
+use crate::recording::RecordingSettings;
+
+/// The worker's file name, where it is not named: it lies beside the server's own.
+pub(crate) const WORKER: &str = "parvis-media";
+/// What every age recipient begins with, and how long one is (<https://age-encryption.org/v1>, bech32 of 32 bytes).
+const RECIPIENT_PREFIX: &str = "age1";
+const RECIPIENT_CHARS: usize = 62;
+
+/// What is kept of meetings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Recording {
+    pub(crate) enabled: bool,
+    pub(crate) directory: PathBuf,
+    pub(crate) recipients: Vec<String>,
+    pub(crate) unprotected: bool,
+    pub(crate) worker: PathBuf,
+    pub(crate) allow_unconfined: bool,
+    pub(crate) name: String,
+    pub(crate) max_jobs: Count,
+    pub(crate) max_tracks: Count,
+    pub(crate) max_bytes: Bounded<0, { i64::MAX }>,
+    pub(crate) max_duration: Time,
+    pub(crate) min_free_bytes: Bounded<0, { i64::MAX }>,
+    pub(crate) start_timeout: Time,
+    pub(crate) silence_timeout: Time,
+    pub(crate) stop_timeout: Time,
+    pub(crate) max_restarts: Bounded<0, 100>,
+    pub(crate) progress_interval: Time,
+}
+
+impl Default for Recording {
+    fn default() -> Self {
+        let job = JobConfig::default();
+        Recording {
+            enabled: false,
+            directory: PathBuf::new(),
+            recipients: Vec::new(),
+            unprotected: false,
+            worker: PathBuf::new(),
+            allow_unconfined: false,
+            name: "Recording".to_owned(),
+            max_jobs: Bounded::of(50),
+            max_tracks: Bounded::of(200),
+            max_bytes: Bounded::of(20 << 30),
+            max_duration: Time::secs(6 * 3_600),
+            min_free_bytes: Bounded::of(1 << 30),
+            start_timeout: Time(job.start_timeout),
+            silence_timeout: Time(job.silence_timeout),
+            stop_timeout: Time(job.stop_timeout),
+            max_restarts: Bounded::of(job.max_restarts.into()),
+            progress_interval: Time::secs(10),
+        }
+    }
+}
+
+impl Config {
+    /// What the recorder is made from; `None` where nothing is recorded. Relative paths start at `base`.
+    pub(crate) fn recording(&self, base: &Path) -> Result<Option<RecordingSettings>, Problem> {
+        let recording = &self.recording;
+        let problem = |key: &str, problem: String| Err((format!("recording.{key}"), problem));
+        for (key, time) in [
+            ("start_timeout", recording.start_timeout),
+            ("silence_timeout", recording.silence_timeout),
+            ("stop_timeout", recording.stop_timeout),
+            ("progress_interval", recording.progress_interval),
+        ] {
+            if time.limit().is_none() {
+                return problem(
+                    key,
+                    "no time at all would end every recording; use a longer one, such as \"10s\"".to_owned(),
+                );
+            }
+        }
+        if let Err(error) = parvis_meeting::text::check_name("name", &recording.name, 64) {
+            return problem("name", error.to_string());
+        }
+        for recipient in &recording.recipients {
+            let is_one = recipient.len() == RECIPIENT_CHARS && recipient.starts_with(RECIPIENT_PREFIX);
+            if !is_one {
+                return problem(
+                    "recipients",
+                    format!(
+                        "\"{recipient}\" is no age recipient; `age-keygen` prints one as \"Public key: age1…\""
+                    ),
+                );
+            }
+        }
+        if !recording.enabled {
+            return Ok(None);
+        }
+        let protection = match (recording.recipients.is_empty(), recording.unprotected) {
+            (false, false) => Protection::Age { recipients: recording.recipients.clone() },
+            (true, true) => Protection::None,
+            (true, false) => {
+                return problem(
+                    "recipients",
+                    "recordings are sealed, and nobody could open them; name whom they are for, or set \
+                     recording.unprotected to keep them in the clear"
+                        .to_owned(),
+                );
+            }
+            (false, true) => {
+                return problem(
+                    "unprotected",
+                    "recordings can't both be sealed for recipients and lie in the clear; take one out"
+                        .to_owned(),
+                );
+            }
+        };
+        let directory = match recording.directory.as_os_str().is_empty() {
+            true => self.data.directory.join("recordings"),
+            false => base.join(&recording.directory),
+        };
+        let worker = match recording.worker.as_os_str().is_empty() {
+            true => beside_us().unwrap_or_else(|| PathBuf::from(WORKER)),
+            false => base.join(&recording.worker),
+        };
+        let size = |value: i64| u64::try_from(value).unwrap_or_default();
+        Ok(Some(RecordingSettings {
+            directory,
+            worker,
+            unconfined: recording.allow_unconfined,
+            ipv4: true,
+            protection,
+            name: recording.name.clone(),
+            max_jobs: recording.max_jobs.size(),
+            quota: Quota {
+                bytes: size(recording.max_bytes.get()),
+                keep_free_bytes: size(recording.min_free_bytes.get()),
+                seconds: recording.max_duration.0.as_secs(),
+                tracks: recording.max_tracks.to_u32(),
+            },
+            job: JobConfig {
+                start_timeout: recording.start_timeout.0,
+                silence_timeout: recording.silence_timeout.0,
+                stop_timeout: recording.stop_timeout.0,
+                max_restarts: recording.max_restarts.to_u32(),
+                ..JobConfig::default()
+            },
+            progress: recording.progress_interval.0,
+        }))
+    }
+}
+
+fn beside_us() -> Option<PathBuf> {
+    let us = std::env::current_exe().ok()?;
+    Some(us.parent()?.join(WORKER))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(change: impl FnOnce(&mut Recording)) -> Result<Option<RecordingSettings>, Problem> {
+        let mut config = Config::default();
+        config.recording.enabled = true;
+        config.recording.recipients = vec![format!("age1{}", "q".repeat(58))];
+        change(&mut config.recording);
+        config.recording(Path::new("/etc/parvis"))
+    }
+
+    fn refused(change: impl FnOnce(&mut Recording)) -> String {
+        with(change).map(|_| ()).unwrap_err().0
+    }
+
+    #[test]
+    fn recordings_are_sealed_unless_somebody_says_otherwise() {
+        assert!(
+            Config::default().recording(Path::new("/")).unwrap().is_none(),
+            "nothing is recorded unasked"
+        );
+        assert!(matches!(with(|_| {}).unwrap().unwrap().protection, Protection::Age { .. }));
+        assert_eq!(refused(|recording| recording.recipients.clear()), "recording.recipients");
+        assert_eq!(refused(|recording| recording.unprotected = true), "recording.unprotected");
+        let clear = with(|recording| {
+            recording.recipients.clear();
+            recording.unprotected = true;
+        });
+        assert_eq!(clear.unwrap().unwrap().protection, Protection::None);
+        let secret = "AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQ";
+        assert_eq!(refused(|recording| recording.recipients = vec![secret.into()]), "recording.recipients");
+        assert_eq!(refused(|recording| recording.stop_timeout = Time::secs(0)), "recording.stop_timeout");
+        assert_eq!(refused(|recording| recording.name = "a\u{202e}b".into()), "recording.name");
+    }
+
+    #[test]
+    fn paths_start_at_the_configuration_and_the_worker_is_beside_us() {
+        let settings = with(|recording| recording.directory = "kept".into()).unwrap().unwrap();
+        assert_eq!(settings.directory, Path::new("/etc/parvis/kept"));
+        assert_eq!(settings.worker.file_name().unwrap(), WORKER);
+        assert!(settings.worker.is_absolute());
+        assert_eq!(settings.quota.keep_free_bytes, 1 << 30);
+    }
+}

@@ -392,6 +392,7 @@ fn a_restarted_worker_goes_on_beside_what_was_left() {
     again.restart = 1;
     let capture = Capture::start(&again, &temp.0, "test", Settings::default(), at(5_000_000)).unwrap();
     let mut run = Run { capture, said: Vec::new() };
+    sender.renew();
     run.add(5_000_000, &sender);
     sender.step(48_000 * 3);
     for step in 0..10_u64 {

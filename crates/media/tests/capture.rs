@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What tracks bring is in the files, in order and in time; what is lost, changes or ends is told.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 mod support;
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! The process itself: started as the server starts it, killed at any moment, held by the kernel, on a full disk.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 mod support;
 
@@ -226,7 +227,7 @@ fn killed(secret: &str, round: usize, life: Duration) -> u64 {
         worker.media.send(&packet).unwrap();
         sounds.push(Instant::now());
         sound.step(960);
-        if step % 2 == 0 {
+        if step.is_multiple_of(2) {
             for packet in picture.picture(step.is_multiple_of(50), 640, 360, 3500) {
                 worker.media.send(&packet).unwrap();
             }

@@ -223,7 +223,7 @@ pub fn attempts(directory: &Path) -> Vec<Attempt> {
     vec![
         refused("read a file outside its directory", std::fs::read("/etc/passwd")),
         refused("read the list of its own open files", std::fs::read_dir("/proc/self/fd")),
-        refused("write a file outside its directory", std::fs::write("/tmp/parvis-media-escape", b"")),
+        refused("write a file beside its directory", std::fs::write(directory.with_extension("escape"), b"")),
         refused("make a directory in its own", std::fs::create_dir(directory.join("below"))),
         refused("make a UDP socket", std::net::UdpSocket::bind("127.0.0.1:0")),
         refused("make a TCP connection", std::net::TcpStream::connect("127.0.0.1:1")),

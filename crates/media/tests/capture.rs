@@ -351,6 +351,23 @@ fn mute_leave_and_rejoin_leave_gaps_in_time_and_lines_in_the_timeline() {
 }
 
 #[test]
+fn frames_that_come_together_and_lie_far_apart_stand_in_clusters_of_a_second() {
+    let temp = Temp::new();
+    let mut run = Run::new(&temp.0, None);
+    let mut sound = Sender::new("TR_a", Codec::Opus, 1);
+    run.add(0, &sound);
+    for _ in 0..3 {
+        let packet = sound.sound();
+        run.send(1000, [packet]);
+        sound.step(3 * 48_000);
+    }
+    run.stop(2_000_000);
+    // The strict reader takes it.
+    let times: Vec<u64> = parts(&temp.0, None, "TR_a")[0].1.iter().map(|block| block.timestamp).collect();
+    assert_eq!(times, [1, 3001, 6001]);
+}
+
+#[test]
 fn what_waits_for_the_disk_is_never_older_than_half_a_second() {
     let (temp, identity) = (Temp::new(), Identity::generate().unwrap());
     let mut run = Run::new(&temp.0, Some(&identity));

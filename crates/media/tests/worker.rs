@@ -353,16 +353,25 @@ fn started_by_hand_it_says_who_starts_it() {
 #[test]
 fn row_53_a_worker_reaches_no_network_no_other_file_and_no_program() {
     let temp = Temp::new();
-    let output = Command::new(WORKER).args(["confine-check", "--directory"]).arg(&temp.0).output().unwrap();
+    let own = temp.below("own");
+    std::fs::create_dir(&own).unwrap();
+    let output = Command::new(WORKER).args(["confine-check", "--directory"]).arg(&own).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let held: Vec<&str> = text.lines().filter(|line| line.starts_with("held")).collect();
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(held.len(), 11, "{text}");
-    for what in ["outside its directory", "UDP socket", "TCP connection", "Unix socket", "start a program"] {
+    for what in [
+        "outside its directory",
+        "beside its directory",
+        "UDP socket",
+        "TCP connection",
+        "Unix socket",
+        "start a program",
+    ] {
         assert!(held.iter().any(|line| line.contains(what)), "{what}: {text}");
     }
-    assert_eq!(std::fs::read_dir(&temp.0).unwrap().count(), 0);
-    assert!(!Path::new("/tmp/parvis-media-escape").exists());
+    assert_eq!(std::fs::read_dir(&own).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(&temp.0).unwrap().count(), 1, "nothing lies beside its own directory");
 }
 
 /// In a thread whose children find a kernel without landlock.

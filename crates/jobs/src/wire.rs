@@ -228,7 +228,8 @@ pub struct Source {
     pub rtx: Option<(u32, u8)>,
     /// How its packets are protected.
     pub profile: Profile,
-    /// The key. Each source has its own.
+    /// The key. Each source has its own, and a new one for each worker: so rollover counters begin at 0 on both sides,
+    /// whatever the sequence numbers are.
     pub key: SrtpKey,
     /// Muted from the beginning.
     pub muted: bool,

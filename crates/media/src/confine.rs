@@ -45,6 +45,12 @@ pub fn confine(directory: &Path, bounds: Bounds) -> Confinement {
     if let Err(error) = limit(bounds) {
         missing.push(format!("limits: {error}"));
     }
+    // The filters need it. Asked for now: later there is no call left to ask with.
+    let _ = nix::sys::prctl::set_no_new_privs();
+    let no_new_privileges = nix::sys::prctl::get_no_new_privs().unwrap_or(false);
+    if !no_new_privileges {
+        missing.push("no_new_privs: the kernel did not take it".to_owned());
+    }
     let landlock = match restrict_files(directory) {
         Ok(RulesetStatus::FullyEnforced) => true,
         Ok(RulesetStatus::PartiallyEnforced) => {
@@ -72,11 +78,6 @@ pub fn confine(directory: &Path, bounds: Bounds) -> Confinement {
             false
         }
     };
-    // Both filters need it, and each sets it; whether it holds is asked of the kernel.
-    let no_new_privileges = nix::sys::prctl::get_no_new_privs().unwrap_or(false);
-    if !no_new_privileges {
-        missing.push("no_new_privs: the kernel did not take it".to_owned());
-    }
     Confinement { seccomp, landlock, no_new_privileges, missing }
 }
 
@@ -222,7 +223,7 @@ pub fn attempts(directory: &Path) -> Vec<Attempt> {
     vec![
         refused("read a file outside its directory", std::fs::read("/etc/passwd")),
         refused("read the list of its own open files", std::fs::read_dir("/proc/self/fd")),
-        refused("write a file outside its directory", std::fs::write("/tmp/parvis-media-escape", b"")),
+        refused("write a file beside its directory", std::fs::write(directory.with_extension("escape"), b"")),
         refused("make a directory in its own", std::fs::create_dir(directory.join("below"))),
         refused("make a UDP socket", std::net::UdpSocket::bind("127.0.0.1:0")),
         refused("make a TCP connection", std::net::TcpStream::connect("127.0.0.1:1")),

@@ -205,16 +205,22 @@ impl Manifest {
         Manifest::from_json(&bytes)
     }
 
-    /// Writes it in the place of the one before, which stays whole until this one is. Returns its bytes.
-    pub fn write(&self, directory: &Path) -> io::Result<Vec<u8>> {
+    /// Writes it in the place of the one before, which stays whole until this one is. `lasting` waits until the disk has
+    /// it. Returns its bytes.
+    pub fn write(&self, directory: &Path, lasting: bool) -> io::Result<Vec<u8>> {
         let mut bytes = serde_json::to_vec_pretty(self)?;
         bytes.push(b'\n');
         let new = directory.join("manifest.json.new");
         let mut file =
             fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
         file.write_all(&bytes)?;
-        file.sync_all()?;
+        if lasting {
+            file.sync_all()?;
+        }
         fs::rename(&new, directory.join(MANIFEST))?;
+        if lasting {
+            fs::File::open(directory)?.sync_all()?;
+        }
         Ok(bytes)
     }
 

@@ -4,6 +4,9 @@
 //! The server hands over a connected stream socket as standard input, over which control goes both ways, and a datagram
 //! socket as standard output, from which packets are read. Standard error is for the server's log. So no number of a
 //! descriptor is agreed on anywhere, and none needs to be trusted.
+//!
+//! The datagram socket may be a Unix or a connected UDP one. A Unix one queues `net.unix.max_dgram_qlen` packets, ten by
+//! default: a sender that may not wait keeps what isn't taken for a moment, or uses UDP over loopback.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -170,15 +173,26 @@ fn serve(
                 Err(_) => break,
             }
         }
-        let open = control.read()?;
-        while let Some(message) = control.decoder.next()? {
-            capture.message(clock.now(), message);
-        }
-        if !open {
-            capture.stop(clock.now(), StopReason::ServerGone);
+        match listen(control, clock, &mut capture) {
+            Ok(true) => {}
+            Ok(false) => capture.stop(clock.now(), StopReason::ServerGone),
+            Err(error) => {
+                // What can't be read can't be followed; what was captured is kept.
+                capture.stop(clock.now(), StopReason::ServerGone);
+                return Err(error);
+            }
         }
         capture.tick(clock.now());
     }
+}
+
+/// Does what the server says. `false` when it has ended the stream.
+fn listen(control: &mut Control, clock: Clock, capture: &mut Capture) -> Result<bool, WorkerError> {
+    let open = control.read()?;
+    while let Some(message) = control.decoder.next()? {
+        capture.message(clock.now(), message);
+    }
+    Ok(open)
 }
 
 /// The stream to the server.
@@ -196,15 +210,15 @@ impl Control {
 
     /// Queues a message. One with more files than a frame holds tells of none: the manifest has them.
     fn queue(&mut self, message: &ToServer) -> Result<(), WorkerError> {
-        match encode(message, self.limits, &mut self.out) {
-            Err(FrameError::Length { .. }) if let ToServer::Stopped { reason, .. } = message => Ok(encode(
-                &ToServer::Stopped { reason: *reason, files: Vec::new() },
-                self.limits,
-                &mut self.out,
-            )?),
+        let encoded = encode(message, self.limits, &mut self.out);
+        match (encoded, message) {
+            (Err(FrameError::Length { .. }), ToServer::Stopped { reason, .. }) => {
+                let shorter = ToServer::Stopped { reason: *reason, files: Vec::new() };
+                Ok(encode(&shorter, self.limits, &mut self.out)?)
+            }
             // Progress of very many tracks: the next may be shorter.
-            Err(FrameError::Length { .. }) => Ok(()),
-            other => Ok(other?),
+            (Err(FrameError::Length { .. }), _) => Ok(()),
+            (encoded, _) => Ok(encoded?),
         }
     }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What tracks bring is in the files, in order and in time; what is lost, changes or ends is told.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 mod support;
 
@@ -350,6 +351,23 @@ fn mute_leave_and_rejoin_leave_gaps_in_time_and_lines_in_the_timeline() {
 }
 
 #[test]
+fn frames_that_come_together_and_lie_far_apart_stand_in_clusters_of_a_second() {
+    let temp = Temp::new();
+    let mut run = Run::new(&temp.0, None);
+    let mut sound = Sender::new("TR_a", Codec::Opus, 1);
+    run.add(0, &sound);
+    for _ in 0..3 {
+        let packet = sound.sound();
+        run.send(1000, [packet]);
+        sound.step(3 * 48_000);
+    }
+    run.stop(2_000_000);
+    // The strict reader takes it.
+    let times: Vec<u64> = parts(&temp.0, None, "TR_a")[0].1.iter().map(|block| block.timestamp).collect();
+    assert_eq!(times, [1, 3001, 6001]);
+}
+
+#[test]
 fn what_waits_for_the_disk_is_never_older_than_half_a_second() {
     let (temp, identity) = (Temp::new(), Identity::generate().unwrap());
     let mut run = Run::new(&temp.0, Some(&identity));
@@ -392,6 +410,7 @@ fn a_restarted_worker_goes_on_beside_what_was_left() {
     again.restart = 1;
     let capture = Capture::start(&again, &temp.0, "test", Settings::default(), at(5_000_000)).unwrap();
     let mut run = Run { capture, said: Vec::new() };
+    sender.renew();
     run.add(5_000_000, &sender);
     sender.step(48_000 * 3);
     for step in 0..10_u64 {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! The process itself: started as the server starts it, killed at any moment, held by the kernel, on a full disk.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 mod support;
 
@@ -145,7 +146,9 @@ fn a_worker_records_what_comes_and_tells_what_it_wrote() {
     }
     wait_for_frames(&mut worker, 50);
     worker.say(&ToWorker::Stop { reason: StopReason::RoomEnded });
-    let ToServer::Stopped { reason: StopReason::RoomEnded, files } = worker.last_word() else { panic!("not stopped") };
+    let ToServer::Stopped { reason: StopReason::RoomEnded, files } = worker.last_word() else {
+        panic!("not stopped")
+    };
     assert!(worker.child.wait().unwrap().success());
     for file in &files {
         assert_eq!(std::fs::metadata(temp.0.join(&file.name)).unwrap().len(), file.bytes, "{}", file.name);
@@ -169,7 +172,9 @@ fn wait_for_track(worker: &mut Worker) {
 fn wait_for_frames(worker: &mut Worker, count: u64) {
     loop {
         match worker.next() {
-            Some(ToServer::Progress { tracks, .. }) if tracks.iter().all(|track| track.frames >= count) => return,
+            Some(ToServer::Progress { tracks, .. }) if tracks.iter().all(|track| track.frames >= count) => {
+                return;
+            }
             Some(ToServer::Progress { .. } | ToServer::KeyFrameWanted { .. } | ToServer::Nack { .. }) => {}
             other => panic!("{other:?}: {}", worker.errors()),
         }
@@ -182,17 +187,23 @@ fn killed_at_any_moment_a_worker_loses_two_seconds_at_most_and_all_files_open() 
     const ROUNDS: usize = 24;
     let identity = Identity::generate().unwrap();
     let secret = identity.to_secret_text();
-    // All at once: what takes time is waiting.
-    let rounds: Vec<_> = (0..ROUNDS)
-        .map(|round| {
-            let secret = secret.clone();
-            let life = Duration::from_millis(rand::rng().random_range(1..6000));
-            std::thread::spawn(move || killed(&secret, round, life))
-        })
-        .collect();
-    let lost: Vec<u64> = rounds.into_iter().map(|round| round.join().unwrap()).collect();
+    // Six at a time: what takes time is waiting.
+    let mut lost = Vec::new();
+    for first in (0..ROUNDS).step_by(6) {
+        let rounds: Vec<_> = (first..first + 6)
+            .map(|round| {
+                let secret = secret.clone();
+                let life = Duration::from_millis(rand::rng().random_range(1..6000));
+                std::thread::spawn(move || killed(&secret, round, life))
+            })
+            .collect();
+        lost.extend(rounds.into_iter().map(|round| round.join().unwrap()));
+    }
     assert!(lost.iter().all(|millis| *millis <= 2000), "{lost:?} ms");
-    assert!(lost.iter().any(|millis| *millis > 0), "something was under way in one of {ROUNDS} rounds: {lost:?}");
+    assert!(
+        lost.iter().any(|millis| *millis > 0),
+        "something was under way in one of {ROUNDS} rounds: {lost:?}"
+    );
 }
 
 /// How many milliseconds of what was sent are not in the files.
@@ -216,7 +227,7 @@ fn killed(secret: &str, round: usize, life: Duration) -> u64 {
         worker.media.send(&packet).unwrap();
         sounds.push(Instant::now());
         sound.step(960);
-        if step % 2 == 0 {
+        if step.is_multiple_of(2) {
             for packet in picture.picture(step.is_multiple_of(50), 640, 360, 3500) {
                 worker.media.send(&packet).unwrap();
             }
@@ -226,7 +237,9 @@ fn killed(secret: &str, round: usize, life: Duration) -> u64 {
         step += 1;
         // Nobody reads what it says; it must not block on that.
         let _ = worker.control.read(&mut [0; 4096]);
-        std::thread::sleep((begun + Duration::from_millis(20 * step)).saturating_duration_since(Instant::now()));
+        std::thread::sleep(
+            (begun + Duration::from_millis(20 * step)).saturating_duration_since(Instant::now()),
+        );
     }
     let killed = Instant::now();
     worker.child.kill().unwrap();
@@ -287,7 +300,9 @@ fn a_server_that_goes_leaves_a_whole_recording() {
     let temp = Temp::new();
     let mut worker = Worker::recording(&live(&temp.0, None));
     worker.control.shutdown(std::net::Shutdown::Write).unwrap();
-    let ToServer::Stopped { reason: StopReason::ServerGone, .. } = worker.last_word() else { panic!("not stopped") };
+    let ToServer::Stopped { reason: StopReason::ServerGone, .. } = worker.last_word() else {
+        panic!("not stopped")
+    };
     assert!(worker.child.wait().unwrap().success());
     assert_eq!(Manifest::read(&temp.0).unwrap().reason, Some(StopReason::ServerGone));
 }
@@ -323,6 +338,8 @@ fn noise_on_either_way_ends_or_is_counted_and_never_hangs() {
     while worker.next().is_some() {}
     assert!(!worker.child.wait().unwrap().success());
     assert!(worker.errors().contains("frame of 4294967295 bytes"));
+    let manifest = Manifest::read(&temp.0).unwrap();
+    assert_eq!(manifest.reason, Some(StopReason::ServerGone), "what was captured is ended in order");
 }
 
 #[test]
@@ -336,16 +353,25 @@ fn started_by_hand_it_says_who_starts_it() {
 #[test]
 fn row_53_a_worker_reaches_no_network_no_other_file_and_no_program() {
     let temp = Temp::new();
-    let output = Command::new(WORKER).args(["confine-check", "--directory"]).arg(&temp.0).output().unwrap();
+    let own = temp.below("own");
+    std::fs::create_dir(&own).unwrap();
+    let output = Command::new(WORKER).args(["confine-check", "--directory"]).arg(&own).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let held: Vec<&str> = text.lines().filter(|line| line.starts_with("held")).collect();
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(held.len(), 11, "{text}");
-    for what in ["outside its directory", "UDP socket", "TCP connection", "Unix socket", "start a program"] {
+    for what in [
+        "outside its directory",
+        "beside its directory",
+        "UDP socket",
+        "TCP connection",
+        "Unix socket",
+        "start a program",
+    ] {
         assert!(held.iter().any(|line| line.contains(what)), "{what}: {text}");
     }
-    assert_eq!(std::fs::read_dir(&temp.0).unwrap().count(), 0);
-    assert!(!Path::new("/tmp/parvis-media-escape").exists());
+    assert_eq!(std::fs::read_dir(&own).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(&temp.0).unwrap().count(), 1, "nothing lies beside its own directory");
 }
 
 /// In a thread whose children find a kernel without landlock.
@@ -391,13 +417,13 @@ fn a_kernel_that_cannot_hold_a_worker_is_named_and_refused_unless_that_is_allowe
     assert_eq!(worker.next(), Some(ToServer::Started));
 }
 
-/// A file system of two MiB, in a mount namespace of its own; where those can't be had, the test says so and fails in CI.
+/// A file system of four MiB, in a mount namespace of its own. Where those can't be had, the test fails and says so.
 #[test]
 fn a_full_disk_ends_the_recording_with_its_reason_and_whole_files() {
     let temp = Temp::new();
     let disk = temp.below("disk");
     std::fs::create_dir(&disk).unwrap();
-    let script = "mount -t tmpfs -o size=2m none \"$1\" || exit 77; \"$0\" capture --directory \"$1\" && mkdir -p \"$1.out\" && cp -a \"$1\"/. \"$1.out\"";
+    let script = "mount -t tmpfs -o size=4m none \"$1\" || exit 77; \"$0\" capture --directory \"$1\" && mkdir -p \"$1.out\" && cp -a \"$1\"/. \"$1.out\"";
     let mut command = Command::new("unshare");
     command.args(["--mount", "--map-root-user", "sh", "-c", script, WORKER]).arg(&disk);
     let identity = Identity::generate().unwrap();
@@ -450,7 +476,10 @@ fn the_command_line_checks_and_opens_a_recording() {
     File::create(&key).unwrap().write_all(identity.to_secret_text().as_bytes()).unwrap();
     let run = |arguments: &[&str]| {
         let output = Command::new(WORKER).args(arguments).arg(&directory).output().unwrap();
-        (output.status.success(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8_lossy(&output.stderr))
+        (
+            output.status.success(),
+            String::from_utf8(output.stdout).unwrap() + &String::from_utf8_lossy(&output.stderr),
+        )
     };
     let (key, to) = (key.display().to_string(), temp.below("out").display().to_string());
     let (good, text) = run(&["verify", "--identity", &key]);

@@ -10,6 +10,7 @@ use parvis_jobs::frame::encode;
 use parvis_jobs::{
     Codec, Hello, Kind, Origin, Profile, Source, SrtpKey, StopReason, ToServer, ToWorker, UnixMicros,
 };
+use parvis_media::mkv::{ClusterWriter, TrackHead};
 use parvis_rtp::rtcp::{Dlrr, FirEntry, ReportBlock, SenderInfo, Writer};
 use parvis_rtp::{
     AudioLevel, Extension, ExtensionMap, Extensions, HeaderFields, Mid, Rid, flexfec, red, write_packet,
@@ -28,6 +29,7 @@ fn main() {
     signal();
     config();
     jobs();
+    capture();
 }
 
 fn seed(target: &str, name: &str, bytes: impl AsRef<[u8]>) {
@@ -398,4 +400,55 @@ fn jobs() {
         encode(&message, limits, &mut up).expect("a message");
     }
     seed("job_message", "up", up);
+}
+
+fn capture() {
+    // A key frame of each codec in one packet: flags, then the payload (`parvis_fuzz::capture::depacketise`).
+    let vp8 = [&[0x10, 0x10, 0, 0, 0x9d, 1, 0x2a, 0x40, 1, 0xb4, 0][..], &[5; 20]].concat();
+    let vp9 = [&[0x8c, 1, 0x82, 0x49, 0x83, 0x42, 0x20, 0x13, 0xf0, 0x0b, 0x30][..], &[5; 20]].concat();
+    let av1 = [&[0x18, 0x08, 0, 0, 0, 0x42, 0x62, 0x4f, 0xf6, 0x7c, 0x0c, 0x84][..], &[0x30, 1, 2]].concat();
+    let sets =
+        [&[0x78, 0, 4, 0x67, 0x42, 0xc0, 0x1e, 0, 3, 0x68, 0xcb, 0x83][..], &[0, 3, 0x65, 0x88, 1]].concat();
+    let fragment = vec![0x7c, 0x85, 0x88, 1, 2];
+    let opus = vec![0x78, 1, 2, 3];
+    let payloads = [vp8, vp9, av1, sets, fragment, opus];
+    let flagged: Vec<Vec<u8>> = payloads.iter().map(|payload| [&[1][..], payload].concat()).collect();
+    seed("depacketise", "key_frames", pieces(&flagged));
+    let sent = payloads.iter().enumerate().map(|(place, payload)| {
+        // Kind, stream, number, timestamp, time; then the payload (`parvis_fuzz::capture::trunk`).
+        [&[1, [1, 2, 3, 4, 4, 0][place], 0, place as u8, place as u8, 5][..], payload].concat()
+    });
+    seed("trunk", "key_frames", pieces(&sent.collect::<Vec<_>>()));
+    let manifest = r#"{"format":"parvis-recording","version":1,"job":"EG_1","room_id":"RM_1","tenant":"","started_at":1,
+        "ended":2,"reason":"requested","recipients":[],"runs":[{"from":0,"software":"x"}],"lines_left_out":0,
+        "timelines":[{"name":"timeline-000.jsonl","bytes":1,"sha256":"00"}],"tracks":[{"track":"TR_1",
+        "participant":"PA_1","kind":"video","origin":"camera","codec":"vp8","from":0,"to":null,"parts":[{
+        "name":"TR_1-000.mkv","bytes":null,"sha256":null,"first":0,"last":0,"frames":1,"sizes":[]}],"packets":1,
+        "lost":0,"dropped_frames":0,"losses":[{"at":1,"packets":1}],"syncs":[{"at":1,"moved":-1}]}]}"#;
+    seed("recording_manifest", "one_track", manifest);
+    let track = TrackHead {
+        codec: Codec::Opus,
+        private: Vec::new(),
+        visible: None,
+        channels: 2,
+        uid: 1,
+        zero: UnixMicros(1_800_000_000_000_000),
+    };
+    let mut file = parvis_media::mkv::head(&track);
+    let mut cluster = ClusterWriter::default();
+    for timestamp in [0, 20, 40] {
+        assert!(cluster.push(timestamp, true, b"sound"));
+    }
+    cluster.take(&mut file);
+    seed("recording_file", "sound", file);
+    seed("recording_file", "sealed", base64_of_a_sealed_line());
+}
+
+/// Made by age 1.1.1 for the key in `parvis_fuzz::capture::file`.
+fn base64_of_a_sealed_line() -> Vec<u8> {
+    use base64::Engine;
+    let text = "YWdlLWVuY3J5cHRpb24ub3JnL3YxCi0+IFgyNTUxOSA1SnVQUGxDUDNyTVc4S0RGdmpoSUpFWjhxQUVUNGVwcEwxSFlLSkNuVldjCnhw\
+                bE1DeXVlUS9sTDF5RzN2eVRvR0xUZlJ4NzZua0dtekdaUU85a1dCUGsKLS0tIHZndm1acy9vRWc0NHpaRFVCemhSYlY1bTR3UWZvNGhs\
+                b0hEaHhiZ1kzZ0UKXrBKl6A4zRNpch7/MmCzMMFkXOd+WSM4vYjOHDxtSThXhMrpwFa9tXL2SEP+wHFyJ306tz5OgQ==";
+    base64::engine::general_purpose::STANDARD.decode(text).expect("base64")
 }

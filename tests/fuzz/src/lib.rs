@@ -6,6 +6,7 @@
 //!
 //! `cargo xtask fuzz [TARGET] [--seconds N]` runs them; `cargo run --example seeds` writes `corpus/` anew.
 
+pub mod capture;
 pub mod config;
 pub mod edge;
 pub mod jobs;

@@ -127,7 +127,7 @@ impl GrowingFile {
     }
 
     /// From here on a killed process loses nothing of what was written. (A machine that loses its power may: the disk is
-    /// asked to keep files only when they are finished.)
+    /// asked to keep files when the recording ends. Waiting for it each time would lose packets instead.)
     pub fn sync(&mut self) -> Result<(), AgeError> {
         self.flush_pending()?;
         let Some(seal) = self.seal.as_mut().filter(|seal| seal.in_tail < seal.plain.len()) else {
@@ -152,7 +152,7 @@ impl GrowingFile {
         Ok(())
     }
 
-    /// Writes what is left, has the disk keep it, and removes the tail. After an error it may be tried again.
+    /// Writes what is left, and removes the tail. After an error it may be tried again.
     pub fn finish(&mut self) -> Result<Finished, AgeError> {
         if let Some(seal) = &mut self.seal
             && !seal.sealer.has_ended()
@@ -160,7 +160,6 @@ impl GrowingFile {
             seal.sealer.seal(&seal.plain, true, &mut self.pending)?;
         }
         self.flush_pending()?;
-        self.file.sync_all()?;
         if let Some(seal) = &self.seal {
             std::fs::remove_file(&seal.tail_path)?;
         }

@@ -118,7 +118,7 @@ impl Capture {
         let first = line(&Entry { at: from as i64, what: What::Room { room: start.room.clone() } });
         timeline.write(&first).map_err(storage)?;
         timeline.sync().map_err(storage)?;
-        manifest.write(directory).map_err(|error| storage(error.into()))?;
+        manifest.write(directory, true).map_err(|error| storage(error.into()))?;
         let quota_tracks = start.quota.tracks as usize;
         Ok(Capture {
             settings,
@@ -314,7 +314,7 @@ impl Capture {
             return self.stop(now, StopReason::DiskFull);
         }
         if self.manifest_changed {
-            let written = self.write_manifest();
+            let written = self.write_manifest(false);
             self.check(now, written);
         }
     }
@@ -453,18 +453,23 @@ impl Capture {
         self.manifest.ended = Some(self.since(now));
         let full = result.as_ref().is_err_and(is_full_error);
         self.manifest.reason = Some(if full { StopReason::DiskFull } else { reason });
-        let written = self.write_manifest();
-        result.and(written)
+        // Now the disk has time to keep all of it: the manifest last, which says that the rest is there.
+        let kept =
+            self.manifest.files().filter(|file| file.sha256.is_some()).try_for_each(|file| {
+                std::fs::File::open(self.store.directory().join(&file.name))?.sync_all()
+            });
+        let written = self.write_manifest(true);
+        result.and(kept.map_err(AgeError::from)).and(written)
     }
 
-    fn write_manifest(&mut self) -> Result<(), AgeError> {
+    fn write_manifest(&mut self, lasting: bool) -> Result<(), AgeError> {
         for (place, track) in self.tracks.values() {
             if let Some(entry) = self.manifest.tracks.get_mut(*place) {
                 entry.clone_from(track.entry());
             }
         }
         self.manifest_changed = false;
-        self.manifest.write(self.store.directory())?;
+        self.manifest.write(self.store.directory(), lasting)?;
         Ok(())
     }
 

@@ -75,7 +75,7 @@ impl Assemble for H264 {
     fn take(&mut self) -> Option<Assembled> {
         let data = std::mem::take(&mut self.data);
         let key = std::mem::take(&mut self.key);
-        if self.fragment.take().is_some() || data.is_empty() {
+        if self.fragment.take().is_some() {
             return None;
         }
         if !key {

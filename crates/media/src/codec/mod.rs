@@ -180,12 +180,15 @@ impl Reassembler {
 
     fn finish(&mut self, frames: &mut Vec<Frame>) {
         let (Kind::Video(codec), Some(timestamp)) = (&mut self.kind, self.open.take()) else { return };
-        let frame = codec.take().filter(|frame| !self.broken && !frame.data.is_empty());
-        let Some(Assembled { key, visible, private, data }) = frame else {
+        let Some(Assembled { key, visible, private, data }) = codec.take().filter(|_| !self.broken) else {
             self.dropped += 1;
             self.waits_for_key = true;
             return;
         };
+        // Parameter sets or padding alone.
+        if data.is_empty() {
+            return;
+        }
         if self.waits_for_key && !key {
             self.dropped += 1;
             return;

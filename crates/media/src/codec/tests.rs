@@ -175,6 +175,17 @@ fn a_single_vp9_frame_stays_as_it_is() {
     assert_eq!(frames[0].visible, Some(Visible { width: 320, height: 180 }));
 }
 
+#[test]
+fn a_vp9_picture_that_is_called_a_key_picture_and_is_none_is_kept_as_what_it_is() {
+    let (key, inter) = (vp9_key(320, 180, 900), vec![0x86, 1, 2, 3]);
+    let mut feed = Feed::new(Codec::Vp9);
+    feed.packets(0, &vp9_packets(&inter, 400, 0, false, true));
+    assert!(feed.take().is_empty(), "decoding can't begin there");
+    feed.packets(3000, &vp9_packets(&key, 400, 0, false, true));
+    feed.packets(6000, &vp9_packets(&inter, 400, 0, false, true));
+    assert_eq!(feed.take().iter().map(|frame| frame.key).collect::<Vec<_>>(), [true, false]);
+}
+
 /// Made from the specification, bit by bit: profile 0, level 4 (3.0), 640x360, order hints, eight bits, 4:2:0.
 fn av1_sequence() -> Vec<u8> {
     let mut bits = String::new();
@@ -207,7 +218,7 @@ fn av1_sequence() -> Vec<u8> {
     put(2, 2); // sample position: colocated
     put(0, 1); // film grain
     bits.push('1');
-    while bits.len() % 8 != 0 {
+    while !bits.len().is_multiple_of(8) {
         bits.push('0');
     }
     bits.as_bytes().chunks(8).map(|byte| byte.iter().fold(0, |byte, bit| byte << 1 | (bit - b'0'))).collect()

@@ -34,7 +34,8 @@ impl Assemble for Vp9 {
                 return Err(Malformed);
             }
             if first {
-                self.frame.key = descriptor.is_keyframe();
+                // There are senders that call every picture a key picture: its own header knows better.
+                self.frame.key = descriptor.is_keyframe() && frame_size(data).is_some();
             }
             // Each layer of a key picture has its size; the last one is what is seen.
             if self.frame.key {
@@ -43,9 +44,6 @@ impl Assemble for Vp9 {
                 let size = frame_size(data).or(told).filter(|(width, height)| *width > 0 && *height > 0);
                 let size = size.map(|(width, height)| Visible { width, height });
                 self.frame.visible = size.or(self.frame.visible);
-            }
-            if first && self.frame.key && self.frame.visible.is_none() {
-                return Err(Malformed);
             }
         }
         self.frame.data.extend_from_slice(data);

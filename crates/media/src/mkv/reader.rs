@@ -101,6 +101,8 @@ pub struct Reader<R> {
     /// An element's head that was read already.
     peeked: Option<Element>,
     last: u64,
+    /// The file ends here, within the head of what would be the first cluster.
+    cut: Option<u64>,
     done: bool,
 }
 
@@ -128,7 +130,8 @@ impl<R: Read> Reader<R> {
             zero: UnixMicros(0),
         };
         let head = Head { track, duration: None, segment_bytes: None };
-        let mut reader = Reader { reader, limits, at: 0, head, peeked: None, last: 0, done: false };
+        let mut reader =
+            Reader { reader, limits, at: 0, head, peeked: None, last: 0, cut: None, done: false };
         reader.read_head()?;
         Ok(reader)
     }
@@ -141,6 +144,9 @@ impl<R: Read> Reader<R> {
     /// The next cluster; `None` at the end.
     pub fn next_cluster(&mut self) -> Result<Option<Cluster>, MkvError> {
         loop {
+            if let Some(at) = self.cut.take() {
+                return Err(MkvError::Truncated { at });
+            }
             if self.done {
                 return Ok(None);
             }
@@ -194,9 +200,17 @@ impl<R: Read> Reader<R> {
         self.head.segment_bytes = segment.size;
         let (mut info, mut tracks) = (false, false);
         loop {
-            let Some(element) = self.element()? else {
-                self.done = true;
-                break;
+            let element = match self.element() {
+                Ok(Some(element)) => element,
+                Ok(None) => {
+                    self.done = true;
+                    break;
+                }
+                Err(MkvError::Truncated { at }) if info && tracks => {
+                    (self.cut, self.done) = (Some(at), true);
+                    break;
+                }
+                Err(error) => return Err(error),
             };
             match element.id {
                 id::CLUSTER => {

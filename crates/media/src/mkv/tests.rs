@@ -109,8 +109,11 @@ fn a_finished_file_has_size_duration_and_cues_that_lead_to_its_clusters() {
     let mut at = out.len();
     for _ in 0..2 {
         // From the end: each cue's cluster position is a short integer behind 0xF1.
-        at = out[..at].windows(2).rposition(|pair| pair[0] == 0xf1 && pair[1] <= 4).unwrap();
-        let position = out[at + 2..at + 2 + usize::from(out[at + 1])]
+        at = out[..at]
+            .windows(2)
+            .rposition(|pair| pair[0] == 0xf1 && (0x81..=0x84).contains(&pair[1]))
+            .unwrap();
+        let position = out[at + 2..at + 2 + usize::from(out[at + 1] & 0x7f)]
             .iter()
             .fold(0_usize, |position, byte| position << 8 | usize::from(*byte));
         assert_eq!(&out[segment + position..][..4], [0x1f, 0x43, 0xb6, 0x75]);

@@ -131,8 +131,8 @@ pub struct ClusterWriter {
 }
 
 impl ClusterWriter {
-    /// The longest span of a cluster: a block's place in it has 16 bits.
-    pub const MAX_SPAN: u64 = 30_000;
+    /// The longest span of a cluster, in ticks: a second. (A block's place in it would have 15 bits.)
+    pub const MAX_SPAN: u64 = 1000;
 
     /// Adds a frame, `timestamp` in ticks. `false` when it has no place in this cluster: it is too far from the first
     /// one, or before the last one. Take the cluster first.

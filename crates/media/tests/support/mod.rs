@@ -70,10 +70,7 @@ pub(crate) struct Sender {
 
 impl Sender {
     pub(crate) fn new(track: &str, codec: Codec, ssrc: u32) -> Sender {
-        let key: Vec<u8> = (0..28).map(|byte| byte ^ ssrc as u8).collect();
-        let master = MasterKey::new(parvis_rtp::srtp::Profile::Aead128Gcm, &key[..16], &key[16..]).unwrap();
-        let context =
-            || SrtpContext::new(parvis_rtp::srtp::Profile::Aead128Gcm, &master, Limits::SEND).unwrap();
+        let key = key(ssrc as u8);
         let source = Source {
             track: track.to_owned(),
             name: "a track".to_owned(),
@@ -94,13 +91,20 @@ impl Sender {
         };
         Sender {
             source,
-            srtp: context(),
-            repair: context(),
+            srtp: context(&key),
+            repair: context(&key),
             sequence: 65_500,
             repairs: 1,
             timestamp: u32::MAX - 40_000,
             sent: 0,
         }
+    }
+
+    /// Another key, as for another worker. Numbers go on.
+    pub(crate) fn renew(&mut self) {
+        let key = key(200);
+        (self.srtp, self.repair) = (context(&key), context(&key));
+        self.source.key = SrtpKey::new(key);
     }
 
     /// Moves time on.
@@ -163,6 +167,16 @@ impl Sender {
         self.repairs += 1;
         protect(&mut self.repair, &fields, &[&sequence.to_be_bytes(), payload].concat())
     }
+}
+
+fn key(of: u8) -> Vec<u8> {
+    (0..28).map(|byte| byte ^ of).collect()
+}
+
+fn context(key: &[u8]) -> SrtpContext {
+    const PROFILE: parvis_rtp::srtp::Profile = parvis_rtp::srtp::Profile::Aead128Gcm;
+    let master = MasterKey::new(PROFILE, &key[..16], &key[16..]).unwrap();
+    SrtpContext::new(PROFILE, &master, Limits::SEND).unwrap()
 }
 
 fn protect(srtp: &mut SrtpContext, fields: &HeaderFields<'_>, payload: &[u8]) -> Vec<u8> {

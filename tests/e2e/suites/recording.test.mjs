@@ -96,7 +96,7 @@ const probe = (path) => JSON.parse(execFileSync('ffprobe', ['-v', 'error', '-sho
 
 /** The bars of a frame near the end, as the mean colour of each bar's middle. */
 function barsOf(path, { width, height }) {
-  const frames = execFileSync('ffmpeg', ['-v', 'error', '-i', path, '-f', 'rawvideo', '-pix_fmt', 'rgb24', '-s', `${width}x${height}`, '-'], { maxBuffer: 1 << 30 });
+  const frames = execFileSync('ffmpeg', ['-v', 'error', '-i', path, '-vsync', 'passthrough', '-f', 'rawvideo', '-pix_fmt', 'rgb24', '-s', `${width}x${height}`, '-'], { maxBuffer: 1 << 30 });
   const size = width * height * 3;
   const frame = frames.subarray(frames.length - size);
   const row = Math.floor(height / 3);

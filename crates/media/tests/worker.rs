@@ -145,7 +145,9 @@ fn a_worker_records_what_comes_and_tells_what_it_wrote() {
     }
     wait_for_frames(&mut worker, 50);
     worker.say(&ToWorker::Stop { reason: StopReason::RoomEnded });
-    let ToServer::Stopped { reason: StopReason::RoomEnded, files } = worker.last_word() else { panic!("not stopped") };
+    let ToServer::Stopped { reason: StopReason::RoomEnded, files } = worker.last_word() else {
+        panic!("not stopped")
+    };
     assert!(worker.child.wait().unwrap().success());
     for file in &files {
         assert_eq!(std::fs::metadata(temp.0.join(&file.name)).unwrap().len(), file.bytes, "{}", file.name);
@@ -169,7 +171,9 @@ fn wait_for_track(worker: &mut Worker) {
 fn wait_for_frames(worker: &mut Worker, count: u64) {
     loop {
         match worker.next() {
-            Some(ToServer::Progress { tracks, .. }) if tracks.iter().all(|track| track.frames >= count) => return,
+            Some(ToServer::Progress { tracks, .. }) if tracks.iter().all(|track| track.frames >= count) => {
+                return;
+            }
             Some(ToServer::Progress { .. } | ToServer::KeyFrameWanted { .. } | ToServer::Nack { .. }) => {}
             other => panic!("{other:?}: {}", worker.errors()),
         }
@@ -192,7 +196,10 @@ fn killed_at_any_moment_a_worker_loses_two_seconds_at_most_and_all_files_open() 
         .collect();
     let lost: Vec<u64> = rounds.into_iter().map(|round| round.join().unwrap()).collect();
     assert!(lost.iter().all(|millis| *millis <= 2000), "{lost:?} ms");
-    assert!(lost.iter().any(|millis| *millis > 0), "something was under way in one of {ROUNDS} rounds: {lost:?}");
+    assert!(
+        lost.iter().any(|millis| *millis > 0),
+        "something was under way in one of {ROUNDS} rounds: {lost:?}"
+    );
 }
 
 /// How many milliseconds of what was sent are not in the files.
@@ -226,7 +233,9 @@ fn killed(secret: &str, round: usize, life: Duration) -> u64 {
         step += 1;
         // Nobody reads what it says; it must not block on that.
         let _ = worker.control.read(&mut [0; 4096]);
-        std::thread::sleep((begun + Duration::from_millis(20 * step)).saturating_duration_since(Instant::now()));
+        std::thread::sleep(
+            (begun + Duration::from_millis(20 * step)).saturating_duration_since(Instant::now()),
+        );
     }
     let killed = Instant::now();
     worker.child.kill().unwrap();
@@ -287,7 +296,9 @@ fn a_server_that_goes_leaves_a_whole_recording() {
     let temp = Temp::new();
     let mut worker = Worker::recording(&live(&temp.0, None));
     worker.control.shutdown(std::net::Shutdown::Write).unwrap();
-    let ToServer::Stopped { reason: StopReason::ServerGone, .. } = worker.last_word() else { panic!("not stopped") };
+    let ToServer::Stopped { reason: StopReason::ServerGone, .. } = worker.last_word() else {
+        panic!("not stopped")
+    };
     assert!(worker.child.wait().unwrap().success());
     assert_eq!(Manifest::read(&temp.0).unwrap().reason, Some(StopReason::ServerGone));
 }
@@ -450,7 +461,10 @@ fn the_command_line_checks_and_opens_a_recording() {
     File::create(&key).unwrap().write_all(identity.to_secret_text().as_bytes()).unwrap();
     let run = |arguments: &[&str]| {
         let output = Command::new(WORKER).args(arguments).arg(&directory).output().unwrap();
-        (output.status.success(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8_lossy(&output.stderr))
+        (
+            output.status.success(),
+            String::from_utf8(output.stdout).unwrap() + &String::from_utf8_lossy(&output.stderr),
+        )
     };
     let (key, to) = (key.display().to_string(), temp.below("out").display().to_string());
     let (good, text) = run(&["verify", "--identity", &key]);

@@ -196,8 +196,10 @@ pub(crate) async fn list(
 ) -> Result<Response, Refusal> {
     let authority = may_record(&shared, &headers, query, &room).await?;
     let store = shared.rooms.egress_store()?;
-    let found =
-        store.list_egresses(&authority.tenant, Some(room.as_str()), false).await.map_err(EgressError::from)?;
+    let found = store
+        .list_egresses(&authority.tenant, Some(room.as_str()), false)
+        .await
+        .map_err(EgressError::from)?;
     let recordings = found.into_iter().map(Recording::of).collect();
     Ok(([(CACHE_CONTROL, "no-store")], Json(Recordings { recordings })).into_response())
 }

@@ -88,7 +88,9 @@ pub(super) fn scope_of(egress: &EgressInfo) -> Result<RecordScope, EngineError> 
                 check_layout(&template.layout)?;
                 for output in &request.outputs {
                     match &output.config {
-                        Some(proto::output::Config::File(file)) => check_name(file.file_type(), &file.filepath)?,
+                        Some(proto::output::Config::File(file)) => {
+                            check_name(file.file_type(), &file.filepath)?
+                        }
                         Some(proto::output::Config::Stream(_)) => return Err(unable(NO_STREAMS)),
                         Some(_) | None => return Err(unable(NO_SEGMENTS)),
                     }

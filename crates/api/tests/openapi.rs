@@ -21,7 +21,9 @@ async fn every_path_of_the_description_is_there_with_its_method() {
         let path = path.replace("{room}", "atelier");
         for method in methods.as_object().unwrap().keys() {
             let answer = server.request(&format!("{} {path} HTTP/1.1", method.to_uppercase()), "{}").await;
-            assert!(![404, 405].contains(&answer.status), "{method} {path}: {answer:?}");
+            // A link that nobody gave leads nowhere, and its own endpoint says so.
+            let no_file = path.contains("{link}") && answer.body.contains("\"no_file\"");
+            assert!(no_file || ![404, 405].contains(&answer.status), "{method} {path}: {answer:?}");
             let described = &methods[method]["responses"];
             let known = described.get(answer.status.to_string());
             assert!(known.is_some() || answer.status == 415, "{method} {path} answers {}", answer.status);

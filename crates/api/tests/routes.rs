@@ -120,8 +120,9 @@ fn wanted(route: &Route, wrong: Wrong) -> Option<&'static [u16]> {
             (Access::Join, _) => Some(&[200]),
             (Access::Watch, _) => Some(&[409]),
             (Access::Session, _) => Some(&[403]),
-            // Its own room of that name is not there, and it has no recordings.
+            // It gets to its own room of that name, if there is one, which has no recordings.
             (Access::Record, Content::None) if route.method == "GET" => Some(&[200]),
+            (Access::Record, Content::Json) => Some(&[404, 409]),
             (Access::Record, _) => Some(&[404]),
             _ => None,
         },

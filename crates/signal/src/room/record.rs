@@ -144,6 +144,8 @@ impl Room {
             session.join_deadline = None;
         }
         self.recorders.insert(id);
+        // It is told of now, and not only when its worker is there.
+        self.meeting.touch(id);
         self.begin();
         self.settle(now);
         self.tell_recording();

@@ -210,7 +210,7 @@ fn a_new_worker_is_told_everything_anew_and_the_mark_never_goes() {
     assert_ne!(again[0].subscription, first, "numbers are never used twice");
     let closed =
         lab.forwarder.commands.iter().filter(|command| matches!(command, Command::ClosePeer { .. })).count();
-    assert_eq!((lab.outlets(), closed), (2, 1), "the former way is closed");
+    assert_eq!((lab.outlets(), closed), (1, 1), "the former way is closed");
     assert!(lab.client(bob).roster.contains_key(REC));
     assert!(recording_of(lab.client(bob)).iter().all(|recording| *recording));
 }

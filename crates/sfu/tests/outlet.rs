@@ -105,7 +105,7 @@ impl Lab {
     }
 
     /// What left for the worker since the last time.
-    fn to_worker(&mut self) -> Vec<Vec<u8>> {
+    fn taken_to_worker(&mut self) -> Vec<Vec<u8>> {
         let sent = self.outbox.iter().filter(|(path, _)| path.remote == worker());
         let sent = sent.map(|(path, datagram)| {
             assert_eq!((path.protocol, path.local), (Protocol::Udp, server()), "from a socket that there is");
@@ -191,7 +191,7 @@ fn what_comes_from_a_workers_address_is_nothing_to_us() {
         lab.forwarder.handle_datagram(lab.now, path, datagram, &mut lab.outbox);
     }
     assert_eq!(lab.forwarder.stats().outlet_refused, 3);
-    assert_eq!(lab.to_worker(), Vec::<Vec<u8>>::new());
+    assert_eq!(lab.taken_to_worker(), Vec::<Vec<u8>>::new());
 }
 
 #[test]

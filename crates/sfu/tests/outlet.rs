@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! The way to a media worker: a forwarder's outlet and its commands. That packets come through it is shown with whole servers, in
-//! `crates/api/tests/recording.rs` and `tests/e2e/suites/recording.test.mjs`.
+//! `tests/e2e/suites/recording.test.mjs`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -53,6 +53,8 @@ pub(crate) struct Session {
     pub(crate) cut_resume: Option<Cut>,
     /// The media sections that it was last asked for.
     pub(crate) sections: Option<proto::MediaSectionsRequirement>,
+    /// Its client closed its media connection; that it leaves may be said until then.
+    pub(crate) closed_due: Option<Instant>,
     /// When it is asked for another offer, if a track that it announced is still in none.
     pub(crate) offer_due: Option<Instant>,
     /// Whether it still has to be told how everyone's connection does.
@@ -194,6 +196,7 @@ impl Session {
             missed_too_much: false,
             cut_resume: None,
             sections: None,
+            closed_due: None,
             offer_due: None,
             qualities_due: true,
         }
@@ -215,9 +218,7 @@ impl Session {
     pub(crate) fn deadline(&self, config: &RoomConfig) -> Option<Instant> {
         let idle = self.socket.map(|socket| socket.last_heard + config.idle_timeout);
         let refresh = self.socket.map(|_| self.refresh_at);
-        [idle, refresh, self.waiting_until, self.join_deadline, self.pace.due(), self.offer_due]
-            .into_iter()
-            .flatten()
-            .min()
+        let own = [self.waiting_until, self.join_deadline, self.closed_due, self.offer_due];
+        own.into_iter().chain([idle, refresh, self.pace.due()]).flatten().min()
     }
 }

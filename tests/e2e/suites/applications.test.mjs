@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { after, afterEach, before, describe, it } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import { ParticipantInfo_Kind as Kind, ParticipantInfo_State as State, TrackSource } from '@livekit/protocol';
 import { python, refused } from '../support/applications.mjs';
 import { HERTZ, SMALL, Stage } from '../support/call.mjs';
@@ -104,8 +105,10 @@ describe('La Suite Meet', () => {
     // What isn't said arrives as `null`, and means no change of it.
     const update = (change) => named('update_participant', ['UpdateParticipantRequest', { room, identity: bob, metadata: 'null', ...change }]);
     await update({ attributes: { handRaisedAt: '', room_role: 'member' }, name: 'Robert' });
-    const seen = await eventually('his new name', async () => (await other(ada, bob)).name === 'Robert' && other(ada, bob));
-    assert.deepEqual(seen.attributes, { color: 'hsl(212, 61%, 40%)', room_admin: 'false', room_role: 'member' });
+    await eventually('his new name and role', async () => {
+      const { name, attributes } = await other(ada, bob);
+      return name === 'Robert' && isDeepStrictEqual(attributes, { color: 'hsl(212, 61%, 40%)', room_admin: 'false', room_role: 'member' });
+    });
     const permission = { canSubscribe: true, canPublish: true, canPublishData: true, canUpdateMetadata: false, canPublishSources: ['CAMERA', 'SCREEN_SHARE', 'SCREEN_SHARE_AUDIO'] };
     const changed = await update({ permission });
     assert.deepEqual([changed.permission.canPublishSources, changed.name], [permission.canPublishSources, 'Robert']);

@@ -88,7 +88,7 @@ describe('data tracks', () => {
       const packets = () => stage.server.figure('parvis_signal_total', { what: 'track_packets' });
       await eventually('the first track', async () => (await packets()) > 0);
       const before = await packets();
-      await publisher.ask('pushFrames', { name: 'second', count: 20, size: 40_000 });
+      await publisher.ask('pushFrames', { name: 'second', count: 20, size: 40_000, gap: 100 });
       await new Promise((done) => setTimeout(done, 500));
       const came = ((await packets()) - before) / 3;
       assert.ok(Number.isInteger(came) && came >= 10, `${came} of 20 frames came to the server`);

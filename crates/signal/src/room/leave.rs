@@ -147,6 +147,10 @@ impl Room {
             self.stats.media_failures += 1;
             return self.meeting.leave(now, id, LeaveReason::JoinFailed);
         }
+        if session.closed_due.is_some_and(|deadline| deadline <= now) {
+            self.stats.media_failures += 1;
+            return self.meeting.leave(now, id, LeaveReason::MediaFailed);
+        }
         if session.offer_due.is_some_and(|due| due <= now) {
             self.ask_for_missing(id);
             self.renew_deadline(id);

@@ -2,12 +2,13 @@
 //! What the forwarder tells.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use livekit_protocol as proto;
 use livekit_protocol::request_response::Reason;
 use livekit_protocol::signal_response::Message as Response;
 use parvis_meeting::{LeaveReason, ParticipantId, State};
+use parvis_peer::FailReason;
 use parvis_rtp::Mid;
 use parvis_sfu::{
     DataChannel, Description, DescriptionKind, Event, PeerId, PeerRole, QualityReport, SubscriptionId,
@@ -16,6 +17,9 @@ use parvis_sfu::{
 use super::Room;
 use crate::Form;
 use crate::session::{Link, Session};
+
+/// Who closes its media connection has said by then that it leaves, or never does.
+const CLOSED_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Room {
     pub(super) fn media_event(&mut self, now: Instant, event: Event) {
@@ -39,7 +43,7 @@ impl Room {
             Event::PeerDisconnected { peer } => self.peer_down(now, peer),
             Event::PeerFailed { peer, reason } => {
                 tracing::debug!(room = %self.sid, ?peer, ?reason, "a peer connection failed");
-                self.peer_failed(now, peer);
+                self.peer_failed(now, peer, reason);
             }
             Event::ChannelsOpen { peer } => {
                 if let Some((id, link)) = self.link(peer) {
@@ -200,19 +204,25 @@ impl Room {
         }
     }
 
-    /// The connection is gone for good. A client that never used it gets a new one; others start over.
-    fn peer_failed(&mut self, now: Instant, peer: PeerId) {
+    /// The connection is gone for good. A client that never used it gets a new one; others start over. One that closed it
+    /// leaves as a rule, and says so on its socket, which may be read later.
+    fn peer_failed(&mut self, now: Instant, peer: PeerId, reason: FailReason) {
         let Some(id) = self.by_peer.remove(&peer) else { return };
-        self.stats.media_failures += 1;
-        let Some(session) = self.sessions.get(&id) else { return };
+        let Some(session) = self.sessions.get_mut(&id) else { return };
         let idle = session.links.form == Form::Dual
             && session.links.publisher.peer == peer
             && !session.links.publisher.offered;
         if !idle {
             let connected = session.links.primary().connected;
+            if connected && reason == FailReason::Closed && session.socket.is_some() {
+                session.closed_due = Some(now + CLOSED_PATIENCE);
+                return self.renew_deadline(id);
+            }
+            self.stats.media_failures += 1;
             let reason = if connected { LeaveReason::MediaFailed } else { LeaveReason::JoinFailed };
             return self.meeting.leave(now, id, reason);
         }
+        self.stats.media_failures += 1;
         let peer = PeerId(self.next_id());
         if let Some(session) = self.sessions.get_mut(&id) {
             session.links.publisher = Link::new(peer);

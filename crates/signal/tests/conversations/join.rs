@@ -242,6 +242,32 @@ fn a_failed_connection_makes_its_client_start_over() {
 }
 
 #[test]
+fn who_closes_its_connection_and_then_says_that_it_leaves_left_on_purpose() {
+    for (says, expected) in
+        [(true, DisconnectReason::ClientInitiated), (false, DisconnectReason::MediaFailure)]
+    {
+        let mut lab = Lab::new();
+        let ada = lab.join("ada");
+        let bob = lab.join("bob");
+        lab.event(Event::PeerFailed { peer: lab.primary(ada), reason: FailReason::Closed });
+        lab.pass(Duration::from_millis(999));
+        assert!(lab.client(bob).roster.contains_key("ada"), "its socket may be read later");
+        if says {
+            lab.send(ada, Request::Leave(proto::LeaveRequest::default()));
+        }
+        lab.pass(Duration::from_millis(1));
+        let mut inbox = lab.client(bob).inbox.iter();
+        let gone = inbox.find_map(|message| match message {
+            Response::Update(update) => {
+                update.participants.iter().find(|info| info.state() == State::Disconnected).cloned()
+            }
+            _ => None,
+        });
+        assert_eq!(gone.map(|info| info.disconnect_reason()), Some(expected));
+    }
+}
+
+#[test]
 fn a_publisher_connection_that_was_never_used_is_replaced_in_silence() {
     let mut lab = Lab::new();
     let ada = lab.join("ada");

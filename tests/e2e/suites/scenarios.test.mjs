@@ -128,7 +128,7 @@ describe('the Node SDK', () => {
       const room = stage.room();
       const [node, other] = [await stage.join('rtc-node', room, 'node'), await stage.join('chromium', room, 'other')];
       await node.ask('publishBars', SMALL);
-      assertBars(await other.ask('seen', { identity: 'node' }), 'before');
+      assertBars(await other.ask('seen', { identity: 'node', atLeast: 5 }), 'before');
       await node.ask('simulate', { scenario });
       await eventually('Reconnected', async () => (await node.ask('log')).includes('Reconnected'), 40_000);
       assertBars(await other.ask('seen', { identity: 'node', atLeast: 5 }), 'after');

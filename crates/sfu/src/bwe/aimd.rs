@@ -98,20 +98,20 @@ impl Aimd {
             }
             Usage::Under => self.state = State::Hold,
             Usage::Normal if self.state == State::Hold => self.state = State::Increase,
-            Usage::Normal => {
-                self.increase(elapsed, acknowledged, round_trip_micros);
-                self.take_carried(now, acknowledged, sent);
-            }
+            Usage::Normal => self.increase(elapsed, acknowledged, round_trip_micros),
         }
     }
 
-    /// Sound is sent whatever the estimate says. As much of it as arrives whole is carried, and pictures build on that: else
-    /// a meeting of many voices would wait for its pictures until the estimate has crept up to its sound.
-    fn take_carried(&mut self, now: i64, acknowledged: Option<f64>, sent: Option<f64>) {
+    /// Sound is sent whatever the estimate says, and as much of it as arrives whole is carried. Pictures build on that where
+    /// nothing can be tried: else a meeting of many voices would wait for its first until the estimate has crept up to its sound.
+    pub(super) fn take_carried(&mut self, now: i64, acknowledged: Option<f64>, sent: Option<f64>) {
         let drained = self.last_decrease_micros.is_none_or(|last| now - last >= DRAINED_MICROS);
-        let whole = acknowledged
-            .filter(|acknowledged| sent.is_some_and(|sent| *acknowledged > CARRIED_SHARE * sent && drained));
-        self.rate = self.rate.max(whole.unwrap_or(0.0));
+        if let (State::Increase, true, Some(acknowledged), Some(sent)) =
+            (self.state, drained, acknowledged, sent)
+            && acknowledged > CARRIED_SHARE * sent
+        {
+            self.rate = self.rate.max(acknowledged);
+        }
     }
 
     fn increase(&mut self, elapsed: f64, acknowledged: Option<f64>, round_trip_micros: i64) {
@@ -208,6 +208,7 @@ mod tests {
             let rates = [500_000, 900_000, 1_000_000].map(|at| {
                 aimd.update(at - 50_000, Usage::Normal, Some(acknowledged), Some(sent), 50_000);
                 aimd.update(at, Usage::Normal, Some(acknowledged), Some(sent), 50_000);
+                aimd.take_carried(at, Some(acknowledged), Some(sent));
                 aimd.rate()
             });
             (rates[1], rates[2])

@@ -116,6 +116,8 @@ pub struct Sender {
     /// When the oldest packet since the last feedback was sent.
     unanswered_since_micros: Option<i64>,
     last_silence_micros: i64,
+    /// More would have been tried, and no stream could carry it.
+    untried: bool,
     /// The estimate was lowered for want of feedback, which has not come back yet.
     silent: bool,
     stats: SenderStats,
@@ -144,6 +146,7 @@ impl Sender {
             last_told: None,
             unanswered_since_micros: None,
             last_silence_micros: 0,
+            untried: false,
             silent: false,
             stats: SenderStats::default(),
         }
@@ -253,6 +256,12 @@ impl Sender {
         self.sent.add(now_micros, 0);
         let limited = self.limited.update(self.sent.bits_per_second(), estimate);
         let rates = (estimate, self.wanted);
+        let untried = &mut self.untried;
+        let can_send = || {
+            let can = can_send();
+            *untried = !can;
+            can
+        };
         let probe = self.prober.poll(now_micros, rates, calm, limited, can_send)?.against(self.loss.loss());
         self.stats.probes += 1;
         Some(probe)
@@ -351,7 +360,12 @@ impl Sender {
         let round_trip = self.round_trip_micros.map_or(DEFAULT_ROUND_TRIP_MICROS, |micros| micros as i64);
         let decreased = self.aimd.last_decrease_micros();
         let sent = self.sent.bits_per_second();
-        self.aimd.update(now_micros, self.trend.usage(), self.believable_rate(), sent, round_trip);
+        let acknowledged = self.believable_rate();
+        self.aimd.update(now_micros, self.trend.usage(), acknowledged, sent, round_trip);
+        // Only there: where it is tried, the padding would count as sound, and nothing more be tried.
+        if self.untried {
+            self.aimd.take_carried(now_micros, acknowledged, sent);
+        }
         self.stats.overuses += u64::from(self.aimd.last_decrease_micros() != decreased);
         self.loss.update(now_micros, self.aimd.rate());
         if let Some(proven) = self.prober.result(now_micros, self.loss.own()) {

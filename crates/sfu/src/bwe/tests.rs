@@ -28,6 +28,10 @@ struct Sim {
     feedback_loss_permille: u64,
     /// What the application has to send, in bits per second.
     application: u64,
+    /// What it sends of sound, whatever the estimate is.
+    sound: u64,
+    /// Whether it sends pictures, on whose stream padding can go.
+    pictures: bool,
     link_free_at: Instant,
     in_flight: VecDeque<(Instant, u16)>,
     feedback: VecDeque<(Instant, Vec<u8>)>,
@@ -51,6 +55,8 @@ impl Sim {
             loss_permille: 0,
             feedback_loss_permille: 0,
             application,
+            sound: 0,
+            pictures: true,
             link_free_at: now,
             in_flight: VecDeque::new(),
             feedback: VecDeque::new(),
@@ -102,7 +108,7 @@ impl Sim {
         if self.sender.poll_timeout().is_some_and(|at| at <= self.now) {
             self.sender.handle_timeout(self.now);
         }
-        if let Some(probe) = self.sender.wants_probe(self.now, || true) {
+        if let Some(probe) = self.sender.wants_probe(self.now, || self.pictures) {
             self.probe = Some((self.now + probe.duration, probe.bitrate, PACKET_BYTES as u64 * 8));
         }
         self.send();
@@ -110,7 +116,7 @@ impl Sim {
 
     fn send(&mut self) {
         let packet_bits = PACKET_BYTES as u64 * 8;
-        self.media_budget_bits += self.application.min(self.sender.estimate()) / 1000;
+        self.media_budget_bits += self.application.min(self.sender.estimate()).max(self.sound) / 1000;
         while self.media_budget_bits >= packet_bits {
             self.media_budget_bits -= packet_bits;
             self.send_one(SentKind::Media);
@@ -515,4 +521,21 @@ fn what_nothing_can_carry_is_not_tried_and_counts_as_no_failure() {
     assert_eq!(sender.stats().probes, 0);
     let probe = sender.wants_probe(start + seconds(4), || true).unwrap();
     assert_eq!(probe.bitrate, 900_000, "three times the start");
+}
+
+/// What is sent whatever the estimate says counts where nothing can carry a probe.
+#[test]
+fn sound_beyond_the_estimate_is_believed_where_no_picture_can_carry_a_probe() {
+    let sounding = |pictures: bool, link: u64| {
+        let mut sim = Sim::new(link, 0);
+        (sim.sound, sim.pictures) = (1_000_000, pictures);
+        sim.run(seconds(3));
+        (sim.sender.estimate(), sim.sender.stats().probes)
+    };
+    let (estimate, probes) = sounding(false, 20_000_000);
+    assert!(estimate >= 950_000 && probes == 0, "{estimate} after {probes} probes");
+    let (estimate, probes) = sounding(true, 20_000_000);
+    assert!(estimate >= 1_500_000 && probes > 1, "{estimate} after {probes} probes");
+    let (estimate, _) = sounding(false, 600_000);
+    assert!(estimate < 600_000, "{estimate}: the path carries no more");
 }

@@ -58,7 +58,7 @@ use tokio::sync::watch;
 pub use agents::AgentLimits;
 pub use branding::{Branding, Colour, ColourError, Links, Logo, LogoError};
 pub use config::{ApiConfig, ConnectionLimits, OfferLimits};
-pub use egress::{EgressEngine, EgressError, EngineError, RecorderError, Recorders};
+pub use egress::{CAPTURE_LAYOUT, EgressEngine, EgressError, EngineError, RecorderError, Recorders};
 pub use forwarders::Forwarders;
 pub use front::{Arrival, ByteStream, Front, Place, Relays, Visitor};
 pub use http::{Access, Content, Route, routes};

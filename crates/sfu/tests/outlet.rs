@@ -69,14 +69,7 @@ impl Lab {
             events: Vec::new(),
         };
         lab.tell(Command::CreatePeer { room: ROOM, peer: ADA, role: PeerRole::Publisher });
-        let spec = TrackSpec {
-            cid: "sound".to_owned(),
-            kind: MediaKind::Audio,
-            screen_share: false,
-            muted: false,
-            encoder: Default::default(),
-            layers: Vec::new(),
-        };
+        let spec = sound();
         lab.tell(Command::Publish { peer: ADA, track: SOUND, spec });
         lab
     }
@@ -114,6 +107,18 @@ impl Lab {
         let sent = sent.collect();
         self.outbox.clear();
         sent
+    }
+}
+
+/// What Ada publishes.
+fn sound() -> TrackSpec {
+    TrackSpec {
+        cid: "sound".to_owned(),
+        kind: MediaKind::Audio,
+        screen_share: false,
+        muted: false,
+        encoder: Default::default(),
+        layers: Vec::new(),
     }
 }
 
@@ -202,14 +207,7 @@ fn a_room_that_spreads_gives_an_outlet_a_part_and_a_trunk_to_what_is_elsewhere()
     spread.command(Command::CreatePeer { room: ROOM, peer: ADA, role: PeerRole::Publisher }, open);
     let outlet = Box::new(OutletSpec { to: worker(), key: key(1) });
     spread.command(Command::CreateOutlet { room: ROOM, peer: OUTLET, outlet: outlet.clone() }, open);
-    let spec = TrackSpec {
-        cid: "sound".to_owned(),
-        kind: MediaKind::Audio,
-        screen_share: false,
-        muted: false,
-        encoder: Default::default(),
-        layers: Vec::new(),
-    };
+    let spec = sound();
     spread.command(Command::Publish { peer: ADA, track: SOUND, spec }, open);
     let (stream_id, track_label) = (String::new(), String::new());
     let subscription = TAKEN;

@@ -29,6 +29,9 @@ pub use recorders::{RecorderError, Recorders};
 pub(crate) use redact::redacted;
 pub(crate) use request::Wanted;
 
+/// The layout of a room composite that means that each track is kept as it is sent.
+pub const CAPTURE_LAYOUT: &str = "capture";
+
 /// Whoever records and streams. [`crate::Api::record`] takes it. What it is told comes in the order of the calls, for each
 /// egress; what becomes of them it says by [`crate::Api::egress_is`] at any time, but not from within these calls, which the record
 /// waits for.

@@ -19,12 +19,9 @@ use utoipa::ToSchema;
 
 use super::{Refusal, Shared, files, token};
 use crate::authority::{Authority, Need};
-use crate::egress::{BadLink, EgressError, EngineError, LINK_AGE, Linked};
+use crate::egress::{BadLink, CAPTURE_LAYOUT, EgressError, EngineError, LINK_AGE, Linked};
 use crate::rooms::ControlFailure;
 use crate::token::TokenError;
-
-/// The layout that means that tracks are kept as they are sent.
-const CAPTURE: &str = "capture";
 
 /// What is to be recorded. At most one of both is named; without, it is the whole room.
 #[derive(Default, Deserialize, ToSchema)]
@@ -164,7 +161,7 @@ pub(crate) async fn start(
         Wish { participant: None, track: None } => {
             Request::RoomComposite(proto::RoomCompositeEgressRequest {
                 room_name,
-                layout: CAPTURE.to_owned(),
+                layout: CAPTURE_LAYOUT.to_owned(),
                 file_outputs: file_outputs(),
                 ..Default::default()
             })

@@ -3,9 +3,11 @@
 //!
 //! [`Capture`] has no socket and no clock: messages, datagrams and the time go in, messages come out. What it writes to is one
 //! directory. `jitter` puts packets in order, [`crate::codec`] makes frames of them, `clock` gives each its moment,
-//! `track` writes them to a `file` that is sealed as it grows, `store` counts what is used.
+//! `track` writes them to a `file` that is sealed as it grows, `store` counts what is used,
+//! `failure` says why nothing can be captured.
 
 pub mod clock;
+mod failure;
 pub mod file;
 pub mod jitter;
 mod store;
@@ -15,13 +17,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use parvis_jobs::{
-    Failure, FailureKind, File, Participant, Protection, Source, Start, StopReason, ToServer, ToWorker,
-    UnixMicros,
+    Failure, FailureKind, File, Participant, Source, Start, StopReason, ToServer, ToWorker, UnixMicros,
 };
 
-use crate::age::{AgeError, MAX_RECIPIENTS, Recipient};
+use crate::age::AgeError;
 use crate::manifest::{self, FORMAT, FileEntry, MANIFEST, Manifest, Run, VERSION};
 use crate::timeline::{Entry, What};
+use failure::{failure, recipients, taken, unreadable};
 use file::{GrowingFile, is_full};
 use jitter::JitterConfig;
 use store::Store;
@@ -500,22 +502,6 @@ impl Capture {
     }
 }
 
-fn recipients(protection: &Protection) -> Result<Vec<Recipient>, Failure> {
-    let missing = |what: String| Failure {
-        kind: FailureKind::KeyMissing,
-        what,
-        place: "the tenant's recipients".to_owned(),
-        remedy: "make a key pair with age-keygen, and put its age1… line into the configuration".to_owned(),
-    };
-    let Protection::Age { recipients } = protection else { return Ok(Vec::new()) };
-    if recipients.is_empty() || recipients.len() > MAX_RECIPIENTS {
-        let what =
-            format!("{} recipients; recordings are sealed for 1 to {MAX_RECIPIENTS}", recipients.len());
-        return Err(missing(what));
-    }
-    recipients.iter().map(|text| text.parse().map_err(|error: AgeError| missing(error.to_string()))).collect()
-}
-
 fn first_manifest(start: &Start, recipients: Vec<String>) -> Manifest {
     Manifest {
         format: FORMAT.to_owned(),
@@ -543,33 +529,4 @@ fn line(entry: &Entry) -> Vec<u8> {
 
 fn is_full_error(error: &AgeError) -> bool {
     matches!(error, AgeError::Io(error) if is_full(error))
-}
-
-fn failure(place: &str, error: &AgeError) -> Failure {
-    Failure {
-        kind: FailureKind::Storage,
-        what: error.to_string(),
-        place: place.to_owned(),
-        remedy:
-            "see that the directory exists, that the worker's user may write there, and that the disk is well"
-                .to_owned(),
-    }
-}
-
-fn taken(directory: &Path, job: &str) -> Failure {
-    Failure {
-        kind: FailureKind::Protocol,
-        what: format!("the recording of another job is there: {job}"),
-        place: directory.display().to_string(),
-        remedy: "give each job a directory of its own".to_owned(),
-    }
-}
-
-fn unreadable(directory: &Path, error: &manifest::ManifestError) -> Failure {
-    Failure {
-        kind: FailureKind::Protocol,
-        what: error.to_string(),
-        place: directory.display().to_string(),
-        remedy: "move the damaged manifest.json away; the files beside it stay as they are".to_owned(),
-    }
 }

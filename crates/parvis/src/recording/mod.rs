@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Recordings: which go on, and who does them. [`RecordingEngine`] is what [`parvis_api::Api::record`] takes: it checks what is
 //! asked for ([`request`]), lets a recorder into the room, and gives each recording a task of its own ([`task`]), which starts
-//! a media worker ([`worker`]), tells it what it is to know of its room ([`present`]) and writes down what becomes of it ([`book`]).
+//! a media worker ([`worker`]), tells it what it is to know of its room ([`present`]) and writes down what becomes of it ([`book`]); [`counts`] says how often.
 //!
 //! **The one invariant: a worker costs its call nothing.** It may hang, die, flood or be slow: nothing in a room waits for it,
 //! and all that waits for it here is bounded and counted.
 
 mod book;
+mod counts;
 mod present;
 mod request;
 mod task;
@@ -14,17 +15,18 @@ mod worker;
 
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use livekit_protocol::EgressInfo;
 use nix::sys::statvfs::statvfs;
-use parvis_api::{EgressEngine, EngineError, RecorderError, Recorders, Sample, Source, TenantId};
+use parvis_api::{CAPTURE_LAYOUT, EgressEngine, EngineError, RecorderError, Recorders, Source, TenantId};
 use parvis_jobs::{JobConfig, Protection, Quota, StopReason};
 use parvis_signal::{RecordError, Recorder, RecordingNews};
 use tokio::sync::{Notify, mpsc};
 
+use counts::Counts;
 use task::{Input, Task};
 
 /// The future that this engine's answers are.
@@ -71,34 +73,6 @@ pub(crate) enum RecordingError {
     Worker { path: PathBuf, source: std::io::Error },
     #[error("recording.min_free_bytes: {free} bytes are free at {}, {wanted} are to stay free", path.display())]
     Full { path: PathBuf, free: u64, wanted: u64 },
-}
-
-/// What recordings count.
-#[derive(Debug, Default)]
-pub(crate) struct Counts {
-    started: AtomicU64,
-    complete: AtomicU64,
-    failed: AtomicU64,
-    aborted: AtomicU64,
-    limited: AtomicU64,
-    refused_jobs: AtomicU64,
-    refused_space: AtomicU64,
-    workers: AtomicU64,
-    workers_killed: AtomicU64,
-    workers_died: AtomicU64,
-    news_lost: AtomicU64,
-    messages_lost: AtomicU64,
-    repairs: AtomicU64,
-    repairs_throttled: AtomicU64,
-    packets_lost: AtomicU64,
-    strays: AtomicU64,
-    sources_refused: AtomicU64,
-}
-
-impl Counts {
-    fn add(counter: &AtomicU64, more: u64) {
-        counter.fetch_add(more, Ordering::Relaxed);
-    }
 }
 
 /// What all recordings share.
@@ -171,7 +145,7 @@ impl RecordingEngine {
     /// The counters for the metrics page.
     pub(crate) fn figures(&self) -> Source {
         let shared = Arc::clone(&self.0);
-        Arc::new(move || shared.samples())
+        Arc::new(move || shared.counts.samples(shared.jobs().len()))
     }
 }
 
@@ -217,91 +191,6 @@ impl Shared {
         }
         Ok((handle, receiver))
     }
-
-    fn samples(&self) -> Vec<Sample> {
-        let counts = &self.counts;
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
-        let plain = |name: &str, help, counter: &AtomicU64| Sample {
-            name: name.to_owned(),
-            help,
-            counter: true,
-            labels: Vec::new(),
-            value: read(counter),
-        };
-        let labelled = |name: &str, help, (label, value): (&'static str, &str), counter: &AtomicU64| Sample {
-            labels: vec![(label, value.to_owned())],
-            ..plain(name, help, counter)
-        };
-        let ended = |status: &str, counter| {
-            labelled("parvis_recordings_ended_total", "Recordings that ended.", ("status", status), counter)
-        };
-        let refused = |limit: &str, counter| {
-            labelled(
-                "parvis_recordings_refused_total",
-                "Recordings refused by a limit.",
-                ("limit", limit),
-                counter,
-            )
-        };
-        vec![
-            Sample {
-                name: "parvis_recordings".to_owned(),
-                help: "Recordings that go on.",
-                counter: false,
-                labels: Vec::new(),
-                value: self.jobs().len() as f64,
-            },
-            plain("parvis_recordings_started_total", "Recordings begun.", &counts.started),
-            ended("complete", &counts.complete),
-            ended("failed", &counts.failed),
-            ended("aborted", &counts.aborted),
-            ended("limit_reached", &counts.limited),
-            refused("max_jobs", &counts.refused_jobs),
-            refused("min_free_bytes", &counts.refused_space),
-            plain("parvis_recording_workers_started_total", "Media workers started.", &counts.workers),
-            plain(
-                "parvis_recording_workers_killed_total",
-                "Media workers ended by force.",
-                &counts.workers_killed,
-            ),
-            plain(
-                "parvis_recording_workers_died_total",
-                "Media workers that ended without saying that they are done.",
-                &counts.workers_died,
-            ),
-            plain(
-                "parvis_recording_news_lost_total",
-                "News of rooms that found no place on the way to a recording.",
-                &counts.news_lost,
-            ),
-            plain(
-                "parvis_recording_messages_lost_total",
-                "Messages that found no place on the way to a worker.",
-                &counts.messages_lost,
-            ),
-            plain("parvis_recording_repairs_total", "Repairs that workers asked for.", &counts.repairs),
-            plain(
-                "parvis_recording_repairs_throttled_total",
-                "Repairs that a worker asked for too often.",
-                &counts.repairs_throttled,
-            ),
-            plain(
-                "parvis_recording_packets_lost_total",
-                "Packets that no repair brought back.",
-                &counts.packets_lost,
-            ),
-            plain(
-                "parvis_recording_sources_refused_total",
-                "Tracks that workers could not keep.",
-                &counts.sources_refused,
-            ),
-            plain(
-                "parvis_recording_strays_total",
-                "Packets that workers could do nothing with.",
-                &counts.strays,
-            ),
-        ]
-    }
 }
 
 impl EgressEngine for RecordingEngine {
@@ -321,7 +210,7 @@ impl EgressEngine for RecordingEngine {
 
     fn set_layout<'a>(&'a self, _: &'a str, layout: &'a str) -> Answer<'a, Result<(), EngineError>> {
         Box::pin(async move {
-            if layout == request::CAPTURE {
+            if layout == CAPTURE_LAYOUT {
                 return Ok(());
             }
             Err(EngineError::Unable(request::no_layout(layout)))

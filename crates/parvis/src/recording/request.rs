@@ -7,11 +7,9 @@ use std::collections::BTreeSet;
 use livekit_protocol as proto;
 use livekit_protocol::EgressInfo;
 use livekit_protocol::egress_info::Request;
-use parvis_api::EngineError;
+use parvis_api::{CAPTURE_LAYOUT, EngineError};
 use parvis_signal::RecordScope;
 
-/// The layout that means that tracks are kept as they are sent.
-pub(super) const CAPTURE: &str = "capture";
 /// Why nothing is streamed.
 pub(super) const NO_STREAMS: &str =
     "this server streams nowhere yet: ask for a file, which keeps what is sent as it is sent";
@@ -26,7 +24,7 @@ const OWN_NAMES: &str = "a recording has several files, which name themselves: l
 /// Why a layout is not to be had.
 pub(super) fn no_layout(layout: &str) -> String {
     format!(
-        "the layout {layout:?} is not composed here yet: ask for the layout {CAPTURE:?}, which keeps every track as it is sent, to be \
+        "the layout {layout:?} is not composed here yet: ask for the layout {CAPTURE_LAYOUT:?}, which keeps every track as it is sent, to be \
          composed later"
     )
 }
@@ -114,7 +112,7 @@ pub(super) fn scope_of(egress: &EgressInfo) -> Result<RecordScope, EngineError> 
 }
 
 fn check_layout(layout: &str) -> Result<(), EngineError> {
-    if layout == CAPTURE { Ok(()) } else { Err(EngineError::Unable(no_layout(layout))) }
+    if layout == CAPTURE_LAYOUT { Ok(()) } else { Err(EngineError::Unable(no_layout(layout))) }
 }
 
 fn check_outputs(

@@ -51,7 +51,7 @@ pub struct JoinParams {
 }
 
 impl JoinParams {
-    /// Of one that has no socket to say anything on.
+    /// Of one that says nothing of itself.
     pub(crate) fn silent() -> JoinParams {
         JoinParams {
             form: Form::Single,

@@ -343,13 +343,6 @@ fn guest_params(info: &proto::ParticipantInfo) -> JoinParams {
             capabilities: info.capabilities.clone(),
             ..Default::default()
         },
-        auto_subscribe: false,
-        auto_data_tracks: false,
-        adaptive_stream: false,
-        metadata: None,
-        attributes: BTreeMap::new(),
-        add_tracks: Vec::new(),
-        publisher_offer: None,
-        resume: None,
+        ..JoinParams::silent()
     }
 }

@@ -6,23 +6,12 @@ use std::time::Duration;
 use livekit_protocol as proto;
 use livekit_protocol::signal_request::Message as Request;
 use livekit_protocol::signal_response::Message as Response;
-use livekit_protocol::{BackupCodecPolicy, TrackSource, VideoQuality};
+use livekit_protocol::{BackupCodecPolicy, TrackSource};
 use parvis_peer::sdp::CodecKind;
 use parvis_sfu::{Event, SubscriptionId, TrackId};
 use parvis_signal::ConnectionId;
 
 use crate::lab::*;
-
-fn layers() -> Vec<proto::VideoLayer> {
-    [(VideoQuality::Low, 320, 180), (VideoQuality::Medium, 640, 360), (VideoQuality::High, 1280, 720)]
-        .map(|(quality, width, height)| proto::VideoLayer {
-            quality: quality.into(),
-            width,
-            height,
-            ..Default::default()
-        })
-        .to_vec()
-}
 
 fn simulcast() -> proto::AddTrackRequest {
     proto::AddTrackRequest { layers: layers(), ..track("cam", TrackSource::Camera) }

@@ -590,6 +590,19 @@ pub fn track(cid: &str, source: proto::TrackSource) -> proto::AddTrackRequest {
     }
 }
 
+/// The three layers of a camera's picture.
+pub fn layers() -> Vec<proto::VideoLayer> {
+    use proto::VideoQuality::{High, Low, Medium};
+    [(Low, 320, 180), (Medium, 640, 360), (High, 1280, 720)]
+        .map(|(quality, width, height)| proto::VideoLayer {
+            quality: quality.into(),
+            width,
+            height,
+            ..Default::default()
+        })
+        .to_vec()
+}
+
 pub fn message(text: &str, sequence: u32) -> proto::DataPacket {
     let user = proto::UserPacket { payload: text.as_bytes().to_vec(), ..Default::default() };
     proto::DataPacket { sequence, value: Some(proto::data_packet::Value::User(user)), ..Default::default() }

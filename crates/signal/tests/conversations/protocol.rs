@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use livekit_protocol as proto;
+use livekit_protocol::TrackSource;
 use livekit_protocol::signal_request::Message as Request;
 use livekit_protocol::signal_response::Message as Response;
 use livekit_protocol::simulate_scenario::Scenario;
-use livekit_protocol::{TrackSource, VideoQuality};
 use parvis_sfu::{Event, QualityReport, RoomId};
 use parvis_signal::{ConnectionId, Control, Grants, Join, Room, RoomConfig};
 
@@ -164,17 +164,6 @@ impl Story {
     fn heard(&self) -> BTreeSet<&'static str> {
         self.lab.clients.values().flat_map(|client| client.inbox.iter().map(name_of_response)).collect()
     }
-}
-
-fn layers() -> Vec<proto::VideoLayer> {
-    [(VideoQuality::Low, 320, 180), (VideoQuality::High, 1280, 720)]
-        .map(|(quality, width, height)| proto::VideoLayer {
-            quality: quality.into(),
-            width,
-            height,
-            ..Default::default()
-        })
-        .to_vec()
 }
 
 /// Sound that is published in two codecs.

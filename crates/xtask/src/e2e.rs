@@ -4,7 +4,7 @@
 use clap::Args;
 
 use crate::sh::{Result, process, root, target};
-use crate::{compatibility, setup, test, web};
+use crate::{compatibility, programs, setup, test, web};
 
 /// Where the tests are.
 pub(crate) const FOLDER: &str = "tests/e2e";
@@ -19,7 +19,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result {
     setup::build_tools()?;
     web::build()?;
-    process("cargo", ["build", "--package", "parvis", "--package", "parvis-media"]).run()?;
+    programs::server()?;
     if options.filter.is_some() {
         return watch(options.filter.as_deref(), |_| ());
     }

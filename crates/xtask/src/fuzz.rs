@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! `cargo xtask fuzz`: libFuzzer targets for every parser of bytes from outside.
 
+use std::num::NonZero;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::Args;
 
@@ -10,6 +12,8 @@ use crate::sh::{Error, Result, process, root, say};
 
 const VERSION: &str = "0.13.2";
 const FOLDER: &str = "tests/fuzz";
+/// What is built is kept out of the workspace's own folder: it has other flags.
+const BUILT: &str = "tests/fuzz/target";
 
 /// A parser of ours needs no more memory than this for any one input.
 const MEMORY_MIB: u32 = 1024;
@@ -32,34 +36,73 @@ impl Options {
     }
 }
 
-/// Builds all targets, runs those that were asked for, and stops at the first finding.
+/// Builds all targets, runs those that were asked for, as many at once as there are cores, and tells of each finding.
 pub(crate) fn run(options: &Options) -> Result {
     setup::build_tools()?;
     setup::cargo_tool("cargo-fuzz", VERSION)?;
     let targets = targets(options)?;
     // Stable Rust has no sanitizers; our own code has next to no `unsafe` for them to watch.
-    let common = ["--fuzz-dir", FOLDER, "--sanitizer", "none"];
-    process("cargo", ["fuzz", "build"].iter().chain(&common)).run()?;
-    for target in &targets {
-        // New inputs go to a folder that git ignores; the seeds in the tree are only read.
-        let found = format!("{FOLDER}/target/found/{target}");
-        std::fs::create_dir_all(root().join(&found))?;
-        let seeds = format!("{FOLDER}/corpus/{target}");
-        let mut arguments: Vec<String> =
-            ["fuzz", "run"].iter().chain(&common).map(ToString::to_string).collect();
-        arguments.extend([target.clone(), found]);
-        if root().join(&seeds).is_dir() {
-            arguments.push(seeds);
-        }
-        arguments.push("--".to_owned());
-        arguments.push(format!("-max_total_time={}", options.seconds));
-        arguments.push(format!("-rss_limit_mb={MEMORY_MIB}"));
-        arguments.push(format!("-timeout={INPUT_SECONDS}"));
-        arguments.push("-verbosity=0".to_owned());
-        process("cargo", arguments).run()?;
+    let triple = triple();
+    let build = ["fuzz", "build", "--fuzz-dir", FOLDER, "--sanitizer", "none"];
+    process("cargo", build.into_iter().chain(["--target", &triple, "--target-dir", BUILT])).run()?;
+    let next = AtomicUsize::new(0);
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let runs: Vec<Result> = std::thread::scope(|scope| {
+        let work = || {
+            let mut results = Vec::new();
+            while let Some(target) = targets.get(next.fetch_add(1, Ordering::Relaxed)) {
+                results.push(run_one(target, options.seconds));
+            }
+            results
+        };
+        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
+    });
+    let ran = runs.len();
+    let findings: Vec<String> = runs.into_iter().filter_map(|run| Some(run.err()?.to_string())).collect();
+    if ran < targets.len() {
+        return Err(Error::new(format!("only {ran} of {} fuzz targets ran to their end", targets.len())));
     }
-    say(&format!("{} fuzz targets ran {} s each without a finding", targets.len(), options.seconds));
+    if !findings.is_empty() {
+        return Err(Error::new(findings.join("\n")));
+    }
+    say(&format!("{ran} fuzz targets ran {} s each without a finding", options.seconds));
     Ok(())
+}
+
+/// Runs a target that is built, and tells what it found.
+fn run_one(target: &str, seconds: u64) -> Result {
+    // New inputs go to folders that git ignores; the seeds in the tree are only read.
+    let found = format!("{BUILT}/found/{target}");
+    let artifacts = format!("{FOLDER}/artifacts/{target}/");
+    for folder in [&found, &artifacts] {
+        std::fs::create_dir_all(root().join(folder))?;
+    }
+    let mut arguments = vec![
+        format!("-artifact_prefix={artifacts}"),
+        format!("-max_total_time={seconds}"),
+        format!("-rss_limit_mb={MEMORY_MIB}"),
+        format!("-timeout={INPUT_SECONDS}"),
+        "-verbosity=0".to_owned(),
+        found,
+    ];
+    let seeds = format!("{FOLDER}/corpus/{target}");
+    if root().join(&seeds).is_dir() {
+        arguments.push(seeds);
+    }
+    let program = root().join(format!("{BUILT}/{}/release/{target}", triple()));
+    let run = process(&program.to_string_lossy(), arguments).run();
+    run.map_err(|error| {
+        let again = format!(
+            "cargo fuzz run --fuzz-dir {FOLDER} --sanitizer none {target} {artifacts}<the file named above>"
+        );
+        Error::new(format!("{target}: {error}; again with `{again}`"))
+    })
+}
+
+/// The system that this one is, as rustc calls it.
+fn triple() -> String {
+    format!("{}-unknown-linux-gnu", std::env::consts::ARCH)
 }
 
 /// The names of the targets to run.

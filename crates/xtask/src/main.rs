@@ -10,7 +10,7 @@ mod deny;
 mod e2e;
 mod fuzz;
 mod habits;
-mod optimised;
+mod programs;
 mod run;
 mod setup;
 mod sh;

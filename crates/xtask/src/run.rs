@@ -16,11 +16,11 @@ pub(crate) struct Options {
     server: Vec<String>,
 }
 
-/// Builds the web client and the server, then becomes the server.
+/// Builds the web client, the server and what records, then becomes the server.
 pub(crate) fn run(options: &Options) -> Result {
     setup::build_tools()?;
     web::build()?;
-    process("cargo", ["build", "--release", "--package", "parvis"]).run()?;
+    process("cargo", ["build", "--release", "--package", "parvis", "--package", "parvis-media"]).run()?;
     say("starting the server; open the link that it prints, Ctrl+C ends it");
     let error = Command::new(target().join("release/parvis"))
         .args(["serve", "--dev"])

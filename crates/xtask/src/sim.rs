@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
-use crate::optimised;
+use crate::programs;
 use crate::sh::{Error, Result, process, say, target};
 
 const PACKAGE: &str = "parvis-sim";
@@ -70,7 +70,7 @@ pub(crate) fn run(options: &Options) -> Result {
 
 /// What `cargo xtask test` runs, in a build that takes less time than the one for release; each line goes to `line`, too.
 pub(crate) fn check(mut line: impl FnMut(&str)) -> Result {
-    let program = optimised::build(PACKAGE)?.to_string_lossy().into_owned();
+    let program = programs::optimised(PACKAGE)?.to_string_lossy().into_owned();
     let jobs = cores().to_string();
     let mut result = Ok(());
     for ((seeds, seconds), base) in [(FIXED, 1), (NEW, unseen())] {

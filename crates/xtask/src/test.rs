@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap::Args;
 
 use crate::sh::{Result, print, process, say};
-use crate::{bench, compatibility, deny, e2e, fuzz, habits, setup, sim, web};
+use crate::{bench, compatibility, deny, e2e, fuzz, habits, programs, setup, sim, web};
 
 /// More failures than these are no starvation.
 const RETRIED_AT_MOST: usize = 3;
@@ -57,8 +57,7 @@ pub(crate) fn run(options: &Options) -> Result {
         ("sim", |count| sim::check(|line| count.sim(line))),
         ("instructions", |count| count.check(bench::instructions::run(false))),
         ("e2e", |count| {
-            process("cargo", ["build", "--package", "parvis", "--package", "parvis-media", "--locked"])
-                .run()?;
+            programs::server()?;
             end_to_end(count)
         }),
         ("fuzz", |count| count.check(fuzz::run(&fuzz::Options::all(FUZZ_SECONDS)))),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::sh::{Error, Result, print, process, root, say, target};
-use crate::{optimised, setup};
+use crate::{programs, setup};
 
 const PACKAGE: &str = "parvis-bench-forward";
 /// The load: subscribers, and seconds of 30 frames of eight packets that are counted.
@@ -73,7 +73,7 @@ fn verdict(kept: &Kept, here: &Kept) -> Result<String> {
 
 /// Instructions for each media packet that leaves.
 fn count() -> Result<f64> {
-    let program = optimised::build(PACKAGE)?;
+    let program = programs::optimised(PACKAGE)?;
     let out: PathBuf = target().join("callgrind.out");
     let mut line = String::new();
     process(

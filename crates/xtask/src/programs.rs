@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Programs of ours that tests run, built from what `cargo test --workspace` has built already: with the same features of
+//! everything, so that nothing is built twice.
+
+use std::path::PathBuf;
+
+use crate::sh::{Result, process, target};
+
+/// Any one test of the workspace. Cargo unites the features of tests with those of programs only where a test is built too.
+const SOME_TEST: &str = "outlet";
+
+/// What programs that must be fast spend their time in. These crates are built as for release, everything below them as for
+/// all tests.
+const OWN: &[&str] = &["rtp", "dtls", "peer", "sfu", "meeting", "signal", "shard", "sim", "bench-forward"];
+const AS_RELEASED: &[(&str, &str)] = &[
+    ("opt-level", "3"),
+    ("debug-assertions", "false"),
+    ("overflow-checks", "false"),
+    ("codegen-units", "1"),
+];
+
+/// Builds the program of this name; gives its path.
+pub(crate) fn optimised(name: &str) -> Result<PathBuf> {
+    let mut settings = Vec::new();
+    for own in OWN {
+        for (key, value) in AS_RELEASED {
+            settings.push(format!("--config=profile.dev.package.parvis-{own}.{key}={value}"));
+        }
+    }
+    build(&[name], settings)?;
+    Ok(target().join("debug").join(name))
+}
+
+/// Builds the server and the media worker.
+pub(crate) fn server() -> Result {
+    build(&["parvis", "parvis-media"], Vec::new())
+}
+
+fn build(names: &[&str], settings: Vec<String>) -> Result {
+    let mut arguments = ["build", "--locked", "--workspace", "--test", SOME_TEST].map(str::to_owned).to_vec();
+    for name in names {
+        arguments.extend(["--bin".to_owned(), (*name).to_owned()]);
+    }
+    arguments.extend(settings);
+    process("cargo", arguments).run()
+}

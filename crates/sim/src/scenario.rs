@@ -21,7 +21,7 @@ const REAL_DTLS: u64 = 10;
 const SPREAD: u64 = 4;
 
 /// What a run came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Its seed.
     pub seed: u64,

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! Programs of ours that tests run, built from what `cargo test --workspace` has built already: with the same features of
-//! everything, so that nothing is built twice.
+//! Programs of ours that tests run.
 
 use std::path::PathBuf;
 
@@ -19,28 +18,22 @@ const AS_RELEASED: &[(&str, &str)] = &[
     ("codegen-units", "1"),
 ];
 
-/// Builds the program of this name; gives its path.
+/// Builds the program of this name from what `cargo test --workspace` has built already: with the same features of
+/// everything, so that nothing is built twice. Gives its path.
 pub(crate) fn optimised(name: &str) -> Result<PathBuf> {
-    let mut settings = Vec::new();
+    let arguments = ["build", "--locked", "--workspace", "--test", SOME_TEST, "--bin", name];
+    let mut arguments = arguments.map(str::to_owned).to_vec();
     for own in OWN {
         for (key, value) in AS_RELEASED {
-            settings.push(format!("--config=profile.dev.package.parvis-{own}.{key}={value}"));
+            arguments.push(format!("--config=profile.dev.package.parvis-{own}.{key}={value}"));
         }
     }
-    build(&[name], settings)?;
+    process("cargo", arguments).run()?;
     Ok(target().join("debug").join(name))
 }
 
-/// Builds the server and the media worker.
+/// Builds the server and the media worker, with the features that they are released with: those of the tests bring a second
+/// library of cryptography with them, for one.
 pub(crate) fn server() -> Result {
-    build(&["parvis", "parvis-media"], Vec::new())
-}
-
-fn build(names: &[&str], settings: Vec<String>) -> Result {
-    let mut arguments = ["build", "--locked", "--workspace", "--test", SOME_TEST].map(str::to_owned).to_vec();
-    for name in names {
-        arguments.extend(["--bin".to_owned(), (*name).to_owned()]);
-    }
-    arguments.extend(settings);
-    process("cargo", arguments).run()
+    process("cargo", ["build", "--locked", "--package", "parvis", "--package", "parvis-media"]).run()
 }

@@ -36,6 +36,8 @@ struct Sim {
     in_flight: VecDeque<(Instant, u16)>,
     feedback: VecDeque<(Instant, Vec<u8>)>,
     media_budget_bits: u64,
+    /// The rates that were tried, in bits per second.
+    tried: Vec<u64>,
     /// Padding still to send: until when, at how many bits per second, and its budget.
     probe: Option<(Instant, u64, u64)>,
     random: u64,
@@ -61,6 +63,7 @@ impl Sim {
             in_flight: VecDeque::new(),
             feedback: VecDeque::new(),
             media_budget_bits: 0,
+            tried: Vec::new(),
             probe: None,
             random: 0x2545_f491_4f6c_dd1d,
             sent_bits: 0,
@@ -109,6 +112,7 @@ impl Sim {
             self.sender.handle_timeout(self.now);
         }
         if let Some(probe) = self.sender.wants_probe(self.now, || self.pictures) {
+            self.tried.push(probe.bitrate);
             self.probe = Some((self.now + probe.duration, probe.bitrate, PACKET_BYTES as u64 * 8));
         }
         self.send();
@@ -521,6 +525,20 @@ fn what_nothing_can_carry_is_not_tried_and_counts_as_no_failure() {
     assert_eq!(sender.stats().probes, 0);
     let probe = sender.wants_probe(start + seconds(4), || true).unwrap();
     assert_eq!(probe.bitrate, 900_000, "three times the start");
+}
+
+/// Three times the start, then six times; after a cluster that proved less than that, six times are out of reach.
+#[test]
+fn six_times_the_start_is_tried_where_three_times_arrived() {
+    let tried = |link: u64| {
+        let mut sim = Sim::new(link, 5_000_000);
+        sim.run(seconds(2));
+        sim.tried
+    };
+    let free = tried(20_000_000);
+    assert_eq!(free[..2], [900_000, 1_800_000], "{free:?}");
+    let narrow = tried(500_000);
+    assert!(narrow[0] == 900_000 && !narrow.contains(&1_800_000), "{narrow:?}");
 }
 
 /// What is sent whatever the estimate says counts where nothing can carry a probe.

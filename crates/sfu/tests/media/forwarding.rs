@@ -79,6 +79,44 @@ fn header_extensions_travel_under_the_subscribers_ids_and_the_rid_does_not() {
 }
 
 #[test]
+fn pictures_bear_their_rooms_playout_delay_in_place_of_the_publishers_and_sound_bears_none() {
+    let mut world = World::new();
+    world.peer(1, &[inbound("v", MediaKind::Video, &["q"]), inbound("a", MediaKind::Audio, &[])]);
+    world.peer(2, &[outbound("pictures", MediaKind::Video, 1), outbound("sound", MediaKind::Audio, 2)]);
+    world.publish(1, 1, "v", &video_spec(&["q"]));
+    world.publish(1, 2, "a", &audio_spec());
+    world.subscribe(1, 2, 1);
+    world.subscribe(2, 2, 2);
+    world.run_ms(0);
+    let rooms = PlayoutDelay { min: 20, max: 200 };
+    assert!(world.room.set_playout_delay(PeerId(2), rooms));
+    assert!(!world.room.set_playout_delay(PeerId(9), rooms), "nobody's");
+    let publishers = Some(PlayoutDelay { min: 3, max: 40 });
+    let extensions = Extensions {
+        mid: Mid::new("v"),
+        rid: Rid::new("q"),
+        playout_delay: publishers,
+        ..Extensions::default()
+    };
+    for packet in Vp8Source::new(5, extensions).frame(true, 1, b"x") {
+        world.rtp(1, &packet);
+    }
+    world.rtp(1, &In { payload_type: OPUS, extensions: mid_ext("a"), ..In::default() }.with(b"opus"));
+    world.run_ms(5);
+    let delays: Vec<_> = world
+        .take_rtp(2)
+        .iter()
+        .map(|left| {
+            let read = Packet::parse(&left.bytes).unwrap().extensions(&subscriber_map());
+            (read.mid, read.playout_delay)
+        })
+        .collect();
+    assert_eq!(delays.len(), 2, "{delays:?}");
+    assert!(delays.contains(&(Mid::new("pictures"), Some(rooms))), "{delays:?}");
+    assert!(delays.contains(&(Mid::new("sound"), None)), "{delays:?}");
+}
+
+#[test]
 fn an_audio_level_reaches_the_subscriber() {
     let mut world = World::new();
     world.peer(1, &[inbound("a", MediaKind::Audio, &[])]);

@@ -5,6 +5,7 @@
 //! `parvis-sim --seed S` (told as it happens), `parvis-sim --meeting PEERS --length SECONDS` (how fast one long meeting runs).
 
 use std::collections::BTreeMap;
+use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -129,8 +130,8 @@ fn many(base: u64, seeds: u64, jobs: u64, most: Option<Duration>) -> bool {
                         break;
                     }
                     let watch = Watch { narrator: None, meter: Some(meter) };
-                    let outcome = scenario::run(base.wrapping_add(place), watch);
-                    // A thread that panics takes the whole run with it: the lock is never poisoned when it's used.
+                    let seed = base.wrapping_add(place);
+                    let outcome = kept(seed, || scenario::run(seed, watch));
                     if let Ok(mut outcomes) = outcomes.lock() {
                         if !outcome.failures.is_empty() {
                             tell(&outcome);
@@ -157,6 +158,15 @@ fn many(base: u64, seeds: u64, jobs: u64, most: Option<Duration>) -> bool {
     let failed = outcomes.iter().filter(|outcome| !outcome.failures.is_empty()).count();
     say(&format!("{} passed, {failed} failed", outcomes.len() - failed));
     failed == 0 && !outcomes.is_empty()
+}
+
+/// What a run came to, also where it panicked: its seed is what must not be lost.
+fn kept(seed: u64, run: impl FnOnce() -> Outcome) -> Outcome {
+    panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|what| {
+        let text = what.downcast_ref::<String>().map(String::as_str);
+        let text = text.or(what.downcast_ref::<&str>().copied()).unwrap_or("without a word");
+        Outcome { seed, failures: vec![format!("panicked: {text}")], ..Outcome::default() }
+    })
 }
 
 /// One long meeting, and how much faster than the clock it ran.
@@ -200,6 +210,14 @@ mod tests {
     fn refused(line: &str) -> String {
         let arguments: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         run(&arguments).err().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_seed_that_panics_is_a_failure_that_bears_its_number() {
+        let outcome = kept(77, || panic!("at {} s", 3));
+        assert_eq!((outcome.seed, outcome.failures), (77, vec!["panicked: at 3 s".to_owned()]));
+        let outcome = kept(78, || Outcome { seed: 78, clients: 2, ..Outcome::default() });
+        assert_eq!((outcome.clients, outcome.failures.len()), (2, 0));
     }
 
     #[test]

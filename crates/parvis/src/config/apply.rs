@@ -192,6 +192,8 @@ impl Config {
             ingress_packets_per_second: media.max_track_packets_per_second.to_u32(),
             ingress_bitrate_audio: bits(media.max_sound_bitrate.get()),
             ingress_packets_per_second_audio: media.max_sound_packets_per_second.to_u32(),
+            ingress_bitrate_peer: bits(media.max_participant_bitrate.get()),
+            ingress_packets_per_second_peer: media.max_participant_packets_per_second.to_u32(),
             start_bitrate: bits(media.start_bitrate.get()),
             max_bitrate: bits(media.max_subscriber_bitrate.get()),
             loudest_tracks: media.loudest_tracks.size(),

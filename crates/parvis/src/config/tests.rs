@@ -78,9 +78,11 @@ fn each_mistake_is_refused_with_its_place_and_a_remedy() {
 #[test]
 fn what_the_file_says_of_media_reaches_the_engine() {
     let text = "[media]\nmax_sound_bitrate = 96000\nmax_sound_packets_per_second = 60\nloudest_tracks = 7\nred_loss_percent = 4\nred_twice_loss_percent = 12\nred_min_bitrate = 250000\n\
-                fec_loss_percent = 5\nfec_twice_loss_percent = 15\nfec_round_trip_ms = 80\nfec_share_percent = 30\npatience_ms = 300\n";
+                fec_loss_percent = 5\nfec_twice_loss_percent = 15\nfec_round_trip_ms = 80\nfec_share_percent = 30\npatience_ms = 300\n\
+                max_participant_bitrate = 7000000\nmax_participant_packets_per_second = 900\n";
     let media = read(&format!("{text}{KEY}")).unwrap().config.media_config();
     assert_eq!((media.ingress_bitrate_audio, media.ingress_packets_per_second_audio), (96_000, 60));
+    assert_eq!((media.ingress_bitrate_peer, media.ingress_packets_per_second_peer), (7_000_000, 900));
     assert_eq!((media.loudest_tracks, media.red_loss, media.red_min_bitrate), (7, [0.04, 0.12], 250_000));
     assert_eq!((media.fec_loss, media.fec_share), ([0.05, 0.15], 0.3));
     assert_eq!(media.fec_round_trip, std::time::Duration::from_millis(80));

@@ -30,6 +30,10 @@ pub struct MediaConfig {
     pub ingress_packets_per_second_audio: u32,
     /// Bits per second that one track of sound may bring: Opus at its highest, 510 kbit/s, with two earlier packets in each (RED).
     pub ingress_bitrate_audio: u64,
+    /// Packets per second that all tracks of one peer may bring together.
+    pub ingress_packets_per_second_peer: u32,
+    /// Bits per second that all tracks of one peer may bring together: two of the largest.
+    pub ingress_bitrate_peer: u64,
     /// At most one key frame is asked for per layer in this time, whoever asks.
     pub key_frame_interval: Duration,
     /// Key frames that one of several subscribers may ask for at once, and how long each takes to be earned again: more
@@ -132,6 +136,8 @@ impl Default for MediaConfig {
             ingress_bitrate: 30_000_000,
             ingress_packets_per_second_audio: 120,
             ingress_bitrate_audio: 1_600_000,
+            ingress_packets_per_second_peer: 6500,
+            ingress_bitrate_peer: 60_000_000,
             key_frame_interval: Duration::from_millis(500),
             key_frame_burst: 8,
             key_frame_refill: Duration::from_secs(2),

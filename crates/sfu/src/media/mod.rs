@@ -55,6 +55,7 @@ mod facts;
 mod fec;
 mod feedback;
 mod import;
+mod ingress;
 mod keyframe;
 mod layer;
 mod munge;

@@ -12,6 +12,7 @@ use super::audio::Redundancy;
 use super::demux::Demux;
 use super::estimate::{Downlink, Uplink};
 use super::fec::Protection;
+use super::ingress::IngressLimit;
 use super::pacer::{Pacer, ResendBudget};
 use super::patience::Patience;
 use crate::PeerId;
@@ -45,6 +46,8 @@ pub(crate) struct MediaPeer {
     /// Its subscriptions by our SSRC, of media and of retransmissions.
     pub(crate) outgoing: FxHashMap<u32, usize>,
     pub(crate) uplink: Uplink,
+    /// What all of its publications may bring together.
+    pub(crate) ingress: IngressLimit,
     pub(crate) downlink: Downlink,
     /// It is a media worker of ours: the way to it carries what is allowed at all.
     pub(crate) wide: bool,
@@ -115,6 +118,7 @@ impl MediaPeer {
             subscriptions: Vec::new(),
             outgoing: FxHashMap::default(),
             uplink: Uplink::new(),
+            ingress: IngressLimit::of_peer(config, now),
             downlink: Downlink::new(config, now),
             wide: false,
             remb: None,

@@ -11,6 +11,7 @@ use super::audio::{Loudness, RedPlan};
 use super::demux::{IncomingType, LearnedLayer, ReceivingSection};
 use super::export::Export;
 use super::import::Import;
+use super::ingress::IngressLimit;
 use super::layer::Layer;
 use super::nack::NackGenerator;
 use crate::{LayerSpec, TrackId, TrackSpec};
@@ -93,7 +94,7 @@ impl Publication {
             heard_from: 0,
             plain: spec.encoder.codec == Some(CodecKind::Opus),
             red: RedPlan::default(),
-            ingress: IngressLimit::new(config, spec.kind, now),
+            ingress: IngressLimit::of_track(config, spec.kind, now),
             codecs: Vec::new(),
             exports: Vec::new(),
             import: None,
@@ -199,46 +200,4 @@ impl Publication {
 
 fn new_nack(config: &MediaConfig, agreed: bool) -> Option<NackGenerator> {
     agreed.then(|| NackGenerator::new(config.nack_missing, config.nack_tries, config.nack_delay))
-}
-
-/// What one track may bring (row 22): two token buckets that hold half a second each, for key frames.
-#[derive(Debug)]
-pub(crate) struct IngressLimit {
-    packets_per_second: f64,
-    bytes_per_second: f64,
-    packets: f64,
-    bytes: f64,
-    refilled: Instant,
-}
-
-impl IngressLimit {
-    fn new(config: &MediaConfig, kind: MediaKind, now: Instant) -> IngressLimit {
-        let (packets, bits) = match kind {
-            MediaKind::Audio => (config.ingress_packets_per_second_audio, config.ingress_bitrate_audio),
-            _ => (config.ingress_packets_per_second, config.ingress_bitrate),
-        };
-        let packets_per_second = f64::from(packets);
-        let bytes_per_second = bits as f64 / 8.0;
-        IngressLimit {
-            packets_per_second,
-            bytes_per_second,
-            packets: packets_per_second / 2.0,
-            bytes: bytes_per_second / 2.0,
-            refilled: now,
-        }
-    }
-
-    /// Whether a packet of so many bytes is within the limit.
-    pub(crate) fn admit(&mut self, now: Instant, bytes: usize) -> bool {
-        let elapsed = now.saturating_duration_since(self.refilled).as_secs_f64();
-        self.refilled = self.refilled.max(now);
-        self.packets = (self.packets + elapsed * self.packets_per_second).min(self.packets_per_second / 2.0);
-        self.bytes = (self.bytes + elapsed * self.bytes_per_second).min(self.bytes_per_second / 2.0);
-        if self.packets < 1.0 || self.bytes < bytes as f64 {
-            return false;
-        }
-        self.packets -= 1.0;
-        self.bytes -= bytes as f64;
-        true
-    }
 }

@@ -56,10 +56,9 @@ impl RoomMedia {
             return;
         };
         let publication = &mut self.publications[stream.publication];
-        if !publication
-            .ingress
-            .admit(now, packet.header_len + packet.payload.len() + usize::from(packet.padding))
-        {
+        let bytes = packet.header_len + packet.payload.len() + usize::from(packet.padding);
+        // What the track may not bring takes nothing from what its publisher's others may.
+        if !publication.ingress.admit(now, bytes) || !self.peers[peer].ingress.admit(now, bytes) {
             self.stats.dropped_ingress_limit += 1;
             self.limit_hit(now, peer);
             return;

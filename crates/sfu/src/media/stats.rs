@@ -36,7 +36,7 @@ pub struct MediaStats {
     pub dropped_unknown_codec: u64,
     /// RTP that came twice.
     pub dropped_duplicate: u64,
-    /// RTP beyond a track's ingress limits.
+    /// RTP beyond a track's or its publisher's ingress limits.
     pub dropped_ingress_limit: u64,
     /// Packets too late for a subscription's sequence map.
     pub dropped_too_late: u64,

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What one client can't do to the others: rows of the threat table by number.
 
+use std::time::Duration;
+
 use parvis_peer::sdp::MediaKind;
-use parvis_rtp::{Extensions, Rid};
+use parvis_rtp::{Extensions, Mid, Rid};
 use parvis_sfu::media::{MediaConfig, MediaEvent};
 use parvis_sfu::{PeerId, TrackId};
 
@@ -118,6 +120,43 @@ fn row_22_a_track_at_a_hundred_times_its_share_is_cut_to_its_limit_and_told() {
     assert!(stats.dropped_ingress_limit > 39_000);
     let told = |event: &&MediaEvent| matches!(event, MediaEvent::LimitHit { peer: PeerId(1), .. });
     assert_eq!(world.events.iter().filter(told).count(), 1);
+}
+
+#[test]
+fn row_22_many_tracks_of_one_participant_are_cut_together_and_another_participants_are_not() {
+    const TRACKS: u64 = 20;
+    let config =
+        MediaConfig { ingress_packets_per_second: 100, ingress_packets_per_second_peer: 300, ..config() };
+    let mut world = World::with(config);
+    let mids: Vec<String> = (0..TRACKS).map(|track| format!("v{track}")).collect();
+    let sections: Vec<_> = mids.iter().map(|mid| inbound(mid, MediaKind::Video, &["q"])).collect();
+    world.peer(1, &sections);
+    world.peer(2, &[inbound("w", MediaKind::Video, &["q"])]);
+    for (track, mid) in (1..).zip(&mids) {
+        world.publish(1, track, mid, &video_spec(&["q"]));
+    }
+    world.publish(2, 99, "w", &video_spec(&["q"]));
+    let named = |mid: &str| Extensions { mid: Mid::new(mid), rid: Rid::new("q"), ..Extensions::default() };
+    let mut sources: Vec<_> = (1..).zip(&mids).map(|(ssrc, mid)| Vp8Source::new(ssrc, named(mid))).collect();
+    let mut other = Vp8Source::new(999, named("w"));
+    // Each track keeps to its own limit: 80 packets a second, 1,600 together, for two seconds.
+    for turn in 0..160 {
+        for packet in sources.iter_mut().flat_map(|source| source.frame(turn == 0, 1, b"x")) {
+            world.rtp(1, &packet);
+        }
+        if turn % 2 == 0 {
+            let before = world.room.stats().received_packets;
+            for packet in other.frame(turn == 0, 1, b"y") {
+                world.rtp(2, &packet);
+            }
+            assert_eq!(world.room.stats().received_packets, before + 1, "the other's packet {turn}");
+        }
+        world.run(Duration::from_micros(12_500));
+    }
+    let came = world.room.stats().received_packets - 80;
+    assert!((600..=150 + 600 + 10).contains(&came), "{came} of 3,200 packets let in");
+    let told = |event: &&MediaEvent| matches!(event, MediaEvent::LimitHit { peer: PeerId(1), .. });
+    assert!(world.events.iter().filter(told).count() >= 1);
 }
 
 #[test]
@@ -275,7 +314,7 @@ fn garbage_changes_nothing() {
 fn seen_beside(
     obliging: bool,
     mut attack: impl FnMut(&mut World, u64),
-) -> (Vec<(std::time::Duration, Vec<u8>)>, usize, World) {
+) -> (Vec<(Duration, Vec<u8>)>, usize, World) {
     let mut world = World::new();
     world.peer(1, &[inbound("v", MediaKind::Video, &[]), inbound("a", MediaKind::Audio, &[])]);
     world.publish(1, 1, "v", &video_spec(&[]));
@@ -357,12 +396,11 @@ fn row_19_a_subscriber_that_wants_key_frames_all_the_time_soon_gets_few() {
     let most = config().key_frame_burst as usize + 5;
     assert!((2..=most).contains(&asked), "{asked} key frames");
     assert!(world.room.stats().key_frame_requests_over_budget > 2_000);
-    let bytes =
-        |seen: &[(std::time::Duration, Vec<u8>)]| seen.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
+    let bytes = |seen: &[(Duration, Vec<u8>)]| seen.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
     let more = bytes(&beside) - bytes(&undisturbed);
     assert!(more <= most * 20 * 1100, "{more} bytes more: {most} key frames");
     // Others are heard as before, packet by packet.
-    let sound = |seen: &[(std::time::Duration, Vec<u8>)]| {
+    let sound = |seen: &[(Duration, Vec<u8>)]| {
         seen.iter().filter(|(_, bytes)| bytes.len() < 200).map(|(at, _)| *at).collect::<Vec<_>>()
     };
     assert!(sound(&beside) == sound(&undisturbed), "sound leaves at the same moments");

@@ -134,14 +134,20 @@ async fn serve_connection(visitor: Visitor, router: Router, limits: ConnectionLi
     let _ = tokio::time::timeout(MAX_CONNECTION_AGE, connection).await;
 }
 
-/// The address that a request is counted for: the connection's, or what a trusted proxy says in `X-Forwarded-For`. Of its
-/// entries the last that is no proxy's counts, since a client can write all those before it.
-pub(crate) fn client_ip(peer: IpAddr, forwarded_for: Option<&str>, trusted: &[IpAddr]) -> IpAddr {
+/// The address that a request is counted for: the connection's, or what a trusted proxy says in the lines of
+/// `X-Forwarded-For`. They are one list (RFC 9110, section 5.3), of whose entries the last that is no proxy's counts, since a
+/// client can write all those before it.
+pub(crate) fn client_ip<'a>(
+    peer: IpAddr,
+    forwarded_for: impl DoubleEndedIterator<Item = &'a str>,
+    trusted: &[IpAddr],
+) -> IpAddr {
     let peer = peer.to_canonical();
     if !trusted.contains(&peer) {
         return peer;
     }
-    let entries = forwarded_for.unwrap_or_default().rsplit(',').map_while(|entry| entry.trim().parse().ok());
+    let entries = forwarded_for.rev().flat_map(|line| line.rsplit(','));
+    let entries = entries.map_while(|entry| entry.trim().parse().ok());
     entries.map(|ip: IpAddr| ip.to_canonical()).find(|ip| !trusted.contains(ip)).unwrap_or(peer)
 }
 
@@ -186,10 +192,15 @@ mod tests {
     fn only_a_trusted_proxy_says_who_it_speaks_for() {
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         let trusted = [ip("10.0.0.1"), ip("10.0.0.2")];
-        let forged = Some("203.0.113.9, 198.51.100.7, 10.0.0.2");
-        assert_eq!(client_ip(ip("10.0.0.1"), forged, &trusted), ip("198.51.100.7"));
-        assert_eq!(client_ip(ip("192.0.2.5"), forged, &trusted), ip("192.0.2.5"));
-        assert_eq!(client_ip(ip("10.0.0.1"), None, &trusted), ip("10.0.0.1"));
-        assert_eq!(client_ip(ip("10.0.0.1"), Some("nonsense, 10.0.0.2"), &trusted), ip("10.0.0.1"));
+        let counted = |peer, lines: &[&'static str]| client_ip(ip(peer), lines.iter().copied(), &trusted);
+        for forged in
+            [&["203.0.113.9, 198.51.100.7, 10.0.0.2"][..], &["203.0.113.9", "198.51.100.7, 10.0.0.2"]]
+        {
+            assert_eq!(counted("10.0.0.1", forged), ip("198.51.100.7"));
+            assert_eq!(counted("192.0.2.5", forged), ip("192.0.2.5"));
+        }
+        assert_eq!(counted("10.0.0.1", &[]), ip("10.0.0.1"));
+        assert_eq!(counted("10.0.0.1", &["nonsense, 10.0.0.2"]), ip("10.0.0.1"));
+        assert_eq!(counted("10.0.0.1", &["203.0.113.9", "nonsense"]), ip("10.0.0.1"));
     }
 }

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use livekit_protocol::RoomAgentDispatch;
 use livekit_token::{AccessToken, Claims, TokenVerifier, VideoGrants};
 use parvis_meeting::{Kind, Permissions, TrackSource, text};
-use parvis_signal::Grants;
+use parvis_signal::{Beside, Grants};
 use parvis_store::StoredKey;
 use serde::Deserialize;
 
@@ -267,7 +268,8 @@ impl Keys {
             .with_attributes(grants.attributes.iter())
             .with_kind(kind_name(grants.kind))
             .with_grants(video_grants(room, grants));
-        token.to_jwt().map_err(|_| TokenError::NoJoin("room or identity is empty"))
+        let token = token.to_jwt().map_err(|_| TokenError::NoJoin("room or identity is empty"))?;
+        if grants.permissions.can_subscribe_metrics { with_metrics(&token, &key.secret) } else { Ok(token) }
     }
 }
 
@@ -293,6 +295,19 @@ impl Further {
     }
 }
 
+/// The same token with the grant that [`VideoGrants`] lacks.
+fn with_metrics(token: &str, secret: &str) -> Result<String, TokenError> {
+    let malformed = || TokenError::Malformed("its claims");
+    let (signed, _) = token.rsplit_once('.').ok_or_else(malformed)?;
+    let (header, payload) = signed.split_once('.').ok_or_else(malformed)?;
+    let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| malformed())?;
+    let mut claims: serde_json::Value = serde_json::from_slice(&payload).map_err(|_| malformed())?;
+    claims["video"]["canSubscribeMetrics"] = true.into();
+    let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), signed.as_bytes());
+    Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(tag)))
+}
+
 fn unix_now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
@@ -315,6 +330,14 @@ fn grants(claims: Claims) -> Result<Grants, TokenError> {
         // The list decides. One that names only what we don't know allows nothing, where an empty one would allow all.
         permissions.can_publish = !permissions.can_publish_sources.is_empty();
     }
+    let beside = Beside {
+        room_admin: video.room_admin,
+        room_create: video.room_create,
+        room_list: video.room_list,
+        room_record: video.room_record,
+        ingress_admin: video.ingress_admin,
+        destination_room: video.destination_room,
+    };
     let kind = if video.agent && claims.kind.is_empty() { Some(Kind::Agent) } else { kind(&claims.kind) };
     Ok(Grants {
         identity: claims.sub,
@@ -325,12 +348,19 @@ fn grants(claims: Claims) -> Result<Grants, TokenError> {
         permissions,
         not_before: claims.nbf as u64,
         room: claims.room_config.map(Box::new),
+        beside,
     })
 }
 
 fn video_grants(room: &str, grants: &Grants) -> VideoGrants {
-    let permissions = &grants.permissions;
+    let (permissions, beside) = (&grants.permissions, &grants.beside);
     VideoGrants {
+        room_create: beside.room_create,
+        room_list: beside.room_list,
+        room_record: beside.room_record,
+        room_admin: beside.room_admin,
+        ingress_admin: beside.ingress_admin,
+        destination_room: beside.destination_room.clone(),
         room_join: true,
         room: room.to_owned(),
         can_publish: Some(permissions.can_publish),
@@ -346,7 +376,6 @@ fn video_grants(room: &str, grants: &Grants) -> VideoGrants {
         hidden: permissions.hidden,
         recorder: permissions.recorder,
         agent: grants.kind == Kind::Agent,
-        ..VideoGrants::default()
     }
 }
 

@@ -250,6 +250,26 @@ async fn row_41_joins_of_one_address_are_throttled() {
 }
 
 #[tokio::test]
+async fn row_41_behind_a_proxy_nobody_chooses_the_address_that_it_is_counted_for() {
+    let joins = Rate { burst: 5, per_second: 1 };
+    let connections = ConnectionLimits { joins, ..ConnectionLimits::default() };
+    let trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+    let server = start(ApiConfig { connections, trusted_proxies, ..ApiConfig::default() }).await;
+    let token = server.token("atelier", "ada");
+    let path = format!("GET /rtc/validate?access_token={token} HTTP/1.1");
+    // The client's own line, another each time, and after it the proxy's.
+    let mut statuses = Vec::new();
+    for forged in 1..=12 {
+        let lines = format!("X-Forwarded-For: 203.0.113.{forged}\r\nX-Forwarded-For: 198.51.100.7");
+        statuses.push(server.request(&format!("{path}\r\n{lines}"), "").await.status);
+    }
+    assert_eq!(&statuses[..5], [200; 5]);
+    assert!(statuses.iter().filter(|status| **status == 429).count() >= 5, "{statuses:?}");
+    let other = format!("{path}\r\nX-Forwarded-For: 198.51.100.8");
+    assert_eq!(server.request(&other, "").await.status, 200, "another client of the proxy's");
+}
+
+#[tokio::test]
 async fn guests_join_by_a_link_beyond_guessing_when_guests_are_welcome() {
     const ROOM: &str = "b3Vt5nqXb0-2Vw_1cJ8hkQ";
     let ask = |room: &str| format!("POST /api/rooms/{room}/join HTTP/1.1\r\nContent-Type: application/json");

@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parvis_api::{DEV_KEY, KeyError, Keys, TokenError};
 use parvis_meeting::{Kind, Permissions, TrackSource};
-use parvis_signal::Grants;
+use parvis_signal::{Beside, Grants};
 use serde_json::{Value, json};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -71,6 +71,10 @@ fn a_token_that_holds_says_who_comes_where_and_what_it_may_do() {
         ("/video/canPublishSources", json!(["camera", "screen_share"])),
         ("/video/canSubscribe", json!(false)),
         ("/video/hidden", json!(true)),
+        ("/video/canSubscribeMetrics", json!(true)),
+        ("/video/roomAdmin", json!(true)),
+        ("/video/roomRecord", json!(true)),
+        ("/video/destinationRoom", json!("salon")),
     ]);
     let verified = keys().verify(&token(&claims)).unwrap();
     assert_eq!(verified.room, "atelier");
@@ -84,10 +88,17 @@ fn a_token_that_holds_says_who_comes_where_and_what_it_may_do() {
             can_publish_sources: [TrackSource::Camera, TrackSource::ScreenShare].into(),
             can_subscribe: false,
             hidden: true,
+            can_subscribe_metrics: true,
             ..Permissions::default()
         },
         not_before: 0,
         room: None,
+        beside: Beside {
+            room_admin: true,
+            room_record: true,
+            destination_room: "salon".to_owned(),
+            ..Beside::default()
+        },
     };
     assert!(verified.grants.not_before + 5 > now(), "when the token was made");
     let timeless = |grants: Grants| Grants { not_before: 0, ..grants };
@@ -159,9 +170,15 @@ fn row_34_a_token_has_its_time() {
         ("without an end", with(&[("/exp", Value::Null)])),
         ("with an end that is no time", with(&[("/exp", json!("never"))])),
         ("not valid yet", with(&[("/nbf", json!(now() + 300))])),
+        // Clocks may differ by a minute, as for LiveKit's server, and by no more.
+        ("expired for longer than a minute", with(&[("/exp", json!(now() - 65))])),
+        ("not valid for longer than a minute", with(&[("/nbf", json!(now() + 65))])),
     ];
     for (what, claims) in table {
         assert!(keys().verify(&token(&claims)).is_err(), "{what}");
+    }
+    for other_clock in [with(&[("/exp", json!(now() - 50))]), with(&[("/nbf", json!(now() + 50))])] {
+        assert!(keys().verify(&token(&other_clock)).is_ok(), "{other_clock}");
     }
     let long = with(&[("/exp", json!(now() + 6 * HOUR + 120))]);
     assert_eq!(keys().verify(&token(&long)), Err(TokenError::LastsTooLong(6 * HOUR)));

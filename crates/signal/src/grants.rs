@@ -27,6 +27,26 @@ pub struct Grants {
     pub not_before: u64,
     /// What the room is to be like, if it comes to be by this token.
     pub room: Option<Box<RoomConfiguration>>,
+    /// What else its token allows.
+    pub beside: Beside,
+}
+
+/// What a token allows beside being in its room. It counts for nothing there; the token that a client is given for its next
+/// connection says the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// To moderate the room.
+    pub room_admin: bool,
+    /// To make and end rooms.
+    pub room_create: bool,
+    /// To list rooms.
+    pub room_list: bool,
+    /// To record rooms.
+    pub room_record: bool,
+    /// To make and end ingresses.
+    pub ingress_admin: bool,
+    /// Where it may forward and move people to; empty: nowhere.
+    pub destination_room: String,
 }
 
 impl Grants {
@@ -41,6 +61,7 @@ impl Grants {
             permissions: Permissions::default(),
             not_before: 0,
             room: None,
+            beside: Beside::default(),
         }
     }
 }

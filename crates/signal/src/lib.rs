@@ -33,7 +33,7 @@ mod stats;
 mod wire;
 
 pub use config::{Rate, RoomConfig};
-pub use grants::Grants;
+pub use grants::{Beside, Grants};
 pub use join::{Form, JoinError, JoinParams, Resume};
 pub use output::{Answer, Frame, Occurrence, OccurrenceKind, Output};
 pub use relay::RelayOffer;

@@ -12,7 +12,7 @@ use parvis_sfu::{PeerId, SubscriptionId, SubscriptionSettings};
 use crate::bucket::Bucket;
 use crate::mailbox::Mailbox;
 use crate::room::{Cut, Pace, Records};
-use crate::{ConnectionId, Form, JoinParams, RoomConfig, Target};
+use crate::{Beside, ConnectionId, Form, JoinParams, RoomConfig, Target};
 
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -30,6 +30,8 @@ pub(crate) struct Session {
     pub(crate) join_deadline: Option<Instant>,
     pub(crate) refresh_at: Instant,
     pub(crate) joined_at_ms: i64,
+    /// What its token allows elsewhere.
+    pub(crate) beside: Beside,
     pub(crate) client: proto::ClientInfo,
     pub(crate) links: Links,
     pub(crate) requests: Bucket,
@@ -180,6 +182,7 @@ impl Session {
             join_deadline: Some(now + config.join_timeout),
             refresh_at: now + config.token_refresh,
             joined_at_ms: 0,
+            beside: Beside::default(),
             client: params.client.clone(),
             links,
             requests: Bucket::new(config.requests, now),

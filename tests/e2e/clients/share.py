@@ -50,7 +50,8 @@ class Sharing:
         stream["sha256"] = total.hexdigest()
 
     async def read_text(self, reader, identity):
-        text = await reader.read_all()
+        # Part by part: `read_all` copies what came before with each of them.
+        text = "".join([part async for part in reader])
         self.streams.append({"from": identity, "characters": len(text), "sha256": digest(text.encode())})
 
     async def offerMethods(self):

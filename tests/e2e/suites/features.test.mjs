@@ -294,42 +294,37 @@ describe('end-to-end encryption', () => {
   }
 });
 
-describe('streams of 50 MB', { concurrency: 4 }, () => {
+// One pair after the other: each of these SDKs needs a core for itself at times, and one whose timers starve starts over.
+describe('streams of 50 MB', () => {
   const BYTES = 50_000_000;
-  // What all readers have together.
-  const RATE = 20_000_000;
-  // Not Firefox: 10 MB take it no longer than others, and 50 MB of text from Chromium took minutes; why is not known.
-  const kinds = ['chromium', 'python', 'rtc-node', 'agents'];
-  const pairs = kinds.map((from, place) => ({ from, to: kinds[(place + 1) % kinds.length] }));
-  before(async () => {
-    for (const pair of pairs) {
-      pair.room = stage.room();
-      pair.sender = await join(pair.from, pair.room, 'sender');
-      // Some SDKs connect what they send by when they send for the first time.
-      await pair.sender.ask('say', { text: 'hello' });
-    }
-    network.claim('sender');
-    for (const pair of pairs) pair.receiver = await join(pair.to, pair.room, 'receiver');
-    network.only('receiver');
-    network.impair({ rate: RATE, delay: 5 });
-  });
-  after(async () => {
+  const RATE = 10_000_000;
+  afterEach(async () => {
     network.impair();
     network.only(undefined);
     await stage.clear();
   });
-  for (const pair of pairs) {
-    const { from, to } = pair;
-    it(`${from} sends bytes and text to ${to}, who reads slowly`, { timeout: 480_000 }, shows({ [from]: ['bytes', 'text'], [to]: ['slow-receiver'] }, async () => {
-      const { sender, receiver } = pair;
-      const started = Date.now();
-      const sums = await Promise.all([sender.ask('sendBytes', { length: BYTES }), sender.ask('sendText', { length: BYTES, noisy: true })]);
-      const [bytes, text] = await Promise.all(sums.map((sha256) => receiver.ask('untilStream', { from: 'sender', sha256, milliseconds: 120_000 })));
-      assert.equal(bytes.bytes, BYTES);
-      assert.equal(text.characters, BYTES);
-      const took = Date.now() - started;
-      console.log(`${from} to ${to}: ${took} ms`);
-      assert.ok(took > (2 * BYTES / RATE) * 1000, 'the reader was slow');
+  // Not Firefox: 10 MB take it no longer than others, and 50 MB of text from Chromium took minutes; why is not known.
+  const kinds = ['chromium', 'python', 'rtc-node', 'agents'];
+  for (const [place, from] of kinds.entries()) {
+    const to = kinds[(place + 1) % kinds.length];
+    it(`${from} sends bytes and text to ${to}, who reads slowly`, { timeout: 240_000 }, shows({ [from]: ['bytes', 'text'], [to]: ['slow-receiver'] }, async () => {
+      const room = stage.room();
+      const sender = await join(from, room, 'sender');
+      // Some SDKs connect what they send by when they send for the first time.
+      await sender.ask('say', { text: 'hello' });
+      network.claim('sender');
+      const receiver = await join(to, room, 'receiver');
+      network.only('receiver');
+      network.impair({ rate: RATE, delay: 5 });
+      for (const [what, more] of [['sendBytes', {}], ['sendText', { noisy: true }]]) {
+        const started = Date.now();
+        const sha256 = await sender.ask(what, { length: BYTES, ...more });
+        const { bytes, characters } = await receiver.ask('untilStream', { from: 'sender', sha256, milliseconds: 60_000 });
+        assert.equal(bytes ?? characters, BYTES);
+        const took = Date.now() - started;
+        console.log(`${from} to ${to}, ${what}: ${took} ms`);
+        assert.ok(took > (BYTES / RATE) * 900, 'the reader was slow');
+      }
     }));
   }
 });

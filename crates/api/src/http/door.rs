@@ -15,8 +15,9 @@ use crate::token::Verified;
 
 /// The address that a request counts for.
 pub(crate) fn address(shared: &Shared, client: &Client, headers: &HeaderMap) -> IpAddr {
-    let forwarded_for = headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
-    client_ip(client.peer.ip(), forwarded_for, &shared.rooms.live().config.trusted_proxies)
+    // Some proxies write into the line that a client sent, others put one of their own after it.
+    let lines = headers.get_all("x-forwarded-for").iter().map(|line| line.to_str().unwrap_or_default());
+    client_ip(client.peer.ip(), lines, &shared.rooms.live().config.trusted_proxies)
 }
 
 /// Someone knocks. Gives the address that it counts for, unless too many came from there.

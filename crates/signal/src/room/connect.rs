@@ -137,6 +137,7 @@ impl Room {
         }
         let can_subscribe = grants.permissions.can_subscribe;
         let start = grants.room.clone();
+        let beside = grants.beside.clone();
         let id = self.meeting.admit(now, admission(grants, params))?;
         self.begin_with(start);
         // Whoever had this identity is gone before anyone hears of the new one: clients keep their list by identity.
@@ -150,6 +151,7 @@ impl Room {
             Links { form: params.form, publisher, subscriber_primary: subscriber.is_some(), subscriber };
         let mut session = Session::new(&self.config, now, id, sid.clone(), params, links);
         session.joined_at_ms = self.unix_ms(now);
+        session.beside = beside;
         for link in session.links.iter() {
             self.by_peer.insert(link.peer, id);
         }

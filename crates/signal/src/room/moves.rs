@@ -10,7 +10,7 @@ use livekit_protocol::signal_response::Message as Response;
 use parvis_meeting::{LeaveReason, ParticipantId};
 
 use super::Room;
-use crate::Grants;
+use crate::{Beside, Grants};
 
 /// What one who is to come is told of a room.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,7 +49,9 @@ impl Room {
 
     /// What whoever bears this identity is and may do, as a token would say.
     pub fn grants_of(&self, identity: &str) -> Option<Grants> {
-        self.meeting.by_identity(identity).map(|participant| self.grants(participant))
+        let grants = self.meeting.by_identity(identity).map(|participant| self.grants(participant))?;
+        // Who moderates one room does not moderate the next.
+        Some(Grants { beside: Beside::default(), ..grants })
     }
 
     pub(super) fn grants(&self, participant: &parvis_meeting::Participant) -> Grants {
@@ -62,6 +64,11 @@ impl Room {
             permissions: participant.permissions.clone(),
             not_before: 0,
             room: None,
+            beside: self
+                .sessions
+                .get(&participant.id)
+                .map(|session| session.beside.clone())
+                .unwrap_or_default(),
         }
     }
 

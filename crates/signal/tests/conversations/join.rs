@@ -12,7 +12,7 @@ use livekit_protocol::{ConnectionQuality, DisconnectReason};
 use parvis_meeting::{Limits, MeetingError, Permissions};
 use parvis_peer::FailReason;
 use parvis_sfu::{Command, Event, PeerRole, QualityReport, RoomId};
-use parvis_signal::{ConnectError, Control, Grants, JoinParams, RoomConfig};
+use parvis_signal::{Beside, ConnectError, Control, Grants, JoinParams, RoomConfig};
 
 use crate::lab::*;
 
@@ -201,13 +201,15 @@ fn a_client_that_speaks_json_is_answered_in_json() {
 #[test]
 fn a_client_gets_a_fresh_token_every_five_minutes() {
     let mut lab = Lab::new();
-    let ada = lab.join_as(Grants { name: "Ada".into(), ..Grants::of("ada") });
+    let beside = Beside { room_admin: true, ..Beside::default() };
+    let grants = Grants { name: "Ada".into(), beside, ..Grants::of("ada") };
+    let ada = lab.join_as(grants.clone());
     for _ in 0..11 {
         lab.pass(Duration::from_secs(29));
         lab.send(ada, Request::Ping(1));
     }
     assert_eq!(lab.refreshes.len(), 1);
-    assert_eq!(lab.refreshes[0], (ada, Grants { name: "Ada".into(), ..Grants::of("ada") }));
+    assert_eq!(lab.refreshes[0], (ada, grants), "with what it may do elsewhere");
     lab.room.refreshed(ada, "fresh.token".into());
     lab.pump();
     assert_eq!(lab.client(ada).inbox.last(), Some(&Response::RefreshToken("fresh.token".into())));

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use common::member::{Member, PICTURE, SOUND};
 use common::{ANY_PORTS, Directory, Server, get, parvis, text, until};
+use sqlx::{Connection, Executor, Row, SqliteConnection};
 
 const SOUND_EVERY: Duration = Duration::from_millis(20);
 /// 150 packets of sound in peace, and as many under attack.
@@ -23,7 +24,7 @@ struct Scene {
     /// How `parvis` is told the server's keys.
     keys: Vec<String>,
     server: Server,
-    _directory: Directory,
+    directory: Directory,
     metrics: SocketAddr,
     ada: Member,
     bo: Member,
@@ -51,7 +52,7 @@ impl Scene {
         Scene::of(directory, &arguments, eves)
     }
 
-    /// On a server whose configuration says this of media.
+    /// On a server whose configuration says this of media, and in tables after that.
     fn with_media(name: &str, media: &str) -> Scene {
         let directory = Directory::new(name);
         let (file, data) = (directory.path("parvis.toml"), directory.path("data"));
@@ -72,7 +73,7 @@ impl Scene {
             .collect();
         let join = |identity: &str, name, ssrcs| join(&server, &keys, identity, name, ssrcs);
         let (ada, bo, eve) = (join("ada", b'a', [1, 2]), join("bo", b'b', [3, 4]), join("eve", b'e', eves));
-        let mut scene = Scene { server, _directory: directory, keys, metrics, ada, bo, eve };
+        let mut scene = Scene { server, directory, keys, metrics, ada, bo, eve };
         scene.settle();
         scene
     }
@@ -230,6 +231,67 @@ impl Pace {
     fn rest() {
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// The call, and who comes and goes meanwhile, while somebody else has the database to himself for a minute.
+#[test]
+fn row_65_a_call_goes_on_for_a_minute_in_which_the_event_store_is_locked_and_no_event_is_lost() {
+    const LOCKED: Duration = Duration::from_secs(60);
+    // What nobody wants to hear of is not kept: here is a target, at which nobody listens.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let webhooks =
+        format!("[webhooks]\nurls = [\"http://{nobody}/hook\"]\nallow_internal = [\"{nobody}\"]\n");
+    let mut scene = Scene::with_media("row-65", &webhooks);
+    let peace = scene.call();
+    let file = format!("sqlite://{}", scene.directory.0.join("data/parvis.db").display());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut database = runtime.block_on(SqliteConnection::connect(&file)).unwrap();
+    runtime.block_on(database.execute("BEGIN EXCLUSIVE")).unwrap();
+    let begun = Instant::now();
+    let mut guests = Vec::new();
+    while begun.elapsed() < LOCKED {
+        let identity = format!("guest {}", guests.len());
+        let knocked = Instant::now();
+        let mut guest = join(&scene.server, &scene.keys, &identity, b'g', [50, 51]);
+        let mut count = 0;
+        until("the guest hears Ada", || {
+            count += 1;
+            scene.ada.say(count);
+            for member in [&mut scene.ada, &mut scene.bo, &mut scene.eve, &mut guest] {
+                member.signal();
+                member.act();
+            }
+            !guest.heard.is_empty()
+        });
+        assert!(
+            knocked.elapsed() < Duration::from_secs(2),
+            "{identity} joined after {:?}",
+            knocked.elapsed()
+        );
+        unharmed(&peace, &scene.call());
+        drop(guest);
+        guests.push(identity);
+    }
+    runtime.block_on(database.execute("ROLLBACK")).unwrap();
+    let came = format!("participant_joined {}", guests.join(" participant_joined "));
+    let patience = Instant::now() + Duration::from_secs(20);
+    let mut seen = String::new();
+    while seen != came && Instant::now() < patience {
+        std::thread::sleep(Duration::from_millis(200));
+        let rows = sqlx::query("SELECT event, body FROM outbox ORDER BY seq").fetch_all(&mut database);
+        let rows = runtime.block_on(rows).unwrap();
+        let of_guests = rows.iter().filter_map(|row| {
+            let (event, body): (String, String) = (row.get(0), row.get(1));
+            let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+            let identity = body["participant"]["identity"].as_str()?;
+            (event == "participant_joined" && identity.starts_with("guest"))
+                .then(|| format!("{event} {identity}"))
+        });
+        seen = of_guests.collect::<Vec<_>>().join(" ");
+    }
+    assert_eq!(seen, came);
+    assert!(guests.len() >= 5, "{seen}");
+    assert_eq!(scene.counter("parvis_webhooks_dropped_total"), 0);
 }
 
 #[test]

@@ -156,6 +156,9 @@ class Caller(Sharing):
 
         return await self.until(f"data {wanted}", look)
 
+    async def textsOf(self, identity):
+        return [packet.data.decode() for packet in self.data if packet.participant and packet.participant.identity == identity]
+
     async def untilNotice(self, text, topic=None):
         def look():
             return [packet for packet in self.data if packet.participant is None and packet.data.decode() == text]

@@ -387,6 +387,10 @@ const calls = {
     return data;
   },
 
+  async textsOf({ identity }) {
+    return data.filter((each) => each.from === identity).map((each) => each.text);
+  },
+
   async untilData({ from, text }) {
     return until(`"${text}" of ${from}`, () => data.find((each) => each.from === from && each.text === text));
   },

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: EUPL-1.2
 // What happens to a call when something breaks: sockets, networks, clients, the server's own end.
 import assert from 'node:assert/strict';
-import { after, afterEach, before, describe, it } from 'node:test';
+import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { openChromium } from '../support/browsers.mjs';
 import { assertBars, assertTone, eventually } from '../support/check.mjs';
 import { HERTZ, SMALL, Stage } from '../support/call.mjs';
+import { Network } from '../support/network.mjs';
 import { Server, token } from '../support/server.mjs';
 import { shows } from '../support/shows.mjs';
 
@@ -103,7 +104,7 @@ describe('a network that comes and goes', () => {
       assertTone(await who.ask('heard', { identity: whom }), HERTZ, whom);
     }
     const tracks = await tracksOf(other);
-    return { one, other, network, tracks };
+    return { one, other, network, tracks, room };
   }
   const tracksOf = async (caller) => (await caller.ask('state')).participants[0].tracks.map((track) => track.sid).sort();
 
@@ -142,6 +143,91 @@ describe('a network that comes and goes', () => {
       await one.ask('say', { text: 'back' });
       await other.ask('untilData', { from: 'one', text: 'back' });
     });
+  }
+
+  it('signalling alone cut for ten seconds: pictures and messages go on meanwhile, and it is taken up where it was', async () => {
+    const { one, other, network, tracks, room } = await two();
+    const at = await one.ask('now');
+    network.down({ reset: true, datagrams: true });
+    const begun = Date.now();
+    let shown = await one.ask('frames', { identity: 'other' });
+    for (let second = 0; Date.now() - begun < 10_000; second++) {
+      await new Promise((done) => setTimeout(done, 1000));
+      const more = await one.ask('frames', { identity: 'other' });
+      assert.ok(more > shown, `no picture in second ${second}`);
+      shown = more;
+      await other.ask('say', { text: `second ${second}` });
+      await one.ask('untilData', { from: 'other', text: `second ${second}` });
+    }
+    assert.deepEqual((await one.ask('events')).filter((event) => event.at > at && event.name === 'SignalResumed'), [], 'it was cut');
+    // Who comes meanwhile is known afterwards.
+    const late = await stage.join('chromium', room, 'late');
+    network.restore();
+    await one.ask('untilEvent', { name: 'SignalResumed', after: at });
+    await flowsBothWays(one, other);
+    await eventually('the one who came meanwhile', async () => (await one.ask('state')).participants.some(({ identity }) => identity === 'late'));
+    const { participants } = await other.ask('state');
+    assert.deepEqual(participants.find(({ identity }) => identity === 'one').tracks.map(({ sid }) => sid).sort(), tracks, 'nothing was published again');
+    for (const caller of [other, late]) {
+      assert.deepEqual((await caller.ask('events')).filter(({ name }) => name === 'ParticipantDisconnected'), []);
+    }
+  });
+});
+
+describe('a WebSocket that is cut for ten seconds', () => {
+  const CUT = 10_000;
+  let network;
+  beforeEach(async () => (network = await Network.to(stage.server.url)));
+  afterEach(() => network.close());
+
+  const isPage = ({ kind }) => kind === 'chromium';
+  /** Of what an SDK has told its application: by livekit-client's names, or by Python's. */
+  const told = async (caller) => (isPage(caller) ? (await caller.ask('events')).map(({ name }) => name) : caller.ask('log'));
+
+  for (const kind of ['chromium', 'python']) {
+    it(`${kind}: pictures, sound and messages go on meanwhile, and nobody sees it leave`, shows({ [kind]: ['resume'] }, async () => {
+      const room = stage.room();
+      // Signalling alone goes this way: clients learn of the server's own addresses for media.
+      const one = await stage.join(kind, room, 'one', { url: network.ws });
+      const other = await stage.join('chromium', room, 'other');
+      const own = isPage(one) ? { videoCodec: 'vp8', simulcast: false } : {};
+      await one.ask('publishBars', { ...SMALL, ...own });
+      await one.ask('publishTone', { hertz: HERTZ });
+      await publish(other);
+      const flows = async (when) => {
+        for (const [who, whom] of [[one, 'other'], [other, 'one']]) {
+          assertBars(await who.ask('seen', { identity: whom, atLeast: 5 }), `${whom}, ${when}`);
+          assertTone(await who.ask('heard', { identity: whom }), HERTZ, `${whom}, ${when}`);
+        }
+      };
+      const present = async (caller) => (await caller.ask('state')).participants
+        .map(({ identity, sid, tracks }) => [identity, sid, ...tracks.map((track) => track.sid).sort()]);
+      // The first message may have to wait for what it goes by.
+      for (const each of [one, other]) await each.ask('say', { text: 'hello' });
+      await flows('before');
+      const before = [await present(one), await present(other)];
+
+      const began = performance.now();
+      network.down({ reset: true });
+      const texts = Array.from({ length: 20 }, (_, count) => `message ${count}`);
+      for (const text of texts) await other.ask('say', { text });
+      await eventually('that it noticed', async () => (await told(one)).some((name) => /^(Signal)?Reconnecting$/i.test(name)));
+      await flows('meanwhile');
+      assert.ok(performance.now() - began < CUT, 'all of that within the cut');
+      await new Promise((done) => setTimeout(done, CUT - (performance.now() - began)));
+      assert.ok(!(await told(one)).some((name) => /^reconnected$/i.test(name)), 'it was cut all the time');
+      network.restore();
+
+      await eventually('that it is back', async () => (await told(one)).some((name) => /^reconnected$/i.test(name)), 30_000);
+      await one.ask('say', { text: 'back' });
+      await other.ask('untilData', { from: 'one', text: 'back' });
+      await other.ask('say', { text: 'the last' });
+      await one.ask('untilData', { from: 'other', text: 'the last' });
+      assert.deepEqual(await one.ask('textsOf', { identity: 'other' }), ['hello', ...texts, 'the last'], 'each once, in order');
+      await flows('after');
+      assert.deepEqual([await present(one), await present(other)], before, 'the same participants and tracks');
+      assert.ok(!(await told(other)).includes('ParticipantDisconnected'));
+    }));
   }
 });
 

@@ -41,6 +41,18 @@ describe('WHIP', () => {
     }));
   }
 
+  it('H.264, which OBS sends, reaches Chromium with its colours', shows({ gstreamer: ['whip', 'whip-h264'] }, async () => {
+    const room = stage.room();
+    const viewer = await stage.join('chromium', room, 'viewer');
+    const studio = keep(start('gstreamer'));
+    const { status } = await studio.ask('whip', { url: whip(), token: token(room, 'studio'), ...SMALL, hertz: HERTZ, codec: 'h264' });
+    assert.equal(status, 201);
+    assertBars(await viewer.ask('seen', { identity: 'studio', atLeast: 5 }), 'viewer');
+    assertTone(await viewer.ask('heard', { identity: 'studio' }), HERTZ, 'viewer');
+    const pictures = (await viewer.ask('stats')).inbound.filter(({ kind, decoded }) => kind === 'video' && decoded > 0);
+    assert.deepEqual(pictures.map(({ codec }) => codec), ['video/H264']);
+  }));
+
   for (const [kind, from] of [['page', 'a bare page'], ['gstreamer', 'GStreamer']]) {
     it(`simulcast from ${from}: the resolution follows the layer that the receiver asks for`, shows({ [kind]: ['whip', 'whip-simulcast'] }, async () => {
       const room = stage.room();

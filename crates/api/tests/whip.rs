@@ -47,6 +47,33 @@ async fn delete(server: &Server, url: &str, bearer: &str) -> Answer {
     server.request(&format!("DELETE {url} HTTP/1.1\r\nAuthorization: Bearer {bearer}"), "").await
 }
 
+/// OBS sends these headers and no others, makes its session's URL of the path in `Location` and its own server's address, and takes
+/// 201 and 200 as the only good answers (`whip-output.cpp` of obs-studio).
+#[tokio::test]
+async fn obs_publishes_and_ends_in_its_own_words() {
+    let server = start(ApiConfig::default()).await;
+    let token = server.token("atelier", "studio");
+    let headers = format!(
+        "Authorization: Bearer {token}\r\nUser-Agent: Mozilla/5.0 (OBS-Studio/32.0.0; Linux x86_64; en-US)"
+    );
+    for (nth, sdp) in [
+        include_str!("../../peer/tests/sdp/obs-whip.sdp"),
+        include_str!("../../peer/tests/sdp/obs-whip-simulcast.sdp"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let head = format!("POST /whip/v1 HTTP/1.1\r\nContent-Type: application/sdp\r\n{headers}");
+        let (posted, _) = tokio::join!(server.request(&head, sdp), answer(&server, nth + 1, ANSWER));
+        assert_eq!((posted.status, posted.body.as_str()), (201, ANSWER), "{posted:?}");
+        assert_eq!(offers(&server)[nth].2, sdp, "the forwarder gets it as it is");
+        let path = posted.location.clone();
+        assert!(path.starts_with("/whip/v1/PA_") && !path.contains('?'), "{path}");
+        let ended = server.request(&format!("DELETE {path} HTTP/1.1\r\n{headers}"), "").await;
+        assert_eq!(ended.status, 200, "{ended:?}");
+    }
+}
+
 #[tokio::test]
 async fn an_offer_is_answered_and_its_session_is_changed_and_ended_by_url() {
     let server = start(ApiConfig::default()).await;

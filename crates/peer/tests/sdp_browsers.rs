@@ -14,6 +14,10 @@ use sdp_common::{answer, attributes, local, sender, session};
 
 const CHROMIUM: &str = include_str!("sdp/chromium-publisher-simulcast.sdp");
 const FIREFOX: &str = include_str!("sdp/firefox-publisher-simulcast.sdp");
+/// As OBS offers over WHIP, without layers and with them: written after what `Description::generateSdp` of libdatachannel writes
+/// and what OBS's `whip-output.cpp` asks of it (credentials in each section, candidates in the first, one fingerprint at the top).
+const OBS: &str = include_str!("sdp/obs-whip.sdp");
+const OBS_SIMULCAST: &str = include_str!("sdp/obs-whip-simulcast.sdp");
 
 fn payload_types(section: &MediaSection) -> Vec<(u8, parvis_peer::sdp::CodecKind, Option<u8>)> {
     section.codecs.iter().map(|codec| (codec.payload_type, codec.kind, codec.rtx)).collect()
@@ -109,6 +113,44 @@ fn chromiums_simulcast_is_agreed_with_its_own_numbers_and_order() {
     assert_eq!(attributes(&sdp, Some(2), "max-message-size"), ["65536"]);
     assert!(!sdp.contains("goog-remb"));
     assert!(!sdp.contains("telephone-event"));
+}
+
+#[test]
+fn what_obs_offers_is_agreed() {
+    for (offer, layers) in [(OBS, &[][..]), (OBS_SIMULCAST, &["0", "1", "2"])] {
+        let mut session = session();
+        let transport = session.accept_offer(offer).unwrap();
+        assert!(!transport.data_channels);
+        assert_eq!(
+            (transport.ufrag.as_str(), transport.password.as_str()),
+            ("oBsU", "q3Rk0sVw8yZ2bN5cM7fH1j")
+        );
+        assert_eq!(transport.fingerprint[..3], [0x0b, 0x30, 0x55]);
+        assert_eq!(transport.dtls_role, DtlsRole::Server);
+        let sdp = session.write_answer(&local(0)).unwrap();
+        let [audio, video] = session.sections() else { panic!("two sections") };
+        assert_eq!((audio.kind, audio.direction), (MediaKind::Audio, Direction::RecvOnly));
+        assert_eq!(payload_types(audio), [(111, Opus, None)]);
+        assert_eq!(audio.remote_streams, [RemoteStream { ssrc: 1_893_760_255, rtx: None, fec: None }]);
+        assert_eq!(audio.remote_msid.as_ref().unwrap().track, "Wk2uJ9cB4eGs6DnF-audio");
+        assert_eq!((video.kind, video.direction), (MediaKind::Video, Direction::RecvOnly));
+        assert_eq!(payload_types(video), [(96, H264, None)]);
+        let feedback = video.codecs[0].feedback;
+        assert!(feedback.nack && feedback.pli && !feedback.transport_cc, "what it knows of, and no more");
+        assert_eq!(rids(video), layers);
+        // With layers it names no SSRCs: they are learnt by the extensions.
+        let told = [RemoteStream { ssrc: 1_893_760_256, rtx: None, fec: None }];
+        assert_eq!(video.remote_streams, if layers.is_empty() { &told[..] } else { &[] });
+        assert_eq!(video.extensions.id(Extension::Rid), (!layers.is_empty()).then_some(2));
+        assert_eq!(attributes(&sdp, None, "group"), ["BUNDLE 0 1"]);
+        assert_eq!(attributes(&sdp, Some(1), "simulcast").len(), usize::from(!layers.is_empty()));
+        for section in 0..2 {
+            assert_eq!(attributes(&sdp, Some(section), "setup"), ["passive"]);
+            assert_eq!(attributes(&sdp, Some(section), "recvonly"), [""]);
+        }
+        assert!(attributes(&sdp, Some(1), "rtpmap").contains(&"96 H264/90000"), "{sdp}");
+        assert!(!attributes(&sdp, Some(0), "candidate").is_empty());
+    }
 }
 
 #[test]

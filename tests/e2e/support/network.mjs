@@ -16,7 +16,7 @@ export class Network {
    */
   static async to(url, { host = LOOPBACK, ports = [] } = {}) {
     const network = new Network();
-    network.up = network.takesStreams = true;
+    network.up = true;
     network.host = host;
     network.impair();
     network.streams = new Set();
@@ -42,13 +42,9 @@ export class Network {
     return (await this.fronts.get(port)).address().port;
   }
 
-  /**
-   * Loses all that is under way from now on, or streams alone with `datagrams`. Streams stall, or are reset when `reset` is
-   * set.
-   */
-  down({ reset = false, datagrams = false } = {}) {
-    this.up = datagrams;
-    this.takesStreams = false;
+  /** Loses all that is under way from now on. Streams stall, or are reset when `reset` is set. */
+  down({ reset = false } = {}) {
+    this.up = false;
     for (const { near, far } of this.streams) {
       if (reset) [near, far].forEach((each) => each.resetAndDestroy());
       else [near, far].forEach((each) => each.pause());
@@ -65,7 +61,7 @@ export class Network {
 
   /** Carries again. */
   restore() {
-    this.up = this.takesStreams = true;
+    this.up = true;
     for (const { near, far } of this.streams) [near, far].forEach((each) => each.resume());
   }
 
@@ -102,7 +98,7 @@ export class Network {
   }
 
   #stream(near, port) {
-    if (!this.takesStreams) return void near.resetAndDestroy();
+    if (!this.up) return void near.resetAndDestroy();
     const far = connect(port, LOOPBACK);
     const stream = { near, far };
     this.streams.add(stream);

@@ -5,6 +5,9 @@
 
 mod certificates;
 mod kinds;
+mod media_profiles;
 mod profiles;
 mod relay;
 mod scene;
+#[path = "../../../dtls/tests/support/mod.rs"]
+mod support;

@@ -2,7 +2,7 @@
 //! The reliable data messages of one client: those that wait until its channel can take them, and the latest of those
 //! that it was sent, for the case that it resumes and misses some.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -82,6 +82,20 @@ impl Mailbox {
         letters.max(self.waiting_bytes as f32 / self.max_bytes.max(1) as f32)
     }
 
+    /// Whether a publisher has at least an equal share of what waits. A letter counts by its bytes, and by its place among as many
+    /// as there may be.
+    pub(crate) fn has_share(&self, publisher_sid: &str) -> bool {
+        let place = self.max_bytes / self.max_letters.max(1);
+        let (mut own, mut all, mut publishers) = (0, 0, BTreeSet::new());
+        for letter in self.letters.iter().skip(self.sent) {
+            let weight = letter.payload.len() + place;
+            all += weight;
+            own += if *letter.publisher_sid == *publisher_sid { weight } else { 0 };
+            publishers.insert(&*letter.publisher_sid);
+        }
+        own * publishers.len() >= all
+    }
+
     /// Has the sent letters wait again that a receiver with these counts doesn't have, before all others. One that comes
     /// twice after all is known to it by its count; a letter without a count is not sent twice.
     pub(crate) fn resend_missed(&mut self, states: &[DataChannelReceiveState]) {
@@ -149,6 +163,19 @@ mod tests {
         assert_eq!(take_all(&mut mailbox), ["a2", "a3"]);
         mailbox.resend_missed(&[state("a", 3)]);
         assert_eq!(take_all(&mut mailbox), ["b1", "b2"]);
+    }
+
+    #[test]
+    fn who_has_an_equal_share_of_what_waits_is_known() {
+        let now = Instant::now();
+        let mut mailbox = Mailbox::new(100, 1000, Duration::from_secs(30));
+        for (sid, sequence) in [("c", 1), ("a", 1), ("a", 2), ("a", 3), ("b", 1)] {
+            mailbox.push(letter(sid, sequence, now)).unwrap();
+        }
+        mailbox.take_next();
+        assert_eq!(["a", "b", "c"].map(|sid| mailbox.has_share(sid)), [true, false, false]);
+        (2..=3).for_each(|sequence| mailbox.push(letter("b", sequence, now)).unwrap());
+        assert_eq!(["a", "b", "c"].map(|sid| mailbox.has_share(sid)), [true, true, false]);
     }
 
     #[test]

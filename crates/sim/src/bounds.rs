@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::deeds::Right;
 use crate::link::LinkModel;
 use crate::publish::{SILENT_EVERY, SPEECH};
 
@@ -87,6 +88,20 @@ impl Bounds {
             narrow: bursts || narrow,
         }
     }
+}
+
+/// How long after a right was taken away what was sent before may still come down a receiver's line: a packet takes its delay, and
+/// twice its jitter and 10 ms where it is overtaken, and what waits for its rate; from one forwarder to another and through
+/// the pacer it takes a burst's 5 ms.
+///
+/// A message that may be lost waits in its channel besides, with no more than 64 KiB: 1.8 s at the 300 kbit/s of the narrowest
+/// line, and where something is lost there may be a timeout of one second before it and one of two (RFC 9260 section 6.3.3).
+/// That makes five seconds on every line: on a clean one, too, a flood fills the channel.
+pub(crate) fn on_its_way(down: &LinkModel, right: Right) -> Duration {
+    let ms = Duration::from_millis;
+    let waits = if down.rate.is_some() { down.queue } else { Duration::ZERO };
+    let packet = down.delay + down.jitter * 2 + waits + ms(10 + 5);
+    packet + if right == Right::SendData { ms(5000) } else { Duration::ZERO }
 }
 
 /// Whether a line loses nothing by chance and keeps the order.

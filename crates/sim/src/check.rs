@@ -10,8 +10,14 @@ use parvis_sfu::{ForwarderId, RoomId, TrunkBatch, TrunkWord};
 use crate::bounds::{self, Bounds};
 use crate::client::{Client, ClientId, Sound};
 use crate::conference::Conference;
+use crate::deeds::Right;
+use crate::link::LinkModel;
 use crate::memory::{self, Person};
 use crate::publish;
+
+/// A reader that others wait for starts over after so long, see `RoomConfig::slow_reader`, and is held to have been one for as
+/// long again.
+const SLOW_READER_AFTER: Duration = Duration::from_secs(20);
 
 /// How often each invariant was looked at: one that never was would hold by itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -20,11 +26,11 @@ pub struct Checks {
     pub saving: u64,
     /// What someone got, or is told of, against everyone's rooms and rights.
     pub rights: u64,
-    /// The time since the last sound of one to another.
+    /// The longest time without sound of one to another.
     pub sounds: u64,
-    /// The time since the last decoded picture.
+    /// The longest time without a decoded picture.
     pub pictures: u64,
-    /// The time since the last decoded picture, over a line with a rate or with losses in bursts.
+    /// The longest time without a decoded picture, over a line with a rate or with losses in bursts.
     pub narrow: u64,
     /// How long pictures are not sent to someone whose line has room for them.
     pub pauses: u64,
@@ -106,7 +112,7 @@ impl Conference {
         let mut found = Found::default();
         self.note_overfull(&ids);
         for id in &ids {
-            let mut news = false;
+            let (mut news, mut told_to_leave) = (false, None);
             if let Some(client) = self.clients.get_unmoved(id) {
                 news = std::mem::take(&mut client.news);
                 let wrong = client.receiver.wrong.drain(..).chain(client.failures.drain(..));
@@ -115,9 +121,10 @@ impl Conference {
                 found.checks.messages += compared.messages;
                 found.checks.references += compared.references;
                 found.checks.repeats += compared.repeats;
-                if let Some(leave) = client.told_to_leave.take().filter(|_| client.honest) {
-                    found.push(format!("c{} was told to leave: {:?}", id.0, leave.reason()));
-                }
+                told_to_leave = client.told_to_leave.take().filter(|_| client.honest);
+            }
+            if let Some(leave) = told_to_leave.filter(|_| !self.may_fall_behind(*id)) {
+                found.push(format!("c{} was told to leave: {:?}", id.0, leave.reason()));
             }
             let Some(client) = self.clients.get(id) else { continue };
             self.check_rights(client, &mut found);
@@ -128,6 +135,9 @@ impl Conference {
                 if let Some(publisher) = self.clients.get(publisher) {
                     self.check_flow(publisher, client, &mut found);
                 }
+            }
+            if let Some(client) = self.clients.get_unmoved(id) {
+                client.receiver.looked_at();
             }
         }
         found.checks.entries += 1;
@@ -152,13 +162,25 @@ impl Conference {
     fn note_overfull(&mut self, ids: &[ClientId]) {
         for id in ids {
             let (Some(client), Some([up, down])) = (self.clients.get(id), self.models(*id)) else { continue };
+            // A flood of messages shares a line's queue with the media, by a congestion control of its own (SCTP's): neither
+            // can be said to have a share.
+            let flooded = self.flooded.contains(&client.room);
             let fits = client.publishing.fits(up.rate, client.profile.camera)
-                && down.rate.is_none_or(|rate| self.sound_bits(client) <= rate / 10 * 7);
+                && down.rate.is_none_or(|rate| !flooded && self.sound_bits(client) <= rate / 10 * 7);
             let now = self.now;
             if let Some(client) = self.clients.get_unmoved(id).filter(|_| !fits) {
                 client.disturbed = client.disturbed.max(now);
             }
         }
+    }
+
+    /// Whether someone may be told to start over for reading too little of a flood of messages, as one does whose line has
+    /// losses or a rate, or that was away a while ago.
+    fn may_fall_behind(&self, id: ClientId) -> bool {
+        let (Some(client), Some(lines)) = (self.clients.get(&id), self.models(id)) else { return false };
+        let clean = |line: &LinkModel| bounds::is_still(line) && line.rate.is_none();
+        self.flooded.contains(&client.room)
+            && !(lines.iter().all(clean) && client.disturbed + SLOW_READER_AFTER < self.now)
     }
 
     /// The sound of all others, which is never left away, in bits a second.
@@ -184,7 +206,8 @@ impl Conference {
         for (place, (room, profile)) in self.people.iter().enumerate() {
             let id = ClientId::at(place);
             let greed = self.clients.get(&id).map_or(1, |client| client.publishing.greed);
-            rooms.entry(*room).or_default().push(Person { greed, camera: profile.camera });
+            let flooded = self.flooded.contains(room);
+            rooms.entry(*room).or_default().push(Person { greed, camera: profile.camera, flooded });
         }
         memory::most(rooms.into_values(), self.server.forwarders(), self.passed())
     }
@@ -204,14 +227,29 @@ impl Conference {
             if *from == client.id {
                 found.push(format!("c{who} got what it sent itself"));
             }
-            let media = got.sounds + got.pictures;
-            if media > 0 && !(profile.may_publish && client.profile.may_subscribe) {
+            let media = got.sound.last.max(got.picture.last);
+            let (publishes, receives) = ((*from, Right::Publish), (client.id, Right::Subscribe));
+            let forbidden = self.is_late(media, profile.may_publish, publishes)
+                || self.is_late(media, client.profile.may_subscribe, receives);
+            if forbidden {
                 found.push(format!("c{who} got media of c{} without the right to it", from.0));
             }
-            if got.messages > 0 && !profile.may_send_data {
+            let said = self.withdrawn.get(&(*from, Right::SendData)).map(|withdrawn| withdrawn.said);
+            // Those that have numbers may wait for long; but what it said since has a higher number.
+            let numbered = client.receiver.last_message(*from) > said.unwrap_or_default();
+            if !profile.may_send_data && numbered
+                || self.is_late(got.last_lossy, profile.may_send_data, (*from, Right::SendData))
+            {
                 found.push(format!("c{who} got messages of c{}, who may send none", from.0));
             }
         }
+    }
+
+    /// Whether what last came to a receiver needed a right that was not `given`, or was taken away longer ago than what was sent
+    /// before can take.
+    fn is_late(&self, last: Option<Instant>, given: bool, whose: (ClientId, Right)) -> bool {
+        let until = self.withdrawn.get(&whose).map(|withdrawn| withdrawn.until);
+        !given && last.is_some_and(|last| until.is_none_or(|until| last > until))
     }
 
     /// Nobody is told of someone elsewhere, or of one who is hidden. Who may be seen never changes: it is enough to look when
@@ -252,14 +290,11 @@ impl Conference {
         let (paused, since) = told.map_or((false, None), |(paused, since)| (paused, Some(since)));
         let got = receiver.receiver.got.get(&publisher.id).copied().unwrap_or_default();
         let (who, whose) = (receiver.id.0, publisher.id.0);
-        let gap = |last: Option<Instant>, begin: Instant| {
-            self.now.saturating_duration_since(last.map_or(begin, |last| last.max(begin)))
-        };
         found.checks.saving += u64::from(publisher.publishing.saves());
         found.checks.sounds += 1;
         let discontinuous = from.sound == Sound::Discontinuous;
         let most = bounds.sound + if discontinuous { bounds.silence } else { Duration::ZERO };
-        let silent = gap(got.last_sound, begin);
+        let silent = got.sound.silent(begin, self.now);
         if silent > most {
             found.push(format!("c{who} has not heard c{whose} for {silent:?}, {most:?} are its bound"));
         }
@@ -269,7 +304,7 @@ impl Conference {
         if !paused {
             // After a pause pictures begin as they did at first.
             let begin = since.map_or(begin, |since| begin.max(since + bounds.start));
-            let blind = gap(got.last_picture, begin);
+            let blind = got.picture.silent(begin, self.now);
             found.checks.pictures += u64::from(begin <= self.now);
             found.checks.narrow += u64::from(begin <= self.now && bounds.narrow);
             if blind > bounds.picture {
@@ -281,7 +316,8 @@ impl Conference {
         }
         if self.has_room(receiver) {
             found.checks.pauses += 1;
-            let pause = if paused { gap(since, begin) } else { Duration::ZERO };
+            let lasts = self.now.saturating_duration_since(since.map_or(begin, |since| since.max(begin)));
+            let pause = if paused { lasts } else { Duration::ZERO };
             if pause > bounds.pause {
                 found.push(format!(
                     "c{who} is sent no picture of c{whose} for {pause:?} though its line has room, {:?} are its bound",

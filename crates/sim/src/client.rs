@@ -15,7 +15,7 @@ use prost::Message;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::deeds::Attack;
+use crate::deeds::{Attack, Right};
 use crate::media::LAYERS;
 use crate::publish::Publishing;
 use crate::receive::Receiving;
@@ -96,10 +96,28 @@ impl Profile {
     }
 }
 
+impl Profile {
+    /// The same with this right, or without it.
+    pub(crate) fn with(self, right: Right, given: bool) -> Profile {
+        match right {
+            Right::Publish => Profile { may_publish: given, ..self },
+            Right::Subscribe => Profile { may_subscribe: given, ..self },
+            Right::SendData => Profile { may_send_data: given, ..self },
+        }
+    }
+}
+
 /// How often a client says that it is there.
 const PING_EVERY: Duration = Duration::from_secs(5);
 /// How often a client tries to say something on its data channel.
 const DATA_EVERY: Duration = Duration::from_millis(500);
+/// How often one who floods sends …
+const FLOOD_EVERY: Duration = Duration::from_millis(20);
+/// … so many messages on each channel, of so many bytes.
+const FLOOD: usize = 16;
+const FLOOD_BYTES: usize = 1000;
+/// Channels that it opens: more than anyone may have.
+const FLOOD_CHANNELS: usize = 100;
 const RELIABLE: &str = "_reliable";
 const LOSSY: &str = "_lossy";
 
@@ -130,7 +148,8 @@ pub(crate) struct Client {
     granted: BTreeSet<String>,
     next_ping: Instant,
     next_data: Instant,
-    data_sent: u32,
+    next_flood: Instant,
+    pub(crate) data_sent: u32,
     pub(crate) muted: bool,
     /// It does nothing until then.
     pub(crate) frozen_until: Option<Instant>,
@@ -195,6 +214,7 @@ impl Client {
             granted: BTreeSet::new(),
             next_ping: now + PING_EVERY,
             next_data: now + DATA_EVERY,
+            next_flood: now,
             data_sent: 0,
             muted: false,
             frozen_until: None,
@@ -341,7 +361,7 @@ impl Client {
             self.disturbed = self.disturbed.max(now);
         }
         while let Some((label, message)) = connection.messages.pop_front() {
-            self.receiver.message(&label, &message);
+            self.receiver.message(now, &label, &message);
         }
         match incoming {
             Incoming::Rtp(len) => {
@@ -369,15 +389,46 @@ impl Client {
         self.receiver.act(now, receiving, self.attack, out);
         if self.next_data <= now {
             self.next_data = now + DATA_EVERY;
-            let packet = crate::data::packet(self.id, self.data_sent + 1);
+            let packet = crate::data::packet(self.id, self.data_sent + 1, 0);
             if self.sending.send(RELIABLE, &packet) {
                 self.data_sent += 1;
             }
-            self.sending.send(LOSSY, &crate::data::packet(self.id, 0));
+            self.sending.send(LOSSY, &crate::data::packet(self.id, 0, 0));
         }
+        self.flood(now);
         self.sending.act(now, &mut self.random, out);
         if let Some(receiving) = &mut self.receiving {
             receiving.act(now, &mut self.random, out);
+        }
+    }
+
+    /// Turns against the others; one of them sends under these SSRCs.
+    pub(crate) fn turn(&mut self, attack: Attack, ssrcs: &[u32]) {
+        (self.attack, self.honest) = (Some(attack), false);
+        match attack {
+            Attack::InventsStreams => self.publishing.invents = true,
+            Attack::TakesSsrcs => self.publishing.take_ssrcs(ssrcs),
+            Attack::FloodsData => {
+                for number in 0..FLOOD_CHANNELS {
+                    self.sending.open_channel(&format!("flood {number}"), number % 2 == 0);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// As many messages as its channels take. It acts whenever it sends sound, so that this is never late.
+    fn flood(&mut self, now: Instant) {
+        if self.attack != Some(Attack::FloodsData) || self.next_flood > now {
+            return;
+        }
+        self.next_flood = now + FLOOD_EVERY;
+        for _ in 0..FLOOD {
+            let packet = crate::data::packet(self.id, self.data_sent + 1, FLOOD_BYTES);
+            if self.sending.send(RELIABLE, &packet) {
+                self.data_sent += 1;
+            }
+            self.sending.send(LOSSY, &crate::data::packet(self.id, 0, FLOOD_BYTES));
         }
     }
 

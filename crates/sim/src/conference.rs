@@ -3,7 +3,7 @@
 
 mod steps;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use rustc_hash::{FxHashMap, FxHasher};
 use crate::agenda::Agenda;
 use crate::check::Checks;
 use crate::client::{Client, ClientId, Profile};
+use crate::deeds::Right;
 use crate::link::{Link, LinkModel};
 use crate::nonces::Nonces;
 use crate::receive::Got;
@@ -62,6 +63,8 @@ pub(crate) enum Happening {
     Dropped(ConnectionId, RoomId),
     /// From one forwarder to another.
     Trunk(ForwarderId, ForwarderId, TrunkBatch),
+    /// A moderator gives someone a right, or takes it away.
+    Permit(ClientId, Right, bool),
 }
 
 /// Is told what happens, and when.
@@ -88,6 +91,10 @@ pub struct Conference {
     pub(crate) clients: Sleepers<ClientId, Client>,
     /// Everyone who ever was there, likewise.
     pub(crate) people: Vec<(RoomId, Profile)>,
+    /// Rights that were taken away from someone who had them.
+    pub(crate) withdrawn: BTreeMap<(ClientId, Right), Withdrawn>,
+    /// Rooms in which someone floods data channels, or did: what it sent may wait there still.
+    pub(crate) flooded: BTreeSet<RoomId>,
     /// Whose an address is, and under which key the server sends to it; old ones of those who moved too.
     pub(crate) addresses: FxHashMap<SocketAddr, (ClientId, u64)>,
     pub(crate) sockets: BTreeMap<ConnectionId, ClientId>,
@@ -109,11 +116,21 @@ pub struct Conference {
     narrator: Option<Narrator>,
 }
 
+/// What may come still after a right was taken away.
+pub(crate) struct Withdrawn {
+    /// Until when, on the lines of then.
+    pub(crate) until: Instant,
+    /// The last number of a reliable message that its owner had used.
+    pub(crate) said: u32,
+}
+
 /// A client's line: up, down, when the last message of its socket arrives each way.
 pub(crate) struct Wire {
     pub(crate) models: [LinkModel; 2],
     pub(crate) links: [Link; 2],
     last: [Instant; 2],
+    /// Nothing leaves it towards the client until then, and nobody is told.
+    pub(crate) withheld_until: Option<Instant>,
 }
 
 impl Conference {
@@ -142,6 +159,8 @@ impl Conference {
             client_dtls: client,
             clients: Sleepers::new(),
             people: Vec::new(),
+            withdrawn: BTreeMap::new(),
+            flooded: BTreeSet::new(),
             addresses: FxHashMap::default(),
             sockets: BTreeMap::new(),
             under_way: Agenda::new(start),
@@ -204,7 +223,7 @@ impl Conference {
             self.addresses.insert(receiving.path.remote, (id, key + 1));
         }
         let links = models.map(|model| Link::new(model, self.random.random()));
-        self.links.push(Wire { models, links, last: [now; 2] });
+        self.links.push(Wire { models, links, last: [now; 2], withheld_until: None });
         self.clients.insert(id, client);
         self.tell(id, &format!("joins {room:?} as {profile:?}"));
         self.open_socket(id, false);
@@ -232,6 +251,11 @@ impl Conference {
     pub fn got(&self, to: ClientId, from: ClientId) -> (u64, u64, u64) {
         let got = self.clients.get(&to).and_then(|client| client.receiver.got.get(&from));
         got.map_or((0, 0, 0), |Got { sounds, pictures, messages, .. }| (*sounds, *pictures, *messages))
+    }
+
+    /// The number of the last reliable message of `from` that `to` got; each client counts its own from 1.
+    pub fn last_message(&self, to: ClientId, from: ClientId) -> u32 {
+        self.clients.get(&to).map_or(0, |client| client.receiver.last_message(from))
     }
 
     /// How many tracks of `from` the server tells `to` of.

@@ -8,9 +8,11 @@ use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_f
 
 use crate::ClientId;
 
-/// A message of `from`'s; reliable ones are counted from 1, others have 0.
-pub(crate) fn packet(from: ClientId, count: u32) -> Vec<u8> {
-    let user = proto::UserPacket { payload: from.0.to_be_bytes().to_vec(), ..Default::default() };
+/// A message of `from`'s with so many bytes to no purpose; reliable ones are counted from 1, others have 0.
+pub(crate) fn packet(from: ClientId, count: u32, idle: usize) -> Vec<u8> {
+    let mut payload = from.0.to_be_bytes().to_vec();
+    payload.resize(payload.len() + idle, 0x55);
+    let user = proto::UserPacket { payload, ..Default::default() };
     proto::DataPacket { sequence: count, value: Some(Value::User(user)), ..Default::default() }
         .encode_to_vec()
 }
@@ -78,8 +80,9 @@ mod tests {
 
     #[test]
     fn a_message_says_whose_it_is_and_what_the_server_wrote_over_it() {
-        let mut written = proto::DataPacket::decode(&packet(ClientId(70_000), 300)[..]).unwrap();
-        assert_eq!(read(&packet(ClientId(70_000), 300)), Some((ClientId(70_000), "", 300)));
+        let mut written = proto::DataPacket::decode(&packet(ClientId(70_000), 300, 0)[..]).unwrap();
+        assert_eq!(read(&packet(ClientId(70_000), 300, 0)), Some((ClientId(70_000), "", 300)));
+        assert_eq!(read(&packet(ClientId(70_000), 300, 900)), Some((ClientId(70_000), "", 300)));
         written.participant_sid = "PA_1".to_owned();
         written.participant_identity = "c70000".to_owned();
         let bytes = written.encode_to_vec();

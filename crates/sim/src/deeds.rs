@@ -9,8 +9,9 @@ use parvis_peer::{Path, Protocol};
 use parvis_sfu::ForwarderId;
 use rand::RngExt;
 
-use crate::client::ClientId;
-use crate::conference::{Conference, Happening};
+use crate::bounds;
+use crate::client::{Client, ClientId};
+use crate::conference::{Conference, Happening, Withdrawn};
 use crate::link::{Link, LinkModel};
 use crate::server;
 
@@ -29,17 +30,38 @@ pub enum Attack {
     AsksForPackets,
     /// Bits of what it sends are flipped on the way, in one of three packets.
     Mutates,
+    /// It sends two hundred packets a second each of which is of a stream of its own, that nobody announced.
+    InventsStreams,
+    /// It sends and reports under the SSRCs of another one in its room.
+    TakesSsrcs,
+    /// It opens as many data channels as it can, and sends eight hundred reliable messages of a kilobyte a second and as many
+    /// lossy ones.
+    FloodsData,
+}
+
+/// What a moderator may give someone, and take away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Right {
+    /// To publish tracks. A simulated client doesn't publish anew when it gets it back.
+    Publish,
+    /// To receive tracks.
+    Subscribe,
+    /// To send data messages.
+    SendData,
 }
 
 impl Attack {
     /// All there are.
-    pub const ALL: [Attack; 6] = [
+    pub const ALL: [Attack; 9] = [
         Attack::StopsReading,
         Attack::ClaimsAll,
         Attack::NeverAcknowledges,
         Attack::AsksForKeyFrames,
         Attack::AsksForPackets,
         Attack::Mutates,
+        Attack::InventsStreams,
+        Attack::TakesSsrcs,
+        Attack::FloodsData,
     ];
 }
 
@@ -47,9 +69,65 @@ impl Conference {
     /// Has a client turn against the others.
     pub fn attack(&mut self, id: ClientId, attack: Attack) {
         self.tell(id, &format!("attacks: {attack:?}"));
+        let room = self.people.get(id.place()).map(|(room, _)| *room);
+        let in_room = |(other, client): &(ClientId, &Client)| *other != id && Some(client.room) == room;
+        let other = self.clients.iter().find(in_room);
+        let ssrcs = other.map(|(_, client)| client.publishing.ssrcs()).unwrap_or_default();
         if let Some(client) = self.clients.get_mut(&id) {
-            client.attack = Some(attack);
-            client.honest = false;
+            client.turn(attack, &ssrcs);
+        }
+        self.flooded.extend(room.filter(|_| attack == Attack::FloodsData));
+    }
+
+    /// Gives someone a right, or takes it away, as a moderator does by a call.
+    pub fn permit(&mut self, id: ClientId, right: Right, given: bool) {
+        self.tell(id, &format!("{} the right {right:?}", if given { "is given" } else { "loses" }));
+        self.later(Duration::from_millis(1), Happening::Permit(id, right, given));
+    }
+
+    /// The server carries it out: from now on what was sent before is all that may come.
+    pub(crate) fn permitted(&mut self, id: ClientId, right: Right, given: bool) {
+        let Some((room, profile)) = self.people.get(id.place()).copied() else { return };
+        let now = self.now;
+        let changed = profile.with(right, given);
+        let permission = proto::ParticipantPermission {
+            can_publish: changed.may_publish,
+            can_subscribe: changed.may_subscribe,
+            can_publish_data: changed.may_send_data,
+            hidden: changed.hidden,
+            ..Default::default()
+        };
+        if !self.server.permit(now, room, format!("c{}", id.0), permission) {
+            return;
+        }
+        self.note_right(id, right, given);
+        self.settle();
+    }
+
+    /// What the checkers hold to be someone's right from now on.
+    pub(crate) fn note_right(&mut self, id: ClientId, right: Right, given: bool) {
+        let now = self.now;
+        let Some((_, profile)) = self.people.get_mut(id.place()) else { return };
+        let had = *profile != profile.with(right, false);
+        *profile = profile.with(right, given);
+        if had && !given {
+            self.note_withdrawn(id, right);
+        }
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.profile = client.profile.with(right, given);
+            client.disturbed = client.disturbed.max(now);
+        }
+    }
+
+    fn note_withdrawn(&mut self, id: ClientId, right: Right) {
+        let downs = self.links.iter().map(|wire| bounds::on_its_way(&wire.models[1], right));
+        let until = self.now + downs.max().unwrap_or_default();
+        let said = self.clients.get(&id).map_or(0, |client| client.data_sent);
+        self.withdrawn.insert((id, right), Withdrawn { until, said });
+        if right == Right::SendData {
+            self.clients.iter_mut().for_each(|(_, client)| {
+                client.receiver.silenced.insert(id, said);
+            });
         }
     }
 

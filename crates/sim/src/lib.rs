@@ -9,6 +9,7 @@
 //! forwarders that they are spread over, `sleepers` says whose turn it is and `agenda` what arrives. [`scenario`] makes a
 //! run from one number: who comes, over which lines, and what happens to them. `deeds` is what may happen to people, and
 //! what some do to others; `check`, `bounds`, `nonces` and `memory` hold it all against what must be true: see there.
+//! `faults` are what tests plant to see a checker find it.
 //!
 //! **The one invariant: a run is a function of its seed.** Time is an offset from the run's beginning, all
 //! randomness comes from the seed, and whatever the server sends goes into a hash. Two runs of one seed are equal
@@ -38,6 +39,7 @@ mod client;
 mod conference;
 mod data;
 mod deeds;
+mod faults;
 mod link;
 mod media;
 mod memory;
@@ -56,6 +58,7 @@ mod transport;
 pub use check::Checks;
 pub use client::{ClientId, Pictures, Profile, Sound};
 pub use conference::{Conference, Dtls, Narrator};
-pub use deeds::Attack;
+pub use deeds::{Attack, Right};
+pub use faults::Fault;
 pub use link::{BurstLoss, Link, LinkModel, LinkStats};
 pub use server::{Meter, ServerModel};

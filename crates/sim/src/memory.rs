@@ -50,6 +50,8 @@ pub(crate) struct Person {
     /// It sends so many times of what it should.
     pub(crate) greed: u32,
     pub(crate) camera: bool,
+    /// Someone in its room floods data channels: buffers are full.
+    pub(crate) flooded: bool,
 }
 
 /// The most that a server with so many forwarders may hold, in bytes, for these people in each room after `passed`.
@@ -69,8 +71,10 @@ fn of_room(people: &[Person], forwarders: usize, passed: Duration) -> usize {
     // One who reads nothing has all of it waiting, and each that was read is kept for those who come back.
     let seconds = passed.as_secs() as usize + 1;
     let said = people.len() * MESSAGES_PER_SECOND * seconds;
+    let flooded = people.iter().any(|person| person.flooded);
     let kept = said.min(room.replay_messages) * MESSAGE;
-    let connection = of_connection(&media, said, others);
+    let kept = if flooded { room.replay_messages * MESSAGE + room.replay_bytes } else { kept };
+    let connection = of_connection(&media, if flooded { usize::MAX } else { said * MESSAGE }, others);
     let tracks: usize = people.iter().map(|person| of_tracks(&media, *person) * forwarders).sum();
     // What one sends many times over fills the others' logs as well.
     let subscriptions: usize = people.iter().map(|person| of_subscriptions(&media, *person) * others).sum();
@@ -80,10 +84,9 @@ fn of_room(people: &[Person], forwarders: usize, passed: Duration) -> usize {
         + subscriptions
 }
 
-fn of_connection(media: &MediaConfig, said: usize, others: usize) -> usize {
+fn of_connection(media: &MediaConfig, said_bytes: usize, others: usize) -> usize {
     let (sctp, limits) = (SctpLimits::default(), PeerLimits::default());
-    let buffers =
-        (said * MESSAGE).min(sctp.total_buffer_bytes) + (said * MESSAGE).min(sctp.receive_buffer_bytes);
+    let buffers = said_bytes.min(sctp.total_buffer_bytes) + said_bytes.min(sctp.receive_buffer_bytes);
     let sections = (2 + 2 * others) * SECTION;
     CONNECTION + sections + HISTORY + media.pacer_packets * PACED + buffers + limits.early_dtls_bytes
 }

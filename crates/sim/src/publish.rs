@@ -35,6 +35,8 @@ const PACKET_BITS: u64 = (12 + 28 + 16 + 28) * 8;
 /// they share a stream, a second of all.
 const KEPT: usize = 48;
 const KEPT_LAYERED: usize = 192;
+/// Packets of invented streams beside each packet of sound.
+const INVENTED: usize = 4;
 
 pub(crate) struct Publishing {
     id: ClientId,
@@ -63,6 +65,10 @@ pub(crate) struct Publishing {
     obeys: bool,
     /// Whether its encoder makes no more than its line carries.
     adapts: bool,
+    /// It sends packets of streams that nobody announced.
+    pub(crate) invents: bool,
+    /// How many.
+    invented: u32,
     /// So many layers fit its line, lowest first, and pictures so often.
     fitting: usize,
     picture_every: Duration,
@@ -140,6 +146,8 @@ impl Publishing {
             greed: 1,
             obeys: random.random_bool(0.7),
             adapts: random.random_bool(0.8),
+            invents: false,
+            invented: 0,
             fitting: LAYERS.len(),
             picture_every: PICTURE_EVERY,
         }
@@ -259,6 +267,9 @@ impl Publishing {
             for _ in 0..self.greed {
                 self.send_sound(now, connection, muted, out);
             }
+            if self.invents && connection.is_up() {
+                self.invent(connection, out);
+            }
         }
         if self.next_picture <= now {
             self.next_picture = now + self.picture_every;
@@ -277,6 +288,43 @@ impl Publishing {
         if self.next_report <= now {
             self.next_report = now + REPORT_EVERY;
             self.report(now, connection, out);
+        }
+    }
+
+    /// The SSRCs of its sound, of its layers, and of their retransmissions.
+    pub(crate) fn ssrcs(&self) -> Vec<u32> {
+        let layers = self.layers.iter().flat_map(|layer| [layer.stream.ssrc, layer.rtx.ssrc]);
+        std::iter::once(self.sound.ssrc).chain(layers).collect()
+    }
+
+    /// Sends under these SSRCs from now on, in the order of [`Publishing::ssrcs`].
+    pub(crate) fn take_ssrcs(&mut self, ssrcs: &[u32]) {
+        let layers = self.layers.iter_mut().flat_map(|layer| [&mut layer.stream, &mut layer.rtx]);
+        for (stream, ssrc) in std::iter::once(&mut self.sound).chain(layers).zip(ssrcs) {
+            stream.ssrc = *ssrc;
+        }
+    }
+
+    /// Packets of streams that never were before: one in its section of sound, one in that of pictures under a RID of its own, and
+    /// two that belong to no section, as long as its own end of SRTP knows so many.
+    fn invent(&mut self, connection: &mut Connection, out: &mut Vec<(Path, Vec<u8>)>) {
+        let nowhere = Mid::new("77");
+        for place in 0..INVENTED {
+            let Some(agreed) = self.sections[place % 2].as_ref() else { continue };
+            self.invented += 1;
+            let mid = nowhere.filter(|_| place > 1).unwrap_or(agreed.mid);
+            let section = Section { mid, red: None, rtx: None, ..*agreed };
+            // A step of the golden ratio: none comes twice.
+            let ssrc = self.sound.base.wrapping_add(self.invented.wrapping_mul(0x9e37_79b9));
+            let mut stream = Stream { ssrc, sequence: self.invented as u16, ..Stream::default() };
+            let name = format!("r{}", self.invented);
+            let extensions = Extensions {
+                rid: Rid::new(&name).filter(|_| place % 2 == 1),
+                transport_sequence: Some(next(&mut self.transport_sequence)),
+                ..Extensions::default()
+            };
+            let packet = (section.payload_type, self.invented, true, extensions);
+            send(connection, &section, &mut stream, packet, &[0x55; SOUND_BYTES], out);
         }
     }
 

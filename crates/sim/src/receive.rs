@@ -28,14 +28,55 @@ const FLOOD: usize = 50;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Got {
     pub(crate) sounds: u64,
-    pub(crate) last_sound: Option<Instant>,
+    pub(crate) sound: Flow,
     pub(crate) pictures: u64,
-    pub(crate) last_picture: Option<Instant>,
+    pub(crate) picture: Flow,
     pub(crate) messages: u64,
+    /// The last one that had no number.
+    pub(crate) last_lossy: Option<Instant>,
     /// Packets of sound that came, those that were heard at last, and frames that were decoded, by layer.
     sound_once: Once,
     heard_once: Once,
     pictures_once: [Once; LAYERS.len()],
+}
+
+/// When last something came, and the longest gap that has ended since somebody looked.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Flow {
+    pub(crate) last: Option<Instant>,
+    longest: Option<Gap>,
+}
+
+/// A time in which nothing came: since when, `None` when nothing had come before, and what came then ended it.
+#[derive(Debug, Clone, Copy)]
+struct Gap {
+    since: Option<Instant>,
+    until: Instant,
+}
+
+impl Flow {
+    pub(crate) fn note(&mut self, now: Instant) {
+        let gap = Gap { since: self.last.replace(now), until: now };
+        if self.longest.is_none_or(|longest| longest.length() < gap.length()) {
+            self.longest = Some(gap);
+        }
+    }
+
+    /// The longest time without anything, of those that have ended since the last look and the one that lasts; what of it was
+    /// before `begin` doesn't count.
+    pub(crate) fn silent(&self, begin: Instant, now: Instant) -> Duration {
+        let of = |since: Option<Instant>, until: Instant| {
+            until.saturating_duration_since(since.map_or(begin, |since| since.max(begin)))
+        };
+        let ended = self.longest.map_or(Duration::ZERO, |gap| of(gap.since, gap.until));
+        ended.max(of(self.last, now))
+    }
+}
+
+impl Gap {
+    fn length(&self) -> Duration {
+        self.since.map_or(Duration::MAX, |since| self.until.duration_since(since))
+    }
 }
 
 /// What was held against the truth, and how often.
@@ -131,6 +172,8 @@ pub(crate) struct Receiving {
     pub(crate) counts: BTreeMap<String, u32>,
     /// And by who truly sent it.
     last_of: BTreeMap<ClientId, u32>,
+    /// Who lost the right to send messages after so many: those behind them are not missed, if it may send again.
+    pub(crate) silenced: BTreeMap<ClientId, u32>,
     pub(crate) compared: Compared,
     pub(crate) unknown_ssrc: u64,
     pub(crate) wrong: Vec<String>,
@@ -191,16 +234,19 @@ impl Receiving {
         }
     }
 
-    pub(crate) fn message(&mut self, label: &str, message: &[u8]) {
+    pub(crate) fn message(&mut self, now: Instant, label: &str, message: &[u8]) {
         let Some((from, sid, count)) = data::read(message) else { return };
-        self.got.entry(from).or_default().messages += 1;
+        let got = self.got.entry(from).or_default();
+        got.messages += 1;
         if label != "_reliable" {
+            got.last_lossy = Some(now);
             return;
         }
         let last = self.last_of.entry(from).or_default();
         self.compared.messages += u64::from(*last != 0);
         // Replayed after a resume, it may come twice; it may never come late.
-        if *last != 0 && count > *last + 1 {
+        let silenced = self.silenced.get(&from).is_some_and(|said| *last <= *said && *said < count);
+        if *last != 0 && count > *last + 1 && !silenced {
             self.wrong.push(format!("reliable message {count} of {from:?} came after {last}"));
         }
         *last = count.max(*last);
@@ -212,6 +258,18 @@ impl Receiving {
             None => {
                 self.counts.insert(sid.to_owned(), *last);
             }
+        }
+    }
+
+    /// The number of the last reliable message that came of someone; 0 before the first.
+    pub(crate) fn last_message(&self, from: ClientId) -> u32 {
+        self.last_of.get(&from).copied().unwrap_or_default()
+    }
+
+    /// Somebody looked: gaps that ended until now are known.
+    pub(crate) fn looked_at(&mut self) {
+        for got in self.got.values_mut() {
+            (got.sound.longest, got.picture.longest) = (None, None);
         }
     }
 
@@ -227,6 +285,8 @@ impl Receiving {
         out: &mut Vec<(Path, Vec<u8>)>,
     ) {
         if !connection.is_up() {
+            // One that the server has closed is due for nothing any more.
+            self.next_feedback = None;
             return;
         }
         self.begin.get_or_insert(now);
@@ -278,7 +338,7 @@ impl Receiving {
         if mark.video {
             return;
         }
-        got.last_sound = Some(now);
+        got.sound.note(now);
         got.sounds += u64::from(got.heard_once.is_first(mark.frame));
         self.compared.repeats += u64::from(primary);
         if primary && !got.sound_once.is_first(mark.frame) {
@@ -305,7 +365,7 @@ impl Receiving {
             self.compared.repeats += 1;
             let got = self.got.entry(ClientId(mark.publisher)).or_default();
             got.pictures += 1;
-            got.last_picture = Some(now);
+            got.picture.note(now);
             let once = got.pictures_once.get_mut(usize::from(mark.layer));
             if once.is_some_and(|once| !once.is_first(mark.frame)) {
                 self.wrong.push(format!("frame {mark:?} was decoded twice"));
@@ -379,7 +439,7 @@ impl Receiving {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::{Arrivals, Once};
+    use super::{Arrivals, Flow, Once};
 
     #[test]
     fn what_came_is_told_once_and_from_the_first_that_came_to_the_last() {
@@ -403,6 +463,22 @@ mod tests {
         arrivals.note(at(6), 1);
         assert_eq!(arrivals.first, 0x2_0001);
         assert_eq!(arrivals.times, [Some(at(6)), None, None, None, Some(at(5))], "a late one is told, too");
+    }
+
+    #[test]
+    fn a_gap_that_ended_between_two_looks_is_told_and_what_of_it_was_before_the_begin_is_not() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let silent = |flow: &Flow, begin, now| flow.silent(at(begin), at(now)).as_millis();
+        let mut flow = Flow::default();
+        assert_eq!(silent(&flow, 10, 250), 240, "nothing ever came");
+        [100, 120, 140, 340, 360, 480].into_iter().for_each(|ms| flow.note(at(ms)));
+        assert_eq!(silent(&flow, 10, 500), 90, "until the first one, which is the longest: it has no begin");
+        flow.longest = None;
+        [490, 690, 710, 810].into_iter().for_each(|ms| flow.note(at(ms)));
+        assert_eq!(silent(&flow, 0, 820), 200);
+        assert_eq!(silent(&flow, 600, 820), 90);
+        assert_eq!(silent(&flow, 0, 1110), 300, "the one that lasts is longer");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::check::Checks;
 use crate::client::{ClientId, Pictures, Profile, Sound};
 use crate::conference::{Conference, Dtls, Narrator};
-use crate::deeds::Attack;
+use crate::deeds::{Attack, Right};
 use crate::link::{BurstLoss, LinkModel};
 use crate::server::{Meter, ServerModel};
 
@@ -137,7 +137,7 @@ fn happen(conference: &mut Conference, random: &mut ChaCha8Rng, clean: bool) {
     let ids: Vec<ClientId> = conference.clients.keys().collect();
     let Some(id) = ids.get(random.random_range(0..ids.len().max(1))).copied() else { return };
     let millis = |random: &mut ChaCha8Rng, most: u64| Duration::from_millis(random.random_range(50..most));
-    match random.random_range(0..20) {
+    match random.random_range(0..22) {
         0 => conference.leave(id),
         1 | 2 => conference.rebind(id),
         3 => conference.mute(id, true),
@@ -168,6 +168,14 @@ fn happen(conference: &mut Conference, random: &mut ChaCha8Rng, clean: bool) {
         12..=14 => {
             let attack = Attack::ALL[random.random_range(0..Attack::ALL.len())];
             conference.attack(id, attack);
+        }
+        20 => {
+            let rights = [Right::Publish, Right::Subscribe, Right::SendData];
+            conference.permit(id, rights[random.random_range(0..rights.len())], false);
+        }
+        21 => {
+            let right = if random.random() { Right::Subscribe } else { Right::SendData };
+            conference.permit(id, right, true);
         }
         _ => {
             let room = conference.people.get(id.place()).map(|(room, _)| *room);

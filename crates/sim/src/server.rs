@@ -8,16 +8,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use livekit_protocol as proto;
 use parvis_dtls::Factory;
 use parvis_peer::sctp::SctpLimits;
 use parvis_peer::sdp::SessionConfig;
 use parvis_peer::{LocalCandidate, Path, PeerConfig, PeerLimits, Protocol};
 use parvis_sfu::media::MediaConfig;
 use parvis_sfu::{
-    Command, Forwarder, ForwarderConfig, ForwarderId, ForwarderStats, Outbox, RoomId, Spread, SpreadConfig,
-    TrackId, TrunkBatch,
+    Command, Forwarder, ForwarderConfig, ForwarderId, ForwarderStats, Outbox, PeerId, PeerRole, RoomId,
+    Spread, SpreadConfig, TrackId, TrunkBatch,
 };
-use parvis_signal::{ConnectError, ConnectionId, Frame, Grants, Join, JoinParams, Output, Room, RoomConfig};
+use parvis_signal::{
+    Actor, ConnectError, ConnectionId, Control, Frame, Grants, Join, JoinParams, Output, Room, RoomConfig,
+};
 
 use crate::conference::Dtls;
 use crate::sleepers::{Sleeper, Sleepers};
@@ -73,6 +76,8 @@ pub(crate) struct Server {
     meter: Option<Meter>,
     /// What it holds in bytes, as far as that is measured.
     bytes: i64,
+    /// What a test has it hold for nothing.
+    hoard: Vec<u8>,
 }
 
 /// Calls what it is given, and says how many more bytes are allocated on this thread after that than before.
@@ -111,6 +116,7 @@ impl Server {
             outbox: Outbox::default(),
             meter: None,
             bytes: 0,
+            hoard: Vec::new(),
         }
     }
 
@@ -164,6 +170,24 @@ impl Server {
                 room.message(now, connection, bytes);
             }
         });
+    }
+
+    /// What an application's server asks for: other permissions for someone. Whether someone with this name is there.
+    pub(crate) fn permit(
+        &mut self,
+        now: Instant,
+        room: RoomId,
+        identity: String,
+        permission: proto::ParticipantPermission,
+    ) -> bool {
+        let request =
+            proto::UpdateParticipantRequest { identity, permission: Some(permission), ..Default::default() };
+        self.measured(|server| {
+            let room = server.rooms.get_mut(&room);
+            let update = Control::UpdateParticipant(Box::new(request));
+            let actor = Actor { identity: String::new(), not_before: 0 };
+            room.is_some_and(|room| room.control(now, &actor, update).is_ok())
+        })
     }
 
     pub(crate) fn disconnected(&mut self, now: Instant, room: RoomId, connection: ConnectionId) {
@@ -258,6 +282,26 @@ impl Server {
     /// Where a track is published.
     pub(crate) fn home(&self, track: TrackId) -> Option<ForwarderId> {
         self.homes.get(&track).copied()
+    }
+
+    /// Has its first forwarder keep so many peer connections that no room knows of: see [`crate::Fault::Leaks`].
+    pub(crate) fn leak(&mut self, now: Instant, peers: u64) {
+        for place in 0..peers {
+            let peer = PeerId(u64::MAX - place);
+            let command = Command::CreatePeer { room: RoomId(u64::MAX), peer, role: PeerRole::Publisher };
+            self.forwarders[0].handle_command(now, command, &mut self.outbox);
+        }
+    }
+
+    /// Has it hold so many bytes for nothing: see [`crate::Fault::Hoards`].
+    pub(crate) fn hoard(&mut self, bytes: usize) {
+        self.measured(|server| server.hoard = vec![1; bytes]);
+    }
+
+    /// Has it believe that each track is published on the next forwarder: see [`crate::Fault::Rehomes`].
+    pub(crate) fn rehome(&mut self) {
+        let count = self.forwarders.len() as u64;
+        self.homes.values_mut().for_each(|home| home.0 = (home.0 + 1) % count);
     }
 
     /// How many entries all its tables hold.

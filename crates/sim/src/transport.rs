@@ -61,7 +61,9 @@ impl Connection {
     ) -> Connection {
         let (ufrag, password) = credentials(random);
         let local = Local { ufrag, password, fingerprint: factory.fingerprint_sha256() };
-        let config = SctpConfig { dtls_client: true, initiate: true, limits: SctpLimits::default() };
+        // The server refuses what is too much, not this end.
+        let limits = SctpLimits { channels: 1024, ..SctpLimits::default() };
+        let config = SctpConfig { dtls_client: true, initiate: true, limits };
         Connection {
             path,
             local,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use parvis_signal::Form;
-use parvis_sim::{ClientId, Conference, Dtls, LinkModel, Pictures, Profile, ServerModel, Sound};
+use parvis_sim::{ClientId, Conference, Dtls, LinkModel, Pictures, Profile, Right, ServerModel, Sound};
 
 const CLEAN: LinkModel = LinkModel {
     delay: Duration::from_millis(10),
@@ -135,6 +135,92 @@ fn nothing_of_one_room_reaches_another_nor_anyone_without_the_right_to_it() {
     assert!(conference.got(ada, deaf).0 > 100, "one who may not receive sends all the same");
     conference.finish();
     assert_eq!(conference.failures(), NOTHING);
+}
+
+#[test]
+fn a_right_that_is_taken_away_ends_what_it_allowed_and_one_that_is_given_back_begins_it() {
+    let mut conference = Conference::new(7);
+    let people = people(&mut conference, 4, CLEAN);
+    let [ada, bo, cy, di] = people[..] else { panic!("four people") };
+    conference.run_for(Duration::from_secs(4));
+    conference.permit(ada, Right::Publish, false);
+    conference.permit(bo, Right::Subscribe, false);
+    conference.permit(cy, Right::SendData, false);
+    conference.run_for(Duration::from_millis(100));
+    let since = |conference: &mut Conference, seconds| {
+        let pairs = || people.iter().flat_map(|to| people.iter().map(move |from| (*to, *from)));
+        let got = |conference: &Conference| pairs().map(|(to, from)| conference.got(to, from)).collect();
+        let before: Vec<_> = got(conference);
+        conference.run_for(Duration::from_secs(seconds));
+        let now: Vec<_> = got(conference);
+        let gained = pairs().zip(now.into_iter().zip(before));
+        gained
+            .map(|(pair, (now, before))| (pair, [now.0 - before.0, now.1 - before.1, now.2 - before.2]))
+            .collect()
+    };
+    let gained: Vec<((ClientId, ClientId), [u64; 3])> = since(&mut conference, 4);
+    for ((to, from), [sounds, pictures, messages]) in gained.into_iter().filter(|((to, from), _)| to != from)
+    {
+        let (media, words) = (from != ada && to != bo, from != cy);
+        assert_eq!((sounds > 190, pictures > 100), (media, media), "{to:?} of {from:?}: {sounds} {pictures}");
+        assert_eq!(sounds + pictures == 0, !media, "{to:?} of {from:?}: {sounds} {pictures}");
+        assert_eq!((messages > 12, messages == 0), (words, !words), "{to:?} of {from:?}: {messages}");
+    }
+    conference.permit(bo, Right::Subscribe, true);
+    conference.permit(cy, Right::SendData, true);
+    conference.run_for(Duration::from_secs(3));
+    let gained: Vec<((ClientId, ClientId), [u64; 3])> = since(&mut conference, 4);
+    let of = |pair| gained.iter().find(|(known, _)| *known == pair).map(|(_, gained)| *gained);
+    for from in [cy, di] {
+        let [sounds, pictures, messages] = of((bo, from)).expect("a pair");
+        assert!(sounds > 190 && pictures > 100 && messages > 12, "{from:?}: {sounds} {pictures} {messages}");
+    }
+    assert_eq!(of((bo, ada)).map(|[sounds, pictures, _]| sounds + pictures), Some(0));
+    conference.finish();
+    assert_eq!(conference.failures(), NOTHING);
+    assert_eq!(conference.held(), 0);
+}
+
+#[test]
+fn a_node_that_is_frozen_for_a_while_goes_on_without_handshakes_or_lost_messages() {
+    let model = ServerModel { forwarders: 2, peers_per_part: 3, ..ServerModel::default() };
+    for (seed, model) in [(14, ServerModel::default()), (15, model)] {
+        let mut conference = Conference::on(seed, model);
+        let people = people(&mut conference, 4, CLEAN);
+        conference.run_for(Duration::from_secs(4));
+        let pairs = || people.iter().flat_map(|to| people.iter().map(move |from| (*to, *from)));
+        let pairs = || pairs().filter(|(to, from)| to != from);
+        let words = |conference: &Conference| -> Vec<u32> {
+            pairs().map(|(to, from)| conference.last_message(to, from)).collect()
+        };
+        let handshakes = |conference: &Conference| -> Vec<Vec<u32>> {
+            people.iter().map(|id| conference.handshakes(*id)).collect()
+        };
+        let (said, made, sent) = (words(&conference), handshakes(&conference), conference.trace().1);
+        conference.freeze_server(Duration::from_millis(1500));
+        conference.run_for(Duration::from_millis(1400));
+        assert_eq!(conference.trace().1, sent, "it sends nothing meanwhile");
+        conference.run_for(Duration::from_millis(2100));
+        let before: Vec<_> = pairs().map(|(to, from)| conference.got(to, from)).collect();
+        conference.run_for(Duration::from_secs(4));
+        for ((to, from), before) in pairs().zip(before) {
+            let now = conference.got(to, from);
+            let (sounds, pictures) = (now.0 - before.0, now.1 - before.1);
+            assert!(
+                (199..=201).contains(&sounds) && pictures > 100,
+                "{to:?} of {from:?}: {sounds} {pictures}"
+            );
+        }
+        // Two a second, in seven and a half.
+        assert!(
+            words(&conference).iter().zip(&said).all(|(now, said)| now - said >= 14),
+            "no message is lost"
+        );
+        assert_eq!(handshakes(&conference), made);
+        conference.finish();
+        assert_eq!(conference.failures(), NOTHING, "seed {seed}");
+        assert_eq!(conference.held(), 0);
+    }
 }
 
 #[test]

@@ -77,7 +77,7 @@ impl Room {
                 let letter =
                     Letter { publisher_sid: sid.clone(), sequence, payload: payload.clone(), at: now };
                 self.post(now, receiver, letter);
-                self.hold_if_behind(now, sender, receiver);
+                self.hold_if_behind(now, (sender, &sid), receiver);
             } else {
                 self.send_lossy(receiver, &payload);
             }

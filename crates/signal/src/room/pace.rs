@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Reliable messages at the pace of whoever reads them. A receiver is handed no more than its channel holds; the rest waits
-//! in its mailbox. When that is half full, those who send to it are held: their reliable messages stay where they are, in
+//! in its mailbox. When that is half full, those who fill it are held: their reliable messages stay where they are, in
 //! the end in their own clients, and nothing is lost. When it has read down to a quarter they go on. A receiver that
 //! holds others and takes too little of what it is sent starts over: it is no reader.
 
@@ -12,8 +12,10 @@ use parvis_sfu::{Command, DATA_OVERHEAD_BYTES, DataChannel};
 
 use super::Room;
 
-/// How full of waiting letters a mailbox is when senders are held, and when they go on.
+/// How full of waiting letters a mailbox is when those are held who have their share of it, when everyone is, and when they go on.
+/// Else one who floods a slow reader would have those wait who write a word now and then.
 const HOLD_AT: f32 = 0.5;
+const HOLD_ALL_AT: f32 = 0.75;
 const GO_ON_AT: f32 = 0.25;
 
 /// How one client reads, and whom that holds.
@@ -72,16 +74,26 @@ impl Room {
         }
     }
 
-    /// After a letter of `sender` for `receiver`: holds the sender if too much waits. One whose network is gone holds
-    /// nobody: it may never come back.
-    pub(super) fn hold_if_behind(&mut self, now: Instant, sender: ParticipantId, receiver: ParticipantId) {
+    /// After a letter of `sender` for `receiver`: holds the sender if too much waits, and enough of that is its own. One whose
+    /// network is gone holds nobody: it may never come back.
+    pub(super) fn hold_if_behind(
+        &mut self,
+        now: Instant,
+        (sender, sender_sid): (ParticipantId, &str),
+        receiver: ParticipantId,
+    ) {
         let (interval, bytes) = self.config.slow_reader;
         let Some(session) = self.sessions.get_mut(&receiver).filter(|session| session.can_take_data()) else {
             return;
         };
-        if session.mailbox.backlog() < HOLD_AT || !session.pace.holding.insert(sender) {
+        let backlog = session.mailbox.backlog();
+        if backlog < HOLD_AT || session.pace.holding.contains(&sender) {
             return;
         }
+        if backlog < HOLD_ALL_AT && !session.mailbox.has_share(sender_sid) {
+            return;
+        }
+        session.pace.holding.insert(sender);
         let enough = session.pace.taken + bytes;
         session.pace.due.get_or_insert((now + interval, enough));
         self.renew_deadline(receiver);

@@ -96,6 +96,34 @@ fn a_reader_that_takes_nothing_starts_over_and_the_others_go_on() {
 }
 
 #[test]
+fn who_writes_a_word_now_and_then_is_not_held_for_what_another_left_with_a_slow_reader() {
+    let mut lab = Lab::new();
+    let (ada, bob, carol) = (lab.join("ada"), lab.join("bob"), lab.join("carol"));
+    let (flood, quiet) = (lab.publisher(ada), lab.publisher(carol));
+    let mut sequence = 0;
+    while !held(&lab, flood) {
+        sequence += 1;
+        send(&mut lab, ada, sequence);
+        take(&mut lab, carol, (CHUNK + 200) as u64);
+    }
+    for word in 1..=20 {
+        lab.data(carol, DataChannel::Reliable, &message("a word", word));
+    }
+    assert!(!held(&lab, quiet) && held(&lab, flood));
+    assert_eq!(lab.received(ada).len(), 20, "those who read have them at once");
+    let mut more = 0;
+    while !held(&lab, quiet) {
+        more += 1;
+        send(&mut lab, carol, 20 + more);
+        take(&mut lab, ada, (CHUNK + 200) as u64);
+    }
+    // A quarter of a mailbox is behind the half that was full.
+    let quarter = RoomConfig::default().replay_bytes / 4 / CHUNK;
+    assert!((quarter / 2..=quarter + 2).contains(&(more as usize)), "{more} of {quarter}");
+    assert_eq!(lab.client(bob).closed, None, "nothing that waits is thrown away");
+}
+
+#[test]
 fn a_reader_that_goes_on_reading_a_little_stays() {
     let mut lab = Lab::new();
     let (ada, bob) = (lab.join("ada"), lab.join("bob"));

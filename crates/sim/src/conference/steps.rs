@@ -133,6 +133,7 @@ impl Conference {
                 self.server.disconnected(now, room, connection);
                 self.settle();
             }
+            Happening::Permit(id, right, given) => self.permitted(id, right, given),
             Happening::Trunk(from, to, batch) => {
                 self.server.trunk(now, from, to, batch);
                 self.settle();
@@ -183,6 +184,9 @@ impl Conference {
         let mutates = |client: &Client| client.attack == Some(Attack::Mutates);
         let mutated = to_server && !bytes.is_empty() && self.clients.get(&id).is_some_and(mutates);
         let Some(wire) = self.links.get_mut(id.place()) else { return };
+        if !to_server && wire.withheld_until.is_some_and(|until| self.now < until) {
+            return;
+        }
         let link = &mut wire.links[usize::from(!to_server)];
         for at in link.send(self.now, bytes.len() + HEADER_BYTES).into_iter().flatten() {
             self.last_id += 1;
@@ -217,7 +221,7 @@ impl Conference {
     }
 
     /// Passes on what the server has to send and to say, until nothing moves.
-    pub(super) fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         while let Some(effect) = self.server.poll(self.now) {
             self.send_outbox();
             match effect {

@@ -38,6 +38,8 @@ const JSON_LIMIT: usize = 8 << 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wrong {
     NoToken,
+    /// None either: another site's page asks.
+    ForeignPage,
     EmptyToken,
     OtherScheme,
     Expired,
@@ -65,12 +67,14 @@ enum Wrong {
 }
 
 use Wrong::{
-    Algorithm, Bomb, ContentType, DuplicateKey, EmptyToken, Encoded, Expired, Kicked, LastsTooLong, NoGrant,
-    NoRight, NoToken, OtherRoom, OtherScheme, OtherTenant, Oversize, Signature, Truncated, Unsigned,
+    Algorithm, Bomb, ContentType, DuplicateKey, EmptyToken, Encoded, Expired, ForeignPage, Kicked,
+    LastsTooLong, NoGrant, NoRight, NoToken, OtherRoom, OtherScheme, OtherTenant, Oversize, Signature,
+    Truncated, Unsigned,
 };
 
-const ALL: [Wrong; 19] = [
+const ALL: [Wrong; 20] = [
     NoToken,
+    ForeignPage,
     EmptyToken,
     OtherScheme,
     Expired,
@@ -97,8 +101,8 @@ fn wanted(route: &Route, wrong: Wrong) -> Option<&'static [u16]> {
     let (access, content) = (route.access, route.content);
     let has_body = matches!(content, Content::Json | Content::Sdp | Content::Fragment);
     match wrong {
-        NoToken | EmptyToken | OtherScheme | Expired | LastsTooLong | Signature | Unsigned | Algorithm
-        | NoGrant => match access {
+        NoToken | ForeignPage | EmptyToken | OtherScheme | Expired | LastsTooLong | Signature | Unsigned
+        | Algorithm | NoGrant => match access {
             // No token is looked at.
             Access::Open => Some(&[200, 204]),
             // A link that nobody gave.
@@ -220,7 +224,7 @@ impl Scene {
         };
         let record = route.access == Access::Record;
         Some(match wrong {
-            NoToken => return None,
+            NoToken | ForeignPage => return None,
             EmptyToken => String::new(),
             OtherScheme => return None,
             Expired => token(who, &|claims| {
@@ -284,6 +288,11 @@ impl Scene {
         if wrong == Some(OtherScheme) {
             lines.push("Authorization: Basic YTpi".to_owned());
         }
+        if wrong == Some(ForeignPage) {
+            // A page of somebody else's, opened by a person whose browser sends along all that it has of this server.
+            lines.push("Origin: https://elsewhere.example".to_owned());
+            lines.push(format!("Cookie: access_token={}", token("moderator", &records)));
+        }
         if wrong == Some(Encoded) {
             lines.push("Content-Encoding: gzip".to_owned());
         }
@@ -291,6 +300,8 @@ impl Scene {
         let body = body(route, wrong);
         lines.push(format!("Content-Length: {}", body.len()));
         let (status, answer) = self.exchange(&lines, &body).await;
+        // Who asks is known by what the request says, never by what a browser adds to it (rows 36, 37).
+        assert!(!answer.to_ascii_lowercase().contains("\r\nset-cookie:"), "{} sets a cookie", route.path);
         let token = bearer.filter(|bearer| !bearer.is_empty());
         assert!(
             token.is_none_or(|token| !answer.contains(&token)),
@@ -434,7 +445,7 @@ fn own_routes() -> Vec<Route> {
 }
 
 #[tokio::test]
-async fn row_34_every_bad_request_has_its_status_and_no_effect_on_any_route() {
+async fn row_34_row_36_row_37_every_bad_request_has_its_status_and_no_effect_on_any_route() {
     let mut scene = Scene::new().await;
     for wrong in ALL {
         let before = scene.state().await;

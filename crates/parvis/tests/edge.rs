@@ -5,12 +5,16 @@
 
 mod common;
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
 use livekit_protocol as proto;
 use livekit_protocol::signal_response::Message as Response;
 use prost::Message as _;
 use tokio_tungstenite::tungstenite::{Message, connect};
 
-use common::{ANY_PORTS, Directory, Server, parvis, text};
+use common::caller::Caller;
+use common::{ANY_PORTS, Directory, PATIENCE, Server, parvis, text};
 
 const KEY: &str = "\n[[keys]]\nname = \"main\"\nsecret = \"0123456789abcdef0123456789abcdef\"\n";
 
@@ -64,6 +68,61 @@ fn behind_a_nat_no_inner_address_is_told_to_a_client() {
     let port = candidates[0].split(' ').nth(5).unwrap().parse::<u16>().unwrap();
     assert!(listening.contains(&format!("0900007F:{port:04X}")), "it listens on the named one");
     assert!(!listening.contains(&format!("0100007F:{port:04X}")), "and on no other");
+}
+
+/// The answer to an offer of sound over WHIP.
+fn whip_answer(server: &Server, config: &str) -> String {
+    let made = parvis(&["token", "create", "--config", config, "--room", "atelier", "--identity", "obs"]);
+    let token = text(&made.stdout);
+    let offer = format!(
+        "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\na=ice-ufrag:abcd\r\n\
+         a=ice-pwd:0123456789012345678901\r\na=setup:actpass\r\na=fingerprint:sha-256 {}\r\n\
+         m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=sendonly\r\na=rtcp-mux\r\n\
+         a=rtpmap:111 opus/48000/2\r\na=msid:show sound\r\n",
+        ["AB"; 32].join(":")
+    );
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let request = format!(
+        "POST /whip/v1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{offer}",
+        offer.len()
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    answer
+}
+
+#[test]
+fn behind_a_nat_of_both_families_both_outer_addresses_are_offered_and_lead_to_media() {
+    let directory = Directory::new("nat-both");
+    let extra = "[media]\naddresses = [\"127.0.0.1\", \"127.0.0.9\", \"::1\"]\n\
+                 node_ip = [\"203.0.113.7=127.0.0.9\", \"2001:db8::7=::1\"]\n";
+    let config = configuration(&directory, extra);
+    let server = serve(&config);
+    let said = joined(&server, &config);
+    let offer =
+        said.iter().find_map(|m| if let Response::Offer(offer) = m { Some(&offer.sdp) } else { None });
+    for sdp in [offer.unwrap(), &whip_answer(&server, &config)] {
+        let mut offered: Vec<&str> =
+            sdp.lines().filter_map(|line| line.strip_prefix("a=candidate:")?.split(' ').nth(4)).collect();
+        offered.sort_unstable();
+        offered.dedup();
+        assert_eq!(offered, ["2001:db8::7", "203.0.113.7"], "{sdp}");
+        assert!(!sdp.contains("127.0.0.") && !sdp.contains(" ::1"), "{sdp}");
+    }
+    let made = parvis(&["token", "create", "--config", &config, "--room", "atelier", "--identity", "bo"]);
+    let nat = ("2001:db8::7", "::1".parse().unwrap());
+    let mut bo = Caller::join_through(server.address, &text(&made.stdout), nat);
+    assert!(bo.media().is_ipv6());
+    bo.run_until("DTLS over ::1", |caller| caller.connected);
+    for _ in 0..20 {
+        bo.send_sound();
+    }
+    // Authentic, and from nowhere else than ::1.
+    bo.run_until("a packet of the server's", |caller| caller.reports > 0);
 }
 
 #[test]

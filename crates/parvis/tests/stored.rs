@@ -1,14 +1,22 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What outlives the server, as its operator meets it: database, backups, webhooks that were not taken.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
+/// The scratch server that the store's own tests use.
+#[allow(dead_code, unreachable_pub, clippy::expect_used, clippy::print_stderr)]
+#[path = "../../store/tests/common/postgres.rs"]
+mod postgres;
 
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use common::{ANY_PORTS, Directory, Server, parvis, text, until};
+use common::{ANY_PORTS, Directory, PATIENCE, Server, parvis, text, until};
 use futures_util::StreamExt;
 use nix::sys::signal::Signal;
 use sqlx::{Connection, Executor, Row};
@@ -155,6 +163,145 @@ async fn a_backup_is_made_while_the_server_runs_and_restored_elsewhere() {
     // Which of them is meant has to be said.
     assert!(!parvis(&["restore", &file]).status.success());
     assert!(!parvis(&["backup", &file]).status.success());
+}
+
+/// A target of webhooks that hangs up on everybody until it is opened; then it gives the bodies.
+struct Hook {
+    address: std::net::SocketAddr,
+    is_open: Arc<AtomicBool>,
+    bodies: mpsc::Receiver<serde_json::Value>,
+}
+
+impl Hook {
+    fn closed() -> Hook {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let is_open = Arc::new(AtomicBool::new(false));
+        let (sender, bodies) = mpsc::channel();
+        let opened = Arc::clone(&is_open);
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                if !opened.load(Ordering::SeqCst) {
+                    continue;
+                }
+                let Some(body) = body(&stream) else { continue };
+                let _ =
+                    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                if sender.send(body).is_err() {
+                    return;
+                }
+            }
+        });
+        Hook { address, is_open, bodies }
+    }
+
+    fn open(&self) {
+        self.is_open.store(true, Ordering::SeqCst);
+    }
+}
+
+/// The body of one request.
+fn body(stream: &std::net::TcpStream) -> Option<serde_json::Value> {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut reader = BufReader::new(stream);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let Some((name, value)) = line.trim_end().split_once(": ") else {
+            if line.trim_end().is_empty() {
+                break;
+            }
+            continue;
+        };
+        if name.eq_ignore_ascii_case("content-length") {
+            length = value.parse().ok()?;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    serde_json::from_slice(&body).ok()
+}
+
+#[tokio::test]
+async fn on_postgresql_a_webhook_outlives_a_killed_server_and_a_backup_is_told_from_a_damaged_one() {
+    let Some(cluster) = postgres::Cluster::shared() else { return };
+    let [url, elsewhere] = [cluster.new_database(), cluster.new_database()];
+    let hook = Hook::closed();
+    let [directory, other] = [Directory::new("postgres"), Directory::new("postgres-restored")];
+    let configure = |directory: &Directory, url: &str| {
+        let file = format!(
+            "[data]\ndirectory = \"{}\"\n[database]\nurl = \"{url}\"\n[webhooks]\nurls = [\"http://{}/hook\"]\n\
+             allow_internal = [\"{}\"]\nfirst_retry = \"50ms\"\nlongest_retry = \"100ms\"\n\
+             [[keys]]\nname = \"main\"\nsecret = \"0123456789abcdef0123456789abcdef\"\n",
+            directory.path("data"),
+            hook.address,
+            hook.address
+        );
+        directory.write("parvis.toml", &file)
+    };
+    let config = configure(&directory, &url);
+    let run = |arguments: &[&str]| parvis(&[arguments, ["--config", &config].as_slice()].concat());
+    let checked = run(&[["check", "--metrics", "127.0.0.1:0"].as_slice(), &ANY_PORTS].concat());
+    assert!(checked.status.success(), "{}", text(&checked.stderr));
+
+    let mut server = start(&config);
+    let line = server.wait_for_log("serving");
+    assert!(line.contains("postgres"), "{line}");
+    let made = run(&["token", "create", "--room", "atelier", "--identity", "ada"]);
+    let _ada = join(&server, &text(&made.stdout)).await;
+    let waiting = || text(&run(&["webhooks", "list", "--waiting"]).stdout);
+    until("it was tried", || {
+        waiting()
+            .lines()
+            .any(|line| line.contains("room_started  waits after ") && !line.contains("after 0 "))
+    });
+    server.signal(Signal::SIGKILL);
+    server.wait();
+    assert!(hook.bodies.try_recv().is_err(), "nothing was taken so far");
+    hook.open();
+    let server = start(&config);
+    let told = loop {
+        let told = hook.bodies.recv_timeout(PATIENCE).expect("a webhook after the restart");
+        if told["event"] == "room_started" {
+            break told;
+        }
+    };
+    assert_eq!(told["room"]["name"], "atelier");
+
+    let tenant = parvis_store::TenantId::default();
+    let open = |directory: &Directory, url: &str| {
+        parvis_store::Store::open(parvis_store::StoreConfig::new(url, &directory.0.join("data")))
+    };
+    let store = open(&directory, &url).await.unwrap();
+    let room = parvis_store::RoomSettings { name: "cellar".to_owned(), ..Default::default() };
+    store.create_room(&tenant, &room).await.unwrap();
+    store.close().await;
+    let file = directory.path("backup.jsonl");
+    let backup = run(&["backup", &file]);
+    let made = text(&backup.stdout);
+    let rows = made.strip_prefix("backed up: ").unwrap_or_else(|| panic!("{}", text(&backup.stderr)));
+    assert!(rows.contains("rooms 1"), "{rows}");
+    drop(server);
+    assert_eq!(text(&parvis(&["restore", &file, "--verify"]).stdout), format!("whole: {rows}"));
+
+    // Another database of the same kind has it all afterwards.
+    let second = configure(&other, &elsewhere);
+    let restored = parvis(&["restore", &file, "--config", &second]);
+    assert_eq!(text(&restored.stdout), format!("restored: {rows}"), "{}", text(&restored.stderr));
+    let store = open(&other, &elsewhere).await.unwrap();
+    assert!(store.room(&tenant, "cellar").await.unwrap().is_some());
+    store.close().await;
+
+    let bytes = std::fs::read(&file).unwrap();
+    for at in (0..bytes.len()).step_by(bytes.len() / 8) {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 1;
+        std::fs::write(&file, &damaged).unwrap();
+        let refused = parvis(&["restore", &file, "--verify"]);
+        assert!(!refused.status.success() && refused.stdout.is_empty(), "byte {at} of {}", bytes.len());
+        assert!(text(&refused.stderr).contains("line "), "{}", text(&refused.stderr));
+    }
 }
 
 #[tokio::test]

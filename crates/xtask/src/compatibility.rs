@@ -12,16 +12,16 @@ use crate::setup;
 use crate::sh::{Error, Result, process, root, say, target};
 
 const PAGE: &str = "docs/compatibility.md";
-/// How the line begins that says which browsers the run had. They come with the system and change at any time, so that
-/// another version of theirs makes no other page.
-const BROWSERS: &str = "Browsers of that run: ";
+/// How the line begins that says which browsers, and which GStreamer, the run had. They come with the system and change at
+/// any time, so that another version of theirs makes no other page.
+const SYSTEM: &str = "From Debian in that run: ";
 
 const HEAD: &str = "\
 # What works with which SDK
 
 The end-to-end tests wrote this page: a whole run of `cargo xtask e2e`, or of `cargo xtask test`, writes it anew, and the
 latter fails where it was not the same before. Each test names what it shows of which SDK, as it is published, in the version
-that stands here. A cell is what those tests came to:
+that stands here; what comes with Debian has that of its line below. A cell is what those tests came to:
 
 - **yes**: every one of them passed, at its second try at the latest.
 - **no**: one of them failed.
@@ -123,10 +123,17 @@ pub(crate) fn conclude(failed: &[String], passed: bool) -> Result {
     let agents = setup::agents()?;
     let mut versions = BTreeMap::new();
     for sdk in matrix.tables.iter().flat_map(|table| &table.sdks) {
-        versions.insert(sdk.key.as_str(), version(sdk, &python, &agents)?);
+        if let Some(version) = version(sdk, &python, &agents)? {
+            versions.insert(sdk.key.as_str(), version);
+        }
     }
-    let browsers = format!("Chromium {}, Firefox ESR {}", debian("chromium")?, debian("firefox-esr")?);
-    let page = page(&matrix, &versions, &outcomes, &browsers);
+    let system = format!(
+        "Chromium {}, Firefox ESR {}, GStreamer {}",
+        debian("chromium")?,
+        debian("firefox-esr")?,
+        debian("gstreamer1.0-plugins-bad")?
+    );
+    let page = page(&matrix, &versions, &outcomes, &system);
     let path = root().join(PAGE);
     let before = std::fs::read_to_string(&path).unwrap_or_default();
     if same(&before, &page) {
@@ -167,17 +174,17 @@ fn page(
     matrix: &Matrix,
     versions: &BTreeMap<&str, String>,
     outcomes: &BTreeMap<Pair, bool>,
-    browsers: &str,
+    system: &str,
 ) -> String {
     let mut page = HEAD.to_owned();
-    page.push_str(&format!("\n{BROWSERS}{browsers}.\n"));
+    page.push_str(&format!("\n{SYSTEM}{system}.\n"));
     let mut remarks: Vec<&str> = Vec::new();
     for table in &matrix.tables {
         page.push_str(&format!("\n## {}\n\n| |", table.title));
         for sdk in &table.sdks {
             let place = sdk.place.as_ref().map(|place| format!(" in {place}")).unwrap_or_default();
-            let version = versions.get(sdk.key.as_str()).map_or("", String::as_str);
-            page.push_str(&format!(" `{}` {version}{place} |", sdk.package));
+            let version = versions.get(sdk.key.as_str()).map(|version| format!(" {version}"));
+            page.push_str(&format!(" `{}`{}{place} |", sdk.package, version.unwrap_or_default()));
         }
         page.push_str(&format!("\n| --- |{}\n", " --- |".repeat(table.sdks.len())));
         for feature in &table.features {
@@ -225,13 +232,13 @@ fn cell<'m>(
 /// Whether two pages say the same of the SDKs.
 fn same(one: &str, other: &str) -> bool {
     let said = |page: &str| -> Vec<String> {
-        page.lines().filter(|line| !line.starts_with(BROWSERS)).map(str::to_owned).collect()
+        page.lines().filter(|line| !line.starts_with(SYSTEM)).map(str::to_owned).collect()
     };
     said(one) == said(other)
 }
 
-/// The version that the run had, as it is installed.
-fn version(sdk: &Sdk, python: &Path, agents: &Path) -> Result<String> {
+/// The version that the run had, as it is installed; none for what comes with the system, which has a line of its own.
+fn version(sdk: &Sdk, python: &Path, agents: &Path) -> Result<Option<String>> {
     match sdk.from {
         Registry::Npm => {
             let file = root().join(FOLDER).join("node_modules").join(&sdk.package).join("package.json");
@@ -239,12 +246,12 @@ fn version(sdk: &Sdk, python: &Path, agents: &Path) -> Result<String> {
             let package: serde_json::Value = serde_json::from_str(&text)
                 .map_err(|error| Error::new(format!("{}: {error}", file.display())))?;
             let version = package.get("version").and_then(serde_json::Value::as_str);
-            version.map(str::to_owned).ok_or_else(|| Error::new(format!("{}: no version", file.display())))
+            let version = version.ok_or_else(|| Error::new(format!("{}: no version", file.display())))?;
+            Ok(Some(version.to_owned()))
         }
-        Registry::PyPI => installed(python, &sdk.package),
-        Registry::PyPIAgents => installed(agents, &sdk.package),
-        // What comes with the system has no column of a certain version.
-        Registry::Debian => Ok(String::new()),
+        Registry::PyPI => installed(python, &sdk.package).map(Some),
+        Registry::PyPIAgents => installed(agents, &sdk.package).map(Some),
+        Registry::Debian => Ok(None),
     }
 }
 
@@ -331,8 +338,15 @@ mod tests {
     }
 
     #[test]
-    fn browsers_of_another_version_make_no_other_page() {
-        let page = |browsers: &str, rest: &str| format!("head\n{BROWSERS}{browsers}\n{rest}\n");
+    fn a_column_without_a_version_has_no_gap_in_its_head() {
+        let matrix: Matrix = serde_json::from_str(MATRIX).unwrap();
+        let page = page(&matrix, &BTreeMap::new(), &BTreeMap::new(), "a browser");
+        assert!(page.contains("| | `client-one` in Chromium | `client-two` |\n"), "{page}");
+    }
+
+    #[test]
+    fn what_comes_with_the_system_in_another_version_makes_no_other_page() {
+        let page = |system: &str, rest: &str| format!("head\n{SYSTEM}{system}\n{rest}\n");
         assert!(same(&page("Chromium 1", "yes"), &page("Chromium 2", "yes")));
         assert!(!same(&page("Chromium 1", "yes"), &page("Chromium 1", "no")));
     }

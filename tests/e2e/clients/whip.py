@@ -8,12 +8,6 @@ from webrtcbin import Gst, GstWebRTC, Peer
 
 PICTURES = "videotestsrc is-live=true pattern=smpte75 ! video/x-raw,width={width},height={height},framerate={fps}/1 ! videoconvert"
 ENCODED = "vp8enc deadline=1 target-bitrate={bits} keyframe-max-dist=60 ! rtpvp8pay pt=96 picture-id-mode=15-bit"
-# What OBS sends, too: parameter sets before each key frame, and the payload format's mode of fragments (RFC 6184).
-H264 = (
-    "openh264enc bitrate={bits} gop-size=60 complexity=low ! video/x-h264,profile=constrained-baseline"
-    " ! h264parse ! rtph264pay pt=96 config-interval=-1 aggregate-mode=zero-latency"
-)
-CAPS = {"vp8": "encoding-name=VP8", "h264": "encoding-name=H264,packetization-mode=(string)1,profile-level-id=(string)42e01f"}
 SOUND = """
 audiotestsrc is-live=true freq={hertz} volume=0.5 ! audioconvert ! audioresample ! audio/x-raw,rate=48000,channels=2
   ! opusenc ! rtpopuspay pt=97 ! application/x-rtp,media=audio,encoding-name=OPUS,payload=97 ! peer.sink_1
@@ -25,9 +19,9 @@ MID, RID = "urn:ietf:params:rtp-hdrext:sdes:mid", "urn:ietf:params:rtp-hdrext:sd
 SECTION = "video0"
 
 
-def single(width, height, fps, codec):
-    encoded = {"vp8": ENCODED, "h264": H264}[codec].format(bits=400_000)
-    return f"{PICTURES.format(width=width, height=height, fps=fps)} ! {encoded} ! application/x-rtp,media=video,{CAPS[codec]},payload=96 ! peer.sink_0"
+def single(width, height, fps):
+    encoded = ENCODED.format(bits=400_000)
+    return f"{PICTURES.format(width=width, height=height, fps=fps)} ! {encoded} ! application/x-rtp,media=video,encoding-name=VP8,payload=96 ! peer.sink_0"
 
 
 def layered(width, height, fps):
@@ -57,8 +51,8 @@ def name_layers(pipeline):
 
 
 class Publishing(Peer):
-    def whip(self, url, token, width=320, height=180, fps=10, hertz=440, codec="vp8", simulcast=False, trickle=False):
-        video = layered(width, height, fps) if simulcast else single(width, height, fps, codec)
+    def whip(self, url, token, width=320, height=180, fps=10, hertz=440, simulcast=False, trickle=False):
+        video = (layered if simulcast else single)(width, height, fps)
         self.use(Gst.parse_launch(f"webrtcbin name=peer bundle-policy=max-bundle {video} {SOUND.format(hertz=hertz)}"))
         if simulcast:
             name_layers(self.pipeline)

@@ -219,10 +219,11 @@ const line = (sdp, name) => new RegExp(`^a=${name}:(\\S+)`, 'm').exec(sdp)[1];
 
 const calls = {
   /** Publishes over HTTP, without any SDK. */
-  async whip({ url, token, width = 640, height = 360, fps = 10, hertz = 440, simulcast = false }) {
+  async whip({ url, token, width = 640, height = 360, fps = 10, hertz = 440, simulcast = false, codec }) {
     const connection = new RTCPeerConnection();
     const layers = [['q', 4], ['h', 2], ['f', 1]].map(([rid, scaleResolutionDownBy]) => ({ rid, scaleResolutionDownBy }));
-    connection.addTransceiver(barsTrack(width, height, fps), { direction: 'sendonly', ...(simulcast ? { sendEncodings: layers } : {}) });
+    const pictures = connection.addTransceiver(barsTrack(width, height, fps), { direction: 'sendonly', ...(simulcast ? { sendEncodings: layers } : {}) });
+    if (codec) pictures.setCodecPreferences(RTCRtpSender.getCapabilities('video').codecs.filter(({ mimeType }) => mimeType === codec));
     connection.addTransceiver(await toneTrack(hertz), { direction: 'sendonly' });
     return offerOverHttp(connection, url, token);
   },

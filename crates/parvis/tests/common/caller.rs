@@ -2,7 +2,7 @@
 //! A client of our own on a real socket: it joins, connects by BoringSSL and sends sound.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -67,12 +67,21 @@ impl Caller {
 
     /// The same where the server may turn us away.
     pub fn try_join(server: SocketAddr, token: &str) -> Result<Caller, Box<Error>> {
+        Caller::over(server, token, ("127.0.0.1", IpAddr::from([127, 0, 0, 1])))
+    }
+
+    /// The same behind a NAT of the server's: of these two addresses it offers the first, and listens on the second.
+    pub fn join_through(server: SocketAddr, token: &str, nat: (&str, IpAddr)) -> Caller {
+        Caller::over(server, token, nat).unwrap()
+    }
+
+    fn over(server: SocketAddr, token: &str, (offered, bound): (&str, IpAddr)) -> Result<Caller, Box<Error>> {
         let url = format!("ws://{server}/rtc?access_token={token}&protocol=16&auto_subscribe=1");
         let (mut signalling, _) = connect(url)?;
         if let MaybeTlsStream::Plain(stream) = signalling.get_ref() {
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
         }
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let socket = UdpSocket::bind((bound, 0)).unwrap();
         let local = socket.local_addr().unwrap();
         let config = PeerConfig {
             local_candidates: Arc::new([]),
@@ -113,7 +122,11 @@ impl Caller {
             }
         };
         peer.accept_answer(now, &answer).unwrap();
-        let path = Path { protocol: Protocol::Udp, local, remote: candidate(&answer, "udp") };
+        let path = Path {
+            protocol: Protocol::Udp,
+            local,
+            remote: SocketAddr::new(bound, port(&answer, "udp", offered)),
+        };
         Ok(Caller {
             socket,
             peer,
@@ -297,11 +310,16 @@ pub fn credentials(sdp: &str) -> (String, String) {
 
 /// The candidate on loopback.
 pub fn candidate(sdp: &str, protocol: &str) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port(sdp, protocol, "127.0.0.1")))
+}
+
+/// The port of the candidate at an address.
+fn port(sdp: &str, protocol: &str, address: &str) -> u16 {
     let candidates = sdp.lines().filter_map(|line| line.trim_end().strip_prefix("a=candidate:"));
-    let mut addresses = candidates.filter_map(|candidate| {
+    let mut ports = candidates.filter_map(|candidate| {
         let words: Vec<&str> = candidate.split(' ').collect();
-        let fits = words.get(2)?.eq_ignore_ascii_case(protocol) && *words.get(4)? == "127.0.0.1";
-        fits.then(|| format!("127.0.0.1:{}", words[5]).parse().unwrap())
+        let fits = words.get(2)?.eq_ignore_ascii_case(protocol) && *words.get(4)? == address;
+        fits.then(|| words[5].parse().unwrap())
     });
-    addresses.next().expect("a candidate on loopback")
+    ports.next().unwrap_or_else(|| panic!("a candidate at {address}: {sdp}"))
 }

@@ -219,7 +219,7 @@ async fn row_34_expired_foreign_and_revoked_tokens_do_nothing() {
         victim.each("another room's token", Some(&other), &[JSON], body.as_bytes(), REFUSED, admin).await;
     }
     let eve = victim.eve.clone();
-    victim.each("a revoked token", Some(&eve), &[JSON], body.as_bytes(), REFUSED, admin).await;
+    victim.each("a revoked token", Some(&eve), &[JSON], body.as_bytes(), REFUSED, any).await;
 }
 
 /// Signed rightly, with all grants, two minutes ago for one minute.

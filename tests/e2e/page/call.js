@@ -188,8 +188,14 @@ async function measureTone(track, who, milliseconds, near) {
   };
   const fits = ({ hertz, decibel }) => decibel > -38 && (near === undefined || Math.abs(hertz - near) < 12);
   try {
-    let last;
-    return await until(`a tone of ${who}`, () => ((last = measure()), fits(last) ? last : undefined), milliseconds);
+    // What is measured reaches 170 ms back: a tone that has just begun, or was stretched, is not yet what it is.
+    let first;
+    return await until(`a tone of ${who}`, () => {
+      const now = { ...measure(), at: performance.now() };
+      if (!fits(now)) first = undefined;
+      else if (first === undefined || Math.abs(now.hertz - first.hertz) > 6) first = now;
+      return first !== undefined && now.at - first.at > 200 ? now : undefined;
+    }, milliseconds);
   } finally {
     await context.close();
   }

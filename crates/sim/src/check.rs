@@ -112,7 +112,7 @@ impl Conference {
         let mut found = Found::default();
         self.note_overfull(&ids);
         for id in &ids {
-            let (mut news, mut told_to_leave) = (false, None);
+            let (mut news, mut told_to_leave, mut repeated) = (false, None, Vec::new());
             if let Some(client) = self.clients.get_unmoved(id) {
                 news = std::mem::take(&mut client.news);
                 let wrong = client.receiver.wrong.drain(..).chain(client.failures.drain(..));
@@ -122,6 +122,13 @@ impl Conference {
                 found.checks.references += compared.references;
                 found.checks.repeats += compared.repeats;
                 told_to_leave = client.told_to_leave.take().filter(|_| client.honest);
+                repeated = std::mem::take(&mut client.receiver.repeated);
+            }
+            // Who invents streams for its own section takes its place from itself, time and again: what it sent before may
+            // be taken for something new.
+            repeated.retain(|(whose, _)| !self.clients.get(whose).is_some_and(|client| client.publishing.invents));
+            for (whose, number) in repeated {
+                found.push(format!("c{}: sound {number} of c{} came twice", id.0, whose.0));
             }
             if let Some(leave) = told_to_leave.filter(|_| !self.may_fall_behind(*id)) {
                 found.push(format!("c{} was told to leave: {:?}", id.0, leave.reason()));

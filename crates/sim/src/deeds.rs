@@ -197,7 +197,8 @@ impl Conference {
     pub fn freeze(&mut self, id: ClientId, time: Duration) {
         self.tell(id, &format!("freezes for {time:?}"));
         if let Some(client) = self.clients.get_mut(&id) {
-            client.frozen_until = Some(self.now + time);
+            // What it sleeps through already comes when it was to come.
+            client.frozen_until = client.frozen_until.max(Some(self.now + time));
             client.disturbed = client.disturbed.max(self.now + time);
         }
     }
@@ -205,7 +206,8 @@ impl Conference {
     /// Has the server do nothing for a while.
     pub fn freeze_server(&mut self, time: Duration) {
         self.narrate_line(&format!("the server freezes for {time:?}"));
-        self.server_frozen_until = Some(self.now + time);
+        // What is held already comes when it was to come: a later, shorter sleep would have what is sent now overtake it.
+        self.server_frozen_until = self.server_frozen_until.max(Some(self.now + time));
         let until = self.now + time;
         self.clients.iter_mut().for_each(|(_, client)| client.disturbed = client.disturbed.max(until));
     }

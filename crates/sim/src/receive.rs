@@ -177,6 +177,8 @@ pub(crate) struct Receiving {
     pub(crate) compared: Compared,
     pub(crate) unknown_ssrc: u64,
     pub(crate) wrong: Vec<String>,
+    /// Sound that came once more, by whose it is and its number.
+    pub(crate) repeated: Vec<(ClientId, u32)>,
 }
 
 impl Receiving {
@@ -342,7 +344,7 @@ impl Receiving {
         got.sounds += u64::from(got.heard_once.is_first(mark.frame));
         self.compared.repeats += u64::from(primary);
         if primary && !got.sound_once.is_first(mark.frame) {
-            self.wrong.push(format!("sound {} of c{} came twice", mark.frame, mark.publisher));
+            self.repeated.push((ClientId(mark.publisher), mark.frame));
         }
     }
 

@@ -126,7 +126,9 @@ impl Conference {
             }
             // Who invents streams for its own section takes its place from itself, time and again: what it sent before may
             // be taken for something new.
-            repeated.retain(|(whose, _)| !self.clients.get(whose).is_some_and(|client| client.publishing.invents));
+            repeated.retain(|(whose, _)| {
+                !self.clients.get(whose).is_some_and(|client| client.publishing.invents)
+            });
             for (whose, number) in repeated {
                 found.push(format!("c{}: sound {number} of c{} came twice", id.0, whose.0));
             }

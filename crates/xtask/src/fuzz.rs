@@ -41,10 +41,7 @@ pub(crate) fn run(options: &Options) -> Result {
     setup::build_tools()?;
     setup::cargo_tool("cargo-fuzz", VERSION)?;
     let targets = targets(options)?;
-    // Stable Rust has no sanitizers; our own code has next to no `unsafe` for them to watch.
-    let triple = triple();
-    let build = ["fuzz", "build", "--fuzz-dir", FOLDER, "--sanitizer", "none"];
-    process("cargo", build.into_iter().chain(["--target", &triple, "--target-dir", BUILT])).run()?;
+    process("cargo", build()).run()?;
     let next = AtomicUsize::new(0);
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let runs: Vec<Result> = std::thread::scope(|scope| {
@@ -68,6 +65,22 @@ pub(crate) fn run(options: &Options) -> Result {
     }
     say(&format!("{ran} fuzz targets ran {} s each without a finding", options.seconds));
     Ok(())
+}
+
+/// Builds all targets in time that nobody else wants, says nothing, and leaves what it could not do to [`run`].
+pub(crate) fn build_idly() {
+    if setup::cargo_tool("cargo-fuzz", VERSION).is_ok() {
+        let idly = ["--idle", "0", "cargo"].map(str::to_owned).into_iter().chain(build());
+        let _ = process("chrt", idly).output();
+    }
+}
+
+/// What cargo is told to build all targets.
+fn build() -> Vec<String> {
+    // Stable Rust has no sanitizers; our own code has next to no `unsafe` for them to watch.
+    let build =
+        ["fuzz", "build", "--fuzz-dir", FOLDER, "--sanitizer", "none", "--target-dir", BUILT, "--target"];
+    build.into_iter().map(str::to_owned).chain([triple()]).collect()
 }
 
 /// Runs a target that is built, and tells what it found.

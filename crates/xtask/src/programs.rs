@@ -32,8 +32,8 @@ pub(crate) fn optimised(name: &str) -> Result<PathBuf> {
     Ok(target().join("debug").join(name))
 }
 
-/// Builds the server and the media worker, with the features that they are released with: those of the tests bring a second
-/// library of cryptography with them, for one.
+/// Builds the server and the media worker, out of what `cargo test --workspace` has built already, too.
 pub(crate) fn server() -> Result {
-    process("cargo", ["build", "--locked", "--package", "parvis", "--package", "parvis-media"]).run()
+    let programs = ["--bin", "parvis", "--bin", "parvis-media"];
+    process("cargo", ["build", "--locked", "--workspace", "--test", SOME_TEST].into_iter().chain(programs)).run()
 }

@@ -112,7 +112,7 @@ impl Conference {
         let mut found = Found::default();
         self.note_overfull(&ids);
         for id in &ids {
-            let (mut news, mut told_to_leave, mut repeated) = (false, None, Vec::new());
+            let (mut news, mut told_to_leave, mut spoilt) = (false, None, Vec::new());
             if let Some(client) = self.clients.get_unmoved(id) {
                 news = std::mem::take(&mut client.news);
                 let wrong = client.receiver.wrong.drain(..).chain(client.failures.drain(..));
@@ -122,16 +122,12 @@ impl Conference {
                 found.checks.references += compared.references;
                 found.checks.repeats += compared.repeats;
                 told_to_leave = client.told_to_leave.take().filter(|_| client.honest);
-                repeated = std::mem::take(&mut client.receiver.repeated);
+                spoilt = std::mem::take(&mut client.receiver.spoilt);
             }
-            // Who invents streams for its own section takes its place from itself, time and again: what it sent before may
-            // be taken for something new.
-            repeated.retain(|(whose, _)| {
-                !self.clients.get(whose).is_some_and(|client| client.publishing.invents)
+            spoilt.retain(|(whose, _)| {
+                self.clients.get(whose).is_none_or(|whose| !whose.publishing.spoils_its_own())
             });
-            for (whose, number) in repeated {
-                found.push(format!("c{}: sound {number} of c{} came twice", id.0, whose.0));
-            }
+            found.wrong.extend(spoilt.into_iter().map(|(_, what)| format!("c{}: {what}", id.0)));
             if let Some(leave) = told_to_leave.filter(|_| !self.may_fall_behind(*id)) {
                 found.push(format!("c{} was told to leave: {:?}", id.0, leave.reason()));
             }

@@ -177,8 +177,8 @@ pub(crate) struct Receiving {
     pub(crate) compared: Compared,
     pub(crate) unknown_ssrc: u64,
     pub(crate) wrong: Vec<String>,
-    /// Sound that came once more, by whose it is and its number.
-    pub(crate) repeated: Vec<(ClientId, u32)>,
+    /// What is wrong with someone's media.
+    pub(crate) spoilt: Vec<(ClientId, String)>,
 }
 
 impl Receiving {
@@ -344,7 +344,8 @@ impl Receiving {
         got.sounds += u64::from(got.heard_once.is_first(mark.frame));
         self.compared.repeats += u64::from(primary);
         if primary && !got.sound_once.is_first(mark.frame) {
-            self.repeated.push((ClientId(mark.publisher), mark.frame));
+            let whose = ClientId(mark.publisher);
+            self.spoilt.push((whose, format!("sound {} of c{} came twice", mark.frame, whose.0)));
         }
     }
 
@@ -361,7 +362,7 @@ impl Receiving {
         }
         let video = self.videos.entry(ssrc).or_default();
         video.take(now, place, descriptor, payload);
-        self.wrong.extend(video.wrong.take());
+        self.spoilt.extend(video.wrong.take().map(|(whose, what)| (ClientId(whose), what)));
         for mark in video.decoded.drain(..) {
             self.compared.references += 1;
             self.compared.repeats += 1;
@@ -370,7 +371,7 @@ impl Receiving {
             got.picture.note(now);
             let once = got.pictures_once.get_mut(usize::from(mark.layer));
             if once.is_some_and(|once| !once.is_first(mark.frame)) {
-                self.wrong.push(format!("frame {mark:?} was decoded twice"));
+                self.spoilt.push((ClientId(mark.publisher), format!("frame {mark:?} was decoded twice")));
             }
         }
     }

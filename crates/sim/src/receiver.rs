@@ -34,7 +34,8 @@ pub(crate) struct VideoIn {
     pli_wanted: bool,
     /// Frames that were decoded, until somebody takes note of them.
     pub(crate) decoded: Vec<Mark>,
-    pub(crate) wrong: Option<String>,
+    /// What is wrong with them, and whose they are.
+    pub(crate) wrong: Option<(u32, String)>,
 }
 
 #[derive(Debug)]
@@ -173,8 +174,8 @@ impl VideoIn {
             if !same || mark.part != *parts {
                 let (frame, parts) = (of, *parts);
                 let next = self.next.unwrap_or_default();
-                self.wrong =
-                    Some(format!("part {parts} of {frame:?} is {mark:?}, before packet {}", next as u16));
+                let what = format!("part {parts} of {frame:?} is {mark:?}, before packet {}", next as u16);
+                self.wrong = Some((frame.publisher, what));
                 self.frame = None;
                 continue;
             }
@@ -185,7 +186,7 @@ impl VideoIn {
             let whole = *parts == mark.parts;
             let Some((frame, _)) = self.frame.take() else { continue };
             if !whole {
-                self.wrong = Some(format!("{of:?} ends after {} parts", mark.part + 1));
+                self.wrong = Some((of.publisher, format!("{of:?} ends after {} parts", mark.part + 1)));
                 continue;
             }
             let verdict = match &frame {
@@ -199,7 +200,8 @@ impl VideoIn {
                 }
                 Verdict::Undecodable => self.pli_wanted |= frame.is_base(),
                 Verdict::Misled => {
-                    self.wrong = Some(format!("the numbers of {of:?} claim what it needs was sent"));
+                    let what = format!("the numbers of {of:?} claim what it needs was sent");
+                    self.wrong = Some((of.publisher, what));
                 }
             }
         }

@@ -35,5 +35,6 @@ pub(crate) fn optimised(name: &str) -> Result<PathBuf> {
 /// Builds the server and the media worker, out of what `cargo test --workspace` has built already, too.
 pub(crate) fn server() -> Result {
     let programs = ["--bin", "parvis", "--bin", "parvis-media"];
-    process("cargo", ["build", "--locked", "--workspace", "--test", SOME_TEST].into_iter().chain(programs)).run()
+    process("cargo", ["build", "--locked", "--workspace", "--test", SOME_TEST].into_iter().chain(programs))
+        .run()
 }

@@ -33,6 +33,8 @@ const CALM_MICROS: i64 = 1_000_000;
 const MAX_TICKS: u64 = 1 << 40;
 /// What arrived can't be more than what was sent, give or take the windows' edges.
 const MAX_OF_SENT: f64 = 1.2;
+/// Who sends more than this multiple of the estimate doesn't follow it.
+const BEYOND_ESTIMATE: f64 = 1.1;
 
 /// Where the estimate may lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -254,7 +256,10 @@ impl Sender {
         let estimate = self.estimate() as f64;
         // A pause shows, too.
         self.sent.add(now_micros, 0);
-        let limited = self.limited.update(self.sent.bits_per_second(), estimate);
+        let sent = self.sent.bits_per_second();
+        // Sound goes out whatever the estimate is, and makes it grow no faster.
+        let beyond = sent.is_some_and(|sent| sent > BEYOND_ESTIMATE * estimate);
+        let limited = self.limited.update(sent, estimate) || beyond;
         let rates = (estimate, self.wanted);
         let untried = &mut self.untried;
         let can_send = || {

@@ -557,3 +557,17 @@ fn sound_beyond_the_estimate_is_believed_where_no_picture_can_carry_a_probe() {
     let (estimate, _) = sounding(false, 600_000);
     assert!(estimate < 600_000, "{estimate}: the path carries no more");
 }
+
+#[test]
+fn sound_beyond_the_estimate_is_no_reason_to_try_seldom() {
+    let mut sim = Sim::new(5_000_000, 4_000_000);
+    sim.sound = 650_000;
+    while sim.tried.is_empty() {
+        sim.run(Duration::from_millis(1));
+    }
+    // The first cluster gets lost: nothing is proven.
+    sim.probe = None;
+    sim.run(seconds(7));
+    assert!(sim.tried.len() > 1, "{:?}", sim.tried);
+    assert!(sim.sender.estimate() > 1_000_000, "{} after {:?}", sim.sender.estimate(), sim.tried);
+}

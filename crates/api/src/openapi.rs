@@ -35,26 +35,51 @@ use crate::{http, whip};
         whip::begin::watch,
         whip::session::change,
         whip::session::end,
+        document,
     ),
     tags(
         (name = "rooms", description = "Into a meeting by its link."),
         (name = "recordings", description = "What is kept of a meeting, which all in it see."),
         (name = "signalling", description = "Whether a client would be let in."),
         (name = "offers", description = "Publishing and watching by one HTTP request (WHIP, WHEP)."),
+        (name = "description", description = "This."),
         (name = "health", description = "For whoever starts, watches and routes to the server."),
     )
 )]
 struct Document;
 
+/// Paths that do what another one does, under one more name.
+const TWINS: &[(&str, &str, &str)] =
+    &[("/whip", "/whip/v1", "_without_version"), ("/whep/v1/{session}", "/whip/v1/{session}", "_watching")];
+
 /// The description, as indented JSON.
 pub fn openapi() -> &'static str {
     static TEXT: LazyLock<String> = LazyLock::new(|| {
+        let mut document = Document::openapi();
+        for (twin, path, suffix) in TWINS {
+            let Some(mut item) = document.paths.paths.get(*path).cloned() else { continue };
+            let operations = [&mut item.post, &mut item.patch, &mut item.delete];
+            // Each operation has a name of its own.
+            for name in
+                operations.into_iter().flatten().filter_map(|operation| operation.operation_id.as_mut())
+            {
+                name.push_str(suffix);
+            }
+            document.paths.paths.insert((*twin).to_owned(), item);
+        }
         // Only maps with keys that are no text can't be JSON, and there are none.
-        serde_json::to_string_pretty(&Document::openapi()).unwrap_or_default() + "\n"
+        serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
     });
     &TEXT
 }
 
+/// This description.
+#[utoipa::path(
+    get,
+    path = "/api/openapi.json",
+    tag = "description",
+    responses((status = 200, description = "What can be asked for by HTTP (OpenAPI 3.1).", body = Object, content_type = "application/json")),
+)]
 pub(crate) async fn document() -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json")], openapi())
 }

@@ -9,7 +9,7 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use livekit_protocol::RoomAgentDispatch;
-use livekit_token::{AccessToken, Claims, TokenVerifier, VideoGrants};
+use livekit_token::{AccessToken, Claims, SIPGrants, TokenVerifier, VideoGrants};
 use parvis_meeting::{Kind, Permissions, TrackSource, text};
 use parvis_signal::{Beside, Grants};
 use parvis_store::StoredKey;
@@ -267,7 +267,8 @@ impl Keys {
             .with_metadata(&grants.metadata)
             .with_attributes(grants.attributes.iter())
             .with_kind(kind_name(grants.kind))
-            .with_grants(video_grants(room, grants));
+            .with_grants(video_grants(room, grants))
+            .with_sip_grants(SIPGrants { admin: grants.beside.sip_admin, call: grants.beside.sip_call });
         let token = token.to_jwt().map_err(|_| TokenError::NoJoin("room or identity is empty"))?;
         if grants.permissions.can_subscribe_metrics { with_metrics(&token, &key.secret) } else { Ok(token) }
     }
@@ -336,6 +337,8 @@ fn grants(claims: Claims) -> Result<Grants, TokenError> {
         room_list: video.room_list,
         room_record: video.room_record,
         ingress_admin: video.ingress_admin,
+        sip_admin: claims.sip.admin,
+        sip_call: claims.sip.call,
         destination_room: video.destination_room,
     };
     let kind = if video.agent && claims.kind.is_empty() { Some(Kind::Agent) } else { kind(&claims.kind) };

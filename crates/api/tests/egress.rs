@@ -215,6 +215,68 @@ async fn an_egress_goes_its_way_and_every_step_is_kept_and_told() {
     }
 }
 
+/// With the arguments that its backend sends: a film with a layout and encodings of its own, and sound alone, both to a storage.
+#[tokio::test]
+async fn la_suite_meets_recordings_reach_the_engine_whole_and_are_found_and_stopped() {
+    use proto::encoded_file_output::Output::S3;
+    use proto::room_composite_egress_request::Options;
+
+    let (server, _folder, notes) = studio().await;
+    let s3 = json!({
+        "accessKey": "AKIA", "secret": "hush", "region": "eu", "bucket": "meet",
+        "endpoint": "https://storage.example.org", "forcePathStyle": true,
+    });
+    let film = json!({
+        "roomName": "atelier", "layout": "speaker-light",
+        "fileOutputs": [{ "fileType": "MP4", "filepath": "kept/1.mp4", "s3": s3 }],
+        "advanced": {
+            "width": 1280, "height": 720, "framerate": 30, "keyFrameInterval": 4,
+            "videoCodec": "H264_MAIN", "videoBitrate": 3000, "audioCodec": "AAC", "audioBitrate": 128,
+        },
+    });
+    let sound = json!({
+        "roomName": "atelier", "audioOnly": true,
+        "fileOutputs": [{ "fileType": "OGG", "filepath": "kept/1.ogg", "s3": s3 }],
+    });
+    for (request, kind, active) in
+        [(film, proto::EncodedFileType::Mp4, true), (sound, proto::EncodedFileType::Ogg, false)]
+    {
+        let begun = ask(&server, "StartRoomCompositeEgress", request.clone()).await;
+        let started = notes.started.lock().unwrap().last().cloned().unwrap();
+        let Some(proto::egress_info::Request::RoomComposite(asked)) = started.request else { panic!() };
+        assert_eq!(
+            (asked.layout.as_str(), asked.audio_only),
+            (request["layout"].as_str().unwrap_or(""), !active)
+        );
+        let [output] = &asked.file_outputs[..] else { panic!("{asked:?}") };
+        assert_eq!(
+            (output.file_type(), &json!(output.filepath)),
+            (kind, &request["fileOutputs"][0]["filepath"])
+        );
+        let Some(S3(storage)) = &output.output else { panic!("{output:?}") };
+        assert_eq!(
+            (storage.secret.as_str(), storage.bucket.as_str(), storage.force_path_style),
+            ("hush", "meet", true)
+        );
+        assert_eq!(storage.endpoint, "https://storage.example.org");
+        if let Some(Options::Advanced(encoding)) = &asked.options {
+            assert_eq!((encoding.width, encoding.video_codec()), (1280, proto::VideoCodec::H264Main));
+            assert_eq!((encoding.audio_codec(), encoding.key_frame_interval), (proto::AudioCodec::Aac, 4.0));
+        }
+        assert_eq!(asked.options.is_some(), active);
+        if active {
+            server.api.egress_is(&TenantId::default(), now(&begun, Status::EgressActive)).await.unwrap();
+        }
+        let listed = ask(&server, "ListEgress", json!({ "egressId": begun["egressId"] })).await;
+        assert_eq!(listed["items"].as_array().map_or(0, Vec::len), 1);
+        let stopped = ask(&server, "StopEgress", json!({ "egressId": begun["egressId"] })).await;
+        assert_eq!(
+            stopped["status"], "EGRESS_ENDING",
+            "its backend takes this and EGRESS_ABORTED for an end"
+        );
+    }
+}
+
 #[tokio::test]
 async fn what_makes_no_sense_is_refused_and_nothing_of_it_begins() {
     let (server, _folder, notes) = studio().await;

@@ -5,8 +5,10 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+
 use common::start;
-use parvis_api::{ApiConfig, openapi};
+use parvis_api::{Access, ApiConfig, Content, Route, openapi, routes};
 use serde_json::Value;
 
 #[tokio::test]
@@ -29,6 +31,32 @@ async fn every_path_of_the_description_is_there_with_its_method() {
             assert!(known.is_some() || answer.status == 415, "{method} {path} answers {}", answer.status);
         }
     }
+}
+
+/// What stands elsewhere: the protocol's own calls, and what becomes a WebSocket. And of WHIP and WHEP the answers of those
+/// methods that have none.
+fn is_ours(route: &Route) -> bool {
+    let of_offers = route.path.starts_with("/whip") || route.path.starts_with("/whep");
+    !matches!(route.content, Content::Call | Content::WebSocket)
+        && !(of_offers && route.access == Access::Open)
+}
+
+#[test]
+fn every_route_of_our_own_is_described_and_nothing_else() {
+    let document: Value = serde_json::from_str(openapi()).unwrap();
+    let mut described = BTreeSet::new();
+    let mut names = BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            described.insert((method.to_uppercase(), path.clone()));
+            let name = operation["operationId"].as_str().unwrap();
+            assert!(names.insert(name.to_owned()), "two operations are called {name}");
+        }
+    }
+    let ours: BTreeSet<_> =
+        routes().into_iter().filter(is_ours).map(|route| (route.method.to_owned(), route.path)).collect();
+    assert!(ours.len() > 15, "{ours:?}");
+    assert_eq!(described, ours);
 }
 
 #[test]

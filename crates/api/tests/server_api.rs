@@ -477,8 +477,12 @@ async fn a_second_rule_for_the_same_trunk_and_pin_is_there_already() {
     let nowhere = server.call_json(&token, "SIP/CreateSIPDispatchRule", json!({})).await.unwrap_err();
     assert!(nowhere.is(400, "invalid_argument"));
     let call = json!({ "sipTrunkId": "ST_1", "sipCallTo": "+4930", "roomName": "atelier" });
-    let call = server.call_json(&token, "SIP/CreateSIPParticipant", call).await.unwrap_err();
-    assert!(call.is(501, "unimplemented"));
+    let transfer = json!({ "participantIdentity": "ada", "roomName": "atelier", "transferTo": "tel:+4930" });
+    for (name, request) in [("CreateSIPParticipant", call), ("TransferSIPParticipant", transfer)] {
+        let refused = server.call_json(&token, &format!("SIP/{name}"), request).await.unwrap_err();
+        assert!(refused.is(501, "unimplemented"), "{name}: {refused:?}");
+        assert!(refused.message.contains("no telephony yet"), "{name} says why: {refused:?}");
+    }
 }
 
 #[tokio::test]

@@ -3,12 +3,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use parvis_api::{DEV_KEY, KeyError, Keys, TokenError};
+use common::{start, start_with_store};
+use parvis_api::{ApiConfig, DEV_KEY, KeyError, Keys, TokenError};
 use parvis_meeting::{Kind, Permissions, TrackSource};
 use parvis_signal::{Beside, Grants};
 use serde_json::{Value, json};
@@ -75,6 +78,7 @@ fn a_token_that_holds_says_who_comes_where_and_what_it_may_do() {
         ("/video/roomAdmin", json!(true)),
         ("/video/roomRecord", json!(true)),
         ("/video/destinationRoom", json!("salon")),
+        ("/sip", json!({ "admin": true, "call": true })),
     ]);
     let verified = keys().verify(&token(&claims)).unwrap();
     assert_eq!(verified.room, "atelier");
@@ -96,6 +100,8 @@ fn a_token_that_holds_says_who_comes_where_and_what_it_may_do() {
         beside: Beside {
             room_admin: true,
             room_record: true,
+            sip_admin: true,
+            sip_call: true,
             destination_room: "salon".to_owned(),
             ..Beside::default()
         },
@@ -184,6 +190,44 @@ fn row_34_a_token_has_its_time() {
     assert_eq!(keys().verify(&token(&long)), Err(TokenError::LastsTooLong(6 * HOUR)));
     let longest = with(&[("/exp", json!(now() + 6 * HOUR))]);
     assert!(keys().verify(&token(&longest)).is_ok());
+}
+
+#[tokio::test]
+async fn a_minute_for_other_clocks_holds_for_joins_and_for_calls() {
+    let server = start(ApiConfig::default()).await;
+    let ask = async |time: &str, seconds: u64| {
+        let claims = with(&[(time, json!(seconds)), ("/video/roomList", json!(true))]);
+        let token = token(&claims);
+        let joins = server.get(&format!("/rtc/validate?access_token={token}")).await;
+        (joins, server.call_json(&token, "RoomService/ListRooms", json!({})).await)
+    };
+    for (time, seconds) in [("/exp", now() - 30), ("/nbf", now() + 30)] {
+        let (joins, call) = ask(time, seconds).await;
+        assert_eq!((joins.status, joins.body.as_str()), (200, "success"), "{time}");
+        assert!(call.is_ok(), "{time}: {call:?}");
+    }
+    for (time, seconds) in [("/exp", now() - 90), ("/nbf", now() + 90)] {
+        let (joins, call) = ask(time, seconds).await;
+        let (call, why) = (call.unwrap_err(), "expired or not valid yet");
+        assert!(joins.status == 401 && joins.body.contains(why), "{time}: {joins:?}");
+        assert!(call.is(401, "unauthenticated") && call.message.contains(why), "{time}: {call:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_we_issue_allows_the_calls_of_telephony_that_it_says_and_no_others() {
+    let (server, _folder) = start_with_store(ApiConfig::default()).await;
+    for (sip_admin, sip_call) in [(true, false), (false, true), (false, false)] {
+        let beside = Beside { sip_admin, sip_call, ..Beside::default() };
+        let grants = Grants { beside, ..Grants::of("ada") };
+        let issued = server.keys.issue("atelier", &grants, Duration::from_secs(HOUR)).unwrap();
+        let listed = server.call_json(&issued, "SIP/ListSIPDispatchRule", json!({})).await;
+        assert_eq!(listed.is_ok(), sip_admin, "{listed:?}");
+        let call = json!({ "sipTrunkId": "ST_1", "sipCallTo": "+4930", "roomName": "atelier" });
+        let call = server.call_json(&issued, "SIP/CreateSIPParticipant", call).await.unwrap_err();
+        let expected = if sip_call { (501, "unimplemented") } else { (401, "unauthenticated") };
+        assert!(call.is(expected.0, expected.1), "{call:?}");
+    }
 }
 
 #[test]

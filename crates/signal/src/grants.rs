@@ -45,6 +45,10 @@ pub struct Beside {
     pub room_record: bool,
     /// To make and end ingresses.
     pub ingress_admin: bool,
+    /// To set telephony up.
+    pub sip_admin: bool,
+    /// To call out.
+    pub sip_call: bool,
     /// Where it may forward and move people to; empty: nowhere.
     pub destination_room: String,
 }

@@ -32,6 +32,8 @@ pub(crate) struct Session {
     pub(crate) joined_at_ms: i64,
     /// What its token allows elsewhere.
     pub(crate) beside: Beside,
+    /// From when on that token counts, in seconds of Unix time.
+    pub(crate) not_before: u64,
     pub(crate) client: proto::ClientInfo,
     pub(crate) links: Links,
     pub(crate) requests: Bucket,
@@ -183,6 +185,7 @@ impl Session {
             refresh_at: now + config.token_refresh,
             joined_at_ms: 0,
             beside: Beside::default(),
+            not_before: 0,
             client: params.client.clone(),
             links,
             requests: Bucket::new(config.requests, now),

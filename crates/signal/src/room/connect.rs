@@ -137,7 +137,7 @@ impl Room {
         }
         let can_subscribe = grants.permissions.can_subscribe;
         let start = grants.room.clone();
-        let beside = grants.beside.clone();
+        let (beside, not_before) = (grants.beside.clone(), grants.not_before);
         let id = self.meeting.admit(now, admission(grants, params))?;
         self.begin_with(start);
         // Whoever had this identity is gone before anyone hears of the new one: clients keep their list by identity.
@@ -152,6 +152,7 @@ impl Room {
         let mut session = Session::new(&self.config, now, id, sid.clone(), params, links);
         session.joined_at_ms = self.unix_ms(now);
         session.beside = beside;
+        session.not_before = not_before;
         for link in session.links.iter() {
             self.by_peer.insert(link.peer, id);
         }
@@ -199,6 +200,11 @@ impl Room {
         let former = session.socket.replace(Socket { id: connection, json: false, last_heard: now });
         session.waiting_until = None;
         session.qualities_due = true;
+        // An older token gives nothing back that a newer one no longer says.
+        if join.grants.not_before >= session.not_before {
+            session.beside = join.grants.beside;
+            session.not_before = join.grants.not_before;
+        }
         let cut = session.cut_resume.take();
         let last_message_seq = session.last_sequence;
         let missed = std::mem::take(&mut session.missed);

@@ -12,7 +12,7 @@ use livekit_protocol::{ConnectionQuality, DisconnectReason};
 use parvis_meeting::{Limits, MeetingError, Permissions};
 use parvis_peer::FailReason;
 use parvis_sfu::{Command, Event, PeerRole, QualityReport, RoomId};
-use parvis_signal::{Beside, ConnectError, Control, Grants, JoinParams, RoomConfig};
+use parvis_signal::{Beside, ConnectError, Control, Grants, JoinParams, Resume, RoomConfig};
 
 use crate::lab::*;
 
@@ -213,6 +213,28 @@ fn a_client_gets_a_fresh_token_every_five_minutes() {
     lab.room.refreshed(ada, "fresh.token".into());
     lab.pump();
     assert_eq!(lab.client(ada).inbox.last(), Some(&Response::RefreshToken("fresh.token".into())));
+}
+
+#[test]
+fn a_resume_takes_over_what_a_newer_token_allows_and_nothing_of_an_older_one() {
+    let token = |not_before, room_admin, sip_admin| {
+        let beside = Beside { room_admin, sip_admin, ..Beside::default() };
+        Grants { not_before, beside, ..Grants::of("ada") }
+    };
+    for (again, room_admin, sip_admin) in [(20, false, true), (10, false, true), (9, true, false)] {
+        let mut lab = Lab::new();
+        let ada = lab.join_as(token(10, true, false));
+        let sid = lab.sid(ada);
+        let resume = Resume { participant_sid: sid, sync_state: None };
+        let params = JoinParams { resume: Some(resume), ..dual() };
+        let ada = lab.connect(token(again, false, true), params);
+        for _ in 0..11 {
+            lab.pass(Duration::from_secs(29));
+            lab.send(ada, Request::Ping(1));
+        }
+        let told: Vec<_> = lab.refreshes.iter().map(|(_, grants)| grants.beside.clone()).collect();
+        assert_eq!(told, [token(0, room_admin, sip_admin).beside], "a token from {again} on");
+    }
 }
 
 #[test]

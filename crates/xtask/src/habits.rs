@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::sh::{Error, Result, process, root, say};
 
 /// Which files say under which licence they are. Others can't (JSON), or are other people's (lock files, recordings).
-const SOURCES: &[&str] = &["rs", "ts", "js", "mjs", "svelte", "py", "css", "html", "sh", "toml"];
+const SOURCES: &[&str] = &["rs", "ts", "js", "jsx", "mjs", "svelte", "py", "css", "html", "sh", "toml"];
 /// Within so many lines: a doctype or an interpreter may come first.
 const HEAD: usize = 5;
 const TAG: &str = "SPDX-License-Identifier: EUPL-1.2";

@@ -7,7 +7,12 @@ import threading
 from webrtcbin import Gst, GstWebRTC, Peer
 
 PICTURES = "videotestsrc is-live=true pattern=smpte75 ! video/x-raw,width={width},height={height},framerate={fps}/1 ! videoconvert"
-ENCODED = "vp8enc deadline=1 target-bitrate={bits} keyframe-max-dist=60 ! rtpvp8pay pt=96 picture-id-mode=15-bit"
+ENCODED = {
+    "VP8": "vp8enc deadline=1 target-bitrate={bits} keyframe-max-dist=60 ! rtpvp8pay pt=96 picture-id-mode=15-bit",
+    # As OBS sends it: x264's, and the parameter sets before each key frame.
+    "H264": "x264enc tune=zerolatency speed-preset=ultrafast bitrate={kilobits} key-int-max=60"
+    " ! video/x-h264,profile=constrained-baseline ! rtph264pay pt=96 config-interval=-1 aggregate-mode=zero-latency",
+}
 SOUND = """
 audiotestsrc is-live=true freq={hertz} volume=0.5 ! audioconvert ! audioresample ! audio/x-raw,rate=48000,channels=2
   ! opusenc ! rtpopuspay pt=97 ! application/x-rtp,media=audio,encoding-name=OPUS,payload=97 ! peer.sink_1
@@ -19,9 +24,13 @@ MID, RID = "urn:ietf:params:rtp-hdrext:sdes:mid", "urn:ietf:params:rtp-hdrext:sd
 SECTION = "video0"
 
 
-def single(width, height, fps):
-    encoded = ENCODED.format(bits=400_000)
-    return f"{PICTURES.format(width=width, height=height, fps=fps)} ! {encoded} ! application/x-rtp,media=video,encoding-name=VP8,payload=96 ! peer.sink_0"
+def encoded(codec, bits):
+    return ENCODED[codec].format(bits=bits, kilobits=bits // 1000)
+
+
+def single(width, height, fps, codec):
+    pictures = f"{PICTURES.format(width=width, height=height, fps=fps)} ! {encoded(codec, 400_000)}"
+    return f"{pictures} ! application/x-rtp,media=video,encoding-name={codec},payload=96 ! peer.sink_0"
 
 
 def layered(width, height, fps):
@@ -30,8 +39,7 @@ def layered(width, height, fps):
     parts = [f"rtpfunnel name=funnel ! capssetter name=section join=false replace=true ! peer.sink_0 {PICTURES.format(width=width, height=height, fps=fps)} ! tee name=all"]
     for rid, smaller in LAYERS.items():
         size = f"video/x-raw,width={width // smaller},height={height // smaller}"
-        encoded = ENCODED.format(bits=800_000 // smaller)
-        parts.append(f"all. ! queue ! videoscale ! {size} ! {encoded} name={rid} ! funnel.")
+        parts.append(f"all. ! queue ! videoscale ! {size} ! {encoded('VP8', 800_000 // smaller)} name={rid} ! funnel.")
     return "\n".join(parts)
 
 
@@ -51,8 +59,8 @@ def name_layers(pipeline):
 
 
 class Publishing(Peer):
-    def whip(self, url, token, width=320, height=180, fps=10, hertz=440, simulcast=False, trickle=False):
-        video = (layered if simulcast else single)(width, height, fps)
+    def whip(self, url, token, width=320, height=180, fps=10, hertz=440, codec="VP8", simulcast=False, trickle=False):
+        video = layered(width, height, fps) if simulcast else single(width, height, fps, codec)
         self.use(Gst.parse_launch(f"webrtcbin name=peer bundle-policy=max-bundle {video} {SOUND.format(hertz=hertz)}"))
         if simulcast:
             name_layers(self.pipeline)

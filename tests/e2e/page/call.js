@@ -2,6 +2,7 @@
 // A page that calls with the published livekit-client and answers the tests' questions. It shows seven colour bars
 // and plays a tone, and tells what of another's bars and tone it sees and hears.
 import { ConnectionState, Room, RoomEvent, Track } from 'livekit-client';
+import { barsTrack, measureBars, measureTone, shown, toneTrack, until } from './media.js';
 import { encryption, sharing } from './share.js';
 
 let room;
@@ -75,17 +76,6 @@ async function behindNetwork(sdp) {
   return lines.join('\r\n');
 }
 
-/** The seven bars, as [red, green, blue]. */
-export const BARS = [
-  [192, 192, 192],
-  [192, 192, 0],
-  [0, 192, 192],
-  [0, 192, 0],
-  [192, 0, 192],
-  [192, 0, 0],
-  [0, 0, 192],
-];
-
 function watch() {
   const names = ['Connected', 'Reconnecting', 'SignalReconnecting', 'Reconnected', 'Disconnected',
     'TrackSubscribed', 'TrackUnsubscribed', 'TrackPublished', 'TrackMuted', 'TrackUnmuted',
@@ -99,20 +89,7 @@ function watch() {
   room.on(RoomEvent.DataReceived, (payload, from) => data.push({ from: from?.identity, text: new TextDecoder().decode(payload) }));
 }
 
-/** Waits until `look` gives something, and says what was waited for when it doesn't. */
-async function until(what, look, milliseconds = 20000) {
-  const end = performance.now() + milliseconds;
-  for (;;) {
-    const found = await look();
-    if (found) return found;
-    if (performance.now() > end) throw new Error(`waited ${milliseconds} ms for ${what}; ${JSON.stringify(events.slice(-12))}`);
-    await new Promise((done) => setTimeout(done, 50));
-  }
-}
-
 const publication = (identity, source) => room.remoteParticipants.get(identity)?.getTrackPublication(source);
-// Firefox counts pictures of a call by a name of its own only.
-const shown = (video) => Math.max(video.getVideoPlaybackQuality().totalVideoFrames, video.mozPaintedFrames ?? 0);
 // By the track itself: after a fresh start another one has the same sid.
 const elements = new Map();
 function element(track) {
@@ -124,81 +101,6 @@ function element(track) {
     elements.set(track, made);
   }
   return elements.get(track);
-}
-
-/** A track that shows the seven bars. */
-function barsTrack(width, height, fps) {
-  const canvas = Object.assign(document.createElement('canvas'), { width, height });
-  const context = canvas.getContext('2d');
-  let count = 0;
-  const draw = () => {
-    BARS.forEach(([red, green, blue], bar) => {
-      context.fillStyle = `rgb(${red} ${green} ${blue})`;
-      context.fillRect(Math.floor((bar * width) / 7), 0, Math.ceil(width / 7), height);
-    });
-    // Something that moves, so that each frame is a new one, where no bar is measured.
-    context.fillStyle = 'white';
-    context.fillRect((count++ * 8) % width, height - 12, 24, 12);
-  };
-  draw();
-  setInterval(draw, 1000 / fps);
-  return canvas.captureStream(fps).getVideoTracks()[0];
-}
-
-/** A track that plays a tone. */
-async function toneTrack(hertz) {
-  const context = new AudioContext({ sampleRate: 48000 });
-  await context.resume();
-  const tone = new OscillatorNode(context, { frequency: hertz });
-  const volume = new GainNode(context, { gain: 0.5 });
-  const destination = new MediaStreamAudioDestinationNode(context);
-  tone.connect(volume).connect(destination);
-  tone.start();
-  return destination.stream.getAudioTracks()[0];
-}
-
-/** The colours of the seven bars in what a video element shows, and the picture's size. */
-async function measureBars(video, who, atLeast, milliseconds) {
-  const first = shown(video);
-  await until(`pictures of ${who}`, () => video.videoWidth > 0 && shown(video) >= first + atLeast, milliseconds);
-  const canvas = Object.assign(document.createElement('canvas'), { width: video.videoWidth, height: video.videoHeight });
-  const context = canvas.getContext('2d', { willReadFrequently: true });
-  context.drawImage(video, 0, 0);
-  const bars = BARS.map((_, bar) => {
-    const [left, top] = [Math.floor(((bar + 0.3) * canvas.width) / 7), Math.floor(canvas.height * 0.3)];
-    const { data } = context.getImageData(left, top, Math.max(1, Math.floor((canvas.width / 7) * 0.4)), Math.floor(canvas.height * 0.4));
-    const sum = [0, 0, 0];
-    for (let place = 0; place < data.length; place += 4) for (let colour = 0; colour < 3; colour++) sum[colour] += data[place + colour];
-    return sum.map((each) => Math.round(each / (data.length / 4)));
-  });
-  return { bars, width: canvas.width, height: canvas.height, frames: shown(video) };
-}
-
-/** The strongest frequency of a track, and its level in dB; with `near` the first that is near it. */
-async function measureTone(track, who, milliseconds, near) {
-  const context = new AudioContext();
-  await context.resume();
-  const analyser = new AnalyserNode(context, { fftSize: 8192, smoothingTimeConstant: 0 });
-  new MediaStreamAudioSourceNode(context, { mediaStream: new MediaStream([track]) }).connect(analyser);
-  const bins = new Float32Array(analyser.frequencyBinCount);
-  const measure = () => {
-    analyser.getFloatFrequencyData(bins);
-    const best = bins.reduce((at, level, bin) => (level > bins[at] ? bin : at), 1);
-    return { hertz: (best * context.sampleRate) / analyser.fftSize, decibel: bins[best] };
-  };
-  const fits = ({ hertz, decibel }) => decibel > -38 && (near === undefined || Math.abs(hertz - near) < 12);
-  try {
-    // What is measured reaches 170 ms back: a tone that has just begun, or was stretched, is not yet what it is.
-    let first;
-    return await until(`a tone of ${who}`, () => {
-      const now = { ...measure(), at: performance.now() };
-      if (!fits(now)) first = undefined;
-      else if (first === undefined || Math.abs(now.hertz - first.hertz) > 6) first = now;
-      return first !== undefined && now.at - first.at > 200 ? now : undefined;
-    }, milliseconds);
-  } finally {
-    await context.close();
-  }
 }
 
 /** A session over HTTP (RFC 9725), published or watched. */

@@ -41,16 +41,20 @@ describe('WHIP', () => {
     }));
   }
 
-  it('H.264, which OBS sends, reaches Chromium with its colours', shows({ page: ['whip', 'whip-h264'] }, async () => {
-    const room = stage.room();
-    const viewer = await stage.join('chromium', room, 'viewer');
-    const studio = await page();
-    await studio.ask('whip', { url: whip(), token: token(room, 'studio'), ...SMALL, hertz: HERTZ, codec: 'video/H264' });
-    assertBars(await viewer.ask('seen', { identity: 'studio', atLeast: 5 }), 'viewer');
-    assertTone(await viewer.ask('heard', { identity: 'studio' }), HERTZ, 'viewer');
-    const pictures = (await viewer.ask('stats')).inbound.filter(({ kind, decoded }) => kind === 'video' && decoded > 0);
-    assert.deepEqual(pictures.map(({ codec }) => codec), ['video/H264']);
-  }));
+  for (const [kind, from, codec] of [['page', 'a bare page', 'video/H264'], ['gstreamer', 'GStreamer', 'H264']]) {
+    it(`H.264, which OBS sends, reaches Chromium and Python with its colours from ${from}`, shows({ [kind]: ['whip', 'whip-h264'] }, async () => {
+      const room = stage.room();
+      const [viewer, python] = [await stage.join('chromium', room, 'viewer'), await stage.join('python', room, 'python')];
+      const studio = await bare(kind);
+      await studio.ask('whip', { url: whip(), token: token(room, 'studio'), ...SMALL, hertz: HERTZ, codec });
+      for (const caller of [viewer, python]) {
+        assertBars(await caller.ask('seen', { identity: 'studio' }), caller.identity);
+        assertTone(await caller.ask('heard', { identity: 'studio' }), HERTZ, caller.identity);
+      }
+      const pictures = (await viewer.ask('stats')).inbound.filter(({ kind, decoded }) => kind === 'video' && decoded > 0);
+      assert.deepEqual(pictures.map(({ codec }) => codec), ['video/H264']);
+    }));
+  }
 
   for (const [kind, from] of [['page', 'a bare page'], ['gstreamer', 'GStreamer']]) {
     it(`simulcast from ${from}: the resolution follows the layer that the receiver asks for`, shows({ [kind]: ['whip', 'whip-simulcast'] }, async () => {

@@ -11,7 +11,7 @@ const here = (path) => new URL(`../${path}`, import.meta.url).pathname;
 
 /** Serves a page, the test page unless another is named, on loopback, where browsers allow cameras without TLS. */
 export async function servePage(script = 'page/call.js') {
-  const bundle = await build({ entryPoints: [here(script)], bundle: true, format: 'esm', write: false });
+  const bundle = await build({ entryPoints: [here(script)], bundle: true, format: 'esm', jsx: 'automatic', loader: { '.css': 'text' }, write: false });
   const worker = createRequire(import.meta.url).resolve('livekit-client/e2ee-worker');
   const files = {
     '/': ['text/html', readFileSync(here('page/index.html'))],

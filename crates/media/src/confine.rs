@@ -11,8 +11,8 @@ use std::io;
 use std::path::Path;
 
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset,
-    RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus, Scope,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, PathBeneath, PathFd,
+    Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus, Scope,
 };
 use nix::libc;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -41,8 +41,58 @@ impl Default for Bounds {
 /// Confines this process, which has one thread, to `directory` for good. What the kernel can't do is said in the answer and
 /// not passed over: whether the worker goes on without it is the caller's to decide ([`is_complete`]).
 pub fn confine(directory: &Path, bounds: Bounds) -> Confinement {
+    hold(bounds, &[(Resource::RLIMIT_NPROC, 0)], &[(directory, own())], &|| {
+        apply(&filter(rules()?, SeccompAction::Errno(libc::EPERM.unsigned_abs()), SeccompAction::Allow)?)
+    })
+}
+
+/// Confines this process, which has one thread still, to composing: it reads `recording`, programs' libraries and fonts,
+/// writes into `films`, and has threads. No network, no new program, no other process. GStreamer must be initialised
+/// before, since it starts a program of its own to look at its plugins.
+pub fn confine_composer(recording: &Path, films: &Path, bounds: Bounds) -> Confinement {
+    // Landlock holds the thread that asks and those that it starts, and no others.
+    let threads = std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
+    if threads != 1 {
+        let missing = vec![format!("threads: there are {threads} already, which would stay free")];
+        return Confinement { seccomp: false, landlock: false, no_new_privileges: false, missing };
+    }
+    let read = AccessFs::ReadFile | AccessFs::ReadDir;
+    let shared = SHARED.iter().map(Path::new).filter(|path| path.exists());
+    let mut places: Vec<_> = shared.map(|path| (path, read)).collect();
+    places.extend([(recording, read), (films, own())]);
+    hold(bounds, &[], &places, &|| {
+        // Callers of clone3 fall back to clone, whose flags a filter can see.
+        let unknown = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
+        apply(&filter([(libc::SYS_clone3, Vec::new())].into(), SeccompAction::Allow, unknown)?)?;
+        let denied = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+        apply(&filter(forbidden()?, SeccompAction::Allow, denied)?)
+    })
+}
+
+/// What a composer reads besides the recording, where it is there.
+const SHARED: &[&str] = &[
+    "/usr",
+    "/lib",
+    "/lib64",
+    "/etc/fonts",
+    "/etc/ld.so.cache",
+    "/var/cache/fontconfig",
+    "/sys/devices/system/cpu",
+    "/proc/cpuinfo",
+    "/proc/meminfo",
+    "/dev/urandom",
+];
+
+type Calls<'a> = &'a dyn Fn() -> Result<(), Box<dyn std::error::Error>>;
+
+fn hold(
+    bounds: Bounds,
+    more: &[(Resource, u64)],
+    places: &[(&Path, BitFlags<AccessFs>)],
+    calls: Calls<'_>,
+) -> Confinement {
     let mut missing = Vec::new();
-    if let Err(error) = limit(bounds) {
+    if let Err(error) = limit(bounds, more) {
         missing.push(format!("limits: {error}"));
     }
     // The filters need it. Asked for now: later there is no call left to ask with.
@@ -51,7 +101,7 @@ pub fn confine(directory: &Path, bounds: Bounds) -> Confinement {
     if !no_new_privileges {
         missing.push("no_new_privs: the kernel did not take it".to_owned());
     }
-    let landlock = match restrict_files(directory) {
+    let landlock = match restrict_files(places) {
         Ok(RulesetStatus::FullyEnforced) => true,
         Ok(RulesetStatus::PartiallyEnforced) => {
             missing.push(
@@ -71,7 +121,7 @@ pub fn confine(directory: &Path, bounds: Bounds) -> Confinement {
             false
         }
     };
-    let seccomp = match restrict_calls() {
+    let seccomp = match calls() {
         Ok(()) => true,
         Err(error) => {
             missing.push(format!("seccomp: {error}"));
@@ -86,15 +136,14 @@ pub fn is_complete(confinement: &Confinement) -> bool {
     confinement.seccomp && confinement.landlock && confinement.no_new_privileges
 }
 
-fn limit(bounds: Bounds) -> nix::Result<()> {
+fn limit(bounds: Bounds, more: &[(Resource, u64)]) -> nix::Result<()> {
     let wanted = [
         (Resource::RLIMIT_AS, bounds.memory_bytes),
         (Resource::RLIMIT_NOFILE, bounds.files),
         (Resource::RLIMIT_CORE, 0),
-        (Resource::RLIMIT_NPROC, 0),
         (Resource::RLIMIT_MEMLOCK, 0),
     ];
-    for (resource, value) in wanted {
+    for (resource, value) in wanted.into_iter().chain(more.iter().copied()) {
         let (_, hard) = getrlimit(resource)?;
         let value = value.min(hard);
         setrlimit(resource, value, value)?;
@@ -102,39 +151,110 @@ fn limit(bounds: Bounds) -> nix::Result<()> {
     Ok(())
 }
 
-fn restrict_files(directory: &Path) -> Result<RulesetStatus, Box<dyn std::error::Error>> {
-    const NEWEST: ABI = ABI::V6;
-    let inside = AccessFs::ReadFile
+/// What may be done in a directory of one's own.
+fn own() -> BitFlags<AccessFs> {
+    AccessFs::ReadFile
         | AccessFs::WriteFile
         | AccessFs::ReadDir
         | AccessFs::RemoveFile
         | AccessFs::MakeReg
-        | AccessFs::Truncate;
-    let status = Ruleset::default()
+        | AccessFs::Truncate
+}
+
+fn restrict_files(
+    places: &[(&Path, BitFlags<AccessFs>)],
+) -> Result<RulesetStatus, Box<dyn std::error::Error>> {
+    const NEWEST: ABI = ABI::V6;
+    let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(NEWEST))?
         .handle_access(AccessNet::from_all(NEWEST))?
         .scope(Scope::from_all(NEWEST))?
-        .create()?
-        .add_rule(PathBeneath::new(PathFd::new(directory)?, inside))?
-        .restrict_self()?;
-    Ok(status.ruleset)
+        .create()?;
+    for (path, access) in places {
+        let access = if path.is_dir() { *access } else { *access & AccessFs::from_file(NEWEST) };
+        ruleset = ruleset.add_rule(PathBeneath::new(PathFd::new(path)?, access))?;
+    }
+    Ok(ruleset.restrict_self()?.ruleset)
 }
 
-fn restrict_calls() -> Result<(), Box<dyn std::error::Error>> {
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
+fn filter(
+    rules: Rules,
+    otherwise: SeccompAction,
+    listed: SeccompAction,
+) -> Result<BpfProgram, Box<dyn std::error::Error>> {
     let arch = TargetArch::try_from(std::env::consts::ARCH)?;
-    let denied = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-    let filter = SeccompFilter::new(rules()?, denied, SeccompAction::Allow, arch)?;
-    let program: BpfProgram = filter.try_into()?;
-    seccompiler::apply_filter(&program).map_err(|error| match error {
+    Ok(SeccompFilter::new(rules, otherwise, listed, arch)?.try_into()?)
+}
+
+fn apply(program: &BpfProgram) -> Result<(), Box<dyn std::error::Error>> {
+    seccompiler::apply_filter(program).map_err(|error| match error {
         seccompiler::Error::Prctl(error) | seccompiler::Error::Seccomp(error) => Box::new(error) as Box<_>,
         other => Box::<dyn std::error::Error>::from(other.to_string()),
     })
 }
 
+/// What a composer must not: talk to anybody, become or start another program, look into another process, or reach for
+/// parts of the kernel that codecs have no use for. The rest is allowed: libraries of others need more than a list of ours
+/// would foresee, and what they can reach by it is bounded by landlock. Two sockets that know each other only may be made:
+/// GStreamer wakes its threads by them.
+fn forbidden() -> Result<Rules, seccompiler::BackendError> {
+    let mut rules: Rules = FORBIDDEN.iter().map(|call| (*call, Vec::new())).collect();
+    let thread = libc::CLONE_THREAD.unsigned_abs().into();
+    let no_thread = SeccompCmpOp::MaskedEq(thread);
+    let process = SeccompRule::new(vec![SeccompCondition::new(0, SeccompCmpArgLen::Qword, no_thread, 0)?])?;
+    rules.insert(libc::SYS_clone, vec![process]);
+    Ok(rules)
+}
+
+const FORBIDDEN: &[i64] = &[
+    libc::SYS_socket,
+    libc::SYS_bind,
+    libc::SYS_listen,
+    libc::SYS_connect,
+    libc::SYS_accept,
+    libc::SYS_accept4,
+    libc::SYS_sendto,
+    libc::SYS_sendmsg,
+    libc::SYS_sendmmsg,
+    libc::SYS_execve,
+    libc::SYS_execveat,
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_kill,
+    libc::SYS_tkill,
+    libc::SYS_pidfd_open,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_pidfd_send_signal,
+    libc::SYS_unshare,
+    libc::SYS_setns,
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_chroot,
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_userfaultfd,
+    libc::SYS_io_uring_setup,
+    libc::SYS_keyctl,
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_kexec_load,
+    libc::SYS_open_by_handle_at,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_fork,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_vfork,
+];
+
 /// What a capture needs: its files, its two sockets, memory, time, randomness, and an end.
-fn rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendError> {
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = CALLS.iter().map(|call| (*call, Vec::new())).collect();
+fn rules() -> Result<Rules, seccompiler::BackendError> {
+    let mut rules: Rules = CALLS.iter().map(|call| (*call, Vec::new())).collect();
     // Memory that is written is never executed.
     let no_exec = || {
         let executable = libc::PROT_EXEC.unsigned_abs().into();
@@ -209,8 +329,9 @@ pub struct Attempt {
     pub refused: Option<String>,
 }
 
-/// Tries what must fail in a process that was [confined](confine) to `directory`, and the one thing that must not.
-pub fn attempts(directory: &Path) -> Vec<Attempt> {
+/// Tries what must fail in a process that was [confined](confine) to `directory`, and the one thing that must not. A
+/// [composer](confine_composer) has `threads`.
+pub fn attempts(directory: &Path, threads: bool) -> Vec<Attempt> {
     fn refused<T>(what: &'static str, result: io::Result<T>) -> Attempt {
         Attempt { what, refused: result.err().map(|error| error.to_string()) }
     }
@@ -219,6 +340,14 @@ pub fn attempts(directory: &Path) -> Vec<Attempt> {
     let own = match own {
         Ok(()) => Some("it works, as it must".to_owned()),
         Err(_) => None,
+    };
+    let thread = std::thread::Builder::new().spawn(|| {});
+    let thread = match (threads, thread) {
+        (false, thread) => refused("start a thread", thread),
+        (true, Ok(_)) => {
+            Attempt { what: "keep from starting a thread", refused: Some("it works, as it must".to_owned()) }
+        }
+        (true, Err(_)) => Attempt { what: "keep from starting a thread", refused: None },
     };
     vec![
         refused("read a file outside its directory", std::fs::read("/etc/passwd")),
@@ -230,7 +359,7 @@ pub fn attempts(directory: &Path) -> Vec<Attempt> {
         refused("make a Unix socket", std::os::unix::net::UnixDatagram::unbound()),
         refused("listen on a Unix socket", std::os::unix::net::UnixListener::bind(directory.join("socket"))),
         refused("start a program", std::process::Command::new("/bin/true").spawn()),
-        refused("start a thread", std::thread::Builder::new().spawn(|| {})),
+        thread,
         Attempt { what: "keep from writing to its own directory", refused: own },
     ]
 }

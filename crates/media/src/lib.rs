@@ -4,7 +4,8 @@
 //!
 //! The server starts `parvis-media capture`, one for each job, with a stream socket in the place of its standard input and
 //! a datagram socket in the place of its output ([`worker`]). [`capture`] is what it does, [`confine`] what holds it,
-//! [`recording`] checks, opens and exports what it wrote. `docs/recording-format.md` describes the files.
+//! [`recording`] checks, opens and exports what it wrote, and [`compose`] makes a film of it. `docs/recording-format.md`
+//! describes the files.
 //!
 //! **The invariant:** whatever comes from the trunk or the server, nothing is written but to the job's own directory, and what
 //! was written two seconds ago survives the end of the process in any way whatsoever.
@@ -23,6 +24,7 @@
 pub mod age;
 pub mod capture;
 pub mod codec;
+pub mod compose;
 pub mod confine;
 pub mod manifest;
 pub mod mkv;

@@ -349,7 +349,7 @@ fn count(plain: &mut Plain) -> Result<u64, MkvError> {
 }
 
 /// `None` for a file of which a killed worker wrote nothing that opens.
-fn open_if_begun(
+pub(crate) fn open_if_begun(
     directory: &Path,
     file: &FileEntry,
     identities: &[Identity],

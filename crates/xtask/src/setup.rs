@@ -8,6 +8,18 @@ use crate::sh::{self, Error, Result, process, root, say, target};
 
 /// To build the server: BoringSSL wants cmake, clang's headers for its bindings, and git for its patch.
 const BUILD: &[&str] = &["cmake", "clang", "libclang-dev", "git", "g++", "make"];
+/// The media worker links GStreamer.
+const GSTREAMER: &[&str] = &["pkg-config", "libgstreamer1.0-dev", "libgstreamer-plugins-base1.0-dev"];
+/// What it composes recordings with: decoders and encoders, Pango, and a font.
+const COMPOSING: &[&str] = &[
+    "gstreamer1.0-plugins-base",
+    "gstreamer1.0-plugins-good",
+    "gstreamer1.0-plugins-bad",
+    "gstreamer1.0-plugins-ugly",
+    "gstreamer1.0-libav",
+    "gstreamer1.0-x",
+    "fonts-dejavu-core",
+];
 /// To test with real clients.
 const BROWSERS: &[&str] = &["chromium", "firefox-esr", "fonts-dejavu-core"];
 const PYTHON: &[&str] = &["python3", "python3-venv"];
@@ -52,9 +64,9 @@ const MESON_PACKAGES: &[&str] = &["meson==1.5.2", "ninja==1.13.0"];
 /// The certificate authority's version.
 const PEBBLE: &str = "v2.10.3";
 
-/// What `cargo build` needs.
+/// What `cargo build` needs, and what the media worker opens when it composes.
 pub(crate) fn build_tools() -> Result {
-    debian(BUILD)
+    debian(&[BUILD, GSTREAMER, COMPOSING].concat())
 }
 
 /// Node.js and npm: the machine's own when they are new enough, otherwise from their Python package, into an
@@ -96,6 +108,7 @@ pub(crate) fn gstreamer() -> Result {
         "gstreamer1.0-plugins-bad",
         "gstreamer1.0-plugins-base",
         "gstreamer1.0-plugins-good",
+        "gstreamer1.0-plugins-ugly",
     ])
 }
 

@@ -2,6 +2,8 @@
 //! Senders for tests: they packetise frames of their own making, protect them, and say which frame is whose.
 #![allow(dead_code, reason = "each test takes what it needs")]
 
+pub(crate) mod film;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -177,3 +177,150 @@ pub(crate) fn figures(shards: Arc<Shards<Forwarder>>) -> Source {
 fn sample(name: String, help: &'static str, counter: bool, shard: usize, value: u64) -> Sample {
     Sample { name, help, counter, labels: vec![("shard", shard.to_string())], value: value as f64 }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+    use std::time::Duration;
+
+    use futures_util::{SinkExt, StreamExt};
+    use livekit_protocol as proto;
+    use livekit_protocol::leave_request::Action;
+    use livekit_protocol::signal_request::Message as Request;
+    use livekit_protocol::signal_response::Message as Response;
+    use parvis_api::{ApiConfig, Keys, Metrics};
+    use parvis_signal::Grants;
+    use prost::Message as _;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::mpsc;
+    use tokio_tungstenite::tungstenite::Message;
+    use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    fn keys() -> Keys {
+        let keys = vec![("main".to_owned(), "0123456789abcdef0123456789abcdef".to_owned())];
+        Keys::new(keys, Duration::from_secs(3_600), false).unwrap()
+    }
+
+    struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+    impl Client {
+        /// Joins, and waits for the first offer: it comes from the room's shard.
+        async fn join(server: SocketAddr, room: &str, identity: &str) -> Client {
+            let token = keys().issue(room, &Grants::of(identity), Duration::from_secs(60)).unwrap();
+            let url = format!("ws://{server}/rtc?access_token={token}&protocol=16&auto_subscribe=1");
+            let (socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+            let mut client = Client(socket);
+            assert!(matches!(client.hear().await, Some(Response::Join(_))));
+            client.hear_of(|said| matches!(said, Response::Offer(_))).await.expect("an offer");
+            client
+        }
+
+        /// What is said next; `None` when it is over.
+        async fn hear(&mut self) -> Option<Response> {
+            loop {
+                let heard = tokio::time::timeout(PATIENCE, self.0.next()).await.expect("something in time");
+                match heard?.ok()? {
+                    Message::Binary(bytes) => return proto::SignalResponse::decode(bytes).unwrap().message,
+                    Message::Close(_) => return None,
+                    _ => {}
+                }
+            }
+        }
+
+        async fn hear_of(&mut self, wanted: impl Fn(&Response) -> bool) -> Option<Response> {
+            loop {
+                let said = self.hear().await?;
+                if wanted(&said) {
+                    return Some(said);
+                }
+            }
+        }
+
+        /// Whether it is told that the media is gone and that a new join helps, and then hung up on.
+        async fn is_sent_back(&mut self) -> bool {
+            let Some(Response::Leave(leave)) = self.hear_of(|said| matches!(said, Response::Leave(_))).await
+            else {
+                return false;
+            };
+            let told = (leave.action(), leave.reason(), leave.can_reconnect);
+            assert_eq!(told, (Action::Reconnect, proto::DisconnectReason::MediaFailure, true));
+            self.hear().await.is_none()
+        }
+
+        /// Whether it is in its room still.
+        async fn goes_on(&mut self) -> bool {
+            let ping = proto::SignalRequest { message: Some(Request::Ping(7)) };
+            self.0.send(Message::Binary(ping.encode_to_vec().into())).await.unwrap();
+            let said = self.hear_of(|said| matches!(said, Response::Pong(_) | Response::Leave(_))).await;
+            matches!(said, Some(Response::Pong(_)))
+        }
+    }
+
+    #[tokio::test]
+    async fn row_07_a_shards_end_sends_those_in_its_rooms_back_and_a_lost_room_its_own() {
+        let config = ShardConfig {
+            shards: 2,
+            addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
+            first_udp_port: 0,
+            first_tcp_port: None,
+            pin: false,
+            ..ShardConfig::default()
+        };
+        let Media { shards, events } = start(&Config::default(), &config).unwrap();
+        let handle = shards.handle();
+        let metrics = Metrics::new(Vec::new()).unwrap();
+        let threads = Arc::new(Threads(handle.clone()));
+        let api = Api::new(ApiConfig::default(), keys(), threads, metrics.clone());
+        for (shard, events) in events.into_iter().enumerate() {
+            let from = ForwarderId(shard as u64);
+            tokio::spawn(carry_events(from, events, api.clone(), handle.clone()));
+        }
+        // What a shard says of its end, said here: a forwarder has no way to be told to fail.
+        let (told, from_shard) = mpsc::channel(4);
+        let carried = tokio::spawn(carry_events(ForwarderId(0), from_shard, api.clone(), handle.clone()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = listener.local_addr().unwrap();
+        let serving = api.clone();
+        tokio::spawn(async move { serving.serve(listener).await });
+
+        // Rooms go where the fewest are, the first one first; their numbers say it.
+        let mut ada = Client::join(server, "atelier", "ada").await;
+        let mut bo = Client::join(server, "bureau", "bo").await;
+        let mut cleo = Client::join(server, "cour", "cleo").await;
+        let mut dan = Client::join(server, "donjon", "dan").await;
+        let [atelier, bureau, cour, donjon] = [2, 5, 6, 9].map(RoomId);
+        assert!([atelier, cour].iter().all(|room| handle.is_on(*room, 0)));
+        assert!([bureau, donjon].iter().all(|room| handle.is_on(*room, 1)));
+
+        let reason = "out of bounds".to_owned();
+        told.send(ShardEvent::EngineFailed { shard: 0, reason, given_up: false }).await.unwrap();
+        assert!(ada.is_sent_back().await && cleo.is_sent_back().await);
+        assert!(bo.goes_on().await && dan.goes_on().await, "rooms of the other shard");
+        assert!(
+            metrics.page().contains("parvis_rooms_lost_total{cause=\"panic\"} 2\n"),
+            "{}",
+            metrics.page()
+        );
+        // They come back into a new room of the same name.
+        let mut ada = Client::join(server, "atelier", "ada").await;
+        assert!(ada.goes_on().await);
+
+        told.send(ShardEvent::RoomLost(bureau)).await.unwrap();
+        assert!(bo.is_sent_back().await);
+        assert!(dan.goes_on().await && ada.goes_on().await, "one on the same shard, and one on the other");
+        assert!(
+            metrics.page().contains("parvis_rooms_lost_total{cause=\"events\"} 1\n"),
+            "{}",
+            metrics.page()
+        );
+
+        drop(told);
+        tokio::time::timeout(PATIENCE, carried).await.expect("it ends with its shard").unwrap();
+        assert!(dan.goes_on().await);
+        api.stop();
+    }
+}

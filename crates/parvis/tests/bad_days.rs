@@ -269,11 +269,13 @@ fn row_65_a_call_goes_on_for_a_minute_in_which_the_event_store_is_locked_and_no_
             knocked.elapsed()
         );
         unharmed(&peace, &scene.call());
-        drop(guest);
+        guest.leave();
         guests.push(identity);
     }
     runtime.block_on(database.execute("ROLLBACK")).unwrap();
-    let came = format!("participant_joined {}", guests.join(" participant_joined "));
+    let came: Vec<String> =
+        guests.iter().map(|guest| format!("participant_joined {guest} participant_left {guest}")).collect();
+    let came = came.join(" ");
     let patience = Instant::now() + Duration::from_secs(20);
     let mut seen = String::new();
     while seen != came && Instant::now() < patience {
@@ -284,8 +286,8 @@ fn row_65_a_call_goes_on_for_a_minute_in_which_the_event_store_is_locked_and_no_
             let (event, body): (String, String) = (row.get(0), row.get(1));
             let body: serde_json::Value = serde_json::from_str(&body).unwrap();
             let identity = body["participant"]["identity"].as_str()?;
-            (event == "participant_joined" && identity.starts_with("guest"))
-                .then(|| format!("{event} {identity}"))
+            let comes_or_goes = ["participant_joined", "participant_left"].contains(&event.as_str());
+            (comes_or_goes && identity.starts_with("guest")).then(|| format!("{event} {identity}"))
         });
         seen = of_guests.collect::<Vec<_>>().join(" ");
     }

@@ -6,15 +6,17 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{IpAddr, SocketAddr, TcpStream};
 
 use livekit_protocol as proto;
 use livekit_protocol::signal_response::Message as Response;
+use parvis_edge::proxy::SIGNATURE;
 use prost::Message as _;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::{Message, connect};
 
 use common::caller::Caller;
-use common::{ANY_PORTS, Directory, PATIENCE, Server, parvis, text};
+use common::{ANY_PORTS, Directory, PATIENCE, Server, get, parvis, text, until};
 
 const KEY: &str = "\n[[keys]]\nname = \"main\"\nsecret = \"0123456789abcdef0123456789abcdef\"\n";
 
@@ -207,4 +209,127 @@ fn check_says_what_each_crypto_profile_allows() {
         assert!(said.starts_with(&format!("crypto profile: {profile}\n")), "{said}");
         assert!(said.contains(has) && !said.contains(has_not), "{said}");
     }
+}
+
+/// A header of the PROXY protocol for a client at this address.
+fn header(client: &str) -> Vec<u8> {
+    let client: SocketAddr = client.parse().unwrap();
+    let (family, mut addresses) = match client.ip() {
+        IpAddr::V4(ip) => (0x11, [ip.octets(), [192, 0, 2, 1]].concat()),
+        IpAddr::V6(ip) => (0x21, [ip.octets(), [0; 16]].concat()),
+    };
+    addresses.extend([client.port().to_be_bytes(), 443_u16.to_be_bytes()].concat());
+    [&SIGNATURE[..], &[0x21, family, 0, addresses.len() as u8], &addresses].concat()
+}
+
+/// A connection from this address of the machine's own.
+async fn connection(server: &Server, from: &str) -> tokio::net::TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::new(from.parse().unwrap(), 0)).unwrap();
+    socket.connect(server.address).await.unwrap()
+}
+
+/// What is said to these bytes from there, until the server hangs up.
+async fn answer(server: &Server, from: &str, bytes: &[u8]) -> String {
+    let mut stream = connection(server, from).await;
+    // It may hang up before all is sent.
+    let _ = stream.write_all(bytes).await;
+    let mut answer = Vec::new();
+    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("an end");
+    text(&answer)
+}
+
+fn request(path: &str, extra: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{extra}\r\n").into_bytes()
+}
+
+/// A server that 127.0.0.2 is a proxy of, and its metrics.
+fn behind_a_proxy(directory: &Directory, limits: &str) -> (Server, String, SocketAddr) {
+    let proxy = "[http]\nproxy_protocol_from = [\"127.0.0.2\"]\ntrusted_proxies = [\"127.0.0.2\"]\n";
+    let config = configuration(directory, &format!("{proxy}{limits}"));
+    let server = serve(&config);
+    let line = server.wait_for_log("metrics=");
+    let metrics = line.split("metrics=").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    (server, config, metrics)
+}
+
+/// A counter of the public port's.
+fn counted(metrics: SocketAddr, name: &str) -> u64 {
+    let page = get(metrics, "/metrics").unwrap().1;
+    let line = page.lines().find(|line| line.starts_with(&format!("parvis_edge_{name}_total ")));
+    line.unwrap_or_else(|| panic!("no {name} in {page}")).rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_proxys_clients_are_told_apart_by_the_addresses_that_it_names() {
+    let directory = Directory::new("proxied");
+    let limits = "max_connections_per_address = 4\nrequest_head_timeout = \"1m\"\n\
+                  joins_per_address = { burst = 2, per_second = 1 }\n";
+    let (server, config, metrics) = behind_a_proxy(&directory, limits);
+    let made = parvis(&["token", "create", "--config", &config, "--room", "atelier", "--identity", "ada"]);
+    let validate = format!("/rtc/validate?access_token={}", text(&made.stdout));
+    let knock = async |client: &str, extra: &str| {
+        let bytes = [header(client), request(&validate, extra)].concat();
+        answer(&server, "127.0.0.2", &bytes).await.split(' ').nth(1).unwrap_or("nothing").to_owned()
+    };
+    // Joins: one uses up his own, and nobody else's, whatever he says of himself.
+    let mut knocks = Vec::new();
+    for port in 1_000..1_008 {
+        let forged = format!("X-Forwarded-For: 203.0.113.{}\r\n", port - 1_000);
+        knocks.push(knock(&format!("198.51.100.66:{port}"), &forged).await);
+    }
+    assert!(knocks.iter().filter(|status| *status == "429").count() >= 3, "{knocks:?}");
+    assert_eq!(knock("198.51.100.9:1000", "").await, "200");
+    assert_eq!(knock("[2001:db8::9]:1000", "").await, "200");
+
+    // Connections: the fifth that another has open finds no place.
+    let alive = [header("198.51.100.67:2000"), b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n".to_vec()].concat();
+    let mut open = Vec::new();
+    for _ in 0..4 {
+        let mut stream = connection(&server, "127.0.0.2").await;
+        stream.write_all(&alive).await.unwrap();
+        let mut begin = [0; 12];
+        stream.read_exact(&mut begin).await.unwrap();
+        assert_eq!(&begin, b"HTTP/1.1 200");
+        open.push(stream);
+    }
+    assert_eq!(answer(&server, "127.0.0.2", &alive).await, "");
+    assert_eq!(counted(metrics, "proxy_refused"), 1);
+    let other = [header("198.51.100.9:2000"), request("/livez", "")].concat();
+    assert!(answer(&server, "127.0.0.2", &other).await.starts_with("HTTP/1.1 200"), "others have their own");
+    drop(open);
+    let begun = [header("198.51.100.67:2001"), request("/livez", "")].concat();
+    let mut said = String::new();
+    for _ in 0..500 {
+        said = answer(&server, "127.0.0.2", &begun).await;
+        if !said.is_empty() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert!(said.starts_with("HTTP/1.1 200"), "his places are free again: {said:?}");
+}
+
+#[tokio::test]
+async fn a_proxys_header_is_a_must_for_it_and_refused_from_anyone_else() {
+    let directory = Directory::new("unproxied");
+    let (server, _config, metrics) = behind_a_proxy(&directory, "");
+    let livez = request("/livez", "");
+    // Whoever is no proxy says for whom he speaks: nobody listens. Without it he is served as himself.
+    let forged = [header("198.51.100.9:1000"), livez.clone()].concat();
+    assert_eq!(answer(&server, "127.0.0.3", &forged).await, "");
+    until("it is counted", || counted(metrics, "unknown") == 1);
+    assert!(answer(&server, "127.0.0.3", &livez).await.starts_with("HTTP/1.1 200"));
+    // The proxy itself without one, with a broken one and with version 1.
+    let mut broken = forged.clone();
+    broken[5] ^= 1;
+    let first = b"PROXY TCP4 198.51.100.9 192.0.2.1 1000 443\r\n".to_vec();
+    for bytes in [&livez, &broken, &[first, livez.clone()].concat()] {
+        assert_eq!(answer(&server, "127.0.0.2", bytes).await, "");
+    }
+    until("they are counted", || counted(metrics, "proxy_malformed") == 3);
+    // It speaks for itself when it looks whether the server is alive.
+    let itself = [&SIGNATURE[..], &[0x20, 0, 0, 0], &livez].concat();
+    assert!(answer(&server, "127.0.0.2", &itself).await.starts_with("HTTP/1.1 200"));
+    assert_eq!((counted(metrics, "unknown"), counted(metrics, "proxy_malformed")), (1, 3));
 }

@@ -4,6 +4,7 @@
 #![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod certificates;
+mod http;
 mod kinds;
 mod media_profiles;
 mod profiles;

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! The relay over its sockets.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use parvis_api::Relays;
 use parvis_edge::{Relay, RelayConfig};
+use parvis_peer::stun::{Message, XOR_MAPPED_ADDRESS, read_xor_address};
 use parvis_turn::{Clock, Issuer, TurnConfig};
+use tokio::net::UdpSocket;
 
 use crate::scene::*;
 
@@ -28,7 +31,7 @@ async fn row_12_nothing_but_media_is_reached_and_no_stranger_reaches_a_client() 
     let scene = Scene::new().await;
     let mut ada = Turn::udp(&scene, scene.participant("PA_ada")).await;
     let relayed = ada.allocate().await.unwrap();
-    let service = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let service = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let inside = service.local_addr().unwrap();
     assert_eq!(ada.ask(CREATE_PERMISSION, &[], &[inside]).await, Err(403));
     assert_eq!(ada.ask(CHANNEL_BIND, &[(0x000c, &[0x40, 2, 0, 0])], &[inside]).await, Err(403));
@@ -76,14 +79,11 @@ async fn row_15_one_participant_cannot_take_all_sockets() {
     assert_eq!(scene.relay.stats().0.allocations_now, 13);
 }
 
-#[tokio::test]
-async fn behind_a_nat_clients_hear_of_the_outer_address_alone() {
-    let echo = tokio::net::UdpSocket::bind("127.0.0.5:0").await.unwrap();
-    let bound = echo.local_addr().unwrap();
-    let offered = std::net::SocketAddr::new("203.0.113.7".parse().unwrap(), bound.port());
+/// A participant of a relay that listens there, for media as it is offered and as it is bound.
+async fn relayed_to(udp: &str, media: (SocketAddr, SocketAddr)) -> (Scene, Turn) {
     let config = RelayConfig {
-        udp: vec!["127.0.0.1:0".parse().unwrap()],
-        media: vec![(offered, bound)],
+        udp: vec![udp.parse().unwrap()],
+        media: vec![media],
         turn: TurnConfig::default(),
         first_allocation: Duration::from_secs(2),
         write_queue: 64,
@@ -94,7 +94,28 @@ async fn behind_a_nat_clients_hear_of_the_outer_address_alone() {
     let mut scene = Scene::new().await;
     scene.relay = relay;
     let credentials = issuer.issue(std::time::Instant::now(), "PA_ada", Duration::from_secs(60));
-    let mut ada = Turn::udp(&scene, credentials).await;
+    let ada = Turn::udp(&scene, credentials).await;
+    (scene, ada)
+}
+
+/// One message each way, between Ada and media that is offered like this.
+async fn ping_pong(ada: &mut Turn, offered: SocketAddr, media: &UdpSocket, relayed: SocketAddr) {
+    ada.ask(CHANNEL_BIND, &[(0x000c, &[0x40, 1, 0, 0])], &[offered]).await.unwrap();
+    ada.send(&channel(b"ping")).await;
+    let mut buffer = [0; 100];
+    let heard = tokio::time::timeout(PATIENCE, media.recv_from(&mut buffer)).await;
+    let (count, from) = heard.expect("media hears it").unwrap();
+    assert_eq!((&buffer[..count], from), (&b"ping"[..], relayed));
+    media.send_to(b"pong", from).await.unwrap();
+    assert_eq!(ada.receive(PATIENCE).await.unwrap()[4..8], *b"pong");
+}
+
+#[tokio::test]
+async fn behind_a_nat_clients_hear_of_the_outer_address_alone() {
+    let media = UdpSocket::bind("127.0.0.5:0").await.unwrap();
+    let bound = media.local_addr().unwrap();
+    let offered = SocketAddr::new("203.0.113.7".parse().unwrap(), bound.port());
+    let (_scene, mut ada) = relayed_to("127.0.0.1:0", (offered, bound)).await;
     let relayed = ada.allocate().await.unwrap();
     assert_eq!(relayed.ip(), offered.ip());
     assert_eq!(
@@ -102,12 +123,34 @@ async fn behind_a_nat_clients_hear_of_the_outer_address_alone() {
         Err(403),
         "the inner address is nothing to clients"
     );
-    ada.ask(CHANNEL_BIND, &[(0x000c, &[0x40, 1, 0, 0])], &[offered]).await.unwrap();
-    ada.send(&channel(b"ping")).await;
-    let mut buffer = [0; 100];
-    let (count, from) = echo.recv_from(&mut buffer).await.unwrap();
-    assert_eq!((&buffer[..count], from.ip().to_string().as_str()), (&b"ping"[..], "127.0.0.1"));
-    assert_eq!(from.port(), relayed.port());
-    echo.send_to(b"pong", from).await.unwrap();
-    assert_eq!(ada.receive(PATIENCE).await.unwrap()[4..8], *b"pong");
+    let inside = SocketAddr::new("127.0.0.1".parse().unwrap(), relayed.port());
+    ping_pong(&mut ada, offered, &media, inside).await;
+}
+
+#[tokio::test]
+async fn an_allocation_over_ipv6_relays_to_our_own_media_there_and_to_nothing_else() {
+    let media = UdpSocket::bind("[::1]:0").await.unwrap();
+    let ours = media.local_addr().unwrap();
+    let (scene, mut ada) = relayed_to("[::1]:0", (ours, ours)).await;
+    // IPv4 is what a client wants that names no family (RFC 8656, section 7.1): of that there is no media.
+    assert_eq!(ada.allocate().await, Err(440));
+    let over_ipv6: &[(u16, &[u8])] = &[(0x0019, &[17, 0, 0, 0]), (0x0017, &[2, 0, 0, 0])];
+    let answer = ada.ask(ALLOCATE, over_ipv6, &[]).await.unwrap();
+    let message = Message::parse(&answer).unwrap();
+    let address = |kind| read_xor_address(message.attribute(kind).unwrap(), message.transaction()).unwrap();
+    let Line::Udp(socket) = &ada.line else { panic!("it speaks UDP") };
+    assert_eq!(address(XOR_MAPPED_ADDRESS), socket.local_addr().unwrap());
+    let relayed = address(0x0016);
+    assert_eq!(relayed.ip(), ours.ip(), "beside the media socket");
+    ping_pong(&mut ada, ours, &media, relayed).await;
+
+    let service = UdpSocket::bind("[::1]:0").await.unwrap();
+    let inside = service.local_addr().unwrap();
+    for peer in [inside, "[::ffff:127.0.0.1]:53".parse().unwrap(), "[::]:53".parse().unwrap()] {
+        assert_eq!(ada.ask(CREATE_PERMISSION, &[], &[peer]).await, Err(403), "{peer}");
+    }
+    service.send_to(b"spoofed", relayed).await.unwrap();
+    assert_eq!(ada.receive(Duration::from_millis(300)).await, None);
+    let (turn, dropped) = scene.relay.stats();
+    assert_eq!((turn.packets_to_media, turn.packets_to_clients, dropped), (1, 1, 0));
 }

@@ -233,8 +233,9 @@ impl Turn {
     }
 
     pub async fn udp(scene: &Scene, credentials: Credentials) -> Turn {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        socket.connect(scene.relay.udp_addresses()[0]).await.unwrap();
+        let relay = scene.relay.udp_addresses()[0];
+        let socket = UdpSocket::bind(SocketAddr::new(relay.ip(), 0)).await.unwrap();
+        socket.connect(relay).await.unwrap();
         Turn { line: Line::Udp(socket), credentials, nonce: Vec::new(), next: 0 }
     }
 

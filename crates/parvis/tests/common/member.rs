@@ -22,8 +22,8 @@ use prost::Message as _;
 use tokio_tungstenite::tungstenite::stream::MaybeTlsStream;
 use tokio_tungstenite::tungstenite::{Error, Message, WebSocket, connect};
 
-use super::PATIENCE;
 use super::caller::{boring, candidate, credentials};
+use super::{PATIENCE, until};
 
 const CHECK_EVERY: Duration = Duration::from_millis(200);
 /// The sound's stream; each member has its own unless a test says otherwise.
@@ -327,6 +327,16 @@ impl Member {
                 _ => {}
             }
         }
+    }
+
+    /// Leaves with a word, and waits until the server has heard it.
+    pub fn leave(mut self) {
+        self.request(Request::Leave(proto::LeaveRequest::default()));
+        until("the server hangs up", || match self.signalling.read() {
+            Ok(_) => false,
+            Err(Error::Io(error)) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+            Err(_) => true,
+        });
     }
 
     /// Does what is due on both connections and takes what came.

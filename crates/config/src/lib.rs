@@ -2,8 +2,8 @@
 //! Reads what was written to configure LiveKit's server, and says the same in the keys of our own configuration.
 //!
 //! **The one invariant: nothing is passed over in silence.** Each key of the file, each variable and each flag becomes a
-//! [`Setting`], a [`Note`] that says why it has no effect, or an error that names its place. No file is opened and no
-//! variable read here: texts go in.
+//! [`Setting`], a [`Note`] that says why it has no effect and warns where somebody misses it, or an error that names its
+//! place. No file is opened and no variable read here: texts go in.
 //!
 //! ```
 //! use parvis_config::livekit::Reader;
@@ -38,8 +38,28 @@ pub struct Note {
     pub origin: String,
     /// The key, as it was written.
     pub key: String,
-    /// What becomes of it.
+    /// What becomes of it; of a warning also what it costs, and what to set instead.
     pub text: String,
+    /// Whether anybody misses it.
+    pub weight: Weight,
+}
+
+/// How much a note matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weight {
+    /// Nobody misses what has no effect.
+    Note,
+    /// Somebody does: who is not connected, not heard, or not told.
+    Warning,
+}
+
+impl std::fmt::Display for Weight {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Weight::Note => "note",
+            Weight::Warning => "warning",
+        })
+    }
 }
 
 impl std::fmt::Display for Note {

@@ -71,6 +71,15 @@ impl Node {
         matches!(&self.value, Value::Scalar(_)) && self.as_text().is_none()
     }
 
+    /// Whether no value at all stands in it: a table or a list may be written and empty.
+    pub fn holds_nothing(&self) -> bool {
+        match &self.value {
+            Value::Scalar(_) => self.is_empty(),
+            Value::Sequence(items) => items.is_empty(),
+            Value::Mapping(entries) => entries.is_empty(),
+        }
+    }
+
     /// How many values it is, and how deep the deepest lies.
     fn measure(&self) -> (usize, usize) {
         let inner: Vec<(usize, usize)> = match &self.value {

@@ -113,6 +113,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Webhooks,
     },
+    /// What was recorded of rooms.
+    Recording {
+        #[command(subcommand)]
+        command: Recording,
+    },
 }
 
 /// Whose database.
@@ -210,6 +215,73 @@ pub(crate) struct Which {
     pub(crate) all: bool,
     #[command(flatten)]
     pub(crate) whose: Whose,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Recording {
+    /// Print which recordings there are, and which were erased.
+    List(Recordings),
+    /// Print what is known of one.
+    Show(OneRecording),
+    /// Erase one that has ended: its files and its record. That it was erased stays written down.
+    Erase(OneRecording),
+    /// Check that the files of a recording are as they were written.
+    #[command(disable_help_flag = true)]
+    Verify(MediaTool),
+    /// Write the files of a recording in the clear.
+    #[command(disable_help_flag = true)]
+    Decrypt(MediaTool),
+    /// As decrypt, but only what killed workers left unfinished.
+    #[command(disable_help_flag = true)]
+    Recover(MediaTool),
+    /// Write the tracks of a recording as files that players can seek in.
+    #[command(disable_help_flag = true)]
+    Export(MediaTool),
+    /// Make one film of a recording.
+    #[command(disable_help_flag = true)]
+    Compose(MediaTool),
+}
+
+/// Which recordings.
+#[derive(Debug, Args)]
+pub(crate) struct Recordings {
+    /// Of this room only.
+    #[arg(long)]
+    pub(crate) room: Option<String>,
+    /// Of this organisation only.
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
+    /// Print JSON, one object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) whose: Whose,
+}
+
+/// Which recording.
+#[derive(Debug, Args)]
+pub(crate) struct OneRecording {
+    /// Its id, as `parvis recording list` prints it.
+    pub(crate) id: String,
+    /// The organisation that it belongs to; needed only where several have one of this id.
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) whose: Whose,
+}
+
+/// What the media worker's program is started with.
+#[derive(Debug, Args)]
+pub(crate) struct MediaTool {
+    /// The configuration that names the media worker; before all else. Without it the one beside this program is started.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// What `parvis-media` takes for this; --help prints it.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<OsString>,
 }
 
 /// Which configuration, and what the command line changes in it.

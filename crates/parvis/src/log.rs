@@ -3,6 +3,7 @@
 
 use std::io::IsTerminal;
 
+use parvis_config::{Note, Weight};
 use tracing_subscriber::EnvFilter;
 
 /// Changes how much is written.
@@ -32,6 +33,14 @@ pub(crate) fn to_stderr(level: &str, json: bool) -> LogLevel {
         Box::new(move |filter| handle.reload(filter).is_ok())
     };
     LogLevel { change: (!said).then_some(change) }
+}
+
+/// Writes what became of a key that was said, as loud as it matters.
+pub(crate) fn note(note: &Note) {
+    match note.weight {
+        Weight::Note => tracing::info!("{note}"),
+        Weight::Warning => tracing::warn!("{note}"),
+    }
 }
 
 impl LogLevel {

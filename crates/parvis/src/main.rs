@@ -42,16 +42,14 @@ fn run(command: Command) -> Result<(), Problem> {
         Command::Serve(arguments) => {
             let (settings, loaded) = settings::settle(&arguments)?;
             let level = log::to_stderr(&settings.config.log.level, settings.config.log.json);
-            for note in &loaded.notes {
-                tracing::warn!("{note}");
-            }
+            loaded.notes.iter().for_each(log::note);
             let reloading = Reloading { arguments, started: loaded.clone(), current: loaded, level };
             runtime()?.block_on(serve::serve(settings, reloading)).map_err(Into::into)
         }
         Command::Check(arguments) => {
             let (settings, loaded) = settings::settle(&arguments)?;
             for note in &loaded.notes {
-                println!("{note}");
+                println!("{}: {note}", note.weight);
             }
             let runtime = runtime()?;
             runtime.block_on(async {
@@ -76,6 +74,7 @@ fn run(command: Command) -> Result<(), Problem> {
         Command::Restore(arguments) => runtime()?.block_on(stored::restore(&arguments)),
         Command::Events(arguments) => runtime()?.block_on(stored::events(&arguments)),
         Command::Webhooks { command } => runtime()?.block_on(stored::webhooks(&command)),
+        Command::Recording { command } => recording::command::run(&command),
         Command::Config { command: cli::Config::Show { settings, origin } } => {
             let (_, loaded) = settings::settle(&settings)?;
             println!("{}", config::show(&loaded, origin)?);

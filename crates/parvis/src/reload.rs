@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use crate::cli;
 use crate::config::{ConfigError, Loaded, values};
 use crate::edge::{PublicPort, Renewal};
-use crate::log::LogLevel;
+use crate::log::{self, LogLevel};
 use crate::metrics::MetricsPort;
 use crate::notify;
 use crate::serve::Settings;
@@ -112,7 +112,7 @@ impl Reloading {
         let waiting = self.differences(&self.started, &next.loaded, false);
         let waits = waiting.join(", ");
         for note in next.loaded.notes.iter().filter(|note| !self.current.notes.contains(note)) {
-            tracing::warn!("{note}");
+            log::note(note);
         }
         let Next { settings, loaded, webhooks, certificate, metrics } = next;
         running.webhooks.reload(webhooks);

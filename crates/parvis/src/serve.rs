@@ -20,7 +20,7 @@ use crate::edge::{self, PublicPort};
 use crate::media::{self, Media, MediaError, Threads};
 use crate::metrics::MetricsPort;
 use crate::notify;
-use crate::recording::{self, RecordingEngine, RecordingError, RecordingSettings};
+use crate::recording::{self, RecordingEngine, RecordingError, RecordingSettings, Retention};
 use crate::reload::{Reloading, Running};
 use crate::stored;
 
@@ -140,7 +140,7 @@ pub(crate) async fn bind(settings: &Settings) -> Result<Bound, ServeError> {
 pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Result<(), ServeError> {
     let bound = bind(&settings).await?;
     let mut api_config = settings.api_config(bound.max_connections);
-    let Settings { config, keys, store, dev, recording, .. } = settings;
+    let Settings { config, keys, store, dev, recording, base, .. } = settings;
     let mut public = bound.public;
     let system = |what| move |source| ServeError::System { what, source };
     let mut terminate = signal(SignalKind::terminate()).map_err(system("listen to SIGTERM"))?;
@@ -155,7 +155,9 @@ pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Resul
     let handle = shards.handle();
     let recordings = Arc::<OnceLock<Source>>::default();
     let late = Arc::clone(&recordings);
-    let sources = vec![
+    let kept = config.recordings_directory(&base);
+    let retention = config.recording_retention().map(|keep| Retention::new(store.clone(), kept, keep));
+    let mut sources = vec![
         // The engine is made with what counts.
         Arc::new(move || late.get().map(|figures| figures()).unwrap_or_default()) as Source,
         media::figures(Arc::clone(&shards)),
@@ -163,6 +165,7 @@ pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Resul
         webhooks.figures(),
         public.figures(),
     ];
+    sources.extend(retention.as_ref().map(Retention::figures));
     let metrics = Metrics::new(sources).map_err(|error| ServeError::Metrics(error.to_string()))?;
     let forwarders = Arc::new(Threads(handle.clone()));
     public.stand_before(&mut api_config);
@@ -181,6 +184,7 @@ pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Resul
     if let Err(error) = api.recover().await {
         tracing::warn!(%error, "what had begun before the start can't be taken up");
     }
+    let retention = retention.map(|retention| tokio::spawn(retention.run(engine.clone())));
     for (shard, events) in events.into_iter().enumerate() {
         let from = ForwarderId(shard as u64);
         tokio::spawn(media::carry_events(from, events, api.clone(), handle.clone()));
@@ -228,6 +232,10 @@ pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Resul
     tokio::select! {
         () = drain(&api, deadline) => tracing::info!("stopped"),
         () = forced => tracing::warn!("stopped at the second signal"),
+    }
+    if let Some(retention) = retention {
+        // What it is at is done again at the next start.
+        retention.abort();
     }
     if let Some(engine) = engine {
         engine.close(RECORDINGS_STOP).await;

@@ -213,7 +213,7 @@ pub(crate) fn figures(store: Store) -> Source {
 }
 
 /// Opens the database of a configuration, with patience.
-async fn open(whose: &Whose) -> Result<Store, Problem> {
+pub(crate) async fn open(whose: &Whose) -> Result<Store, Problem> {
     let settings = settled(whose)?;
     fs::create_dir_all(&settings.config.data.directory)?;
     let mut store = settings.store;
@@ -221,7 +221,7 @@ async fn open(whose: &Whose) -> Result<Store, Problem> {
     Ok(Store::open(store).await.map_err(ServeError::from)?)
 }
 
-fn settled(whose: &Whose) -> Result<Settings, Problem> {
+pub(crate) fn settled(whose: &Whose) -> Result<Settings, Problem> {
     let Whose { dev, config, data } = whose.clone();
     Ok(settle(&cli::Settings { dev, config, data, ..cli::Settings::default() })?.0)
 }

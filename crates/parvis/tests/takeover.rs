@@ -64,9 +64,10 @@ fn a_livekit_file_with_its_variables_and_flags_is_taken_over_and_each_value_says
     }
     let all = text(&output.stdout);
     assert!(!all.contains(SECRET), "{all}");
-    for note in
-        [format!("# {}: redis: not needed", line(6)), format!("# {}: logging.levle: unknown key", line(17))]
-    {
+    for note in [
+        format!("# warning: {}: redis: this server shares nothing", line(6)),
+        format!("# warning: {}: logging.levle: unknown key", line(17)),
+    ] {
         assert_eq!(all.lines().filter(|line| line.starts_with(&note)).count(), 1, "{note} in {all}");
     }
     // By its name alone, and as the text that containers are given.
@@ -135,12 +136,16 @@ fn a_server_serves_by_a_livekit_file() {
     let data = directory.path("data");
     let arguments =
         [["--config", &file, "--metrics", "127.0.0.1:0", "--data", &data].as_slice(), &ANY_PORTS].concat();
+    let checked = parvis(&[["check"].as_slice(), arguments.as_slice()].concat());
+    let warning = format!("warning: {file}:6: redis: this server shares nothing with others");
+    assert!(text(&checked.stdout).starts_with(&warning), "{checked:?}");
     let server = Server::start("", "info", &arguments);
     let token = ["token", "create", "--config", &file, "--room", "atelier", "--identity", "ada"];
     let token = text(&parvis(&token).stdout);
     let (status, words) = server.get(&format!("/rtc/validate?access_token={token}")).unwrap();
     assert_eq!(status, 404, "room.auto_create is false there: {words}");
-    assert!(server.wait_for_log("redis").contains("not needed"));
+    let line = server.wait_for_log("redis");
+    assert!(line.contains("WARN") && line.contains("meetings apart; run one"), "{line}");
 }
 
 #[test]

@@ -7,8 +7,8 @@ mod common;
 use common::Home;
 use livekit_protocol as proto;
 use parvis_store::{
-    BackupError, NewEvent, RoomSettings, SipTrunk, Store, StoreConfig, StoreLimits, StoredKey, TenantId,
-    verify,
+    BackupError, EraseReason, Erasure, NewEvent, RoomSettings, SipTrunk, Store, StoreConfig, StoreLimits,
+    StoredKey, TenantId, verify,
 };
 
 fn room(name: &str) -> RoomSettings {
@@ -36,6 +36,17 @@ async fn fill(store: &Store) {
     store.create_sip_dispatch_rule(&tenant, &rule).await.unwrap();
     let egress = proto::EgressInfo { egress_id: "EG_1".to_owned(), ..Default::default() };
     store.create_egress(&tenant, &egress).await.unwrap();
+    let erasure = Erasure {
+        egress_id: "EG_0".to_owned(),
+        room: "a".to_owned(),
+        started_ms: 1,
+        ended_ms: 2,
+        erased_ms: 3,
+        why: EraseReason::Retention,
+        files: 4,
+        bytes: 5,
+    };
+    store.erase_egress(&tenant, &erasure).await.unwrap();
     let ingress = proto::IngressInfo {
         ingress_id: "IN_1".to_owned(),
         stream_key: "a key".to_owned(),
@@ -80,6 +91,7 @@ async fn moves(from: &Home, to: &Home) {
         "sip_rules",
         "sip_rule_entries",
         "egresses",
+        "erasures",
         "ingresses",
         "outbox",
         "events",
@@ -101,7 +113,7 @@ async fn moves(from: &Home, to: &Home) {
     // Nothing is overwritten unless it is said.
     target.delete_room(&tenant, "room 7").await.unwrap();
     let refused = target.restore(backup.as_slice(), false).await.unwrap_err();
-    assert!(matches!(refused, BackupError::NotEmpty(1_209)), "{refused}");
+    assert!(matches!(refused, BackupError::NotEmpty(1_210)), "{refused}");
     assert!(refused.to_string().contains("--replace"), "{refused}");
     assert_eq!(target.room(&tenant, "room 7").await.unwrap(), None);
     target.restore(backup.as_slice(), true).await.unwrap();
@@ -211,8 +223,8 @@ async fn a_backup_that_was_touched_is_refused_at_its_line_and_changes_nothing() 
         }
         assert_eq!(store.list_rooms(&tenant).await.unwrap().len(), 3, "nothing changed by {expected}");
     }
-    let newer = backup.replacen("\"schema\":1", "\"schema\":2", 1);
-    assert!(matches!(verify(newer.as_bytes()), Err(BackupError::Newer { found: 2, known: 1 })));
+    let newer = backup.replacen("\"schema\":2", "\"schema\":3", 1);
+    assert!(matches!(verify(newer.as_bytes()), Err(BackupError::Newer { found: 3, known: 2 })));
     assert!(matches!(store.restore(newer.as_bytes(), true).await, Err(BackupError::Newer { .. })));
     assert_eq!(store.list_rooms(&tenant).await.unwrap().len(), 3);
 }

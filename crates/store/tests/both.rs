@@ -7,7 +7,8 @@ mod common;
 use common::Home;
 use livekit_protocol as proto;
 use parvis_store::{
-    NewEvent, RoomSettings, SipTrunk, Store, StoreConfig, StoreError, StoreLimits, StoredKey, TenantId,
+    EraseReason, Erasure, NewEvent, RoomSettings, SipTrunk, Store, StoreConfig, StoreError, StoreLimits,
+    StoredKey, TenantId,
 };
 
 fn tenants() -> [TenantId; 2] {
@@ -46,6 +47,19 @@ fn egress(id: &str, room: &str, status: proto::EgressStatus) -> proto::EgressInf
     info
 }
 
+fn erasure(id: &str, erased_ms: i64) -> Erasure {
+    Erasure {
+        egress_id: id.to_owned(),
+        room: "atelier".to_owned(),
+        started_ms: 1_800_000_000_000,
+        ended_ms: 1_800_000_060_000,
+        erased_ms,
+        why: EraseReason::Retention,
+        files: 3,
+        bytes: 70_000,
+    }
+}
+
 fn rule(id: &str, trunks: &[&str], pin: &str) -> proto::SipDispatchRuleInfo {
     let direct = proto::SipDispatchRuleDirect { room_name: "atelier".to_owned(), pin: pin.to_owned() };
     proto::SipDispatchRuleInfo {
@@ -72,6 +86,11 @@ fn event(id: &str, room: &str) -> NewEvent {
 
 fn sent_to(targets: &[String], events: impl IntoIterator<Item = NewEvent>) -> Vec<NewEvent> {
     events.into_iter().map(|event| NewEvent { targets: targets.to_vec(), ..event }).collect()
+}
+
+fn now_ms() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(now.as_millis()).unwrap()
 }
 
 async fn limited(home: &Home, limits: StoreLimits) -> Store {
@@ -243,6 +262,51 @@ both! {
         assert!(matches!(full, StoreError::Full { what: "egresses", limit: 3 }), "{full}");
         assert_eq!(store.list_egresses(&own, None, true).await.unwrap().len(), 3, "what goes on stays");
         store.create_egress(&other, &egress("EG_8", "a", EgressActive)).await.unwrap();
+    }
+
+    async fn what_was_erased_is_gone_and_written_down(home: &Home) {
+        use proto::EgressStatus::{EgressActive, EgressComplete};
+        let [own, other] = tenants();
+        let store = home.open().await;
+        let before = now_ms();
+        for (tenant, id, status) in
+            [(&own, "EG_1", EgressComplete), (&own, "EG_2", EgressActive), (&other, "EG_1", EgressComplete)]
+        {
+            store.create_egress(tenant, &egress(id, "atelier", status)).await.unwrap();
+        }
+        assert_eq!(store.ended_egresses(before - 1).await.unwrap(), []);
+        let mut ended = store.ended_egresses(now_ms()).await.unwrap();
+        ended.sort();
+        assert_eq!(ended, [(own.clone(), "EG_1".to_owned()), (other.clone(), "EG_1".to_owned())]);
+        assert_eq!(store.tenants_of_egress("EG_1").await.unwrap(), [own.clone(), other.clone()]);
+
+        store.erase_egress(&own, &erasure("EG_1", 7)).await.unwrap();
+        assert_eq!(store.egress(&own, "EG_1").await.unwrap(), None);
+        assert!(store.egress(&other, "EG_1").await.unwrap().is_some(), "another tenant's stays");
+        assert_eq!(store.erasure(&own, "EG_1").await.unwrap(), Some(erasure("EG_1", 7)));
+        assert_eq!(store.erasure(&other, "EG_1").await.unwrap(), None);
+        assert_eq!(store.tenants_of_egress("EG_1").await.unwrap(), [own.clone(), other], "it is still found");
+
+        let refused = store.erase_egress(&own, &erasure("EG_2", 8)).await.unwrap_err();
+        assert!(refused.to_string().contains("EG_2 has not ended"), "{refused}");
+        assert_eq!(store.egresses().await.unwrap().len(), 2, "what goes on stays");
+        // Files without a record are written down too, and once more when they come back.
+        for erased_ms in [9, 10] {
+            store.erase_egress(&own, &erasure("EG_3", erased_ms)).await.unwrap();
+        }
+        let all = store.erasures().await.unwrap();
+        assert_eq!(all, [(own.clone(), erasure("EG_1", 7)), (own, erasure("EG_3", 10))]);
+    }
+
+    async fn a_full_table_of_erasures_forgets_the_oldest(home: &Home) {
+        let [own, _] = tenants();
+        let store = limited(home, StoreLimits { rows: 3, ..StoreLimits::default() }).await;
+        for number in 0..5 {
+            store.erase_egress(&own, &erasure(&format!("EG_{number}"), number)).await.unwrap();
+        }
+        let left = store.erasures().await.unwrap();
+        assert!(left.len() <= 3, "{left:?}");
+        assert_eq!(left.last().map(|(_, erasure)| erasure.egress_id.as_str()), Some("EG_4"));
     }
 
     async fn two_rules_never_take_the_same_call(home: &Home) {

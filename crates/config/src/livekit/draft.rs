@@ -9,8 +9,9 @@ use super::Reading;
 use super::form::{list, number, switch, text};
 use super::keys::Take;
 use super::rooms::Delay;
+use super::turn::Turn;
 use crate::yaml::{self, Node};
-use crate::{Note, Setting, Wrong};
+use crate::{Note, Setting, Weight, Wrong};
 
 /// Their port for HTTP and signalling.
 const PORT: i64 = 7880;
@@ -49,19 +50,11 @@ pub(super) struct Draft {
     bind: Option<(String, Place)>,
     range: (Option<i64>, Option<i64>, Place),
     udp_port: bool,
+    external_ip: Option<Place>,
     keys: Option<String>,
     key_file: Option<(String, Place)>,
-    turn: Turn,
+    pub(super) turn: Turn,
     pub(super) delay: Delay,
-}
-
-/// What they say of TLS together with the relay.
-#[derive(Debug, Default)]
-struct Turn {
-    enabled: bool,
-    external_tls: bool,
-    certificate: Option<(String, Place)>,
-    key: Option<(String, Place)>,
 }
 
 impl Draft {
@@ -77,8 +70,19 @@ impl Draft {
         self.settings.insert(key, (value, place.origin.clone()));
     }
 
+    /// Says what nobody misses.
     pub(super) fn note(&mut self, place: &Place, text: &str) {
-        self.notes.push(Note { origin: place.origin.clone(), key: place.key.clone(), text: text.to_owned() });
+        self.say(Weight::Note, place, text);
+    }
+
+    /// Says what somebody misses, and what to set instead.
+    pub(super) fn warn(&mut self, place: &Place, text: &str) {
+        self.say(Weight::Warning, place, text);
+    }
+
+    fn say(&mut self, weight: Weight, place: &Place, text: &str) {
+        let Place { key, origin } = place.clone();
+        self.notes.push(Note { origin, key, text: text.to_owned(), weight });
     }
 
     /// The file of keys, as long as no keys were given otherwise.
@@ -91,7 +95,9 @@ impl Draft {
         let key_file = self.key_file();
         self.finish_listen();
         self.finish_range();
-        self.finish_turn();
+        self.finish_external_ip();
+        let port = self.port_number();
+        std::mem::take(&mut self.turn).finish(&mut self, port);
         for (key, value, place) in std::mem::take(&mut self.delay).settings() {
             self.set(key, value, &place);
         }
@@ -108,25 +114,26 @@ impl Draft {
             (None, false) => "0.0.0.0".to_owned(),
         };
         let host = if host.contains(':') { format!("[{host}]") } else { host };
-        let port = self.port.as_ref().map_or(PORT, |(port, _)| *port);
+        let port = self.port_number();
         let said = self.port.as_ref().map(|(_, place)| place).or(self.bind.as_ref().map(|(_, place)| place));
         let origin = said.map_or_else(|| "livekit default".to_owned(), |place| place.origin.clone());
         self.settings.insert("http.listen", (Value::String(format!("{host}:{port}")), origin));
     }
 
-    /// Their relay has a certificate for itself, ours shares that of its port. Theirs is read if the relay is there and ends
-    /// TLS itself; what came to the port without TLS before still does.
-    fn finish_turn(&mut self) {
-        let Turn { enabled, external_tls, certificate, key } = std::mem::take(&mut self.turn);
-        if !enabled || external_tls || (certificate.is_none() && key.is_none()) {
-            return;
+    /// Where pages and signalling are.
+    fn port_number(&self) -> i64 {
+        self.port.as_ref().map_or(PORT, |(port, _)| *port)
+    }
+
+    fn finish_external_ip(&mut self) {
+        let Some(place) = self.external_ip.take() else { return };
+        if self.settings.contains_key("media.node_ip") {
+            return self.note(&place, "not needed: rtc.node_ip says which address clients reach");
         }
-        for (ours, file) in [("tls.certificate", certificate), ("tls.key", key)] {
-            if let Some((file, place)) = file {
-                self.set("http.plain", Value::String("serve".to_owned()), &place);
-                self.set(ours, Value::String(file), &place);
-            }
-        }
+        let what = "this server asks nobody for its address: clients are offered this machine's own, and behind a NAT, as \
+                    in most clouds, nobody outside gets sound or pictures; set rtc.node_ip to the address that \
+                    clients reach";
+        self.warn(&place, what);
     }
 
     fn finish_range(&mut self) {
@@ -155,7 +162,11 @@ pub(super) fn bind_addresses(draft: &mut Draft, node: &Node, place: &Place) -> D
         return Err(format!("\"{first}\" is no IP address; use one, such as 0.0.0.0"));
     }
     if addresses.len() > 1 {
-        draft.note(place, &format!("one address is listened on: {first}; 0.0.0.0 stands for all"));
+        let others = addresses[1..].join(", ");
+        let what = format!(
+            "one address is listened on, {first}, and nobody gets in by {others}; 0.0.0.0 stands for all"
+        );
+        draft.warn(place, &what);
     }
     draft.bind = Some((first.clone(), place.clone()));
     Ok(())
@@ -197,11 +208,7 @@ pub(super) fn tcp_port(draft: &mut Draft, node: &Node, place: &Place) -> Done {
 }
 
 pub(super) fn use_external_ip(draft: &mut Draft, node: &Node, place: &Place) -> Done {
-    if switch(node)? {
-        let what = "this server asks nobody for its address: name the one that clients reach with rtc.node_ip, \
-                    or in media.addresses in parvis.toml";
-        draft.note(place, what);
-    }
+    draft.external_ip = switch(node)?.then(|| place.clone());
     Ok(())
 }
 
@@ -236,61 +243,12 @@ pub(super) fn webhook_urls(draft: &mut Draft, node: &Node, place: &Place) -> Don
     let urls = list(node)?;
     if let Some(plain) = urls.iter().find(|url| !url.starts_with("https://")) {
         let what = format!(
-            "{plain}: a target inside your own network has to stand in webhooks.allow_internal in parvis.toml"
+            "{plain}: a target inside your own network is told of nothing until it stands in webhooks.allow_internal in \
+             parvis.toml"
         );
-        draft.note(place, &what);
+        draft.warn(place, &what);
     }
     draft.set("webhooks.urls", Value::Array(urls.into_iter().map(Value::String).collect()), place);
-    Ok(())
-}
-
-pub(super) fn turn_enabled(draft: &mut Draft, node: &Node, place: &Place) -> Done {
-    if node.is_empty() {
-        return Ok(());
-    }
-    draft.turn.enabled = switch(node)?;
-    draft.set("turn.enabled", Value::Boolean(draft.turn.enabled), place);
-    Ok(())
-}
-
-/// 0 is none of theirs; ours has one as long as it is there.
-pub(super) fn turn_udp_port(draft: &mut Draft, node: &Node, place: &Place) -> Done {
-    match port_number(node)? {
-        0 => draft.note(place, "without effect: the relay always listens on UDP as well, on turn.udp_port"),
-        port => draft.set("turn.udp_port", Value::Integer(port), place),
-    }
-    Ok(())
-}
-
-pub(super) fn turn_certificate(draft: &mut Draft, node: &Node, place: &Place) -> Done {
-    if !node.is_empty() {
-        draft.turn.certificate = Some((text(node)?.to_owned(), place.clone()));
-    }
-    Ok(())
-}
-
-pub(super) fn turn_key(draft: &mut Draft, node: &Node, place: &Place) -> Done {
-    if !node.is_empty() {
-        draft.turn.key = Some((text(node)?.to_owned(), place.clone()));
-    }
-    Ok(())
-}
-
-pub(super) fn turn_external_tls(draft: &mut Draft, node: &Node, place: &Place) -> Done {
-    draft.turn.external_tls = !node.is_empty() && switch(node)?;
-    if draft.turn.external_tls {
-        let what = "whatever ends TLS for the relay has to lead to the port of http.listen; clients are told of TURN over \
-                    TCP and UDP only";
-        draft.note(place, what);
-    }
-    Ok(())
-}
-
-/// Seconds; 0 leaves the age to the server.
-pub(super) fn turn_ttl(draft: &mut Draft, node: &Node, place: &Place) -> Done {
-    if !node.is_empty() && number(node)? > 0 {
-        draft.set("turn.credential_age", Value::String(format!("{}s", number(node)?)), place);
-    }
     Ok(())
 }
 
@@ -391,17 +349,21 @@ pub(super) fn log_level(draft: &mut Draft, node: &Node, place: &Place) -> Done {
 pub(super) fn prometheus_port(draft: &mut Draft, node: &Node, place: &Place) -> Done {
     let port = port_number(node)?;
     if port > 0 {
-        draft.note(
-            place,
-            &format!("listens on 127.0.0.1:{port} only; --metrics or metrics.listen in parvis.toml opens it"),
+        let what = format!(
+            "listens on 127.0.0.1:{port} only, and a collector elsewhere gets nothing; --metrics or metrics.listen in \
+             parvis.toml opens it"
         );
+        draft.warn(place, &what);
         draft.set("metrics.listen", Value::String(format!("127.0.0.1:{port}")), place);
     }
     Ok(())
 }
 
 pub(super) fn prometheus_login(draft: &mut Draft, _: &Node, place: &Place) -> Done {
-    draft.note(place, "without effect: the metrics have no login; keep their address from strangers");
+    draft.warn(
+        place,
+        "the metrics have no login, and whoever reaches their address reads them; keep it from strangers",
+    );
     Ok(())
 }
 
@@ -412,7 +374,7 @@ pub(super) fn development(draft: &mut Draft, node: &Node, place: &Place) -> Done
     Ok(())
 }
 
-fn port_number(node: &Node) -> Result<i64, String> {
+pub(super) fn port_number(node: &Node) -> Result<i64, String> {
     let port = number(node)?;
     match port {
         0..=65_535 => Ok(port),

@@ -4,6 +4,7 @@
 use super::draft::{self, Draft, Place};
 use super::form::Form::{self, Limit, Seconds, Switch, Text, Texts};
 use super::rooms;
+use super::turn;
 use crate::Wrong;
 use crate::yaml::Node;
 
@@ -20,12 +21,19 @@ pub(super) enum Take {
     OwnSwitch(Read),
     /// It has no meaning here, for this reason.
     Moot(&'static str),
+    /// It has none, and somebody misses it: who, and what to set instead.
+    Missed(&'static str),
 }
 
-use Take::{As, Moot, Own, OwnSwitch};
+use Take::{As, Missed, Moot, Own, OwnSwitch};
 
 const ONE_PROCESS: &str = "not needed: there is one process, and it shares nothing with others";
 const OWN_ENGINE: &str = "without effect: it tunes the engine of another server";
+const ALONE: &str = "this server shares nothing with others: LiveKit's services for egress, ingress and SIP wait there \
+                     for jobs and get none, and several servers behind one name hold meetings apart; run one, and \
+                     record with [recording] in parvis.toml";
+const ALL_ADDRESSES: &str = "without rtc.node_ip clients are offered every address of this machine, inner ones too; \
+                             name those that they reach there, or with media.addresses in parvis.toml";
 const NO_QUESTIONS: &str = "without effect: this server asks nobody on the network for anything";
 
 /// All keys that are known. A line for `a` also stands for everything below `a`.
@@ -49,9 +57,15 @@ const KEYS: &[(&str, Take)] = &[
         "rtc.stun_servers",
         Moot("not needed: clients reach this server's addresses without being told their own"),
     ),
-    ("rtc.turn_servers", Moot("without effect: name no relay of others; [turn] in parvis.toml has our own")),
-    ("rtc.interfaces", Moot("without effect: name the addresses with media.addresses in parvis.toml")),
-    ("rtc.ips", Moot("without effect: name the addresses with media.addresses in parvis.toml")),
+    (
+        "rtc.turn_servers",
+        Missed(
+            "clients are told of no relay of others, and who gets through by that alone is not connected; set \
+             turn.enabled and turn.domain for our own",
+        ),
+    ),
+    ("rtc.interfaces", Missed(ALL_ADDRESSES)),
+    ("rtc.ips", Missed(ALL_ADDRESSES)),
     ("rtc.congestion_control", Moot(OWN_ENGINE)),
     ("rtc.allow_tcp_fallback", Moot("not needed: clients choose the best path that works, at any time")),
     ("rtc.force_tcp", Moot("without effect: clients choose the best path that works")),
@@ -73,7 +87,7 @@ const KEYS: &[(&str, Take)] = &[
     ("rtc.datachannel_slow_threshold", Moot(OWN_ENGINE)),
     ("rtc.datachannel_lossy_target_latency", Moot(OWN_ENGINE)),
     ("rtc.forward_stats", Moot(OWN_ENGINE)),
-    ("redis", Moot(ONE_PROCESS)),
+    ("redis", Missed(ALONE)),
     ("keys", Own(draft::keys)),
     ("key_file", Own(draft::key_file)),
     ("room.auto_create", As("rooms.auto_create", Switch)),
@@ -96,19 +110,16 @@ const KEYS: &[(&str, Take)] = &[
     ("webhook.urls", Own(draft::webhook_urls)),
     ("webhook.filter_params.include_events", As("webhooks.include_events", Texts)),
     ("webhook.filter_params.exclude_events", As("webhooks.exclude_events", Texts)),
-    ("turn.enabled", OwnSwitch(draft::turn_enabled)),
+    ("turn.enabled", OwnSwitch(turn::enabled)),
     ("turn.domain", As("turn.host", Text)),
-    ("turn.udp_port", Own(draft::turn_udp_port)),
-    (
-        "turn.tls_port",
-        Moot("not needed: the relay takes TLS on the port of http.listen, which clients are told"),
-    ),
-    ("turn.cert_file", Own(draft::turn_certificate)),
-    ("turn.key_file", Own(draft::turn_key)),
-    ("turn.external_tls", OwnSwitch(draft::turn_external_tls)),
+    ("turn.udp_port", Own(turn::udp_port)),
+    ("turn.tls_port", Own(turn::tls_port)),
+    ("turn.cert_file", Own(turn::certificate)),
+    ("turn.key_file", Own(turn::key)),
+    ("turn.external_tls", OwnSwitch(turn::external_tls)),
     ("turn.relay_range_start", Moot("not needed: what is relayed goes to this server alone")),
     ("turn.relay_range_end", Moot("not needed: what is relayed goes to this server alone")),
-    ("turn.ttl_seconds", Own(draft::turn_ttl)),
+    ("turn.ttl_seconds", Own(turn::ttl)),
     ("turn.allow_restricted_peer_cidrs", Moot("without effect: the relay reaches this server's media alone")),
     ("turn.deny_peer_cidrs", Moot("not needed: the relay reaches this server's media alone")),
     ("audio", Moot("without effect: who is heard and shown as speaking is told by [media] in parvis.toml")),
@@ -146,7 +157,12 @@ const KEYS: &[(&str, Take)] = &[
     ("prometheus.username", Own(draft::prometheus_login)),
     ("prometheus.password", Own(draft::prometheus_login)),
     ("prometheus_port", Own(draft::prometheus_port)),
-    ("ingress", Moot("not needed: /whip/v1 of this server's own address takes streams")),
+    (
+        "ingress",
+        Missed(
+            "streams come in by WHIP alone, by RTMP none does; have them sent to /whip/v1 of this server's own address",
+        ),
+    ),
     ("node_selector", Moot(ONE_PROCESS)),
     ("signal_relay", Moot(ONE_PROCESS)),
     ("psrpc", Moot(ONE_PROCESS)),
@@ -157,7 +173,12 @@ const KEYS: &[(&str, Take)] = &[
     ("development", OwnSwitch(draft::development)),
     ("agents", Moot("without effect: agents connect by /agent and are sent where dispatches say")),
     ("api", Moot(ONE_PROCESS)),
-    ("sip", Moot("without effect: there is no telephony")),
+    (
+        "sip",
+        Missed(
+            "there is no telephony: calls are refused, in both directions; tell no number to anyone, and take it out",
+        ),
+    ),
     (
         "metric",
         Moot("without effect: this server tells nobody what it measures but whoever reads its metrics"),
@@ -172,7 +193,7 @@ impl Take {
         match self {
             As(_, form) => *form == Switch,
             OwnSwitch(_) => true,
-            Own(_) | Moot(_) => false,
+            Own(_) | Moot(_) | Missed(_) => false,
         }
     }
 
@@ -187,6 +208,8 @@ impl Take {
                 read(draft, node, place).map_err(|problem| place.wrong(&problem))?
             }
             Moot(why) => draft.note(place, why),
+            Missed(_) if node.holds_nothing() => draft.note(place, "not needed: nothing stands in it"),
+            Missed(what) => draft.warn(place, what),
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ mod draft;
 mod form;
 mod keys;
 mod rooms;
+mod turn;
 
 use crate::yaml::{self, Node, Value};
 use crate::{Note, Setting, Wrong};
@@ -20,7 +21,8 @@ use keys::Take;
 pub struct Reading {
     /// Values for our own configuration; no key is there twice.
     pub settings: Vec<Setting>,
-    /// What has no effect, or another than may be expected; in the order in which it was said.
+    /// What has no effect, or another than may be expected: in the order in which it was said, and then what several keys
+    /// come to.
     pub notes: Vec<Note>,
     /// The file that holds keys (`key_file`), and where it was named. [`Reader::key_file`] takes its text.
     pub key_file: Option<(String, String)>,
@@ -137,7 +139,7 @@ impl Reader {
                 Err(place.wrong("a table of keys is expected here; indent them below it"))
             }
             _ => {
-                self.draft.note(&place, "unknown key, without effect; correct its spelling or take it out");
+                self.draft.warn(&place, "unknown key, without effect; correct its spelling or take it out");
                 Ok(())
             }
         }

@@ -71,7 +71,9 @@ fn field(draft: &mut Draft, preset: &mut Table, key: &Key, node: &Node, place: &
         // The name under which it stands is the one that counts.
         "name" => None,
         "egress" => {
-            draft.note(place, "without effect: this server can't record rooms from their beginning yet");
+            let what = "without effect: this server can't record rooms from their beginning yet, so nothing is kept; start \
+                        an egress once somebody is there";
+            draft.warn(place, what);
             None
         }
         "tags" => {
@@ -79,7 +81,7 @@ fn field(draft: &mut Draft, preset: &mut Table, key: &Key, node: &Node, place: &
             None
         }
         _ => {
-            draft.note(place, "unknown key, without effect; correct its spelling or take it out");
+            draft.warn(place, "unknown key, without effect; correct its spelling or take it out");
             None
         }
     };

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What becomes of a file, of variables and of flags.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::{Reader, Reading, is_flag};
-use crate::Wrong;
+use crate::{Weight, Wrong};
 
 /// LiveKit's own example, with what is commented out there switched on.
 const EXAMPLE: &str = "\
@@ -57,6 +57,14 @@ fn read(text: &str) -> Result<Reading, Wrong> {
     Ok(reader.finish())
 }
 
+/// What is said of a key, and how loud.
+fn noted(reading: &Reading, key: &str) -> (Weight, String) {
+    let mut notes = reading.notes.iter().filter(|note| note.key == key);
+    let note = notes.next().unwrap_or_else(|| panic!("nothing of {key} in {:?}", reading.notes));
+    assert_eq!(notes.next(), None, "it is said once");
+    (note.weight, note.text.clone())
+}
+
 /// A value as it would stand in our file, and its origin.
 fn said(reading: &Reading, key: &str) -> Option<(String, String)> {
     let setting = reading.settings.iter().find(|setting| setting.key == key)?;
@@ -94,16 +102,16 @@ fn a_file_is_said_in_our_keys_each_with_its_line() {
 #[test]
 fn whatever_has_no_effect_is_said_in_one_line_with_its_place() {
     let reading = read(EXAMPLE).unwrap();
-    let notes: Vec<String> = reading.notes.iter().map(ToString::to_string).collect();
+    let notes: Vec<String> = reading.notes.iter().map(|note| format!("{}: {note}", note.weight)).collect();
     let starts = [
-        "livekit.yaml:4: redis: not needed",
-        "livekit.yaml:11: rtc.use_external_ip: this server asks nobody for its address",
-        "livekit.yaml:12: rtc.congestion_control: without effect",
-        "livekit.yaml:14: rtc.pli_throttle: without effect",
-        "livekit.yaml:37: limit.num_tracks: without effect",
-        "livekit.yaml:38: limit.bytes_per_sec: without effect",
-        "livekit.yaml:40: prometheus.port: listens on 127.0.0.1:6789 only",
-        "livekit.yaml:41: rooom: unknown key",
+        "warning: livekit.yaml:4: redis: this server shares nothing with others",
+        "note: livekit.yaml:11: rtc.use_external_ip: not needed: rtc.node_ip says",
+        "note: livekit.yaml:12: rtc.congestion_control: without effect",
+        "note: livekit.yaml:14: rtc.pli_throttle: without effect",
+        "note: livekit.yaml:37: limit.num_tracks: without effect",
+        "note: livekit.yaml:38: limit.bytes_per_sec: without effect",
+        "warning: livekit.yaml:40: prometheus.port: listens on 127.0.0.1:6789 only",
+        "warning: livekit.yaml:41: rooom: unknown key",
     ];
     for start in starts {
         let found = notes.iter().filter(|note| note.starts_with(start)).count();
@@ -128,13 +136,122 @@ fn a_relay_and_its_certificate_are_those_of_our_own_port() {
     ] {
         assert_eq!(said(&reading, key), Some((value.to_owned(), format!("livekit.yaml:{line}"))), "{key}");
     }
-    assert!(reading.notes.iter().any(|note| note.key == "turn.tls_port"), "{:?}", reading.notes);
     // Without the relay, or where something else ends TLS for it, the certificate is not ours to show.
     for other in [turn.replace("enabled: true", "enabled: false"), format!("{turn}  external_tls: true\n")] {
         let reading = read(&other).unwrap();
         assert_eq!(said(&reading, "tls.certificate"), None);
         assert_eq!(said(&reading, "http.plain"), None);
     }
+}
+
+#[test]
+fn what_somebody_misses_is_a_warning_that_says_who_and_what_to_set_instead() {
+    for (text, key, words) in [
+        (
+            "rtc:\n  use_external_ip: true\n",
+            "rtc.use_external_ip",
+            ["behind a NAT", "nobody outside gets sound or pictures", "set rtc.node_ip"],
+        ),
+        (
+            "rtc:\n  interfaces:\n    includes: [eth0]\n",
+            "rtc.interfaces",
+            ["every address of this machine", "inner ones too", "rtc.node_ip"],
+        ),
+        (
+            "rtc:\n  turn_servers:\n    - host: turn.example.org\n",
+            "rtc.turn_servers",
+            ["no relay of others", "is not connected", "set turn.enabled"],
+        ),
+        (
+            "redis:\n  address: localhost:6379\n",
+            "redis",
+            ["egress, ingress and SIP wait there", "meetings apart", "[recording] in parvis.toml"],
+        ),
+        (
+            "bind_addresses: [127.0.0.1, 10.0.0.5]\n",
+            "bind_addresses",
+            ["127.0.0.1", "nobody gets in by 10.0.0.5", "0.0.0.0 stands for all"],
+        ),
+        (
+            "turn:\n  enabled: true\n  external_tls: true\n",
+            "turn.external_tls",
+            [
+                "TURN over TCP and UDP only",
+                "by TLS alone is not connected",
+                "turn.cert_file and turn.key_file",
+            ],
+        ),
+        (
+            "ingress:\n  rtmp_base_url: rtmp://x\n",
+            "ingress",
+            ["by WHIP alone", "by RTMP none does", "sent to /whip/v1"],
+        ),
+        ("sip: { enabled: true }\n", "sip", ["no telephony", "calls are refused", "take it out"]),
+        (
+            "prometheus_port: 6789\n",
+            "prometheus_port",
+            ["127.0.0.1:6789 only", "a collector elsewhere gets nothing", "metrics.listen"],
+        ),
+        (
+            "prometheus:\n  username: x\n",
+            "prometheus.username",
+            ["no login", "whoever reaches their address reads them", "keep it from strangers"],
+        ),
+        (
+            "webhook:\n  urls: [http://10.0.0.5/hook]\n",
+            "webhook.urls",
+            ["http://10.0.0.5/hook", "is told of nothing", "webhooks.allow_internal"],
+        ),
+    ] {
+        let (weight, said) = noted(&read(text).unwrap(), key);
+        assert_eq!(weight, Weight::Warning, "{key}: {said}");
+        for part in words {
+            assert!(said.contains(part), "{key}: {said:?} has no {part:?}");
+        }
+    }
+    // What asks for nothing is missed by nobody.
+    let empty = read("redis: {}\nrtc:\n  use_external_ip: false\n  turn_servers: []\n").unwrap();
+    assert_eq!(noted(&empty, "redis").0, Weight::Note);
+    assert_eq!(noted(&empty, "rtc.turn_servers").0, Weight::Note);
+    assert!(empty.notes.iter().all(|note| note.key != "rtc.use_external_ip"), "{:?}", empty.notes);
+}
+
+#[test]
+fn what_is_said_of_the_address_later_goes_before_what_the_file_says() {
+    let with = |flag: &str, value: &str| {
+        let mut reader = Reader::new(false);
+        reader.file("livekit.yaml", "rtc:\n  use_external_ip: true\n").unwrap();
+        assert!(reader.flag(flag, value).unwrap());
+        reader.finish()
+    };
+    assert_eq!(noted(&with("node-ip", "203.0.113.7"), "rtc.use_external_ip").0, Weight::Note);
+    assert!(with("rtc.use_external_ip", "false").notes.is_empty());
+    assert_eq!(noted(&with("region", "x"), "rtc.use_external_ip").0, Weight::Warning);
+}
+
+#[test]
+fn where_nothing_listens_on_the_relays_port_for_tls_the_port_that_clients_are_told_is_named() {
+    let turn = |port: i64, rest: &str| {
+        let text = format!("port: {port}\nturn:\n  enabled: true\n  tls_port: 5349\n{rest}");
+        noted(&read(&text).unwrap(), "turn.tls_port")
+    };
+    let certificate = "  cert_file: turn.crt\n  key_file: turn.key\n";
+    let (weight, said) = turn(7890, certificate);
+    assert_eq!(weight, Weight::Warning);
+    for part in ["nothing listens on 5349", "on 7890", "is not connected", "set port to 5349", "open 7890"] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert_eq!(turn(5349, certificate).0, Weight::Note, "it is that port");
+    let (weight, said) = turn(7890, "  cert_file: turn.crt\n");
+    assert_eq!(weight, Weight::Warning);
+    assert!(said.contains("TURN over TLS is not offered") && said.contains("turn.key_file"), "{said}");
+    assert_eq!(turn(7890, "  external_tls: true\n").0, Weight::Note, "that key has the warning");
+    let off = read("turn:\n  tls_port: 5349\n").unwrap();
+    assert_eq!(
+        noted(&off, "turn.tls_port"),
+        (Weight::Note, "not needed: turn.enabled is not set".to_owned())
+    );
+    assert!(read("turn:\n  enabled: true\n  tls_port: 0\n").unwrap().notes.is_empty());
 }
 
 #[test]

@@ -64,7 +64,7 @@ pub(crate) fn take_over(
     }
     let reading = reader.finish();
     let mut loaded = put(reading.settings, below)?;
-    loaded.notes.extend(reading.notes.iter().map(ToString::to_string));
+    loaded.notes.extend(reading.notes);
     if !development {
         let name = foreign.file.map_or_else(|| BODY_VARIABLE.to_owned(), |file| file.display().to_string());
         loaded.check(&base(foreign.file), &name)?;

@@ -6,6 +6,7 @@ use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use parvis_config::Note;
 use toml::de::{DeTable, DeValue};
 
 use super::Config;
@@ -21,7 +22,7 @@ pub(crate) struct Loaded {
     /// Key, such as `http.listen`, to `parvis.toml:12`. What is not in it is a default.
     pub(crate) origins: BTreeMap<String, String>,
     /// What was said and has no effect, or another than may be expected.
-    pub(crate) notes: Vec<String>,
+    pub(crate) notes: Vec<Note>,
 }
 
 /// Why a configuration is refused.

@@ -2,6 +2,7 @@
 //! Recordings: whether, where, for whom, and how much.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use parvis_jobs::{JobConfig, Protection, Quota};
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,8 @@ pub(crate) struct Recording {
     pub(crate) stop_timeout: Time,
     pub(crate) max_restarts: Bounded<0, 100>,
     pub(crate) progress_interval: Time,
+    /// In days; 0: for good.
+    pub(crate) retention: Bounded<0, 36_500>,
 }
 
 impl Default for Recording {
@@ -61,6 +64,7 @@ impl Default for Recording {
             stop_timeout: Time(job.stop_timeout),
             max_restarts: Bounded::of(job.max_restarts.into()),
             progress_interval: Time::secs(10),
+            retention: Bounded::of(0),
         }
     }
 }
@@ -119,18 +123,10 @@ impl Config {
                 );
             }
         };
-        let directory = match recording.directory.as_os_str().is_empty() {
-            true => self.data.directory.join("recordings"),
-            false => base.join(&recording.directory),
-        };
-        let worker = match recording.worker.as_os_str().is_empty() {
-            true => beside_us().unwrap_or_else(|| PathBuf::from(WORKER)),
-            false => base.join(&recording.worker),
-        };
         let size = |value: i64| u64::try_from(value).unwrap_or_default();
         Ok(Some(RecordingSettings {
-            directory,
-            worker,
+            directory: self.recordings_directory(base),
+            worker: self.media_worker(base),
             unconfined: recording.allow_unconfined,
             ipv4: true,
             protection,
@@ -151,6 +147,29 @@ impl Config {
             },
             progress: recording.progress_interval.0,
         }))
+    }
+
+    /// Where recordings lie, whether any are made now or not. A relative path starts at `base`.
+    pub(crate) fn recordings_directory(&self, base: &Path) -> PathBuf {
+        match self.recording.directory.as_os_str().is_empty() {
+            true => self.data.directory.join("recordings"),
+            false => base.join(&self.recording.directory),
+        }
+    }
+
+    /// How long recordings are kept after their end; `None`: for good. It holds for those of before too, and when no new ones
+    /// are made any more.
+    pub(crate) fn recording_retention(&self) -> Option<Duration> {
+        let days = u64::from(self.recording.retention.to_u32());
+        (days > 0).then(|| Duration::from_secs(days * 86_400))
+    }
+
+    /// The media worker's executable. A relative path starts at `base`.
+    pub(crate) fn media_worker(&self, base: &Path) -> PathBuf {
+        match self.recording.worker.as_os_str().is_empty() {
+            true => beside_us().unwrap_or_else(|| PathBuf::from(WORKER)),
+            false => base.join(&self.recording.worker),
+        }
     }
 }
 
@@ -202,5 +221,14 @@ mod tests {
         assert_eq!(settings.worker.file_name().unwrap(), WORKER);
         assert!(settings.worker.is_absolute());
         assert_eq!(settings.quota.keep_free_bytes, 1 << 30);
+    }
+
+    #[test]
+    fn recordings_are_kept_for_good_unless_somebody_says_otherwise() {
+        let mut config = Config::default();
+        assert_eq!(config.recording_retention(), None);
+        config.recording.retention = Bounded::of(90);
+        assert_eq!(config.recording_retention(), Some(Duration::from_secs(90 * 86_400)));
+        assert!(!config.recording.enabled, "what was recorded before goes all the same");
     }
 }

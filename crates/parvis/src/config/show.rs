@@ -21,7 +21,7 @@ pub(crate) fn show(loaded: &Loaded, with_origin: bool) -> Result<String, toml::s
         lines.push(line);
     });
     if with_origin {
-        lines.extend(loaded.notes.iter().map(|note| format!("# {note}")));
+        lines.extend(loaded.notes.iter().map(|note| format!("# {}: {note}", note.weight)));
     }
     Ok(lines.join("\n"))
 }

@@ -2,18 +2,23 @@
 //! Recordings: which go on, and who does them. [`RecordingEngine`] is what [`parvis_api::Api::record`] takes: it checks what is
 //! asked for ([`request`]), lets a recorder into the room, and gives each recording a task of its own ([`task`]), which starts
 //! a media worker ([`worker`]), tells it what it is to know of its room ([`present`]) and writes down what becomes of it ([`book`]); [`counts`] says how often.
+//! What was recorded lies on the disk ([`kept`]) until its time is over ([`retention`]); [`command`] is `parvis recording`.
 //!
 //! **The one invariant: a worker costs its call nothing.** It may hang, die, flood or be slow: nothing in a room waits for it,
 //! and all that waits for it here is bounded and counted.
 
 mod book;
+pub(crate) mod command;
 mod counts;
+mod kept;
 mod present;
 mod request;
+mod retention;
 mod task;
+mod words;
 mod worker;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,6 +32,7 @@ use parvis_signal::{RecordError, Recorder, RecordingNews};
 use tokio::sync::{Notify, mpsc};
 
 use counts::Counts;
+pub(crate) use retention::Retention;
 use task::{Input, Task};
 
 /// The future that this engine's answers are.
@@ -140,6 +146,11 @@ impl RecordingEngine {
         if tokio::time::timeout(limit, emptied).await.is_err() {
             tracing::warn!("recordings did not end in time");
         }
+    }
+
+    /// The ids of those that go on.
+    fn running(&self) -> HashSet<String> {
+        self.0.jobs().keys().cloned().collect()
     }
 
     /// The counters for the metrics page.
@@ -298,6 +309,14 @@ pub(crate) fn folder(directory: &Path, tenant: &TenantId, egress_id: &str) -> Op
     is_word(egress_id).then(|| directory.join(tenant).join(egress_id))
 }
 
+/// Whose recordings lie in a folder of this name: the other way round than [`folder`].
+fn tenant_of(name: &str) -> Option<TenantId> {
+    match name.strip_prefix('=') {
+        Some(digits) => String::from_utf8(hex::decode(digits).ok()?).ok().map(TenantId::new),
+        None => Some(TenantId::new(name)),
+    }
+}
+
 /// Whether a name is one file's, in no other folder and not hidden.
 fn is_plain(name: &str) -> bool {
     let mut components = Path::new(name).components();
@@ -351,6 +370,11 @@ mod tests {
         assert_eq!(of("a/b", "EG_1"), Some(PathBuf::from("/kept/=612f62/EG_1")));
         for id in ["", "..", "EG_1/../EG_2", "EG.1"] {
             assert_eq!(of("default", id), None, "{id:?}");
+        }
+        for tenant in ["default", "..", "a/b", "ü"] {
+            let folder = of(tenant, "EG_1").unwrap();
+            let name = folder.parent().unwrap().file_name().unwrap().to_str().unwrap();
+            assert_eq!(tenant_of(name), Some(TenantId::new(tenant)));
         }
     }
 }

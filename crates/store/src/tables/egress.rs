@@ -71,6 +71,30 @@ impl Store {
         Ok(active.map(|(tenant, _, egress)| (tenant, egress)).collect())
     }
 
+    /// The egresses of all tenants, the oldest first.
+    pub async fn egresses(&self) -> Result<Vec<(TenantId, proto::EgressInfo)>, StoreError> {
+        let all = self.all(&EGRESSES, None).await?.into_iter();
+        Ok(all.map(|(tenant, _, egress)| (tenant, egress)).collect())
+    }
+
+    /// The egresses of all tenants that had ended by a moment, in milliseconds since 1970: whose they are, and which; the oldest
+    /// first. Records that can't be read are among them.
+    pub async fn ended_egresses(&self, by_ms: i64) -> Result<Vec<(TenantId, String)>, StoreError> {
+        // One that has ended is never written again.
+        let sql = "SELECT tenant, id FROM egresses WHERE state = 'ended' AND updated_ms <= $1 \
+                   ORDER BY updated_ms, id";
+        let rows = self.database().rows(sql, &[by_ms.into()]).await?;
+        rows.iter().map(|row| Ok((TenantId::new(row.text(0)?), row.text(1)?))).collect()
+    }
+
+    /// The tenants that have an egress of this id, or had one that was erased.
+    pub async fn tenants_of_egress(&self, id: &str) -> Result<Vec<TenantId>, StoreError> {
+        let sql = "SELECT tenant FROM egresses WHERE id = $1 UNION SELECT tenant FROM erasures WHERE id = $1 \
+                   ORDER BY tenant";
+        let rows = self.database().rows(sql, &[id.into()]).await?;
+        rows.iter().map(|row| Ok(TenantId::new(row.text(0)?))).collect()
+    }
+
     /// Takes an egress out.
     pub async fn delete_egress(&self, tenant: &TenantId, id: &str) -> Result<proto::EgressInfo, StoreError> {
         self.delete(&EGRESSES, tenant, id).await

@@ -4,6 +4,7 @@
 
 mod dispatch;
 mod egress;
+mod erasures;
 mod events;
 mod ingress;
 mod keys;
@@ -11,6 +12,7 @@ mod outbox;
 mod rooms;
 mod sip;
 
+pub use erasures::{EraseReason, Erasure};
 pub use events::PastEvent;
 pub use keys::StoredKey;
 pub use outbox::{DueEvent, HeldEvent, NewEvent};
@@ -124,6 +126,19 @@ pub(crate) const SHAPES: &[Shape] = &[
         ],
         key: "tenant, id",
         records: Some(&egress::EGRESSES),
+    },
+    Shape {
+        name: "erasures",
+        columns: &[
+            ("tenant", Text),
+            ("id", Text),
+            ("room", Text),
+            ("record", Record),
+            ("created_ms", Int),
+            ("updated_ms", Int),
+        ],
+        key: "tenant, id",
+        records: Some(&erasures::ERASURES),
     },
     Shape {
         name: "ingresses",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! Nobody without the right to a room learns from an answer whether it is there.
+//! Nobody without the right to a room learns from an answer whether it is there, and who is not let in learns nothing of it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -7,7 +7,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{KEY, SECRET, start_with_store};
+use common::{KEY, SECRET, everything, grant, start_with_store};
 use livekit_token::{AccessToken, VideoGrants};
 use parvis_api::{Access, ApiConfig, Content, Route, routes};
 use serde_json::json;
@@ -88,4 +88,48 @@ async fn row_42_strangers_hear_the_same_of_a_room_that_is_there_and_of_one_that_
     }
     assert_eq!(heard[0], heard[1]);
     assert_ne!(heard[0].0, 200);
+}
+
+/// A lobby is another thing, and comes with what a chair needs. This is about a room that is full, one's token for another one, and
+/// somebody who was removed.
+#[tokio::test]
+async fn row_43_whoever_is_not_let_in_hears_nothing_of_the_room() {
+    let (server, _folder) = start_with_store(ApiConfig { guests: true, ..ApiConfig::default() }).await;
+    let admin = grant(everything(THERE));
+    let made = json!({ "name": THERE, "metadata": "agenda", "maxParticipants": 2 });
+    server.call_json(&admin, "RoomService/CreateRoom", made).await.unwrap();
+    let (_ada, _) = server.join(THERE, "ada").await;
+    let (_eve, _) = server.join(THERE, "eve").await;
+    let known = json!({ "room": THERE, "identity": "ada", "name": "Countess", "metadata": "engine" });
+    server.call_json(&admin, "RoomService/UpdateParticipant", known).await.unwrap();
+    let removed = server.token(THERE, "eve");
+    let words = ["ada", "Countess", "engine", "agenda"];
+    let knock = async |who: &str, token: &str| {
+        let mut told = Vec::new();
+        let upgrade = "Upgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+        for path in ["/rtc/validate", "/rtc", "/rtc/v1"] {
+            let line = format!("GET {path}?access_token={token}&protocol=16 HTTP/1.1");
+            let answer = server.request(&format!("{line}\r\n{upgrade}"), "").await;
+            assert_ne!(answer.status, 101, "{who} is let in");
+            told.push(format!("{} {}", answer.head, answer.body));
+        }
+        let head = "Content-Type: application/sdp\r\nAuthorization: Bearer";
+        let watch =
+            server.request(&format!("POST /whep/{THERE} HTTP/1.1\r\n{head} {token}"), "v=0\r\n").await;
+        assert!(watch.status >= 400, "{who}: {watch:?}");
+        told.push(watch.body);
+        for word in words {
+            assert!(!told.iter().any(|told| told.contains(word)), "{who} hears {word}: {told:?}");
+        }
+        told.concat()
+    };
+    let full = knock("one too many", &server.token(THERE, "bob")).await;
+    assert!(full.contains("full"), "{full}");
+    server
+        .call_json(&admin, "RoomService/RemoveParticipant", json!({ "room": THERE, "identity": "eve" }))
+        .await
+        .unwrap();
+    let revoked = knock("one who was removed", &removed).await;
+    assert!(revoked.contains("revoked"), "{revoked}");
 }

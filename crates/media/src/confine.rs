@@ -197,7 +197,7 @@ fn apply(program: &BpfProgram) -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// What a composer must not: talk to anybody, become or start another program, look into another process, or reach for
-/// parts of the kernel that codecs have no use for. The rest is allowed: libraries of others need more than a list of ours
+/// parts of the kernel that codecs have no use for, or type into its terminal. The rest is allowed: libraries of others need more than a list of ours
 /// would foresee, and what they can reach by it is bounded by landlock. Two sockets that know each other only may be made:
 /// GStreamer wakes its threads by them.
 fn forbidden() -> Result<Rules, seccompiler::BackendError> {
@@ -206,6 +206,11 @@ fn forbidden() -> Result<Rules, seccompiler::BackendError> {
     let no_thread = SeccompCmpOp::MaskedEq(thread);
     let process = SeccompRule::new(vec![SeccompCondition::new(0, SeccompCmpArgLen::Qword, no_thread, 0)?])?;
     rules.insert(libc::SYS_clone, vec![process]);
+    // An operator's shell reads what is put into the terminal that both have.
+    let typing = [libc::TIOCSTI, libc::TIOCLINUX].into_iter().map(|request| {
+        SeccompRule::new(vec![SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, request)?])
+    });
+    rules.insert(libc::SYS_ioctl, typing.collect::<Result<_, _>>()?);
     Ok(rules)
 }
 
@@ -224,8 +229,12 @@ const FORBIDDEN: &[i64] = &[
     libc::SYS_ptrace,
     libc::SYS_process_vm_readv,
     libc::SYS_process_vm_writev,
+    libc::SYS_process_madvise,
+    libc::SYS_kcmp,
     libc::SYS_kill,
     libc::SYS_tkill,
+    libc::SYS_rt_sigqueueinfo,
+    libc::SYS_rt_tgsigqueueinfo,
     libc::SYS_pidfd_open,
     libc::SYS_pidfd_getfd,
     libc::SYS_pidfd_send_signal,
@@ -244,7 +253,13 @@ const FORBIDDEN: &[i64] = &[
     libc::SYS_request_key,
     libc::SYS_init_module,
     libc::SYS_finit_module,
+    libc::SYS_delete_module,
     libc::SYS_kexec_load,
+    libc::SYS_reboot,
+    libc::SYS_fsopen,
+    libc::SYS_open_tree,
+    libc::SYS_move_mount,
+    libc::SYS_mount_setattr,
     libc::SYS_open_by_handle_at,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_fork,
@@ -362,4 +377,58 @@ pub fn attempts(directory: &Path, threads: bool) -> Vec<Attempt> {
         thread,
         Attempt { what: "keep from writing to its own directory", refused: own },
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALLOWED: u32 = 0x7fff_0000;
+    const REFUSED: u32 = 0x0005_0000 | libc::EPERM.unsigned_abs();
+
+    /// What a filter answers to a call: it is run as the kernel runs it (`linux/seccomp.h`, `linux/bpf_common.h`).
+    fn answer(program: &BpfProgram, call: i64, arguments: [u64; 2]) -> u32 {
+        let arch: u32 = if cfg!(target_arch = "x86_64") { 0xc000_003e } else { 0xc000_00b7 };
+        let mut data = [&(call as u32).to_ne_bytes()[..], &arch.to_ne_bytes(), &[0; 8]].concat();
+        data.extend(arguments.iter().flat_map(|argument| argument.to_ne_bytes()));
+        data.resize(64, 0);
+        let word = |at: u32| u32::from_ne_bytes(*data.get(at as usize..).unwrap().first_chunk().unwrap());
+        let (mut at, mut accumulator) = (0, 0);
+        loop {
+            let step = program.get(at).unwrap();
+            let jump = |is_so: bool| usize::from(if is_so { step.jt } else { step.jf });
+            at += 1;
+            match step.code {
+                0x20 => accumulator = word(step.k),
+                0x54 => accumulator &= step.k,
+                0x05 => at += step.k as usize,
+                0x15 => at += jump(accumulator == step.k),
+                0x25 => at += jump(accumulator > step.k),
+                0x35 => at += jump(accumulator >= step.k),
+                0x06 => return step.k,
+                other => panic!("an instruction {other:#x}"),
+            }
+        }
+    }
+
+    #[test]
+    fn row_53_a_composer_has_threads_and_no_processes_and_types_into_no_terminal() {
+        let denied = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+        let program = filter(forbidden().unwrap(), SeccompAction::Allow, denied).unwrap();
+        let thread = libc::CLONE_THREAD.unsigned_abs().into();
+        for (call, arguments, expected) in [
+            (libc::SYS_read, [0, 0], ALLOWED),
+            (libc::SYS_socket, [1, 1], REFUSED),
+            (libc::SYS_clone, [thread, 0], ALLOWED),
+            (libc::SYS_clone, [17, 0], REFUSED),
+            (libc::SYS_ioctl, [0, libc::TCGETS], ALLOWED),
+            (libc::SYS_ioctl, [0, libc::TIOCSTI], REFUSED),
+            // The kernel looks at 32 bits of it.
+            (libc::SYS_ioctl, [0, libc::TIOCSTI | 1 << 40], REFUSED),
+            (libc::SYS_ioctl, [0, libc::TIOCLINUX], REFUSED),
+            (libc::SYS_rt_sigqueueinfo, [1, 9], REFUSED),
+        ] {
+            assert_eq!(answer(&program, call, arguments), expected, "call {call} with {arguments:?}");
+        }
+    }
 }

@@ -133,6 +133,33 @@ pub struct Track {
     pub syncs: Vec<Sync>,
 }
 
+impl Track {
+    /// One of `participant`'s that comes at `from`, in microseconds since the start, and of which nothing is written yet.
+    pub fn begun(
+        track: String,
+        participant: String,
+        (kind, origin): (Kind, Origin),
+        codec: Codec,
+        from: u64,
+    ) -> Track {
+        Track {
+            track,
+            participant,
+            kind,
+            origin,
+            codec,
+            from,
+            to: None,
+            parts: Vec::new(),
+            packets: 0,
+            lost: 0,
+            dropped_frames: 0,
+            losses: Vec::new(),
+            syncs: Vec::new(),
+        }
+    }
+}
+
 /// A file of a track. A new one begins when the decoder must be set up anew, when timestamps leap, and after a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {

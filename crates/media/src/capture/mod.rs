@@ -344,20 +344,10 @@ impl Capture {
             taken.map(|ssrc| format!("its SSRC {ssrc:#010x} is that of another track"))
         };
         let entry = place.and_then(|place| self.manifest.tracks.get(place)).cloned();
-        let entry = entry.unwrap_or_else(|| manifest::Track {
-            track: id.clone(),
-            participant: source.participant.clone(),
-            kind: source.kind,
-            origin: source.origin,
-            codec: source.codec,
-            from: at.0.saturating_sub(self.started_at.0),
-            to: None,
-            parts: Vec::new(),
-            packets: 0,
-            lost: 0,
-            dropped_frames: 0,
-            losses: Vec::new(),
-            syncs: Vec::new(),
+        let entry = entry.unwrap_or_else(|| {
+            let from = at.0.saturating_sub(self.started_at.0);
+            let what = (source.kind, source.origin);
+            manifest::Track::begun(id.clone(), source.participant.clone(), what, source.codec, from)
         });
         let place = place.unwrap_or(self.manifest.tracks.len());
         let track = match refused {

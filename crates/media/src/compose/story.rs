@@ -241,21 +241,9 @@ mod tests {
 
     fn track(id: &str, who: &str, origin: Origin, from: u64, to: Option<u64>) -> Track {
         let sound = matches!(origin, Origin::Microphone | Origin::ScreenShareAudio);
-        Track {
-            track: id.to_owned(),
-            participant: who.to_owned(),
-            kind: if sound { Kind::Audio } else { Kind::Video },
-            origin,
-            codec: if sound { Codec::Opus } else { Codec::Vp8 },
-            from: from * SECOND,
-            to: to.map(|to| to * SECOND),
-            parts: Vec::new(),
-            packets: 0,
-            lost: 0,
-            dropped_frames: 0,
-            losses: Vec::new(),
-            syncs: Vec::new(),
-        }
+        let (kind, codec) = if sound { (Kind::Audio, Codec::Opus) } else { (Kind::Video, Codec::Vp8) };
+        let begun = Track::begun(id.to_owned(), who.to_owned(), (kind, origin), codec, from * SECOND);
+        Track { to: to.map(|to| to * SECOND), ..begun }
     }
 
     fn story(tracks: Vec<Track>, entries: &[(u64, What)]) -> Story {

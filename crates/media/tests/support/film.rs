@@ -197,21 +197,9 @@ pub(crate) fn add_track(directory: &Path, who: &str, codec: Codec, encoder: &str
         frames: frames.len() as u64,
         sizes: Vec::new(),
     };
-    manifest.tracks.push(Track {
-        track: format!("TR_{who}"),
-        participant: who.to_owned(),
-        kind: codec.kind(),
-        origin: Origin::Camera,
-        codec,
-        from: 0,
-        to: None,
-        parts: vec![part],
-        packets: 0,
-        lost: 0,
-        dropped_frames: 0,
-        losses: Vec::new(),
-        syncs: Vec::new(),
-    });
+    let what = (codec.kind(), Origin::Camera);
+    let begun = Track::begun(format!("TR_{who}"), who.to_owned(), what, codec, 0);
+    manifest.tracks.push(Track { parts: vec![part], ..begun });
     manifest.write(directory, false).unwrap();
 }
 

@@ -53,6 +53,11 @@ async fn put(store: &Store, directory: &Directory, tenant: &TenantId, id: &str, 
     store.create_egress(tenant, &egress).await.unwrap();
 }
 
+/// `parvis recording`, by this configuration.
+fn recording(arguments: &[&str], config: &str) -> Output {
+    parvis(&[["recording"].as_slice(), arguments, ["--config", config].as_slice()].concat())
+}
+
 fn lines(output: &Output) -> Vec<serde_json::Value> {
     text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -61,9 +66,7 @@ fn lines(output: &Output) -> Vec<serde_json::Value> {
 async fn recordings_are_listed_shown_and_erased() {
     let directory = Directory::new("recordings");
     let config = configuration(&directory, "retention = 90");
-    let run = |arguments: &[&str]| {
-        parvis(&[["recording"].as_slice(), arguments, ["--config", &config].as_slice()].concat())
-    };
+    let run = |arguments: &[&str]| recording(arguments, &config);
     assert_eq!(text(&run(&["list"]).stdout), "no recordings");
     fill(
         &directory,
@@ -125,9 +128,7 @@ async fn recordings_are_listed_shown_and_erased() {
 async fn an_id_of_two_organisations_is_not_guessed_at() {
     let directory = Directory::new("recordings-tenants");
     let config = configuration(&directory, "");
-    let run = |arguments: &[&str]| {
-        parvis(&[["recording"].as_slice(), arguments, ["--config", &config].as_slice()].concat())
-    };
+    let run = |arguments: &[&str]| recording(arguments, &config);
     let complete = EgressStatus::EgressComplete;
     fill(&directory, &[("acme", "EG_1", complete), ("default", "EG_1", complete)]).await;
     let refused = text(&run(&["erase", "EG_1"]).stderr);

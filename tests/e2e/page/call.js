@@ -2,7 +2,7 @@
 // A page that calls with the published livekit-client and answers the tests' questions. It shows seven colour bars
 // and plays a tone, and tells what of another's bars and tone it sees and hears.
 import { ConnectionState, Room, RoomEvent, Track } from 'livekit-client';
-import { barsTrack, measureBars, measureTone, shown, toneTrack, until } from './media.js';
+import { answer, barsTrack, measureBars, measureTone, shown, toneTrack, until } from './media.js';
 import { encryption, sharing } from './share.js';
 
 let room;
@@ -368,11 +368,4 @@ const calls = {
 const shared = sharing({ room: () => room, until, note });
 Object.assign(calls, shared.calls);
 
-window.ask = async (name, parameters = {}) => {
-  try {
-    return { ok: await calls[name](parameters) };
-  } catch (error) {
-    return { error: `${name}: ${error?.message ?? error}`, events: events.slice(-20) };
-  }
-};
-window.ready = true;
+answer(calls, events);

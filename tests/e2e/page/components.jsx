@@ -5,7 +5,7 @@ import { LiveKitRoom, VideoConference } from '@livekit/components-react';
 import styles from '@livekit/components-styles';
 import { DisconnectReason } from 'livekit-client';
 import { createRoot } from 'react-dom/client';
-import { barsTrack, measureBars, measureTone, toneTrack, until } from './media.js';
+import { answer, barsTrack, measureBars, measureTone, toneTrack, until } from './media.js';
 
 const events = [];
 let hertz = 440;
@@ -78,11 +78,4 @@ const calls = {
   },
 };
 
-window.ask = async (name, parameters = {}) => {
-  try {
-    return { ok: await calls[name](parameters) };
-  } catch (error) {
-    return { error: `${name}: ${error?.message ?? error}`, events: events.slice(-20) };
-  }
-};
-window.ready = true;
+answer(calls, events);

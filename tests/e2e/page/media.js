@@ -102,3 +102,15 @@ export async function measureTone(track, who, milliseconds, near) {
     await context.close();
   }
 }
+
+/** Has the page answer the tests: what a call gives, or what went wrong with what happened last. */
+export function answer(calls, events) {
+  window.ask = async (name, parameters = {}) => {
+    try {
+      return { ok: await calls[name](parameters) };
+    } catch (error) {
+      return { error: `${name}: ${error?.message ?? error}`, events: events.slice(-20) };
+    }
+  };
+  window.ready = true;
+}

@@ -14,8 +14,9 @@ use serde_json::json;
 use super::kept::{self, EraseError, Folder, bytes_of, millis};
 use super::words::{length, moment, plain, short, size, table};
 use super::{RecordingError, book, worker};
-use crate::cli::{self, MediaTool, OneRecording, Recording, Recordings};
+use crate::cli::{self, MediaTool, OneRecording, Recording, Recordings, Whose};
 use crate::config::Config;
+use crate::serve::Settings;
 use crate::settings::settle;
 use crate::{Problem, runtime, stored};
 
@@ -55,14 +56,22 @@ fn start(name: &str, tool: &MediaTool) -> Result<(), Problem> {
     Err(failed(Command::new(&path).arg(name).args(&tool.arguments).exec()).into())
 }
 
-async fn list(arguments: &Recordings) -> Result<(), Problem> {
-    let Recordings { room, tenant, json, whose } = arguments;
+/// Does `work` with the store and the directory of recordings of a configuration, and closes what it opened however that ends.
+async fn with<T>(
+    whose: &Whose,
+    work: impl AsyncFnOnce(&Store, &Path) -> Result<T, Problem>,
+) -> Result<(T, Settings), Problem> {
     let settings = stored::settled(whose)?;
     let directory = settings.config.recordings_directory(&settings.base);
     let store = stored::open(whose).await?;
-    let all = all(&store, &directory).await;
+    let done = work(&store, &directory).await;
     store.close().await;
-    let (mut lines, problems) = all?;
+    Ok((done?, settings))
+}
+
+async fn list(arguments: &Recordings) -> Result<(), Problem> {
+    let Recordings { room, tenant, json, whose } = arguments;
+    let ((mut lines, problems), _) = with(whose, all).await?;
     lines.retain(|line| {
         room.as_ref().is_none_or(|room| line.room == *room)
             && tenant.as_ref().is_none_or(|tenant| line.tenant.as_str() == tenant)
@@ -85,21 +94,16 @@ async fn list(arguments: &Recordings) -> Result<(), Problem> {
 
 async fn show(arguments: &OneRecording) -> Result<(), Problem> {
     let OneRecording { id, tenant, json, whose } = arguments;
-    let settings = stored::settled(whose)?;
-    let directory = settings.config.recordings_directory(&settings.base);
-    let store = stored::open(whose).await?;
-    let found = async {
-        let tenant = tenant_of(&store, &directory, id, tenant.as_deref()).await?;
-        let line = one(&store, &directory, &tenant, id).await?;
-        Ok::<_, Problem>((tenant, line))
+    let find = async |store: &Store, directory: &Path| {
+        let tenant = tenant_of(store, directory, id, tenant.as_deref()).await?;
+        let line = one(store, directory, &tenant, id).await?;
+        let folder = super::folder(directory, &tenant, id).filter(|folder| folder.is_dir());
+        Ok((line, folder))
     };
-    let found = found.await;
-    store.close().await;
-    let (tenant, line) = found?;
+    let ((line, folder), settings) = with(whose, find).await?;
     let keep = settings.config.recording_retention().filter(|_| line.ended_ms > 0 && line.erased.is_none());
     let until_ms =
         keep.map(|keep| line.ended_ms.saturating_add(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX)));
-    let folder = super::folder(&directory, &tenant, id).filter(|folder| folder.is_dir());
     let files = folder.as_deref().map(on_disk).transpose()?.unwrap_or_default();
     if *json {
         let mut said = line.json();
@@ -124,13 +128,10 @@ async fn show(arguments: &OneRecording) -> Result<(), Problem> {
 
 async fn erase(arguments: &OneRecording) -> Result<(), Problem> {
     let OneRecording { id, tenant, json, whose } = arguments;
-    let settings = stored::settled(whose)?;
-    let directory = settings.config.recordings_directory(&settings.base);
-    let store = stored::open(whose).await?;
-    let erased = async {
-        let tenant = tenant_of(&store, &directory, id, tenant.as_deref()).await?;
+    let erase = async |store: &Store, directory: &Path| {
+        let tenant = tenant_of(store, directory, id, tenant.as_deref()).await?;
         let now_ms = millis(book::unix_nanos());
-        match kept::erase(&store, &directory, (&tenant, id), EraseReason::Asked, now_ms).await {
+        match kept::erase(store, directory, (&tenant, id), EraseReason::Asked, now_ms).await {
             Ok(erasure) => Ok(Line::of_erasure(tenant, erasure)),
             Err(EraseError::Unknown(_)) => match store.erasure(&tenant, id).await? {
                 Some(Erasure { erased_ms, why, .. }) => {
@@ -142,9 +143,7 @@ async fn erase(arguments: &OneRecording) -> Result<(), Problem> {
             Err(error) => Err(Problem::from(error)),
         }
     };
-    let erased = erased.await;
-    store.close().await;
-    let line = erased?;
+    let (line, _) = with(whose, erase).await?;
     if *json {
         println!("{}", line.json());
     } else {

@@ -1,28 +1,16 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Moments, lengths of time and sizes as people read them, and tables of them.
 
+use time::OffsetDateTime;
+
 /// A moment in milliseconds since 1970 as `2026-11-27 22:50`, in UTC; `-` for one that nobody knows.
 pub(super) fn moment(unix_ms: i64) -> String {
     if unix_ms <= 0 {
         return "-".to_owned();
     }
-    let minutes = unix_ms.div_euclid(60_000);
-    let (day, minute) = (minutes.div_euclid(1_440), minutes.rem_euclid(1_440));
-    let (year, month, day) = civil(day);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}", minute / 60, minute % 60)
-}
-
-/// Year, month and day of so many days after 1970-01-01: years begin in March, so that the leap day is their last
-/// (<https://howardhinnant.github.io/date_algorithms.html#civil_from_days>).
-fn civil(days: i64) -> (i64, i64, i64) {
-    let since = days + 719_468;
-    let (era, day) = (since.div_euclid(146_097), since.rem_euclid(146_097));
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (era * 400 + year + i64::from(month <= 2), month, day)
+    let Ok(at) = OffsetDateTime::from_unix_timestamp(unix_ms / 1_000) else { return "-".to_owned() };
+    let (year, month, day) = at.to_calendar_date();
+    format!("{year:04}-{:02}-{day:02} {:02}:{:02}", u8::from(month), at.hour(), at.minute())
 }
 
 /// `1 h 02 m`, `12 m` or `45 s`.

@@ -193,13 +193,6 @@ impl Publishing {
         rate.is_none_or(|rate| self.adapts || !camera && sound_bits(self.form) <= rate / 4 * 3)
     }
 
-    /// Whether others can't be sure of its media by their numbers. Who invents streams for its own section takes its place
-    /// from itself, so that what it sent before is something new. And a stream at a hundred times its rate goes once
-    /// around its sixteen bits of numbers before a receiver has given up what it misses.
-    pub(crate) fn spoils_its_own(&self) -> bool {
-        self.invents || self.greed > 1
-    }
-
     /// How much longer it takes from picture to picture than on a line without a limit.
     pub(crate) fn slower(&self) -> Duration {
         self.picture_every - PICTURE_EVERY

@@ -18,12 +18,16 @@ const GIVE_UP: Duration = Duration::from_millis(800);
 const PLI_EVERY: Duration = Duration::from_millis(300);
 /// Packets of one sequence that wait behind a gap.
 const WAITING: usize = 2048;
+/// Nothing is waited for that is more packets behind the newest, as in libwebrtc: the numbers on the wire go around.
+const MAX_AGE: u64 = 10_000;
 
 /// One stream of pictures.
 #[derive(Debug)]
 pub(crate) struct VideoIn {
     /// The next packet, by unwrapped sequence number; `None` before the first.
     next: Option<u64>,
+    /// The highest that came, by which the next ones' sixteen bits are understood.
+    highest: u64,
     waiting: BTreeMap<u64, Piece>,
     /// Missing packets: since when, and when they are asked for next.
     missing: BTreeMap<u64, (Instant, Instant)>,
@@ -88,6 +92,7 @@ impl Default for VideoIn {
     fn default() -> Self {
         VideoIn {
             next: None,
+            highest: 0,
             waiting: BTreeMap::new(),
             missing: BTreeMap::new(),
             frame: None,
@@ -110,9 +115,13 @@ impl VideoIn {
         descriptor: Option<&[u8]>,
         payload: &[u8],
     ) {
-        let next = *self.next.get_or_insert(0x1_0000 + u64::from(sequence));
-        let distance = sequence.wrapping_sub(next as u16) as i16;
-        let number = next.wrapping_add_signed(i64::from(distance));
+        if self.next.is_none() {
+            self.highest = 0x1_0000 + u64::from(sequence);
+        }
+        let next = *self.next.get_or_insert(self.highest);
+        let distance = sequence.wrapping_sub(self.highest as u16) as i16;
+        let number = self.highest.wrapping_add_signed(i64::from(distance));
+        self.highest = self.highest.max(number);
         if number < next || self.waiting.contains_key(&number) {
             return;
         }
@@ -126,7 +135,11 @@ impl VideoIn {
         let piece = Piece { start, mark: Mark::read(payload), marker, descriptor };
         self.waiting.insert(number, piece);
         self.advance();
-        if self.waiting.len() > WAITING {
+        let is_behind = |video: &VideoIn| {
+            video.waiting.len() > WAITING
+                || video.next.is_some_and(|next| video.highest.saturating_sub(next) > MAX_AGE)
+        };
+        while is_behind(self) && !self.waiting.is_empty() {
             self.give_up();
         }
     }

@@ -16,8 +16,10 @@ const MIN_PACKETS: u32 = 5;
 const PACKET_BITS: f64 = 9600.0;
 /// A cluster lasts at least this long.
 const MIN_DURATION: Duration = Duration::from_millis(20);
-/// Feedback on a cluster is awaited for so long.
+/// Feedback on a cluster is awaited for so long, of which only what we were awake for counts: after a pause of our own it
+/// waits in the socket. Who looks more seldom than this was away.
 const PATIENCE_MICROS: i64 = 1_000_000;
+const AWAY_MICROS: i64 = 250_000;
 /// Between clusters while more is wanted than the estimate allows; doubled after each that proved nothing, up to the
 /// longest.
 const PAUSE_MICROS: i64 = 2_000_000;
@@ -30,6 +32,10 @@ const HURRIED_PAUSE_MICROS: i64 = 250_000;
 const SATURATED: f64 = 0.9;
 /// Clusters are no longer for losses beyond this.
 const MAX_LOSS: f64 = 0.4;
+/// A cluster that took this many times as long as it should, and this much more, was held up by us: against losses it takes
+/// less than three times as long.
+const HELD_UP: i64 = 3;
+const HELD_UP_MICROS: i64 = 250_000;
 /// Then so much of the received rate is believed.
 const BELIEVED: f64 = 0.95;
 
@@ -62,6 +68,9 @@ impl Probe {
 struct Cluster {
     target: f64,
     started_micros: i64,
+    /// How long feedback has been awaited, as of the last look.
+    awaited_micros: i64,
+    looked_micros: i64,
     packets: u32,
     bytes: u64,
     /// Packets and bytes of media since the cluster's last packet.
@@ -70,6 +79,8 @@ struct Cluster {
     last_bytes: u64,
     sent: (i64, i64),
     received: (i64, i64),
+    /// One of the first steps.
+    is_first: bool,
 }
 
 /// Decides when to try how much, and judges what came of it.
@@ -105,8 +116,10 @@ impl Prober {
         limited: bool,
         can_send: impl FnOnce() -> bool,
     ) -> Option<Probe> {
-        if let Some(cluster) = &self.cluster {
-            if now - cluster.started_micros < PATIENCE_MICROS {
+        if let Some(cluster) = &mut self.cluster {
+            let looked = std::mem::replace(&mut cluster.looked_micros, now);
+            cluster.awaited_micros += (now - looked).min(AWAY_MICROS);
+            if cluster.awaited_micros < PATIENCE_MICROS {
                 return None;
             }
             self.finish(now, None);
@@ -133,9 +146,8 @@ impl Prober {
         if !can_send() {
             return None;
         }
-        if self.next_target.take().is_none() && first.is_some() {
-            self.step += 1;
-        }
+        let is_first = self.next_target.take().is_none() && first.is_some();
+        self.step += usize::from(is_first);
         // A little above what is wanted, so that reaching it is seen.
         let target = target.min(1.1 * wanted);
         if target <= estimate {
@@ -145,6 +157,8 @@ impl Prober {
         self.cluster = Some(Cluster {
             target,
             started_micros: now,
+            awaited_micros: 0,
+            looked_micros: now,
             packets: 0,
             bytes: 0,
             media: (0, 0),
@@ -152,6 +166,7 @@ impl Prober {
             last_bytes: 0,
             sent: (i64::MAX, i64::MIN),
             received: (i64::MAX, i64::MIN),
+            is_first,
         });
         let duration =
             Duration::from_secs_f64(f64::from(MIN_PACKETS) * PACKET_BITS / target).max(MIN_DURATION);
@@ -194,6 +209,12 @@ impl Prober {
             .as_micros() as i64;
         // Nearly all of its time must be seen.
         if cluster.packets < MIN_PACKETS || sent_for < planned * 6 / 10 || received_for <= 0 {
+            return None;
+        }
+        if sent_for > HELD_UP * planned + HELD_UP_MICROS {
+            // It was never as fast as it should be, which says nothing of the path: once more.
+            (self.cluster, self.last_end_micros) = (None, Some(now));
+            self.step -= usize::from(cluster.is_first);
             return None;
         }
         // The last packet's bytes left after the interval ended, the first's arrived before it began.

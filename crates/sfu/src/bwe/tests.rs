@@ -558,16 +558,39 @@ fn sound_beyond_the_estimate_is_believed_where_no_picture_can_carry_a_probe() {
     assert!(estimate < 600_000, "{estimate}: the path carries no more");
 }
 
-#[test]
-fn sound_beyond_the_estimate_is_no_reason_to_try_seldom() {
+/// A path with a little sound and much to show, up to where the first cluster begins.
+fn at_the_first_try() -> Sim {
     let mut sim = Sim::new(5_000_000, 4_000_000);
     sim.sound = 650_000;
     while sim.tried.is_empty() {
         sim.run(Duration::from_millis(1));
     }
-    // The first cluster gets lost: nothing is proven.
-    sim.probe = None;
-    sim.run(seconds(7));
+    sim
+}
+
+#[test]
+fn sound_beyond_the_estimate_is_no_reason_to_try_seldom() {
+    let mut sim = at_the_first_try();
+    // The first cluster gets lost on the way: the path may not carry it.
+    sim.loss_permille = 1000;
+    sim.run(Duration::from_millis(100));
+    sim.loss_permille = 0;
+    sim.run(seconds(4));
+    assert_eq!(sim.tried.len(), 1, "{:?}", sim.tried);
+    sim.run(seconds(3));
     assert!(sim.tried.len() > 1, "{:?}", sim.tried);
     assert!(sim.sender.estimate() > 1_000_000, "{} after {:?}", sim.sender.estimate(), sim.tried);
+}
+
+#[test]
+fn a_cluster_that_we_held_up_ourselves_is_tried_again_at_once() {
+    let mut sim = at_the_first_try();
+    // Its last packets leave after we have slept.
+    sim.run(Duration::from_millis(30));
+    sim.now += Duration::from_millis(1_300);
+    let (_, bitrate, budget) = sim.probe.unwrap();
+    sim.probe = Some((sim.now + Duration::from_millis(20), bitrate, budget));
+    sim.run(Duration::from_millis(500));
+    assert_eq!(sim.tried[..3], [900_000, 900_000, 1_800_000]);
+    assert!(sim.sender.estimate() > 800_000, "{} after {:?}", sim.sender.estimate(), sim.tried);
 }

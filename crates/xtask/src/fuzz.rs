@@ -104,7 +104,7 @@ fn run_one(target: &str, seconds: u64) -> Result {
         arguments.push(seeds);
     }
     let program = root().join(format!("{BUILT}/{}/release/{target}", triple()));
-    let run = process(&program.to_string_lossy(), arguments).run();
+    let run = process(&program.to_string_lossy(), arguments).run_quietly();
     run.map_err(|error| {
         let again = format!(
             "cargo fuzz run --fuzz-dir {FOLDER} --sanitizer none {target} {artifacts}<the file named above>"

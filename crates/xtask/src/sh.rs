@@ -11,6 +11,9 @@ use std::sync::OnceLock;
 /// Where programs are looked for before the machine's own places.
 static PREFERRED: OnceLock<PathBuf> = OnceLock::new();
 
+/// Of a process that is quiet until it fails, so many of its last lines are shown.
+const SHOWN_LINES: usize = 60;
+
 /// Why a command of ours stopped: one sentence for the developer.
 #[derive(Debug)]
 pub(crate) struct Error(String);
@@ -112,6 +115,21 @@ impl Process {
         say(&self.shown);
         let status = self.command.stdin(Stdio::null()).status().map_err(|error| self.cannot_start(&error))?;
         if status.success() { Ok(()) } else { Err(Error(format!("`{}` ended with {status}", self.shown))) }
+    }
+
+    /// Runs it and shows the end of what it said only when it fails; anything but success is an error.
+    pub(crate) fn run_quietly(mut self) -> Result {
+        let output = self.command.stdin(Stdio::null()).output().map_err(|error| self.cannot_start(&error))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        for line in &lines[lines.len().saturating_sub(SHOWN_LINES)..] {
+            print(line);
+        }
+        Err(Error(format!("`{}` ended with {}", self.shown, output.status)))
     }
 
     /// Runs it and shows each line of its output to `line` after printing it; anything but success is an error.

@@ -21,11 +21,17 @@ pub(crate) struct Options {
     only: Option<String>,
 }
 
-/// How many tests passed and failed, as the runners themselves counted.
+/// Of what the runners say of failures, so much is said again at the end.
+const MAX_REPORT_LINES: usize = 400;
+
+/// How many tests passed and failed, as the runners themselves counted, and what they said of those that failed.
 #[derive(Default)]
 struct Count {
     passed: u64,
     failed: u64,
+    report: Vec<String>,
+    /// Within a runner's words about failures.
+    is_reporting: bool,
 }
 
 /// Runs every step, goes on after a failure so that one run tells all, and closes with the count.
@@ -82,6 +88,9 @@ pub(crate) fn run(options: &Options) -> Result {
         }
         times.push(format!("{name} {} s", start.elapsed().as_secs()));
     }
+    for line in &count.report {
+        print(line);
+    }
     say(&format!("time: {}", times.join(", ")));
     for failure in &failures {
         say(&format!("failed: {failure}"));
@@ -116,7 +125,7 @@ fn end_to_end_tests(count: &mut Count) -> (Result, Vec<String>) {
     names.sort();
     names.dedup();
     if result.is_ok() || names.is_empty() || names.len() > RETRIED_AT_MOST || !all_known {
-        count.add(&first);
+        count.add(first);
         return (result, names);
     }
     let pattern = names.iter().map(|name| format!("{}$", escaped(name))).collect::<Vec<_>>().join("|");
@@ -126,9 +135,11 @@ fn end_to_end_tests(count: &mut Count) -> (Result, Vec<String>) {
         second.node(line);
         failed.extend(failed_test(line));
     });
-    count.passed += first.passed + second.passed;
-    count.failed += second.failed;
-    if again.is_ok() && second.passed >= names.len() as u64 {
+    let passed_again = second.passed;
+    count.passed += first.passed;
+    count.report.append(&mut first.report);
+    count.add(second);
+    if again.is_ok() && passed_again >= names.len() as u64 {
         for name in &names {
             say(&format!("passed only at the second try, alone: {name}"));
         }
@@ -166,9 +177,19 @@ fn web(count: &mut Count) -> Result {
 }
 
 impl Count {
-    fn add(&mut self, other: &Count) {
+    fn add(&mut self, mut other: Count) {
         self.passed += other.passed;
         self.failed += other.failed;
+        self.report.append(&mut other.report);
+    }
+
+    /// Keeps `line` when it is in what a runner says of failures, from `begins` to the runner's count.
+    fn keep(&mut self, line: &str, begins: &str) {
+        self.is_reporting |= line.trim_end() == begins;
+        if self.is_reporting && self.report.len() < MAX_REPORT_LINES {
+            self.report.push(line.to_owned());
+        }
+        self.is_reporting &= !line.starts_with("test result: ");
     }
 
     /// A check that is one test by itself.
@@ -182,6 +203,7 @@ impl Count {
 
     /// `test result: ok. 12 passed; 0 failed; …`
     fn cargo(&mut self, line: &str) {
+        self.keep(line, "failures:");
         if line.starts_with("test result: ") {
             self.passed += number_before(line, " passed");
             self.failed += number_before(line, " failed");
@@ -190,6 +212,10 @@ impl Count {
 
     /// `48 passed, 0 failed`: a seed is a test.
     fn sim(&mut self, line: &str) {
+        // A seed that failed, and below it why.
+        if line.starts_with("seed ") || line.starts_with("  ") {
+            self.report.push(line.to_owned());
+        }
         if line.starts_with(|first: char| first.is_ascii_digit()) && line.contains(" passed, ") {
             self.passed += number_before(line, " passed");
             self.failed += number_before(line, " failed");
@@ -206,6 +232,7 @@ impl Count {
 
     /// `ℹ pass 12`, `ℹ fail 0`, `ℹ cancelled 0`: one that took too long, or whose suite failed before it.
     fn node(&mut self, line: &str) {
+        self.keep(line, "✖ failing tests:");
         let mut words = line.trim_start_matches(['ℹ', '#', ' ']).split(' ');
         match (words.next(), words.next().and_then(|word| word.parse::<u64>().ok())) {
             (Some("pass"), Some(passed)) => self.passed += passed,
@@ -250,5 +277,34 @@ mod tests {
         count.sim("48 of 48 seeds from 1 on, 1449 s of virtual time in 31 s, 48233 datagrams sent");
         count.sim("46 passed, 2 failed");
         assert_eq!((count.passed, count.failed), (488, 10));
+        assert!(count.report.is_empty(), "{:?}", count.report);
+    }
+
+    #[test]
+    fn says_at_the_end_why_what_failed() {
+        let mut count = Count::default();
+        let unit = [
+            "test a ... FAILED",
+            "failures:",
+            "---- a stdout ----",
+            "    a",
+            "test result: FAILED. 0 passed; 1 failed",
+            "Running",
+        ];
+        unit.iter().for_each(|line| count.cargo(line));
+        ["seed 7 failed; see it with …", "  a gap", "0 passed, 1 failed"]
+            .iter()
+            .for_each(|line| count.sim(line));
+        ["ℹ fail 1", "✖ failing tests:", "✖ b (1ms)", "  AssertionError"]
+            .iter()
+            .for_each(|line| count.node(line));
+        assert_eq!(count.failed, 3);
+        let said = [
+            &unit[1..5],
+            &["seed 7 failed; see it with …", "  a gap"],
+            &["✖ failing tests:", "✖ b (1ms)", "  AssertionError"],
+        ]
+        .concat();
+        assert_eq!(count.report, said);
     }
 }

@@ -20,6 +20,8 @@ use crate::{http, whip};
     ),
     paths(
         http::guest::join_as_guest,
+        http::consent::standing,
+        http::consent::answer,
         http::recordings::start,
         http::recordings::list,
         http::recordings::stop,

@@ -47,7 +47,8 @@ impl RoomPresets {
             sync_streams: asked.sync_streams || preset.sync_streams,
             agents: if asked.agents.is_empty() { preset.agents.clone() } else { asked.agents },
             name: asked.name,
-            tags: asked.tags,
+            // Nobody who asks for a room takes back what its preset asks of recordings.
+            tags: asked.tags.into_iter().chain(preset.tags.clone()).collect(),
         })
     }
 }
@@ -71,12 +72,18 @@ pub(crate) fn asked(request: CreateRoomRequest) -> RoomConfiguration {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use livekit_protocol::RoomAgentDispatch;
 
     use super::*;
 
     fn agent(name: &str) -> RoomAgentDispatch {
         RoomAgentDispatch { agent_name: name.to_owned(), ..Default::default() }
+    }
+
+    fn tags(tags: &[(&str, &str)]) -> HashMap<String, String> {
+        tags.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect()
     }
 
     #[test]
@@ -90,6 +97,7 @@ mod tests {
             max_playout_delay: 1_000,
             sync_streams: true,
             agents: vec![agent("scribe")],
+            tags: tags(&[("kind", "webinar")]),
             ..Default::default()
         };
         let presets = RoomPresets::new([("webinar".to_owned(), preset.clone())].into());
@@ -99,6 +107,7 @@ mod tests {
             metadata: "mine".into(),
             max_playout_delay: 400,
             agents: vec![agent("interpreter")],
+            tags: tags(&[("kind", "mine"), ("colour", "red")]),
             ..Default::default()
         };
         let wanted = presets.resolve("webinar", asked.clone()).unwrap();
@@ -109,6 +118,7 @@ mod tests {
                 metadata: "mine".into(),
                 max_playout_delay: 400,
                 agents: vec![agent("interpreter")],
+                tags: tags(&[("kind", "webinar"), ("colour", "red")]),
                 ..preset
             }
         );

@@ -107,17 +107,22 @@ fn wanted(route: &Route, wrong: Wrong) -> Option<&'static [u16]> {
             Access::Open => Some(&[200, 204]),
             // A link that nobody gave.
             Access::FileLink => Some(&[404]),
-            Access::Record if wrong == NoGrant => Some(&[403]),
+            Access::Record | Access::Participant if wrong == NoGrant => Some(&[403]),
             Access::Link => Some(&[200]),
             _ => Some(&[401]),
         },
         NoRight => match access {
             Access::Publish | Access::Watch | Access::Session => Some(&[403]),
+            // It is in no room.
+            Access::Participant => Some(&[404]),
             Access::Agent => Some(&[401]),
             Access::Record => Some(&[403]),
             _ => None,
         },
-        OtherRoom => matches!(access, Access::Watch | Access::Session | Access::Record).then_some(&[403]),
+        OtherRoom => {
+            let of_path = [Access::Watch, Access::Session, Access::Record, Access::Participant];
+            of_path.contains(&access).then_some(&[403])
+        }
         OtherTenant => match (access, content) {
             // It gets to a room of its own tenant's, by the same name.
             (Access::Join, Content::WebSocket) => Some(&[101]),
@@ -127,7 +132,7 @@ fn wanted(route: &Route, wrong: Wrong) -> Option<&'static [u16]> {
             // It gets to its own room of that name, if there is one, which has no recordings.
             (Access::Record, Content::None) if route.method == "GET" => Some(&[200]),
             (Access::Record, Content::Json) => Some(&[404, 409]),
-            (Access::Record, _) => Some(&[404]),
+            (Access::Record | Access::Participant, _) => Some(&[404]),
             _ => None,
         },
         Kicked => match access {
@@ -206,6 +211,7 @@ impl Scene {
             Access::Record => Some(token("moderator", &records)),
             Access::Agent => Some(token("worker", &|claims| claims["video"] = json!({ "agent": true }))),
             Access::Session => Some(token("studio", &|_| {})),
+            Access::Participant => Some(token("ada", &|_| {})),
             Access::Join | Access::Publish | Access::Watch | Access::Grant(_) => {
                 Some(token("newcomer", &|_| {}))
             }
@@ -214,7 +220,11 @@ impl Scene {
 
     /// What a request with this mistake bears.
     fn bearer(&self, route: &Route, wrong: Wrong) -> Option<String> {
-        let who = if route.access == Access::Session { "studio" } else { "newcomer" };
+        let who = match route.access {
+            Access::Session => "studio",
+            Access::Participant => "ada",
+            _ => "newcomer",
+        };
         let now = unix_now();
         let of_moderator = |change: &dyn Fn(&mut Value)| {
             token("moderator", &|claims| {
@@ -369,6 +379,7 @@ fn body(route: &Route, wrong: Option<Wrong>) -> Vec<u8> {
     let content = route.content;
     let good = match content {
         Content::Json if route.access == Access::Record => "{\"participant\": \"nobody\"}".to_owned(),
+        Content::Json if route.access == Access::Participant => "{\"recording\": true}".to_owned(),
         Content::Json => "{\"name\": \"Grace\"}".to_owned(),
         Content::Sdp if route.access == Access::Watch => offer("recvonly"),
         Content::Sdp => offer("sendonly"),
@@ -383,6 +394,9 @@ fn body(route: &Route, wrong: Option<Wrong>) -> Vec<u8> {
         .into_bytes(),
         Some(DuplicateKey) if route.access == Access::Record => {
             b"{\"track\": \"TR_1\", \"tr\\u0061ck\": \"TR_2\"}".to_vec()
+        }
+        Some(DuplicateKey) if route.access == Access::Participant => {
+            b"{\"recording\": true, \"r\\u0065cording\": false}".to_vec()
         }
         Some(DuplicateKey) => b"{\"name\": \"Grace\", \"n\\u0061me\": \"Eve\"}".to_vec(),
         Some(Truncated) if content == Content::Json => good.as_bytes()[..good.len() - 2].to_vec(),
@@ -471,7 +485,7 @@ async fn without_a_mistake_every_route_does_what_it_is_for() {
         let what = format!("{} {}", route.method, route.path);
         let wanted: &[u16] = match (route.access, route.content) {
             (Access::Open, _) => &[200, 204],
-            (Access::Link, _) | (Access::Join, Content::None) => &[200],
+            (Access::Link | Access::Participant, _) | (Access::Join, Content::None) => &[200],
             (Access::Join | Access::Agent, _) => &[101],
             // Nobody's media is there to be watched.
             (Access::Watch, _) => &[409],

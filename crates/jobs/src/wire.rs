@@ -105,6 +105,15 @@ pub enum ToWorker {
         /// When.
         at: UnixMicros,
     },
+    /// Somebody agreed to being recorded, or does so no more: evidence. What is not to be captured never comes.
+    Consent {
+        /// The participant's id.
+        participant: String,
+        /// Agreed, or refused.
+        given: bool,
+        /// When; before the job began, too.
+        at: UnixMicros,
+    },
     /// Who speaks now, the loudest first. Said when it changes.
     Speakers {
         /// The participants' ids.

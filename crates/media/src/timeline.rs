@@ -64,6 +64,13 @@ pub enum What {
         /// Whether it is muted now.
         muted: bool,
     },
+    /// Somebody agreed to being recorded, or does so no more.
+    Consent {
+        /// The participant's id.
+        participant: String,
+        /// Agreed, or refused.
+        given: bool,
+    },
     /// Who speaks, the loudest first; holds until the next such line.
     Speakers {
         /// The participants' ids.

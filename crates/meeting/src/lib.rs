@@ -3,7 +3,8 @@
 //! format, no socket and no clock.
 //!
 //! **The invariant:** a subscription exists exactly when the track is announced, the subscriber has joined, may
-//! subscribe, is allowed by the publisher, and wants it. Every method restores this before it returns; what changed
+//! subscribe, is allowed by the publisher, and wants it; a recorder's moreover takes the publisher's consent where the
+//! meeting asks for that. Every method restores this before it returns; what changed
 //! is told by [`Room::poll_event`]. The actor of every method is a [`ParticipantId`] that the caller took from its
 //! own session, never from a message.
 //!
@@ -37,6 +38,6 @@ pub use error::MeetingError;
 pub use event::{EndReason, Event};
 pub use id::{ParticipantId, TrackId};
 pub use limits::{Limits, MeetingStats};
-pub use participant::{Kind, LeaveReason, Participant, Permissions, Profile, ProfileUpdate, State};
+pub use participant::{Consent, Kind, LeaveReason, Participant, Permissions, Profile, ProfileUpdate, State};
 pub use room::{Admission, Room};
 pub use track::{SubscriptionRules, Track, TrackRule, TrackSource};

@@ -27,6 +27,8 @@ pub struct Participant {
     pub joined_at: Instant,
     /// Whether it wants every track that it doesn't refuse.
     pub auto_subscribe: bool,
+    /// What it answered to being recorded; `None` before.
+    pub consent: Option<Consent>,
     pub(crate) tracks: BTreeSet<TrackId>,
     pub(crate) wishes: BTreeMap<TrackId, bool>,
     /// What it wanted and was told that it may not have.
@@ -46,10 +48,24 @@ impl Participant {
         self.subscribed.iter().copied()
     }
 
+    /// Whether recorders may have its tracks where people are asked. A program is not asked, and silence is no consent.
+    pub(crate) fn may_be_recorded(&self) -> bool {
+        self.consent.map_or(!self.kind.is_asked(), |consent| consent.given)
+    }
+
     /// Whether it is there to take part: others see it, and it counts.
     pub fn counts(&self) -> bool {
         !self.permissions.hidden && self.kind.keeps_open()
     }
+}
+
+/// An answer to being recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Consent {
+    /// Whether it agreed.
+    pub given: bool,
+    /// When it said so.
+    pub at: Instant,
 }
 
 /// What a participant shows of itself.
@@ -98,6 +114,11 @@ impl Kind {
     /// Whether its presence keeps a meeting from ending: a recording alone does not.
     pub fn keeps_open(self) -> bool {
         !matches!(self, Kind::Egress | Kind::Agent)
+    }
+
+    /// Whether there is somebody behind it whom a recording takes consent of. A telephone's caller, too: nobody has asked it.
+    pub fn is_asked(self) -> bool {
+        !matches!(self, Kind::Egress | Kind::Agent | Kind::Ingress)
     }
 }
 

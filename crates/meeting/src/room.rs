@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::{
-    EndReason, Event, Kind, LeaveReason, Limits, MeetingError, MeetingStats, Participant, ParticipantId,
-    Permissions, Profile, ProfileUpdate, State, SubscriptionRules, Track, TrackId, TrackSource, text,
+    Consent, EndReason, Event, Kind, LeaveReason, Limits, MeetingError, MeetingStats, Participant,
+    ParticipantId, Permissions, Profile, ProfileUpdate, State, SubscriptionRules, Track, TrackId,
+    TrackSource, text,
 };
 
 /// One meeting. See the crate's front page for its invariant.
@@ -20,6 +21,8 @@ pub struct Room {
     /// Whether anybody ever was.
     ever_joined: bool,
     ended: bool,
+    /// Whether people are asked before a recorder has their tracks.
+    asks_consent: bool,
     next_id: u64,
     participants: BTreeMap<ParticipantId, Participant>,
     identities: BTreeMap<String, ParticipantId>,
@@ -65,6 +68,7 @@ impl Room {
             deserted_since: Some(now),
             ever_joined: false,
             ended: false,
+            asks_consent: false,
             next_id: 1,
             participants: BTreeMap::new(),
             identities: BTreeMap::new(),
@@ -105,6 +109,7 @@ impl Room {
             version: 1,
             joined_at: now,
             auto_subscribe,
+            consent: None,
             tracks: BTreeSet::new(),
             wishes: BTreeMap::new(),
             barred: BTreeSet::new(),
@@ -339,6 +344,34 @@ impl Room {
         Ok(())
     }
 
+    /// From now on recorders have nobody's tracks who has not agreed to it. That can't be taken back: people were told so.
+    pub fn ask_consent(&mut self) {
+        if !std::mem::replace(&mut self.asks_consent, true) {
+            self.refresh_recorders();
+        }
+    }
+
+    /// Whether people are asked before they are recorded.
+    pub fn asks_consent(&self) -> bool {
+        self.asks_consent
+    }
+
+    /// The actor agrees to being recorded, or does so no more. Says whether that is another answer than before.
+    pub fn answer_consent(
+        &mut self,
+        now: Instant,
+        actor: ParticipantId,
+        given: bool,
+    ) -> Result<bool, MeetingError> {
+        let participant = self.participants.get_mut(&actor).ok_or(MeetingError::NoParticipant)?;
+        if participant.consent.is_some_and(|consent| consent.given == given) {
+            return Ok(false);
+        }
+        participant.consent = Some(Consent { given, at: now });
+        self.refresh_recorders();
+        Ok(true)
+    }
+
     /// Ends the meeting. Its participants are still there until they are told to leave.
     pub fn end(&mut self, reason: EndReason) {
         if !std::mem::replace(&mut self.ended, true) {
@@ -475,6 +508,14 @@ impl Room {
         Some(publisher)
     }
 
+    fn refresh_recorders(&mut self) {
+        let recorders = self.participants.values().filter(|participant| participant.permissions.recorder);
+        let recorders: Vec<ParticipantId> = recorders.map(|recorder| recorder.id).collect();
+        for recorder in recorders {
+            self.refresh_subscriber(recorder);
+        }
+    }
+
     fn refresh_subscriber(&mut self, id: ParticipantId) {
         let tracks: Vec<TrackId> = self.tracks.keys().copied().collect();
         for track in tracks {
@@ -518,7 +559,9 @@ impl Room {
     /// Whether a track's publisher lets someone have it.
     fn is_allowed(&self, subscriber: ParticipantId, track_id: TrackId) -> Option<bool> {
         let publisher = self.participants.get(&self.tracks.get(&track_id)?.publisher)?;
-        Some(publisher.rules.allow(&self.participants.get(&subscriber)?.identity, track_id))
+        let subscriber = self.participants.get(&subscriber)?;
+        let consents = !self.asks_consent || !subscriber.permissions.recorder || publisher.may_be_recorded();
+        Some(consents && publisher.rules.allow(&subscriber.identity, track_id))
     }
 
     /// Whether someone is to have a track, as far as its publisher lets it.

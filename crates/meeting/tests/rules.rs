@@ -129,6 +129,40 @@ fn row_31_nobody_acts_on_the_tracks_of_another() {
 }
 
 #[test]
+fn who_is_asked_and_does_not_agree_is_in_no_recording() {
+    let (mut room, now) = room_with(Limits::default());
+    let came = |room: &mut Room, kind: Kind, identity: &str| {
+        let id = room.admit(now, Admission { kind, ..Admission::of(identity) }).unwrap();
+        room.set_state(id, State::Active);
+        let track = room.publish(id, TrackSource::Microphone, false).unwrap();
+        room.announce(track);
+        (id, track)
+    };
+    let (ada, voice) = came(&mut room, Kind::Standard, "ada");
+    let (_, telephone) = came(&mut room, Kind::Sip, "by telephone");
+    let (_, stream) = came(&mut room, Kind::Ingress, "a stream");
+    let permissions = Permissions { recorder: true, ..Permissions::default() };
+    let recorder = Admission { kind: Kind::Egress, permissions, ..Admission::of("recorder") };
+    let recorder = room.admit(now, recorder).unwrap();
+    room.set_state(recorder, State::Active);
+    let bob = enter(&mut room, now, "bob");
+    assert_eq!(subscribed(&room, recorder), [voice, telephone, stream], "nobody is asked here");
+    room.ask_consent();
+    assert_eq!(subscribed(&room, recorder), [stream], "nobody was asked yet");
+    assert_eq!(subscribed(&room, bob), [voice, telephone, stream], "and others hear them all the same");
+    assert_eq!(room.answer_consent(now, ada, true), Ok(true));
+    assert_eq!(subscribed(&room, recorder), [voice, stream]);
+    assert_eq!(room.answer_consent(now, ada, true), Ok(false), "that is no news");
+    assert_eq!(room.answer_consent(now, ada, false), Ok(true));
+    assert_eq!(subscribed(&room, recorder), [stream]);
+    // Whoever comes anew is asked anew.
+    room.answer_consent(now, ada, true).unwrap();
+    let (_, voice) = came(&mut room, Kind::Standard, "ada");
+    assert_eq!(subscribed(&room, recorder), [stream]);
+    assert!(room.track(voice).is_some());
+}
+
+#[test]
 fn row_41_texts_have_bounds() {
     let (mut room, now) = room_with(Limits { attributes_bytes: 10, metadata_bytes: 10, ..Limits::default() });
     let may = Permissions { can_update_profile: true, ..Permissions::default() };
@@ -158,6 +192,9 @@ enum Step {
     Want(usize, usize, bool),
     Rules(usize, bool, usize),
     Permit(usize, bool, bool),
+    Record(usize, bool),
+    Ask,
+    Answer(usize, bool),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -171,8 +208,11 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..20_usize).prop_map(Step::Unpublish),
         3 => (n.clone(), 0..20_usize, any::<bool>()).prop_map(|(who, track, wanted)| Step::Want(who, track, wanted)),
         2 => (n.clone(), any::<bool>(), n.clone()).prop_map(|(who, all, whom)| Step::Rules(who, all, whom)),
-        2 => (n, any::<bool>(), any::<bool>())
+        2 => (n.clone(), any::<bool>(), any::<bool>())
             .prop_map(|(who, publish, subscribe)| Step::Permit(who, publish, subscribe)),
+        2 => (n.clone(), any::<bool>()).prop_map(|(who, recorder)| Step::Record(who, recorder)),
+        1 => Just(Step::Ask),
+        2 => (n, any::<bool>()).prop_map(|(who, given)| Step::Answer(who, given)),
     ]
 }
 
@@ -186,6 +226,8 @@ proptest! {
         let mut wishes: std::collections::BTreeMap<(ParticipantId, TrackId), bool> = Default::default();
         let mut rules: std::collections::BTreeMap<ParticipantId, SubscriptionRules> = Default::default();
         let mut told: BTreeSet<(ParticipantId, TrackId)> = BTreeSet::new();
+        let mut asks = false;
+        let mut answers: std::collections::BTreeMap<ParticipantId, bool> = Default::default();
         let id = |room: &Room, who: usize| room.by_identity(&who.to_string()).map(|p| p.id);
         for step in steps {
             match step {
@@ -236,6 +278,21 @@ proptest! {
                         room.set_permissions(id, permissions).unwrap();
                     }
                 }
+                Step::Record(who, recorder) => {
+                    if let Some(id) = id(&room, who) {
+                        room.set_permissions(id, Permissions { recorder, ..Permissions::default() }).unwrap();
+                    }
+                }
+                Step::Ask => {
+                    room.ask_consent();
+                    asks = true;
+                }
+                Step::Answer(who, given) => {
+                    if let Some(id) = id(&room, who) {
+                        let changed = room.answer_consent(now, id, given).unwrap();
+                        prop_assert_eq!(changed, answers.insert(id, given) != Some(given));
+                    }
+                }
             }
             for event in events(&mut room) {
                 match event {
@@ -250,7 +307,8 @@ proptest! {
                 for p in room.participants().filter(|p| p.id != publisher.id && p.permissions.can_subscribe) {
                     let wanted = wishes.get(&(p.id, track.id)).copied().unwrap_or(p.auto_subscribe);
                     let allowed = rules.get(&publisher.id).is_none_or(|rules| rules.allow(&p.identity, track.id));
-                    if wanted && allowed && !publisher.permissions.hidden {
+                    let agreed = !asks || !p.permissions.recorder || answers.get(&publisher.id) == Some(&true);
+                    if wanted && allowed && agreed && !publisher.permissions.hidden {
                         due.insert((p.id, track.id));
                     }
                 }

@@ -77,6 +77,8 @@ pub struct RoomConfig {
     pub publish_codecs: Vec<(String, String)>,
     /// Whether a camera and its microphone share a media stream, so that browsers keep them in step.
     pub sync_streams: bool,
+    /// Whether people are asked before recorders have their tracks, in rooms that don't say it themselves.
+    pub recording_consent: bool,
     /// How late receivers show pictures, at least and at most, in rooms that don't say it themselves. No time at all is no
     /// bound.
     pub playout_delay: (Duration, Duration),
@@ -142,6 +144,7 @@ impl Default for RoomConfig {
                 .map(codec)
                 .to_vec(),
             sync_streams: true,
+            recording_consent: false,
             playout_delay: (Duration::ZERO, Duration::ZERO),
             remote_unmute: false,
             longest_timeout: Duration::from_secs(86_400),

@@ -38,9 +38,10 @@ pub use join::{Form, JoinError, JoinParams, Resume};
 pub use output::{Answer, Frame, Occurrence, OccurrenceKind, Output};
 pub use relay::RelayOffer;
 pub use room::{
-    Actor, ClosedError, ConnectError, ConnectionId, Control, ControlError, ForwardError, ForwardId,
-    ForwardedStream, ForwardedView, Join, Offer, OfferError, Purpose, RecordError, RecordScope,
-    RecordedTrack, Recorder, RecordingNews, Reply, Room, RoomSettings, RoomView, RpcError, Target,
+    Actor, CONSENT_ASK, CONSENT_TAG, ClosedError, ConnectError, ConnectionId, Control, ControlError,
+    ForwardError, ForwardId, ForwardedStream, ForwardedView, Join, Offer, OfferError, Purpose, RecordError,
+    RecordScope, RecordedTrack, Recorder, RecordingNews, Reply, Room, RoomSettings, RoomView, RpcError,
+    Target,
 };
 pub use stats::RoomStats;
 pub use wire::{

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! The participants' routes: [`table`] names them, [`router`] makes them. The web client is in [`page`] and its look in
 //! [`branding`], signalling in [`join`], joining by link in [`guest`], what both pass first in [`door`], recordings in [`recordings`]
-//! with their files in [`files`], health in [`health`]; [`refusal`] is how requests fail. WHIP and WHEP are in [`crate::whip`].
+//! with their files in [`files`] and what people say to that in [`consent`], health in [`health`]; [`refusal`] is how requests fail. WHIP and WHEP are in [`crate::whip`].
 
 pub(crate) mod branding;
+pub(crate) mod consent;
 pub(crate) mod door;
 mod files;
 pub(crate) mod guest;

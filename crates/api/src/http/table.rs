@@ -5,7 +5,7 @@
 
 use axum::routing::{MethodRouter, delete, get, patch, post};
 
-use super::{Shared, branding, guest, health, join, recordings};
+use super::{Shared, branding, consent, guest, health, join, recordings};
 use crate::whip::{begin, nothing, session};
 use crate::{agents, openapi, twirp};
 
@@ -20,6 +20,8 @@ pub enum Access {
     Join,
     /// A token with the grant `agent`.
     Agent,
+    /// The token of somebody who is in the room of the path, for itself.
+    Participant,
     /// A token that allows to publish, or a stream key.
     Publish,
     /// A token that allows to subscribe in the room of the path.
@@ -131,6 +133,8 @@ pub(super) fn table() -> Vec<Row> {
         row(Own, ("GET", "/api/rooms/{room}/recordings"), Access::Record, Content::None, get(recordings::list)),
         row(Own, ("POST", "/api/rooms/{room}/recordings/{recording}/stop"), Access::Record, Content::None, post(recordings::stop)),
         row(Own, ("POST", "/api/rooms/{room}/recordings/{recording}/links"), Access::Record, Content::None, post(recordings::links)),
+        row(Signalling, ("GET", "/api/rooms/{room}/consent"), Access::Participant, Content::None, get(consent::standing)),
+        row(Signalling, ("POST", "/api/rooms/{room}/consent"), Access::Participant, Content::Json, post(consent::answer)),
         row(Own, ("GET", "/api/recordings/{link}"), Access::FileLink, Content::None, get(recordings::fetch)),
         row(Own, ("GET", "/api/branding"), Access::Open, Content::None, get(branding::look)),
         row(Own, ("GET", "/api/branding/logo"), Access::Open, Content::None, get(branding::logo)),

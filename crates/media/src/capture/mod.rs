@@ -188,6 +188,9 @@ impl Capture {
             ToWorker::Renamed { participant, name, at } => {
                 self.note(now, at, What::Renamed { participant, name })
             }
+            ToWorker::Consent { participant, given, at } => {
+                self.note(now, at, What::Consent { participant, given })
+            }
             ToWorker::Muted { track, muted, at } => {
                 if let Some((_, known)) = self.tracks.get_mut(&track) {
                     known.set_muted(muted);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use livekit_protocol::{RoomAgentDispatch, RoomConfiguration};
 use parvis_api::RoomPresets;
 use parvis_meeting::text;
+use parvis_signal::{CONSENT_ASK, CONSENT_TAG};
 use serde::{Deserialize, Serialize};
 
 use super::apply::Problem;
@@ -31,6 +32,7 @@ pub(crate) struct Preset {
     pub(crate) min_playout_delay: Time,
     pub(crate) max_playout_delay: Time,
     pub(crate) sync_streams: bool,
+    pub(crate) recording_consent: bool,
     pub(crate) agents: Vec<PresetAgent>,
 }
 
@@ -53,6 +55,7 @@ impl Default for Preset {
             min_playout_delay: Time::secs(0),
             max_playout_delay: Time::secs(0),
             sync_streams: false,
+            recording_consent: false,
             agents: Vec::new(),
         }
     }
@@ -101,6 +104,7 @@ impl Preset {
         // What is shorter than a second is one: none would leave it to all rooms.
         let seconds = |time: Time| u32::try_from(time.0.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX);
         let millis = |time: Time| u32::try_from(time.0.as_millis()).unwrap_or(u32::MAX);
+        let ask = || (CONSENT_TAG.to_owned(), CONSENT_ASK.to_owned());
         let agent = |agent: &PresetAgent| RoomAgentDispatch {
             agent_name: agent.name.clone(),
             metadata: agent.metadata.clone(),
@@ -115,6 +119,7 @@ impl Preset {
             max_playout_delay: millis(self.max_playout_delay),
             sync_streams: self.sync_streams,
             agents: self.agents.iter().map(agent).collect(),
+            tags: self.recording_consent.then(ask).into_iter().collect(),
             ..Default::default()
         }
     }

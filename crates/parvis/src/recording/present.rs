@@ -77,6 +77,9 @@ impl Present {
                 let report = ToWorker::SenderReport { track: track_sid, rtp_timestamp, at };
                 known.then_some(report).into_iter().collect()
             }
+            RecordingNews::Consent { participant_sid, given, at } => {
+                vec![ToWorker::Consent { participant: participant_sid, given, at: self.clock.at(at) }]
+            }
             RecordingNews::Speakers(participants) => vec![ToWorker::Speakers { participants, at }],
             RecordingNews::Gone(_) => Vec::new(),
         }

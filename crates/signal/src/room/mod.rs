@@ -6,12 +6,13 @@
 //! tells publishers what is wanted, [`pace`] lets reliable messages wait for their readers. [`data_tracks`] and [`blobs`] are
 //! what applications share besides, [`rpc`] calls their methods. [`moves`] sends participants to other rooms, [`forwarded`]
 //! shows them there, [`start`] takes what a token says of a new room, [`simulate`] makes trouble for tests, [`happened`] is
-//! what the outer world is told. [`record`] lets recorders in. [`offered`] is for clients that come by one offer over HTTP and have no socket, [`watch`]
+//! what the outer world is told. [`record`] lets recorders in, [`consent`] is what people say to that. [`offered`] is for clients that come by one offer over HTTP and have no socket, [`watch`]
 //! chooses what such a one sees.
 
 mod blobs;
 mod codecs;
 mod connect;
+mod consent;
 mod control;
 mod data;
 mod data_tracks;
@@ -50,7 +51,7 @@ use crate::wire::{self, Encoded, WireError};
 use crate::{Output, RoomConfig, RoomStats};
 
 pub use connect::{ConnectError, Join};
-pub use control::{Actor, Control, ControlError, Reply, RoomSettings};
+pub use control::{Actor, CONSENT_ASK, CONSENT_TAG, Control, ControlError, Reply, RoomSettings};
 pub use forwarded::{ForwardError, ForwardId, ForwardedStream, ForwardedView};
 pub use moves::{ClosedError, RoomView};
 pub use offered::{Offer, OfferError, Purpose, Target};
@@ -179,6 +180,9 @@ impl Room {
         };
         room.sid = room.make_sid("RM_");
         room.sif_trailer = room.rng.random();
+        if room.config.recording_consent {
+            room.meeting.ask_consent();
+        }
         room
     }
 

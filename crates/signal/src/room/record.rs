@@ -5,6 +5,8 @@
 //! room as recorded, to those who are there and in the answer to those who come; only [`Room::open_outlet`], which is called
 //! after it, lets packets go to a media worker. A hidden recorder can't be made.
 //!
+//! Where the room asks for consent, tracks of those who have not agreed are left out ([`super::consent`]).
+//!
 //! A track is recorded from its first packet on, when the codec that it really comes in is known. One that is encrypted end to
 //! end is left out: nobody could open it.
 
@@ -86,6 +88,15 @@ pub enum RecordingNews {
         /// What its RTP clock shows, as the worker sees it, …
         rtp_timestamp: u32,
         /// … at this moment.
+        at: Instant,
+    },
+    /// Somebody agreed to being recorded, or does so no more.
+    Consent {
+        /// Who.
+        participant_sid: String,
+        /// Agreed, or refused.
+        given: bool,
+        /// When; before the recording, too.
         at: Instant,
     },
     /// Who speaks, by their sids, the loudest first.
@@ -320,10 +331,15 @@ impl Room {
         for info in infos.into_iter().filter(is_recordable) {
             self.tell_recorder(id, RecordingNews::Participant(Box::new(info)));
         }
+        let present: Vec<ParticipantId> = self.meeting.participants().map(|present| present.id).collect();
+        for answer in present.into_iter().filter_map(|present| self.consent_news(present)).collect::<Vec<_>>()
+        {
+            self.tell_recorder(id, answer);
+        }
         self.tell_recorder(id, RecordingNews::Speakers(self.speaking_sids()));
     }
 
-    fn tell_recorder(&mut self, id: ParticipantId, news: RecordingNews) {
+    pub(super) fn tell_recorder(&mut self, id: ParticipantId, news: RecordingNews) {
         let open = self.sessions.get(&id).and_then(|session| session.records.as_ref());
         if open.is_none_or(|records| !records.open) {
             return;

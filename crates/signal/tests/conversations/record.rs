@@ -11,7 +11,8 @@ use livekit_protocol::signal_response::Message as Response;
 use parvis_peer::sdp::CodecKind;
 use parvis_sfu::{Command, Event, OUTLET_KEY_BYTES, OutletKey, OutletSpec, TrackId};
 use parvis_signal::{
-    OccurrenceKind, RecordError, RecordScope, RecordedTrack, Recorder, RecordingNews, RoomConfig,
+    Actor, CONSENT_TAG, Control, ControlError, OccurrenceKind, RecordError, RecordScope, RecordedTrack,
+    Recorder, RecordingNews, Reply, RoomConfig, RoomSettings,
 };
 
 use crate::lab::*;
@@ -303,4 +304,77 @@ fn messages_of_people_do_not_pile_up_for_a_recorder() {
         lab.data(ada, parvis_sfu::DataChannel::Reliable, &message("hello", number));
     }
     assert_eq!(lab.forwarder.data.len(), 10, "one receiver, not two");
+}
+
+/// How somebody answers to being recorded, and what it hears of that.
+fn consent(lab: &mut Lab, identity: &str, answer: Option<bool>) -> Result<Reply, ControlError> {
+    let actor = Actor { identity: identity.to_owned(), not_before: 1_800_000_000 };
+    lab.control_as(&actor, Control::Consent(answer))
+}
+
+#[test]
+fn where_the_room_asks_only_those_who_agreed_are_recorded_and_each_answer_is_evidence() {
+    let mut lab = Lab::with(RoomConfig { recording_consent: true, ..RoomConfig::default() });
+    let (ada, bob) = (lab.join("ada"), lab.join("bob"));
+    lab.show(ada, "camera", TrackSource::Camera);
+    lab.show(bob, "other", TrackSource::Camera);
+    // Ada agrees ahead; that is told to whoever records later, with its own time.
+    let before = lab.now;
+    let standing = |asked, given| Ok(Reply::Consent { asked, given });
+    assert_eq!(consent(&mut lab, "ada", None), standing(true, None));
+    assert_eq!(consent(&mut lab, "ada", Some(true)), standing(true, Some(true)));
+    lab.pass(Duration::from_secs(1));
+    lab.announce(RecordScope::Room).unwrap();
+    lab.open_outlet(1).unwrap();
+    let news = |lab: &Lab, participant_sid: &str, given: bool, at: Instant| {
+        let news = RecordingNews::Consent { participant_sid: participant_sid.to_owned(), given, at };
+        lab.recorded.iter().filter(|(_, told)| *told == news).count()
+    };
+    let (of_ada, of_bob) = (lab.sid(ada), lab.sid(bob));
+    assert_eq!(news(&lab, &of_ada, true, before), 1);
+    let sources = lab.sources();
+    assert_eq!(sources.iter().map(|source| &source.participant_sid).collect::<Vec<_>>(), [&of_ada]);
+
+    assert_eq!(consent(&mut lab, "bob", Some(false)), standing(true, Some(false)));
+    assert_eq!(news(&lab, &of_bob, false, lab.now), 1);
+    assert!(lab.sources().is_empty());
+    assert_eq!(consent(&mut lab, "bob", Some(true)), standing(true, Some(true)));
+    assert_eq!(news(&lab, &of_bob, true, lab.now), 1);
+    assert_eq!(lab.sources().len(), 1, "from now on");
+    // The same again is no news.
+    consent(&mut lab, "bob", Some(true)).unwrap();
+    assert!(lab.recorded.is_empty(), "{:?}", lab.recorded);
+
+    consent(&mut lab, "ada", Some(false)).unwrap();
+    let ended = |(_, news): &(String, RecordingNews)| matches!(news, RecordingNews::SourceEnded { .. });
+    assert_eq!(lab.recorded.iter().filter(|told| ended(told)).count(), 1, "what goes on ends");
+    // Another worker of the same recording is told of all answers, and of nobody's tracks who refused.
+    lab.recorded.clear();
+    lab.open_outlet(2).unwrap();
+    assert_eq!(news(&lab, &of_ada, false, lab.now), 1);
+    assert_eq!(lab.sources().iter().map(|source| &source.participant_sid).collect::<Vec<_>>(), [&of_bob]);
+    let nobody = consent(&mut lab, "nobody", Some(true));
+    assert_eq!(nobody, Err(ControlError::NoParticipant("nobody".to_owned())));
+}
+
+#[test]
+fn a_room_asks_when_whoever_makes_it_says_so_and_never_stops_asking() {
+    let settings = |value: &str| {
+        let tags = [(CONSENT_TAG.to_owned(), value.to_owned())].into();
+        RoomSettings::of(&proto::RoomConfiguration { tags, ..Default::default() })
+    };
+    let mut lab = Lab::new();
+    let ada = lab.join("ada");
+    lab.show(ada, "camera", TrackSource::Camera);
+    lab.announce(RecordScope::Room).unwrap();
+    lab.open_outlet(1).unwrap();
+    assert_eq!(lab.sources().len(), 1, "nobody is asked here");
+    lab.control(Control::Configure(settings("inform"))).unwrap();
+    assert_eq!(consent(&mut lab, "ada", None), Ok(Reply::Consent { asked: false, given: None }));
+    // A word that we don't know: rather too careful.
+    lab.control(Control::Configure(settings("Ask!"))).unwrap();
+    let ended = |(_, news): &(String, RecordingNews)| matches!(news, RecordingNews::SourceEnded { .. });
+    assert!(lab.recorded.iter().any(ended));
+    lab.control(Control::Configure(settings("inform"))).unwrap();
+    assert_eq!(consent(&mut lab, "ada", None), Ok(Reply::Consent { asked: true, given: None }));
 }

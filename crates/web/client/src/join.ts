@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: EUPL-1.2
-/** Asks the server for a place in a room: the client's only HTTP call. */
+/** Asks the server for a place in a room. */
 
 export interface Ticket {
   token: string;

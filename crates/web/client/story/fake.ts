@@ -44,6 +44,8 @@ export class FakeRoom extends Store<RoomState> {
       people,
       screens,
       recording: query.has('recording'),
+      consent: (query.get('consent') ?? undefined) as RoomState['consent'],
+      consentFailed: query.has('unheard'),
       sounds: [],
       soundBlocked: query.has('blocked'),
       microphone: { on: true, changing: false },
@@ -60,6 +62,9 @@ export class FakeRoom extends Store<RoomState> {
   }
   async leave(): Promise<void> {}
   async startSound(): Promise<void> {}
+  async answerConsent(given: boolean): Promise<void> {
+    this.patch({ consent: given ? 'given' : 'refused' });
+  }
   dismissProblem(): void {
     this.patch({ problem: undefined });
   }

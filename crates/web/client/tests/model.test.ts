@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 import { ConnectionError, ConnectionQuality, DisconnectReason, ParticipantKind, RoomEvent, Track } from 'livekit-client';
 import { expect, test } from 'vitest';
+import type { Consent } from '../src/consent.ts';
 import { JoinError } from '../src/join.ts';
 import { RoomModel } from '../src/room/model.ts';
 import { FakeRoom } from './fake-room.ts';
@@ -14,6 +15,11 @@ function setUp(...rooms: FakeRoom[]) {
   const fresh = rooms.length === 0 ? [new FakeRoom()] : rooms;
   const pauses: { ms: number; end: () => void }[] = [];
   const tickets: (Error | undefined)[] = [];
+  /** What the server was told of consent; undefined where it was only asked. */
+  const consents: (boolean | undefined)[] = [];
+  const unheard: boolean[] = [];
+  let consent: Consent;
+  const asks = () => (consent = 'asked');
   let used = 0;
   const model = new RoomModel({
     serverUrl: 'ws://here',
@@ -23,12 +29,17 @@ function setUp(...rooms: FakeRoom[]) {
       if (refusal !== undefined) throw refusal;
       return { token: 'token', identity: 'me', room: 'r' };
     },
+    consent: async (_, answer) => {
+      consents.push(answer);
+      if (unheard.shift() === true) throw new Error('unheard');
+      return answer === undefined ? consent : answer ? 'given' : 'refused';
+    },
     localTrack: () => ({}) as never,
     pause: (ms) => new Promise((end) => pauses.push({ ms, end: () => end() })),
   });
   const first = fresh[0] as FakeRoom;
   const names = () => model.value.people.map((p) => p.identity);
-  return { model, room: first, tickets, pauses, names };
+  return { model, room: first, tickets, pauses, names, consents, unheard, asks };
 }
 
 test('joining shows oneself first, then the others by arrival', async () => {
@@ -274,4 +285,58 @@ test('whoever records is a mark and no face, from the first moment on', async ()
   room.emit(RoomEvent.RecordingStatusChanged, false);
   await settled();
   expect(model.value.recording).toBe(false);
+});
+
+test('who is asked for consent answers once, also for a connection that comes later', async () => {
+  const [first, second] = [new FakeRoom(), new FakeRoom()];
+  const { model, consents, pauses, asks } = setUp(first, second);
+  asks();
+  await model.join(NOTHING);
+  await settled();
+  expect(consents, 'nothing is recorded yet').toEqual([]);
+  first.isRecording = true;
+  first.emit(RoomEvent.RecordingStatusChanged, true);
+  await settled();
+  expect(model.value.consent).toBe('asked');
+  first.emit(RoomEvent.ParticipantConnected);
+  await settled();
+  expect(consents, 'each connection asks once').toEqual([undefined]);
+  await model.answerConsent(true);
+  expect(model.value.consent).toBe('given');
+  await model.answerConsent(false);
+  expect(model.value.consent).toBe('refused');
+  second.isRecording = true;
+  first.drop(DisconnectReason.STATE_MISMATCH);
+  pauses.at(-1)?.end();
+  await settled();
+  await settled();
+  expect(consents).toEqual([undefined, true, false, undefined, false]);
+  expect(model.value.consent).toBe('refused');
+});
+
+test('an answer that did not arrive is none, and says so', async () => {
+  const { model, room, consents, unheard, pauses, asks } = setUp();
+  asks();
+  room.isRecording = true;
+  unheard.push(true, false, true, false);
+  await model.join(NOTHING);
+  await settled();
+  expect(model.value.consent, 'not even the question came').toBeUndefined();
+  pauses.at(-1)?.end();
+  await settled();
+  expect(model.value.consent).toBe('asked');
+  await model.answerConsent(true);
+  expect(model.value).toMatchObject({ consent: 'asked', consentFailed: true });
+  await model.answerConsent(true);
+  expect(model.value).toMatchObject({ consent: 'given', consentFailed: false });
+  expect(consents).toEqual([undefined, undefined, true, true]);
+});
+
+test('nobody is asked where the room does not ask', async () => {
+  const { model, room, consents } = setUp();
+  room.isRecording = true;
+  await model.join(NOTHING);
+  await settled();
+  expect(consents).toEqual([undefined]);
+  expect(model.value.consent).toBeUndefined();
 });

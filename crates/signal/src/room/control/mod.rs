@@ -16,7 +16,7 @@ use parvis_meeting::{EndReason, MeetingError, ParticipantId};
 use super::Room;
 use crate::Grants;
 
-pub use settings::RoomSettings;
+pub use settings::{CONSENT_ASK, CONSENT_TAG, RoomSettings};
 pub(crate) use standing::Standings;
 
 /// Whose token asks. One that was revoked in this room may do nothing here any more, whatever its grants (rows 34, 44).
@@ -51,6 +51,8 @@ pub enum Control {
     SendData(proto::SendDataRequest),
     /// To change the application's text about the room.
     SetMetadata(String),
+    /// Whether the actor is asked to agree to being recorded, and what it answered; with an answer, to take that.
+    Consent(Option<bool>),
     /// To end the room.
     Delete,
 }
@@ -68,6 +70,13 @@ pub enum Reply {
     Participants(Vec<proto::ParticipantInfo>),
     /// One track as it is now.
     Track(Box<proto::TrackInfo>),
+    /// How it stands with the actor's consent.
+    Consent {
+        /// Whether recorders have nobody's tracks here who has not agreed.
+        asked: bool,
+        /// Its answer, if it gave one.
+        given: Option<bool>,
+    },
 }
 
 /// Why nothing was done.
@@ -148,6 +157,7 @@ impl Room {
             Control::SetMetadata(metadata) => {
                 self.configure_room(RoomSettings { metadata: Some(metadata), ..RoomSettings::default() })
             }
+            Control::Consent(answer) => self.consent(now, &actor.identity, answer),
             Control::Delete => {
                 self.meeting.end(EndReason::Deleted);
                 Ok(Reply::Done)
@@ -159,7 +169,7 @@ impl Room {
         Reply::Room(Box::new(self.room_info()))
     }
 
-    fn find(&self, identity: &str) -> Result<ParticipantId, ControlError> {
+    pub(super) fn find(&self, identity: &str) -> Result<ParticipantId, ControlError> {
         let participant = self.meeting.by_identity(identity);
         participant.map(|p| p.id).ok_or_else(|| ControlError::NoParticipant(identity.to_owned()))
     }

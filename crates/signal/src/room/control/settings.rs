@@ -25,7 +25,17 @@ pub struct RoomSettings {
     pub playout_delay: Option<(Duration, Duration)>,
     /// Whether a camera and its microphone share a media stream, even where rooms are not configured so.
     pub sync_streams: bool,
+    /// Whether people are asked before recorders have their tracks, even where rooms are not configured so. It can't be taken
+    /// back.
+    pub recording_consent: bool,
 }
+
+/// The tag of a room by which whoever makes it asks for [`RoomSettings::recording_consent`], …
+pub const CONSENT_TAG: &str = "parvis.recording_consent";
+/// … and its value. Another one counts as this: a slip must not record anybody.
+pub const CONSENT_ASK: &str = "ask";
+/// The one that says that nobody is asked.
+const CONSENT_INFORM: &str = "inform";
 
 impl RoomSettings {
     /// What is wanted of a room. In it 0 and empty texts stand for what is not said. Its name, its agents and its egress are
@@ -41,6 +51,7 @@ impl RoomSettings {
             metadata: Some(wanted.metadata.clone()).filter(|metadata| !metadata.is_empty()),
             playout_delay: (delay != [0, 0]).then_some((least, most)),
             sync_streams: wanted.sync_streams,
+            recording_consent: wanted.tags.get(CONSENT_TAG).is_some_and(|value| value != CONSENT_INFORM),
         }
     }
 }
@@ -62,6 +73,9 @@ impl Room {
         };
         self.meeting.set_limits(Arc::new(limits));
         self.start.take(&settings);
+        if settings.recording_consent {
+            self.meeting.ask_consent();
+        }
         if let Some(metadata) = settings.metadata.filter(|metadata| *metadata != self.metadata) {
             self.metadata = metadata;
             let room = self.room_info();

@@ -80,6 +80,11 @@ export const failed_microphone = () => 'The microphone could not be started.';
 // In the call.
 export const recording_mark = () => 'Recording';
 export const recording_began = () => 'This meeting is being recorded.';
+export const consent_question = () => 'May you be recorded? Until you agree, your voice and your pictures are left out.';
+export const consent_agree = () => 'Record me';
+export const consent_refuse = () => 'Leave me out';
+export const consent_refused = () => 'You are left out of the recording.';
+export const consent_failed = () => 'Your answer did not reach the server. Try again.';
 export const recording_ended = () => 'The recording has ended.';
 export const call_title = () => 'Meeting';
 export const call_people = () => 'People in the meeting';

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 /** The way into `room/`: all that needs livekit-client, in one chunk that is fetched while the user types a name. */
 import { LocalAudioTrack, LocalVideoTrack, LogLevel, Room, setLogLevel } from 'livekit-client';
+import { requestConsent } from '../consent.ts';
 import { requestTicket } from '../join.ts';
 import { RoomModel } from './model.ts';
 
@@ -22,6 +23,7 @@ export function createRoom(choice: Choice): RoomModel {
   return new RoomModel({
     serverUrl: location.origin.replace(/^http/, 'ws'),
     ticket: () => requestTicket(choice.room, choice.name),
+    consent: requestConsent,
     newRoom: () =>
       new Room({
         adaptiveStream: true,

@@ -19,10 +19,12 @@ import {
   RoomEvent,
   Track,
 } from 'livekit-client';
+import type { Consent } from '../consent.ts';
 import { problemOf } from '../devices/media.ts';
 import { JoinError, type Ticket } from '../join.ts';
 import { Store } from '../store.ts';
 import { cleanName } from '../text.ts';
+import { ConsentKeeper } from './consent.ts';
 import { MediaRegistry } from './media.ts';
 import type { Ending, Person, Refusal, RoomState, Screen, Source } from './state.ts';
 
@@ -30,6 +32,8 @@ import type { Ending, Person, Refusal, RoomState, Screen, Source } from './state
 export interface World {
   newRoom(): Room;
   ticket(): Promise<Ticket>;
+  /** How it stands with the user's consent to being recorded; after `answer`, where there is one. */
+  consent(ticket: Ticket, answer?: boolean): Promise<Consent>;
   /** Where the room's WebSocket is. */
   serverUrl: string;
   /** Makes something that can be published from a track that is already running. */
@@ -77,6 +81,8 @@ const INITIAL: RoomState = {
   people: [],
   screens: [],
   recording: false,
+  consent: undefined,
+  consentFailed: false,
   sounds: [],
   soundBlocked: false,
   microphone: { on: false, changing: false },
@@ -88,6 +94,7 @@ const INITIAL: RoomState = {
 export class RoomModel extends Store<RoomState> {
   readonly #world: World;
   readonly #media = new MediaRegistry();
+  readonly #consent: ConsentKeeper;
   #room: Room | undefined;
   /** What the user wants on; it outlives a connection. */
   readonly #wanted = { microphone: false, camera: false };
@@ -98,6 +105,9 @@ export class RoomModel extends Store<RoomState> {
   constructor(world: World) {
     super(INITIAL);
     this.#world = world;
+    this.#consent = new ConsentKeeper(world, (consent) => {
+      if (!this.#ended) this.patch({ consent, consentFailed: false });
+    });
   }
 
   /**
@@ -162,6 +172,15 @@ export class RoomModel extends Store<RoomState> {
     this.#refresh();
   }
 
+  /** Whether the user may be recorded. */
+  async answerConsent(given: boolean): Promise<void> {
+    try {
+      await this.#consent.answer(given);
+    } catch {
+      if (!this.#ended) this.patch({ consentFailed: true });
+    }
+  }
+
   dismissProblem(): void {
     this.patch({ problem: undefined });
   }
@@ -184,6 +203,7 @@ export class RoomModel extends Store<RoomState> {
       await room.disconnect();
       return undefined;
     }
+    this.#consent.joined(ticket);
     this.patch({ phase: 'connected' });
     this.#refresh();
     return room;
@@ -267,6 +287,7 @@ export class RoomModel extends Store<RoomState> {
   #end(ending: Ending): void {
     if (this.#ended) return;
     this.#room = undefined;
+    this.#consent.joined(undefined);
     this.set({ ...INITIAL, phase: 'ended', ending });
   }
 
@@ -293,6 +314,8 @@ export class RoomModel extends Store<RoomState> {
       .map((publication) => publication.track)
       .filter((track) => track !== undefined)
       .map((track) => this.#media.sound(track));
+    const recording = room.isRecording || others.some(records);
+    this.#consent.recording(recording);
     const gone = this.value.phase === 'reconnecting';
     const local = room.localParticipant;
     const on = (source: Source) => {
@@ -305,7 +328,7 @@ export class RoomModel extends Store<RoomState> {
     this.patch({
       people: gone ? keepMissing(this.value.people, live) : live,
       screens: gone && screens.length === 0 ? this.value.screens : screens,
-      recording: room.isRecording || others.some(records),
+      recording,
       sounds,
       soundBlocked: !room.canPlaybackAudio,
       microphone: settle('microphone'),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 /** What a view may know of a call: plain values, replaced as a whole at each change. */
+import type { Consent } from '../consent.ts';
 import type { DeviceProblem } from '../devices/media.ts';
 import type { JoinRefusal } from '../join.ts';
 
@@ -65,6 +66,10 @@ export interface RoomState {
   screens: readonly Screen[];
   /** Something of this call is kept. */
   recording: boolean;
+  /** Whether the user is asked to agree to that, and what the answer was. */
+  consent: Consent;
+  /** The last answer did not reach the server. */
+  consentFailed: boolean;
   sounds: readonly Sound[];
   /** The browser plays nothing until the user has pressed something. */
   soundBlocked: boolean;

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! What clients on the native core of the SDKs (Rust, Python, Node.js and others) take to get along when much happens at once.
+//!
+//! They negotiate by themselves some 100 ms after they joined with an offer. If they want to once more before that offer is answered,
+//! their transport waits for itself from then on, and nothing they publish ever comes (`set_remote_description` of livekit's
+//! rust-sdks, 0.7, offers again under the lock that offering takes). What makes them want to is to hear that their track is
+//! published; so they hear it once no offer of theirs is open. Whoever comes back after a full reconnect, or is moved to another room,
+//! announces its tracks in just that moment.
+
+use std::time::{Duration, Instant};
+
+use livekit_protocol as proto;
+use livekit_protocol::client_info::Sdk;
+use livekit_protocol::signal_response::Message as Response;
+use parvis_meeting::{ParticipantId, TrackId};
+
+use super::Room;
+use super::publish::Publication;
+use crate::Form;
+use crate::session::Session;
+
+/// A track that is announced is offered within this time after an offer without it. SDKs gather what they offer for 150 ms.
+const OFFER_PATIENCE: Duration = Duration::from_millis(500);
+/// Within this time after its join a client makes the offer that follows by itself.
+const SETTLING: Duration = Duration::from_millis(400);
+/// Answers are held back no longer than this, whatever becomes of the offer.
+const HELD_AT_MOST: Duration = Duration::from_millis(400);
+
+/// What a client hears once no offer of its own is open.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    responses: Vec<proto::TrackPublishedResponse>,
+    until: Option<Instant>,
+}
+
+impl Held {
+    /// When it is told at the latest.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.until
+    }
+}
+
+impl Room {
+    /// An offer was answered. Native SDKs offer once a connection is up, and when that happens in the moment in which a track
+    /// of theirs is announced, the track is neither in that offer nor in any later one: they take the two for the same. So a
+    /// track that an offer left out is asked for, once.
+    pub(super) fn await_missing(&mut self, now: Instant, id: ParticipantId) {
+        let missing = self.own_publications(id).any(Publication::is_missing);
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        // The other form has no word for it.
+        if missing && session.links.form == Form::Single && session.resource.is_none() {
+            session.offer_due = Some(now + OFFER_PATIENCE);
+            self.renew_deadline(id);
+        }
+    }
+
+    /// Asks for an offer, if one is still due.
+    pub(super) fn ask_for_missing(&mut self, id: ParticipantId) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.offer_due = None;
+        if session.socket.is_none() || session.links.publisher.offer_pending {
+            // An answer looks again.
+            return;
+        }
+        let own = self.meeting.participant(id).into_iter().flat_map(|publisher| publisher.tracks());
+        let own: Vec<TrackId> = own.collect();
+        let mut asks = false;
+        for track in own {
+            let publication =
+                self.publications.get_mut(&track).filter(|publication| publication.is_missing());
+            asks |=
+                publication.is_some_and(|publication| !std::mem::replace(&mut publication.asked_for, true));
+        }
+        if asks {
+            self.send(id, Response::MediaSectionsRequirement(proto::MediaSectionsRequirement::default()));
+        }
+    }
+
+    /// Tells a client that its track is published: now, or once no offer of its own is open.
+    pub(super) fn tell_published(
+        &mut self,
+        now: Instant,
+        id: ParticipantId,
+        response: proto::TrackPublishedResponse,
+    ) {
+        let joined_at = self.meeting.participant(id).map(|participant| participant.joined_at);
+        let is_settling = joined_at.is_some_and(|joined_at| now < joined_at + SETTLING);
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        if !session.negotiates_by_itself() || session.is_settled(is_settling) {
+            return self.send(id, Response::TrackPublished(response));
+        }
+        // It may ask again for what it has not heard yet.
+        if !session.held.responses.iter().any(|held| held.cid == response.cid) {
+            session.held.responses.push(response);
+        }
+        session.held.until.get_or_insert(now + HELD_AT_MOST);
+        self.renew_deadline(id);
+    }
+
+    /// An answer went out: what waited for it follows.
+    pub(super) fn release_held(&mut self, id: ParticipantId) {
+        if self.sessions.get(&id).is_some_and(|session| session.is_settled(true)) {
+            self.tell_held(id);
+        }
+    }
+
+    /// Tells all that is held back.
+    pub(super) fn tell_held(&mut self, id: ParticipantId) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        for response in std::mem::take(&mut session.held).responses {
+            self.send(id, Response::TrackPublished(response));
+        }
+    }
+}
+
+impl Session {
+    /// Whether it is a client that this page is about.
+    fn negotiates_by_itself(&self) -> bool {
+        let is_native =
+            matches!(self.client.sdk(), Sdk::Rust | Sdk::Python | Sdk::Node | Sdk::Unity | Sdk::Cpp);
+        is_native && self.links.form == Form::Single && self.resource.is_none()
+    }
+
+    /// Whether no offer of its own is open, nor, where `is_settling`, about to come after that of its join.
+    fn is_settled(&self, is_settling: bool) -> bool {
+        let publisher = &self.links.publisher;
+        !publisher.offer_pending && (publisher.answers != 1 || !is_settling)
+    }
+}

@@ -138,7 +138,7 @@ impl Room {
             DescriptionKind::Offer => self.send(id, Response::Offer(message)),
             DescriptionKind::Answer => {
                 self.send(id, Response::Answer(message));
-                self.release_held(id);
+                self.answered_native(now, id);
                 self.await_missing(now, id);
             }
             DescriptionKind::Rollback => {}

@@ -4,9 +4,10 @@
 //! They negotiate by themselves some 100 ms after they joined with an offer. If they want to once more before that offer is answered,
 //! their transport waits for itself from then on, and nothing they publish ever comes (`set_remote_description` of livekit's
 //! rust-sdks, 0.7, offers again under the lock that offering takes). What makes them want to is to hear that their track is
-//! published; so they hear it once no offer of theirs is open. Whoever comes back after a full reconnect, or is moved to another room,
-//! announces its tracks in just that moment.
+//! published; so they hear it once no offer of theirs is open or about to come, and of one track after the other. Whoever comes back after
+//! a full reconnect, or is moved to another room, announces all its tracks in just that moment.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use livekit_protocol as proto;
@@ -21,20 +22,19 @@ use crate::session::Session;
 
 /// A track that is announced is offered within this time after an offer without it. SDKs gather what they offer for 150 ms.
 const OFFER_PATIENCE: Duration = Duration::from_millis(500);
-/// Within this time after its join a client makes the offer that follows by itself.
-const SETTLING: Duration = Duration::from_millis(400);
-/// Answers are held back no longer than this, whatever becomes of the offer.
-const HELD_AT_MOST: Duration = Duration::from_millis(400);
+/// A client that was told something to offer for does so within this time, even on a busy machine; so does one that joined.
+const EXPECTED_WITHIN: Duration = Duration::from_secs(1);
 
-/// What a client hears once no offer of its own is open.
+/// What a client hears once no offer of its own is open, one after the other.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
-    responses: Vec<proto::TrackPublishedResponse>,
+    responses: VecDeque<proto::TrackPublishedResponse>,
+    /// Until when an offer is expected, or the answer to one.
     until: Option<Instant>,
 }
 
 impl Held {
-    /// When it is told at the latest.
+    /// When nothing is expected any more.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.until
     }
@@ -83,33 +83,43 @@ impl Room {
         id: ParticipantId,
         response: proto::TrackPublishedResponse,
     ) {
-        let joined_at = self.meeting.participant(id).map(|participant| participant.joined_at);
-        let is_settling = joined_at.is_some_and(|joined_at| now < joined_at + SETTLING);
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        if !session.negotiates_by_itself() || session.is_settled(is_settling) {
+        if !session.negotiates_by_itself() {
             return self.send(id, Response::TrackPublished(response));
         }
         // It may ask again for what it has not heard yet.
         if !session.held.responses.iter().any(|held| held.cid == response.cid) {
-            session.held.responses.push(response);
+            session.held.responses.push_back(response);
         }
-        session.held.until.get_or_insert(now + HELD_AT_MOST);
-        self.renew_deadline(id);
+        if session.links.publisher.offer_pending {
+            session.held.until.get_or_insert(now + EXPECTED_WITHIN);
+        }
+        self.tell_held(now, id);
     }
 
     /// An answer went out: what waited for it follows.
-    pub(super) fn release_held(&mut self, id: ParticipantId) {
-        if self.sessions.get(&id).is_some_and(|session| session.is_settled(true)) {
-            self.tell_held(id);
+    pub(super) fn answered_native(&mut self, now: Instant, id: ParticipantId) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        if session.negotiates_by_itself() {
+            // That of its join is followed by another offer.
+            let is_first = session.links.publisher.answers == 1;
+            session.held.until = is_first.then(|| now + EXPECTED_WITHIN);
+            self.tell_held(now, id);
         }
     }
 
-    /// Tells all that is held back.
-    pub(super) fn tell_held(&mut self, id: ParticipantId) {
+    /// Tells the next of what is held back, unless an offer is expected.
+    pub(super) fn tell_held(&mut self, now: Instant, id: ParticipantId) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        for response in std::mem::take(&mut session.held).responses {
-            self.send(id, Response::TrackPublished(response));
+        let held = &mut session.held;
+        if held.until.is_none_or(|until| until <= now) {
+            let next = held.responses.pop_front();
+            held.until = next.is_some().then(|| now + EXPECTED_WITHIN);
+            if let Some(response) = next {
+                self.send(id, Response::TrackPublished(response));
+            }
         }
+        self.renew_deadline(id);
     }
 }
 
@@ -119,11 +129,5 @@ impl Session {
         let is_native =
             matches!(self.client.sdk(), Sdk::Rust | Sdk::Python | Sdk::Node | Sdk::Unity | Sdk::Cpp);
         is_native && self.links.form == Form::Single && self.resource.is_none()
-    }
-
-    /// Whether no offer of its own is open, nor, where `is_settling`, about to come after that of its join.
-    fn is_settled(&self, is_settling: bool) -> bool {
-        let publisher = &self.links.publisher;
-        !publisher.offer_pending && (publisher.answers != 1 || !is_settling)
     }
 }

@@ -278,6 +278,53 @@ async fn la_suite_meets_recordings_reach_the_engine_whole_and_are_found_and_stop
 }
 
 #[tokio::test]
+async fn a_moderator_asks_for_a_film_of_the_room_and_is_told_how_far_it_is() {
+    let (server, _folder, notes) = studio().await;
+    let post = async |body: &str| {
+        let head = ["Content-Type: application/json".to_owned()];
+        server.post("/api/rooms/atelier/recordings", Some(&token()), &head, body.as_bytes()).await
+    };
+    for (body, layout) in [
+        ("{}", "capture"),
+        (r#"{"film":null}"#, "capture"),
+        (r#"{"film":{}}"#, ""),
+        (r#"{"film":{"layout":"speaker"}}"#, "speaker"),
+    ] {
+        let (status, answer) = post(body).await;
+        assert_eq!(status, 201, "{body}: {}", String::from_utf8_lossy(&answer));
+        let started = notes.started.lock().unwrap().last().cloned().unwrap();
+        let Some(proto::egress_info::Request::RoomComposite(asked)) = started.request else { panic!() };
+        assert_eq!((asked.layout.as_str(), asked.file_outputs.len()), (layout, 1), "{body}");
+    }
+    for body in [
+        r#"{"film":{},"participant":"ada"}"#,
+        r#"{"film":{},"track":"TR_1"}"#,
+        r#"{"participant":"ada","track":"TR_1"}"#,
+    ] {
+        assert_eq!(post(body).await.0, 400, "{body}");
+    }
+    assert_eq!(post(r#"{"film":{"size":"large"}}"#).await.0, 422);
+    assert_eq!(notes.told().len(), 4, "nothing else began");
+
+    let started = notes.started.lock().unwrap().last().cloned().unwrap();
+    let waits = EgressInfo {
+        status: Status::EgressEnding.into(),
+        details: "its film waits to be made".into(),
+        ..started
+    };
+    let id = waits.egress_id.clone();
+    server.api.egress_is(&TenantId::default(), waits).await.unwrap();
+    let head = format!("GET /api/rooms/atelier/recordings HTTP/1.1\r\nAuthorization: Bearer {}", token());
+    let listed: Value = serde_json::from_str(&server.request(&head, "").await.body).unwrap();
+    let recordings = listed["recordings"].as_array().unwrap();
+    let own = recordings.iter().find(|recording| recording["id"] == id).unwrap();
+    assert_eq!(
+        (&own["status"], &own["details"]),
+        (&json!("EGRESS_ENDING"), &json!("its film waits to be made"))
+    );
+}
+
+#[tokio::test]
 async fn what_makes_no_sense_is_refused_and_nothing_of_it_begins() {
     let (server, _folder, notes) = studio().await;
     let file = json!([{ "filepath": "a.mp4" }]);

@@ -22,6 +22,8 @@ use seccompiler::{
     TargetArch,
 };
 
+use crate::hardware::Devices;
+
 /// What a confined process may use.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
@@ -47,9 +49,9 @@ pub fn confine(directory: &Path, bounds: Bounds) -> Confinement {
 }
 
 /// Confines this process, which has one thread still, to composing: it reads `recording`, programs' libraries and fonts,
-/// writes into `films`, and has threads. No network, no new program, no other process. GStreamer must be initialised
-/// before, since it starts a program of its own to look at its plugins.
-pub fn confine_composer(recording: &Path, films: &Path, bounds: Bounds) -> Confinement {
+/// writes into the directories `films`, has threads, and reaches the devices of its encoder. No network, no new program, no other process.
+/// GStreamer must be initialised before, since it starts a program of its own to look at its plugins.
+pub fn confine_composer(recording: &Path, films: &[&Path], devices: &Devices, bounds: Bounds) -> Confinement {
     // Landlock holds the thread that asks and those that it starts, and no others.
     let threads = std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
     if threads != 1 {
@@ -59,7 +61,15 @@ pub fn confine_composer(recording: &Path, films: &Path, bounds: Bounds) -> Confi
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let shared = SHARED.iter().map(Path::new).filter(|path| path.exists());
     let mut places: Vec<_> = shared.map(|path| (path, read)).collect();
-    places.extend([(recording, read), (films, own())]);
+    places.push((recording, read));
+    places.extend(films.iter().map(|films| (*films, own())));
+    let control = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::IoctlDev;
+    places.extend(devices.devices.iter().map(|path| (path.as_path(), control)));
+    places.extend(devices.read.iter().map(|path| (path.as_path(), read)));
+    let bounds = match devices.unbounded_addresses {
+        true => Bounds { memory_bytes: u64::MAX, ..bounds },
+        false => bounds,
+    };
     hold(bounds, &[], &places, &|| {
         // Callers of clone3 fall back to clone, whose flags a filter can see.
         let unknown = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());

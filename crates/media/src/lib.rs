@@ -4,33 +4,26 @@
 //!
 //! The server starts `parvis-media capture`, one for each job, with a stream socket in the place of its standard input and
 //! a datagram socket in the place of its output ([`worker`]). [`capture`] is what it does, [`confine`] what holds it,
-//! [`recording`] checks, opens and exports what it wrote, and [`compose`] makes a film of it. `docs/recording-format.md`
-//! describes the files.
+//! [`recording`] checks, opens and exports what it wrote, and [`compose`] makes a film of it, which [`seal`] seals, beside a server's
+//! calls where they leave room ([`yielding`]). `docs/recording-format.md` describes the files.
 //!
 //! **The invariant:** whatever comes from the trunk or the server, nothing is written but to the job's own directory, and what
 //! was written two seconds ago survives the end of the process in any way whatsoever.
-//!
-//! ```
-//! use parvis_media::age::{Identity, Opener, Sealer};
-//!
-//! let identity = Identity::generate()?;
-//! let (mut sealer, mut file) = Sealer::new(&[identity.recipient()])?;
-//! sealer.seal(b"what was said", true, &mut file)?;
-//! let mut opener = Opener::new(&file[..], &[identity])?;
-//! assert_eq!(opener.next_chunk()?.as_deref().map(Vec::as_slice), Some(&b"what was said"[..]));
-//! # Ok::<(), parvis_media::age::AgeError>(())
-//! ```
 
-pub mod age;
 pub mod capture;
 pub mod codec;
 pub mod compose;
 pub mod confine;
+pub mod hardware;
 pub mod manifest;
 pub mod mkv;
 pub mod recording;
+pub mod seal;
 pub mod timeline;
 pub mod worker;
+pub mod yielding;
+
+pub use parvis_age as age;
 
 /// What this build calls itself.
 pub const SOFTWARE: &str = concat!("parvis-media ", env!("CARGO_PKG_VERSION"));

@@ -2,17 +2,25 @@
 //! The media worker's command line.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks through these")]
 
+mod arguments;
+
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use parvis_jobs::Limits;
-use parvis_media::age::Identity;
+use parvis_media::age::{Identity, Recipient};
 use parvis_media::capture::Settings;
 use parvis_media::compose::{self, Layout};
 use parvis_media::confine::{self, Bounds};
+use parvis_media::hardware::probe::Prober;
+use parvis_media::hardware::{self, Devices, Encoders, Survey, Wanted};
 use parvis_media::recording::{self, State};
+use parvis_media::seal::seal;
 use parvis_media::worker::{self, Options};
+use parvis_media::yielding;
 
 #[derive(Parser)]
 #[command(
@@ -50,6 +58,9 @@ enum Command {
         /// As one that composes.
         #[arg(long)]
         composer: bool,
+        /// As one whose encoder needs this device: it must open. Several may be given.
+        #[arg(long, requires = "composer")]
+        device: Vec<PathBuf>,
     },
     /// Check that the files of a recording are as they were written; with a key, what is in them as well.
     Verify {
@@ -81,7 +92,7 @@ enum Command {
         #[arg(long)]
         identity: Option<PathBuf>,
     },
-    /// Make one film of a recording: MP4 with H.264 and AAC.
+    /// Make one film of a recording: MP4, WebM or Ogg.
     Compose {
         /// The recording's directory.
         directory: PathBuf,
@@ -108,7 +119,29 @@ enum Command {
         /// Memory that the process may use, in MiB; the stacks of its threads count.
         #[arg(long, default_value_t = 4096)]
         memory_mib: u64,
+        /// Who encodes H.264: auto, or a name that `parvis-media probe` prints.
+        #[arg(long, default_value = "auto")]
+        encoder: Wanted,
+        #[command(flatten)]
+        film: Box<arguments::Film>,
+        #[command(flatten)]
+        service: Service,
     },
+    /// Try the encoders that this machine may have, and say which one films are made with.
+    Probe {
+        /// Encode some seconds with each, look at what comes out, and have another go on in the middle.
+        #[arg(long)]
+        full: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        /// How long one encoder may take before it is ended, in seconds; with --full never less than 240.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3600))]
+        timeout: u64,
+    },
+    /// Try one encoder: started by the others of these commands, with what is to be tried as standard input.
+    #[command(hide = true)]
+    Trial,
     /// Write the tracks of a recording as files that players can seek in.
     Export {
         /// The recording's directory.
@@ -120,6 +153,17 @@ enum Command {
         #[arg(long)]
         identity: Option<PathBuf>,
     },
+}
+
+/// What a server asks of a composer besides.
+#[derive(Args)]
+struct Service {
+    /// Seal the film, and what is made beside it, for these age recipients once it is whole: its name then ends with .age.
+    #[arg(long, value_name = "RECIPIENT")]
+    seal: Vec<Recipient>,
+    /// Let everything else on this machine go first, and end when standard input does.
+    #[arg(long)]
+    job: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -136,6 +180,10 @@ enum Shown {
     Grid,
     /// Who shares or speaks large, the others under it.
     Speaker,
+    /// A share large with the others beside it, and as speaker while nobody shares.
+    Screen,
+    /// One picture: who speaks, or --participant or --track.
+    Single,
     /// Sound only.
     Audio,
 }
@@ -164,7 +212,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
             })?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::ConfineCheck { directory, composer } => confine_check(&directory, composer),
+        Command::ConfineCheck { directory, composer, device } => confine_check(&directory, composer, device),
         Command::Verify { directory, identity } => {
             let report = recording::verify(&directory, &identities(identity.as_deref())?)?;
             for file in &report {
@@ -185,6 +233,8 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Command::Export { directory, to, identity } => {
             told(&recording::export(&directory, &to, &identities(identity.as_deref())?)?)
         }
+        Command::Probe { full, json, timeout } => survey(full, json, timeout),
+        Command::Trial => hardware::trial::serve().map(|()| ExitCode::SUCCESS),
         Command::Compose {
             directory,
             out,
@@ -195,29 +245,82 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
             identity,
             confine,
             memory_mib,
+            encoder,
+            film,
+            service,
         } => {
+            if service.job {
+                yielding::yield_to_others()?;
+            }
             let layout = match layout {
                 Shown::Grid => Layout::Grid,
                 Shown::Speaker => Layout::Speaker,
+                Shown::Screen => Layout::Screen,
+                Shown::Single => Layout::Single,
                 Shown::Audio => Layout::Audio,
             };
-            let options = compose::Options { layout, width, height, rate, kbits };
+            let options =
+                compose::Options { layout, width, height, rate, kbits, ..compose::Options::default() };
+            let options = film.add_to(options, &out)?;
             let identities = identities(identity.as_deref())?;
-            confine_composer(&directory, &out, confine, memory_mib)?;
+            let encoders = encoders(&options, &encoder)?;
+            let devices = encoders.as_ref().map(Encoders::devices).unwrap_or_default();
+            let options = compose::Options { encoders, ..options };
+            let speakers = options.speakers.as_ref().map(|speakers| speakers.directory.as_path());
+            confine_composer(&directory, &out, speakers, &devices, confine, memory_mib)?;
+            if service.job {
+                yielding::end_with_input()?;
+            }
             let film = compose::compose(&directory, &out, &identities, &options)?;
             for note in &film.notes {
                 println!("left out from there on: {}: {}", note.file, note.what);
             }
+            for switch in &film.switches {
+                println!("another encoder went on, and nothing is missing: {switch}");
+            }
             println!("{:>12} bytes  {:>8.1} s  {}", film.bytes, film.duration as f64 / 1e6, out.display());
+            for file in &film.beside {
+                println!("beside it: {}", file.display());
+            }
+            for file in std::iter::once(&out).chain(&film.beside).filter(|_| !service.seal.is_empty()) {
+                println!("sealed: {}", seal(file, &service.seal)?.display());
+            }
             Ok(ExitCode::SUCCESS)
         }
     }
 }
 
-/// Holds this process to the recording and the film's directory.
+/// Says which encoders there are.
+fn survey(full: bool, json: bool, timeout: u64) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    compose::prepare()?;
+    let prober = Prober { limit: Duration::from_secs(timeout), ..Prober::own() };
+    let survey = Survey::of(&prober, full);
+    match json {
+        true => println!("{}", serde_json::to_string(&survey)?),
+        false => print!("{}", survey.text()),
+    }
+    Ok(if survey.is_enough() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Who encodes the film. Whoever doesn't work here is named on standard error.
+fn encoders(
+    options: &compose::Options,
+    wanted: &Wanted,
+) -> Result<Option<Encoders>, Box<dyn std::error::Error>> {
+    compose::prepare()?;
+    let Some(choice) = compose::choose_encoders(options, wanted, &Prober::own())? else { return Ok(None) };
+    for line in choice.refusals() {
+        eprintln!("parvis-media: {line}");
+    }
+    Ok(Some(choice.encoders))
+}
+
+/// Holds this process to the recording, the film's directory and that of the speakers.
 fn confine_composer(
     recording: &Path,
     out: &Path,
+    speakers: Option<&Path>,
+    devices: &Devices,
     confine: Confine,
     memory_mib: u64,
 ) -> Result<(), Box<dyn std::error::Error>> {
@@ -231,7 +334,8 @@ fn confine_composer(
     }
     compose::prepare()?;
     let bounds = Bounds { memory_bytes: memory_mib * 1024 * 1024, ..Bounds::default() };
-    let held = confine::confine_composer(recording, films, bounds);
+    let written: Vec<&Path> = [films].into_iter().chain(speakers).collect();
+    let held = confine::confine_composer(recording, &written, devices, bounds);
     if confine == Confine::Required && !confine::is_complete(&held) {
         let missing = held.missing.join("; ");
         return Err(format!("{missing}; --confine available goes on without it").into());
@@ -262,11 +366,16 @@ fn identities(path: Option<&Path>) -> Result<Vec<Identity>, Box<dyn std::error::
     Ok(Identity::read_all(&text).map_err(|error| format!("{}: {error}", path.display()))?)
 }
 
-fn confine_check(directory: &Path, composer: bool) -> Result<ExitCode, Box<dyn std::error::Error>> {
+fn confine_check(
+    directory: &Path,
+    composer: bool,
+    devices: Vec<PathBuf>,
+) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let devices = Devices { devices, ..Devices::default() };
     let confinement = if composer {
         compose::prepare()?;
         let bounds = Bounds { memory_bytes: 4 * 1024 * 1024 * 1024, ..Bounds::default() };
-        confine::confine_composer(directory, directory, bounds)
+        confine::confine_composer(directory, &[directory], &devices, bounds)
     } else {
         confine::confine(directory, Bounds::default())
     };
@@ -280,6 +389,15 @@ fn confine_check(directory: &Path, composer: bool) -> Result<ExitCode, Box<dyn s
             None => {
                 held = false;
                 println!("FREE     {}", attempt.what);
+            }
+        }
+    }
+    for path in &devices.devices {
+        match OpenOptions::new().read(true).write(true).open(path) {
+            Ok(_) => println!("opens    {}", path.display()),
+            Err(error) => {
+                held = false;
+                println!("SHUT     {}: {error}", path.display());
             }
         }
     }

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::age::{AgeError, Identity, Opener};
 use crate::capture::file::{SEALED_SUFFIX, TAIL_HEAD_BYTES, TAIL_MAGIC, TAIL_SLOT_BYTES, TAIL_SUFFIX};
-use crate::manifest::{FileEntry, MANIFEST, Manifest, ManifestError, Part};
+use crate::manifest::{FileEntry, MANIFEST, Manifest, ManifestError, Part, is_file_name};
 use crate::mkv::{self, MkvError, Reader, ReaderLimits};
 
 /// Why a recording, or a file of it, can't be read.
@@ -91,8 +91,34 @@ pub struct Written {
     pub recovered: bool,
 }
 
+/// What a film's name ends with, before that of a sealed file.
+const FILM_SUFFIXES: [&str; 3] = [".mp4", ".ogg", ".webm"];
+
+/// Films that were laid beside a capture. Its manifest doesn't know them.
+fn films(directory: &Path) -> Result<Vec<FileEntry>, RecordingError> {
+    let failed = |error| from_io(&directory.display().to_string(), error);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if is_file
+            && is_file_name(&name)
+            && FILM_SUFFIXES.iter().any(|suffix| clear_name(&name).ends_with(suffix))
+        {
+            names.push(name);
+        }
+    }
+    names.sort();
+    // One that somebody opened there is the same film.
+    let sealed = |name: &String| names.contains(&format!("{name}{SEALED_SUFFIX}"));
+    let once: Vec<String> = names.iter().filter(|name| !sealed(name)).cloned().collect();
+    // They are laid there when they are whole.
+    Ok(once.into_iter().map(|name| FileEntry { name, bytes: None, sha256: Some(String::new()) }).collect())
+}
+
 /// Checks every file against the manifest: size and hash; with `identities`, also that it opens, and that a strict reader
-/// takes it and finds as many frames as the manifest says.
+/// takes it and finds as many frames as the manifest says. Films are opened only.
 pub fn verify(directory: &Path, identities: &[Identity]) -> Result<Vec<Checked>, RecordingError> {
     let manifest = Manifest::read(directory)?;
     let opens = !identities.is_empty() || manifest.recipients.is_empty();
@@ -109,10 +135,15 @@ pub fn verify(directory: &Path, identities: &[Identity]) -> Result<Vec<Checked>,
         };
         checked.push(Checked { name: file.name.clone(), state, frames });
     }
+    for film in films(directory)?.iter().filter(|_| opens) {
+        let found = check(directory, film, None, identities, true);
+        let state = found.map_or_else(State::Damaged, |_| State::Whole);
+        checked.push(Checked { name: film.name.clone(), state, frames: None });
+    }
     Ok(checked)
 }
 
-/// Writes every file in the clear to `to`, a new directory; with `only_interrupted`, those that a killed worker left.
+/// Writes every file, and films beside them, in the clear to `to`, a new directory; with `only_interrupted`, those that a killed worker left.
 pub fn decrypt(
     directory: &Path,
     to: &Path,
@@ -122,7 +153,8 @@ pub fn decrypt(
     let manifest = Manifest::read(directory)?;
     new_directory(to)?;
     let mut written = Vec::new();
-    for file in manifest.files().filter(|file| !only_interrupted || file.sha256.is_none()) {
+    let films = films(directory)?;
+    for file in manifest.files().chain(&films).filter(|file| !only_interrupted || file.sha256.is_none()) {
         let Some(mut plain) = open_if_begun(directory, file, identities)? else { continue };
         let name = clear_name(&file.name);
         let mut out = new_file(to, name)?;
@@ -137,12 +169,12 @@ pub fn decrypt(
     Ok(written)
 }
 
-/// Writes every track's parts as files with a duration in which players can seek, and the timelines, to `to`.
+/// Writes every track's parts as files with a duration in which players can seek, the timelines, and films, to `to`.
 pub fn export(directory: &Path, to: &Path, identities: &[Identity]) -> Result<Vec<Written>, RecordingError> {
     let manifest = Manifest::read(directory)?;
     new_directory(to)?;
     let mut written = Vec::new();
-    for file in manifest.files() {
+    for file in manifest.files().chain(&films(directory)?) {
         let Some(mut plain) = open_if_begun(directory, file, identities)? else { continue };
         let name = clear_name(&file.name);
         let mut out = new_file(to, name)?;

@@ -159,6 +159,57 @@ fn sound_and_pictures_lie_sealed_in_files_that_tell_what_was_sent() {
 }
 
 #[test]
+fn each_of_two_recipients_opens_all_of_it_and_films_beside_it_are_opened_too() {
+    let temp = Temp::new();
+    let (ours, films) = (Identity::generate().unwrap(), Identity::generate().unwrap());
+    let recipients = vec![films.recipient().to_string(), ours.recipient().to_string()];
+    let order = parvis_jobs::Start { protection: Protection::Age { recipients }, ..start(&temp.0, None) };
+    let mut run = Run::with(&temp.0, &order, Settings::default()).unwrap();
+    let mut sound = Sender::new("TR_a", Codec::Opus, 1);
+    run.add(0, &sound);
+    for step in 0..100_u64 {
+        let packet = sound.sound();
+        run.send(step * 20_000, [packet]);
+        sound.step(960);
+    }
+    run.stop(2_100_000);
+    std::fs::write(temp.0.join("film.mp4"), "moving pictures").unwrap();
+    parvis_media::seal::seal(&temp.0.join("film.mp4"), &[ours.recipient()]).unwrap();
+    std::fs::write(temp.0.join("notes.txt"), "not ours").unwrap();
+    let names = |checked: &[recording::Checked]| {
+        checked.iter().map(|file| (file.name.clone(), file.state.name())).collect::<Vec<_>>()
+    };
+    let all = |film: &'static str| {
+        [("timeline-000.jsonl.age", "whole"), ("TR_a-000.mkv.age", "whole"), ("film.mp4.age", film)]
+            .map(|(name, state)| (name.to_owned(), state))
+    };
+    let ours = [ours];
+    assert_eq!(names(&recording::verify(&temp.0, &ours).unwrap()), all("whole"));
+    // The film is for the organisation alone.
+    assert_eq!(names(&recording::verify(&temp.0, &[films]).unwrap()), all("DAMAGED"));
+    assert_eq!(
+        names(&recording::verify(&temp.0, &[]).unwrap()),
+        all("")[..2],
+        "without a key nothing is known of it"
+    );
+    for (out, written) in [
+        ("decrypted", recording::decrypt(&temp.0, &temp.below("decrypted"), &ours, false).unwrap()),
+        ("exported", recording::export(&temp.0, &temp.below("exported"), &ours).unwrap()),
+    ] {
+        let written: Vec<_> = written.iter().map(|file| (file.name.as_str(), file.recovered)).collect();
+        assert_eq!(
+            written,
+            [("timeline-000.jsonl", false), ("TR_a-000.mkv", false), ("film.mp4", false)],
+            "{out}"
+        );
+        assert_eq!(std::fs::read(temp.below(out).join("film.mp4")).unwrap(), b"moving pictures");
+    }
+    // Whoever opened it there made no other film of it.
+    std::fs::copy(temp.below("exported").join("film.mp4"), temp.0.join("film.mp4")).unwrap();
+    assert_eq!(recording::decrypt(&temp.0, &temp.below("again"), &ours, false).unwrap().len(), 3);
+}
+
+#[test]
 fn what_two_senders_did_at_once_stands_at_one_time_in_both_files() {
     // Sound comes 30 ms after it was heard, pictures 180; clocks drift by 100 ppm either way; ten minutes.
     let temp = Temp::new();

@@ -9,60 +9,13 @@ use std::process::Command;
 
 use parvis_jobs::Codec;
 use parvis_media::age::Identity;
-use parvis_media::compose::layout::{Arrangement, Cell, Rect, cells};
-use parvis_media::compose::{ComposeError, Layout, Options, compose};
+use parvis_media::compose::layout::{Arrangement, Cell, cells};
+use parvis_media::compose::{ComposeError, Format, Layout, Options, compose};
 use support::Temp;
-use support::film::{Colour, Feed, Film, add_track, capture, loudness, probe, sound};
-
-const SIZE: (u32, u32) = (320, 180);
-const RED: Colour = [82, 90, 240];
-const GREEN: Colour = [145, 54, 34];
-const BLUE: Colour = [41, 240, 110];
-const PLACEHOLDER: Colour = [60, 134, 122];
-
-fn options(layout: Layout) -> Options {
-    Options { layout, width: SIZE.0, height: SIZE.1, rate: 30, kbits: 1000 }
-}
-
-fn tone(hertz: f64) -> impl Fn(f64) -> f64 {
-    move |seconds| 0.3 * (std::f64::consts::TAU * hertz * seconds).sin()
-}
-
-fn is_near(one: Colour, other: Colour) -> bool {
-    one.iter().zip(other).all(|(one, other)| one.abs_diff(other) <= 12)
-}
-
-/// The middle of a picture.
-fn middle(cell: &Cell) -> (u32, u32) {
-    let Rect { x, y, width, height } = cell.picture;
-    (x + width / 2, y + height / 2)
-}
-
-/// Whether a picture of the film has these colours in the middle of these tiles.
-fn shows(film: &Film, picture: usize, arrangement: Arrangement, colours: &[Colour]) -> bool {
-    let cells = cells(arrangement, SIZE.0, SIZE.1, colours.len());
-    cells.iter().zip(colours).all(|(cell, colour)| {
-        let (x, y) = middle(cell);
-        is_near(film.colour(picture, x, y), *colour)
-    })
-}
-
-/// Goes through all pictures of a film: each shows what belongs to its scene, or, within `ms` of a change, to the one
-/// before; nothing else is ever seen.
-fn assert_scenes(film: &Film, arrangement: Arrangement, scenes: &[(u64, &[Colour])], ms: u64) {
-    for picture in 0..film.len() {
-        let now = picture as u64 * 1000 / 30;
-        let scene = scenes.iter().rposition(|(from, _)| *from <= now + 17).unwrap();
-        let is_new = now < scenes[scene].0 + ms && scene > 0;
-        let shown = shows(film, picture, arrangement, scenes[scene].1)
-            || is_new && shows(film, picture, arrangement, scenes[scene - 1].1);
-        let seen: Vec<Colour> = cells(arrangement, SIZE.0, SIZE.1, scenes[scene].1.len())
-            .iter()
-            .map(|cell| film.colour(picture, middle(cell).0, middle(cell).1))
-            .collect();
-        assert!(shown, "at {now} ms: {seen:?} instead of {:?}", scenes[scene].1);
-    }
-}
+use support::film::{
+    BLUE, CANVAS, Colour, Feed, Film, GREEN, PLACEHOLDER, RED, SIZE, add_track, assert_scenes, capture,
+    loudness, middle, options, probe, sound, tone,
+};
 
 #[test]
 fn a_grid_shows_who_is_there_and_lets_all_be_heard() {
@@ -122,7 +75,7 @@ fn a_grid_shows_who_is_there_and_lets_all_be_heard() {
 #[test]
 fn a_flash_and_a_click_come_together() {
     let temp = Temp::new();
-    let (recording, out) = (temp.below("recording"), temp.below("film.mp4"));
+    let recording = temp.below("recording");
     let white = |ms: u64| if ms % 1980 < 990 { [30, 128, 128] } else { [220, 128, 128] };
     let click = |seconds: f64| {
         if (seconds * 1000.0) % 1980.0 < 990.0 { 0.0 } else { tone(1000.0)(seconds) }
@@ -130,10 +83,16 @@ fn a_flash_and_a_click_come_together() {
     let feeds =
         vec![Feed::camera("PA_a", 1, 0, 12_000, white), Feed::microphone("PA_a", 2, 0, 12_000, click)];
     capture(&recording, None, 12_000, &[("PA_a", "Ada", 0, 13_000)], feeds, &[]);
-    compose(&recording, &out, &[], &options(Layout::Grid)).unwrap();
+    for (name, format) in [("film.mp4", Format::Mp4), ("film.webm", Format::Webm)] {
+        let out = temp.below(name);
+        compose(&recording, &out, &[], &Options { format, ..options(Layout::Grid) }).unwrap();
+        assert_together(&Film::open(&out, SIZE));
+    }
+}
 
-    let film = Film::open(&out, SIZE);
-    let (x, y) = middle(&cells(Arrangement::Grid, SIZE.0, SIZE.1, 1)[0]);
+/// Six flashes and six clicks, each with its own.
+fn assert_together(film: &Film) {
+    let (x, y) = middle(&cells(Arrangement::Grid, CANVAS, 1)[0]);
     let light = |picture: usize| film.colour(picture, x, y)[0] > 128;
     let flashes = (1..film.len()).filter(|picture| light(*picture) && !light(picture - 1));
     let loud = |number: usize| film.sound[number..number + 480].iter().any(|sample| sample.abs() > 0.1);
@@ -172,7 +131,7 @@ fn the_speaker_is_large_and_a_share_larger_still() {
     assert_scenes(&film, Arrangement::Speaker, &scenes, 100);
 
     // Beside the pictures: the frame of whoever speaks.
-    let cells = cells(Arrangement::Speaker, SIZE.0, SIZE.1, 2);
+    let cells = cells(Arrangement::Speaker, CANVAS, 2);
     let beside = |picture: usize, cell: &Cell| film.colour(picture, cell.picture.x - 2, middle(cell).1)[0];
     assert!(beside(6, &cells[0]) < 60 && beside(6, &cells[1]) < 60, "nobody speaks yet");
     assert!(beside(60, &cells[0]) > 100 && beside(60, &cells[1]) < 60, "Bob speaks");
@@ -184,12 +143,13 @@ fn names_are_written_under_the_tiles() {
     let film_of = |number: u32, name: &str| {
         let (recording, out) =
             (temp.below(&format!("recording-{number}")), temp.below(&format!("{number}.mp4")));
-        let feeds = vec![Feed::camera("PA_a", 1, 0, 500, |_| RED)];
+        let feeds =
+            vec![Feed::camera("PA_a", 1, 0, 500, |_| RED), Feed::microphone("PA_a", 2, 0, 500, tone(440.0))];
         capture(&recording, None, 500, &[("PA_a", name, 0, 600)], feeds, &[]);
         compose(&recording, &out, &[], &options(Layout::Grid)).unwrap();
         Film::open(&out, SIZE)
     };
-    let label = cells(Arrangement::Grid, SIZE.0, SIZE.1, 1)[0].label;
+    let label = cells(Arrangement::Grid, CANVAS, 1)[0].label;
     // How many samples are lit, in the label's left half and in its right one.
     let lit = |film: &Film| {
         let lit = |from: u32, to: u32| {

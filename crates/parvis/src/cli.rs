@@ -118,6 +118,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Recording,
     },
+    /// What this machine can do with media.
+    Media {
+        #[command(subcommand)]
+        command: Media,
+    },
 }
 
 /// Whose database.
@@ -240,6 +245,13 @@ pub(crate) enum Recording {
     /// Make one film of a recording.
     #[command(disable_help_flag = true)]
     Compose(MediaTool),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Media {
+    /// Try the encoders that there may be, and say which one films are made with.
+    #[command(disable_help_flag = true)]
+    Probe(MediaTool),
 }
 
 /// Which recordings.

@@ -75,6 +75,7 @@ fn run(command: Command) -> Result<(), Problem> {
         Command::Events(arguments) => runtime()?.block_on(stored::events(&arguments)),
         Command::Webhooks { command } => runtime()?.block_on(stored::webhooks(&command)),
         Command::Recording { command } => recording::command::run(&command),
+        Command::Media { command: cli::Media::Probe(tool) } => recording::command::start("probe", &tool),
         Command::Config { command: cli::Config::Show { settings, origin } } => {
             let (_, loaded) = settings::settle(&settings)?;
             println!("{}", config::show(&loaded, origin)?);

@@ -156,7 +156,8 @@ pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Resul
     let recordings = Arc::<OnceLock<Source>>::default();
     let late = Arc::clone(&recordings);
     let kept = config.recordings_directory(&base);
-    let retention = config.recording_retention().map(|keep| Retention::new(store.clone(), kept, keep));
+    let keep = config.recording_retention();
+    let retention = keep.map(|keep| Retention::new(store.clone(), kept.clone(), keep));
     let mut sources = vec![
         // The engine is made with what counts.
         Arc::new(move || late.get().map(|figures| figures()).unwrap_or_default()) as Source,
@@ -181,8 +182,12 @@ pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Resul
         api.record(Arc::new(engine.clone()));
         let _ = recordings.set(engine.figures());
     }
-    if let Err(error) = api.recover().await {
-        tracing::warn!(%error, "what had begun before the start can't be taken up");
+    match api.recover().await {
+        Ok(()) => match &engine {
+            Some(engine) => engine.tidy(),
+            None => recording::tidy(&kept),
+        },
+        Err(error) => tracing::warn!(%error, "what had begun before the start can't be taken up"),
     }
     let retention = retention.map(|retention| tokio::spawn(retention.run(engine.clone())));
     for (shard, events) in events.into_iter().enumerate() {

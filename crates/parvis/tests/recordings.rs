@@ -190,10 +190,11 @@ fn the_media_worker_s_commands_are_started_with_the_same_arguments() {
     );
 
     std::fs::set_permissions(&worker, PermissionsExt::from_mode(0o755)).unwrap();
-    for command in ["verify", "decrypt", "recover", "export", "compose"] {
+    let of_recordings =
+        ["verify", "decrypt", "recover", "export", "compose"].map(|command| ("recording", command));
+    for (group, command) in of_recordings.into_iter().chain([("media", "probe")]) {
         let run = |arguments: &[&str]| {
-            let output =
-                parvis(&[["recording", command, "--config", &config].as_slice(), arguments].concat());
+            let output = parvis(&[[group, command, "--config", &config].as_slice(), arguments].concat());
             assert_eq!(output.status.code(), Some(3), "its own status: {}", text(&output.stderr));
             text(&output.stdout)
         };

@@ -3,119 +3,27 @@
 // by ffmpeg; the mark that all see before; and a call that never notices what becomes of the worker.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { ageKeys } from '../support/age.mjs';
-import { BARS, assertBars, eventually } from '../support/check.mjs';
+import { assertBars, eventually } from '../support/check.mjs';
 import { HERTZ, SMALL, Stage } from '../support/call.mjs';
-import { Server, token } from '../support/server.mjs';
+import { Opener, ask, barsOf, begin, configuration, egress, kept, keys, pitchOf, probe, recording, stop, until } from '../support/recordings.mjs';
+import { Server } from '../support/server.mjs';
 
-const MEDIA = process.env.PARVIS_MEDIA;
 const EGRESS_KIND = 2;
-const keys = ageKeys();
-/** `allow_unconfined`: kernels of test machines have no landlock; what is missing is then in the log. */
-const configuration = (more = '') => `
-[media]
-addresses = ["127.0.0.1"]
-tcp = false
-[webhooks]
-urls = []
-[recording]
-enabled = true
-allow_unconfined = true
-recipients = ["${keys.recipient}"]
-progress_interval = "1s"
-min_free_bytes = 0
-${more}
-`;
 
-let stage, folder;
+let stage, opener;
 before(async () => {
   stage = await Stage.over(await Server.configured(configuration()));
-  folder = mkdtempSync(join(tmpdir(), 'parvis-opened-'));
-  writeFileSync(join(folder, 'identity'), keys.identity);
+  opener = new Opener();
 });
 after(async () => {
   await stage?.close();
-  rmSync(folder, { recursive: true, force: true });
+  opener?.close();
 });
 afterEach(() => stage.clear());
-
-/** Our own plain HTTP, as a moderator asks. */
-async function ask(server, method, path, body, grants = {}) {
-  const room = decodeURIComponent(/rooms\/([^/]+)/.exec(path)[1]);
-  const bearer = token(room, '', { roomAdmin: true, roomJoin: false, ...grants }, '', server.key);
-  const answer = await fetch(`${server.url}${path}`, {
-    method,
-    headers: { authorization: `Bearer ${bearer}`, ...(body && { 'content-type': 'application/json' }) },
-    ...(body && { body: JSON.stringify(body) }),
-  });
-  return { status: answer.status, body: await answer.json() };
-}
-
-/** The calls of LiveKit's egress service, in their JSON form. */
-async function egress(server, method, body) {
-  const bearer = token('', '', { roomRecord: true, roomJoin: false }, '', server.key);
-  const answer = await fetch(`${server.url}/twirp/livekit.Egress/${method}`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${bearer}`, 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-  });
-  return { status: answer.status, body: await answer.json() };
-}
-
-const begin = async (server, room, wish = {}) => {
-  const begun = await ask(server, 'POST', `/api/rooms/${room}/recordings`, wish);
-  assert.equal(begun.status, 201, JSON.stringify(begun.body));
-  return begun.body.id;
-};
-const recording = async (server, room, id) =>
-  (await ask(server, 'GET', `/api/rooms/${room}/recordings`)).body.recordings.find((each) => each.id === id);
-const until = (server, room, id, status, milliseconds) =>
-  eventually(`${id} to be ${status}`, async () => {
-    const now = await recording(server, room, id);
-    return now.status === status && now;
-  }, milliseconds);
-const stop = async (server, room, id) => {
-  const stopped = await ask(server, 'POST', `/api/rooms/${room}/recordings/${id}/stop`);
-  assert.equal(stopped.status, 200, JSON.stringify(stopped.body));
-  return until(server, room, id, 'EGRESS_COMPLETE');
-};
-const kept = (server, id) => join(server.data, 'recordings', 'default', id);
-
-/** Opens a recording with the key that it was sealed for. */
-function opened(server, id) {
-  const to = join(folder, `${id}-${Math.random()}`);
-  execFileSync(MEDIA, ['export', kept(server, id), '--identity', join(folder, 'identity'), '--to', to]);
-  const manifest = JSON.parse(readFileSync(join(kept(server, id), 'manifest.json')));
-  return { to, manifest, files: readdirSync(to).filter((name) => name.endsWith('.mkv')) };
-}
-const probe = (path) => JSON.parse(execFileSync('ffprobe', ['-v', 'error', '-show_streams', '-show_format', '-of', 'json', path]));
-
-/** The bars of a frame near the end, as the mean colour of each bar's middle. */
-function barsOf(path, { width, height }) {
-  const frames = execFileSync('ffmpeg', ['-v', 'error', '-i', path, '-vsync', 'passthrough', '-f', 'rawvideo', '-pix_fmt', 'rgb24', '-s', `${width}x${height}`, '-'], { maxBuffer: 1 << 30 });
-  const size = width * height * 3;
-  const frame = frames.subarray(frames.length - size);
-  const row = Math.floor(height / 3);
-  const bars = BARS.map((_, bar) => {
-    const column = Math.floor((bar + 0.5) * width / BARS.length);
-    return [...frame.subarray((row * width + column) * 3).subarray(0, 3)];
-  });
-  return { count: frames.length / size, bars };
-}
-
-/** The pitch of a sound by its rising zero crossings, over its second half. */
-function pitchOf(path) {
-  const bytes = execFileSync('ffmpeg', ['-v', 'error', '-i', path, '-f', 's16le', '-ac', '1', '-ar', '48000', '-'], { maxBuffer: 1 << 28 });
-  const samples = new Int16Array(bytes.buffer, bytes.byteOffset, Math.floor(bytes.length / 2));
-  const half = samples.subarray(Math.floor(samples.length / 2));
-  let crossings = 0;
-  for (let at = 1; at < half.length; at++) if (half[at - 1] < 0 && half[at] >= 0) crossings++;
-  return { hertz: crossings * 48000 / half.length, seconds: samples.length / 48000, loudest: half.reduce((most, level) => Math.max(most, Math.abs(level)), 0) };
-}
 
 /** A meeting of Chromium and the Python SDK, both with bars, one with the tone. */
 async function meeting(room) {
@@ -145,7 +53,7 @@ describe('a meeting', () => {
     assert.deepEqual(marks.map((mark) => mark.recording), [true, false]);
 
     assert.ok(ended.files.every((file) => file.bytes > 0 && !file.name.includes('/')));
-    const { to, manifest, files } = opened(stage.server, id);
+    const { to, manifest, files } = opener.open(stage.server, id);
     const first = Math.min(...manifest.runs.map((run) => run.from)) + manifest.started_at;
     assert.ok(marks[0].at <= first / 1000, `seen at ${marks[0].at}, kept from ${first / 1000}`);
     assert.deepEqual(manifest.recipients, [keys.recipient]);
@@ -169,8 +77,7 @@ describe('a meeting', () => {
     assert.ok(tone.seconds >= 4, `${tone.seconds} s`);
 
     // Sealed: another key opens nothing, and without one there is no picture.
-    writeFileSync(join(folder, 'stranger'), ageKeys().identity);
-    assert.throws(() => execFileSync(MEDIA, ['export', kept(stage.server, id), '--identity', join(folder, 'stranger'), '--to', join(folder, 'nothing')], { stdio: 'pipe' }));
+    assert.throws(() => opener.open(stage.server, id, ageKeys().identity));
     const sealed = readdirSync(kept(stage.server, id)).filter((name) => name.endsWith('.age'));
     assert.ok(sealed.length >= 3, `${sealed}`);
   });
@@ -230,7 +137,7 @@ describe('a meeting', () => {
       assert.match(failed.error, /the media worker died: .*signal: 9/);
       assertBars(await ada.ask('seen', { identity: 'bob' }), 'ada, after the last one');
       await eventually('the mark to go', async () => !(await ada.ask('state')).recording);
-      const { files, to } = opened(server, id);
+      const { files, to } = opener.open(server, id);
       assert.ok(files.length >= 2, `a file of each worker: ${files}`);
       for (const file of files) assertBars(barsOf(join(to, file), SMALL), file);
       assert.equal(await server.figure('parvis_recording_workers_died_total'), 2);
@@ -253,7 +160,7 @@ describe('a meeting', () => {
       const reached = await until(server, room, id, 'EGRESS_LIMIT_REACHED', 60000);
       assert.match(reached.error, /recording.max_bytes/);
       await eventually('the mark to go', async () => !(await ada.ask('state')).recording);
-      const { files, to } = opened(server, id);
+      const { files, to } = opener.open(server, id);
       assertBars(barsOf(join(to, files[0]), { width: 640, height: 360 }), 'what was written until then');
     } finally {
       await own.close();
@@ -265,9 +172,9 @@ describe('by LiveKit’s egress service', () => {
   it('a participant and a track are kept, listed and ended; what can not be done says what can', async () => {
     const room = stage.room();
     await meeting(room);
-    const grid = await egress(stage.server, 'StartRoomCompositeEgress', { roomName: room, layout: 'grid', fileOutputs: [{}] });
-    assert.equal(grid.status, 501);
-    assert.match(grid.body.msg, /ask for the layout "capture"/);
+    const mosaic = await egress(stage.server, 'StartRoomCompositeEgress', { roomName: room, layout: 'mosaic', fileOutputs: [{}] });
+    assert.equal(mosaic.status, 501);
+    assert.match(mosaic.body.msg, /ask for "grid", .*or for "capture"/);
     const nobody = await egress(stage.server, 'StartParticipantEgress', { roomName: room, identity: 'nobody', fileOutputs: [{}] });
     assert.equal(nobody.status, 404);
     const { body: { egressId } } = await egress(stage.server, 'StartParticipantEgress', { roomName: room, identity: 'bob', fileOutputs: [{}] });
@@ -277,7 +184,7 @@ describe('by LiveKit’s egress service', () => {
     assert.deepEqual(active.body.items.map((item) => item.egressId), [egressId]);
     assert.equal((await egress(stage.server, 'StopEgress', { egressId })).body.status, 'EGRESS_ENDING');
     await until(stage.server, room, egressId, 'EGRESS_COMPLETE');
-    const { manifest } = opened(stage.server, egressId);
+    const { manifest } = opener.open(stage.server, egressId);
     assert.deepEqual(manifest.tracks.map((track) => track.kind).sort(), ['audio', 'video'], 'bob’s, and not ada’s');
     assert.equal((await egress(stage.server, 'StopEgress', { egressId })).status, 412);
   });

@@ -75,6 +75,12 @@ impl Recorders {
         let _ = rooms.ask(&key, move |room, now| room.dismiss_recorder(now, &identity)).await;
     }
 
+    /// What is written down of an egress, with the secrets of what was asked for; `None` when nothing is.
+    pub async fn egress(&self, tenant: &TenantId, id: &str) -> Result<Option<EgressInfo>, EgressError> {
+        let rooms = self.rooms.upgrade().ok_or(EgressError::NoStore)?;
+        Ok(rooms.egress_store()?.egress(tenant, id).await?)
+    }
+
     /// As [`crate::Api::egress_is`].
     pub async fn egress_is(&self, tenant: &TenantId, now: EgressInfo) -> Result<(), EgressError> {
         match self.rooms.upgrade() {

@@ -23,7 +23,7 @@ use crate::egress::{BadLink, CAPTURE_LAYOUT, EgressError, EngineError, LINK_AGE,
 use crate::rooms::ControlFailure;
 use crate::token::TokenError;
 
-/// What is to be recorded. At most one of both is named; without, it is the whole room.
+/// What is to be recorded. At most one of all is named; without, it is the whole room, as it is sent.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Wish {
@@ -33,6 +33,18 @@ pub(crate) struct Wish {
     /// One track, by its sid.
     #[schema(example = "TR_AMbcnYqWyTHxZv")]
     track: Option<String>,
+    /// A film of the whole room, which is made when the recording has ended, and lies among its files then. The recording is
+    /// `EGRESS_ENDING` until then.
+    film: Option<FilmWish>,
+}
+
+/// What a film shows.
+#[derive(Default, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct FilmWish {
+    /// `grid`, `speaker`, `screen`, `single` or `audio`; `grid` where none is named.
+    #[schema(example = "speaker")]
+    layout: String,
 }
 
 /// A recording.
@@ -45,14 +57,17 @@ pub(crate) struct Recording {
     /// `EGRESS_STARTING`, `EGRESS_ACTIVE`, `EGRESS_ENDING`, `EGRESS_COMPLETE`, `EGRESS_FAILED`, `EGRESS_ABORTED` or
     /// `EGRESS_LIMIT_REACHED`.
     status: String,
-    /// Why it ended, where it did not by itself.
+    /// Why it ended, where it did not by itself, or has no film that was asked for.
     #[serde(skip_serializing_if = "String::is_empty")]
     error: String,
+    /// How far it is, where its state doesn't say: whether its film waits or is being made.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    details: String,
     /// When it began, in milliseconds of Unix time.
     started_at: i64,
     /// When it ended; 0 before.
     ended_at: i64,
-    /// What it wrote.
+    /// What it wrote; the film first, if there is one.
     files: Vec<RecordedFile>,
 }
 
@@ -102,6 +117,7 @@ impl Recording {
             id: egress.egress_id,
             room: egress.room_name,
             error: egress.error,
+            details: egress.details,
         }
     }
 }
@@ -109,7 +125,7 @@ impl Recording {
 /// Record a room
 ///
 /// Everybody in the room sees that it is recorded before anything is kept. What is sent is kept as it is sent, sealed for whom
-/// the server's configuration names.
+/// the server's configuration names; a film of it is made afterwards, if it is asked for.
 #[utoipa::path(
     post,
     path = "/api/rooms/{room}/recordings",
@@ -118,7 +134,7 @@ impl Recording {
     request_body = Wish,
     responses(
         (status = 201, description = "It begins.", body = Recording),
-        (status = 400, description = "The body can't be read, or names both.", body = Refusal),
+        (status = 400, description = "The body can't be read, or names more than one.", body = Refusal),
         (status = 401, description = "No token, or one that does not hold.", body = Refusal),
         (status = 403, description = "The token neither has `roomRecord` nor `roomAdmin` for this room.", body = Refusal),
         (status = 404, description = "There is no such room, participant or track.", body = Refusal),
@@ -138,34 +154,37 @@ pub(crate) async fn start(
     body: Result<Json<Wish>, JsonRejection>,
 ) -> Result<Response, Refusal> {
     let authority = may_record(&shared, &headers, query, &room).await?;
-    let wrong = "the body is JSON as {}, {\"participant\": \"…\"} or {\"track\": \"…\"}";
+    let wrong = "the body is JSON as {}, {\"film\": {\"layout\": \"grid\"}}, {\"participant\": \"…\"} or {\"track\": \"…\"}";
     let Json(wish) = body.map_err(|error| Refusal::new(error.status(), "bad_request", wrong))?;
     let room_name = room;
     let file_outputs = || vec![proto::EncodedFileOutput::default()];
     let request = match wish {
-        Wish { participant: Some(_), track: Some(_) } => {
-            return Err(Refusal::new(StatusCode::BAD_REQUEST, "bad_request", wrong));
-        }
-        Wish { participant: Some(identity), .. } => Request::Participant(proto::ParticipantEgressRequest {
-            room_name,
-            identity,
-            file_outputs: file_outputs(),
-            ..Default::default()
-        }),
-        Wish { track: Some(track_id), .. } => Request::Track(proto::TrackEgressRequest {
-            room_name,
-            track_id,
-            output: Some(proto::track_egress_request::Output::File(proto::DirectFileOutput::default())),
-            ..Default::default()
-        }),
-        Wish { participant: None, track: None } => {
-            Request::RoomComposite(proto::RoomCompositeEgressRequest {
+        Wish { participant: Some(identity), track: None, film: None } => {
+            Request::Participant(proto::ParticipantEgressRequest {
                 room_name,
-                layout: CAPTURE_LAYOUT.to_owned(),
+                identity,
                 file_outputs: file_outputs(),
                 ..Default::default()
             })
         }
+        Wish { track: Some(track_id), participant: None, film: None } => {
+            Request::Track(proto::TrackEgressRequest {
+                room_name,
+                track_id,
+                output: Some(proto::track_egress_request::Output::File(proto::DirectFileOutput::default())),
+                ..Default::default()
+            })
+        }
+        Wish { film, participant: None, track: None } => {
+            let layout = film.map_or_else(|| CAPTURE_LAYOUT.to_owned(), |film| film.layout);
+            Request::RoomComposite(proto::RoomCompositeEgressRequest {
+                room_name,
+                layout,
+                file_outputs: file_outputs(),
+                ..Default::default()
+            })
+        }
+        _ => return Err(Refusal::new(StatusCode::BAD_REQUEST, "bad_request", wrong)),
     };
     let egress = shared.rooms.start_egress(&authority.tenant, request).await?;
     let recording = Json(Recording::of(egress));

@@ -2,26 +2,28 @@
 //! The picture that all tiles are painted on, in I420. What does not change stays as it is.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use gstreamer as gst;
-use gstreamer::prelude::*;
-use gstreamer_app::AppSink;
 use gstreamer_video::{
     VideoConverter, VideoConverterConfig, VideoFormat, VideoFrameExt as _, VideoFrameRef, VideoInfo,
     VideoMatrixMode,
 };
 
+use super::ComposeError;
 use super::decode::Picture;
-use super::layout::{Cell, Rect, within};
-use super::{ComposeError, PATIENCE, element, launch};
-
-/// Luma and both chromas.
-type Colour = [u8; 3];
+use super::layout::{Cell, Rect, even, within};
+use super::overlay::INK;
+use super::stamp::{Colour, Stamp};
+use super::story::Tile;
+use super::text::{Align, Scribe, Style};
 
 /// Between the tiles.
 const BACKGROUND: Colour = [24, 130, 126];
 /// Under pictures that don't fill their place, and instead of one that isn't there.
 pub(super) const PLACEHOLDER: Colour = [60, 134, 122];
+/// Under names.
+const STRIP: Colour = [46, 130, 126];
 /// Around whoever speaks.
 const SPEAKING: Colour = [150, 60, 70];
 /// How wide that frame is.
@@ -31,19 +33,28 @@ pub(super) struct Canvas {
     info: VideoInfo,
     buffer: gst::Buffer,
     converters: HashMap<(VideoFormat, u32, u32, Rect), VideoConverter>,
-    labels: HashMap<(String, u32, u32), Picture>,
+    labels: HashMap<(String, bool, Rect), Stamp>,
+    scribes: HashMap<(u32, u32), Scribe>,
 }
 
 /// Names and sizes that are kept at most; beyond, all are drawn anew when they are needed.
 const MAX_KEPT: usize = 500;
+/// Those who write, each in a size of its own and with threads of its own.
+const MAX_SCRIBES: usize = 8;
 
 impl Canvas {
     pub(super) fn new(width: u32, height: u32) -> Result<Canvas, ComposeError> {
         let info = VideoInfo::builder(VideoFormat::I420, width, height).build()?;
         let buffer = gst::Buffer::with_size(info.size())?;
-        let mut canvas = Canvas { info, buffer, converters: HashMap::new(), labels: HashMap::new() };
+        let (converters, labels, scribes) = Default::default();
+        let mut canvas = Canvas { info, buffer, converters, labels, scribes };
         canvas.clear()?;
         Ok(canvas)
+    }
+
+    /// The form of it and of its copies.
+    pub(super) fn info(&self) -> &VideoInfo {
+        &self.info
     }
 
     /// A copy of all of it.
@@ -67,21 +78,42 @@ impl Canvas {
         self.paint(picture, place)
     }
 
-    /// Writes a name under a tile's picture.
-    pub(super) fn label(&mut self, cell: &Cell, name: &str) -> Result<(), ComposeError> {
-        let key = (name.to_owned(), cell.label.width, cell.label.height);
-        if self.labels.len() >= MAX_KEPT {
-            self.labels.clear();
+    /// Writes whose tile it is on its strip, and marks who can't be heard.
+    pub(super) fn label(&mut self, cell: &Cell, tile: &Tile) -> Result<(), ComposeError> {
+        let Rect { x, y, width, height } = cell.label;
+        self.fill(cell.label, STRIP)?;
+        let mark = if tile.muted && width > 2 * height { height } else { 0 };
+        if mark > 0 {
+            let place = Rect { x: x + width - mark, y, width: mark, height };
+            Stamp::muted(place).blend(self.buffer.make_mut(), &self.info)?;
         }
-        let label = match self.labels.get(&key) {
-            Some(label) => label.clone(),
-            None => {
-                let label = written(name, cell.label)?;
-                self.labels.insert(key, label.clone());
-                label
+        let key = (tile.name.clone(), mark > 0, cell.label);
+        if !self.labels.contains_key(&key) {
+            let left = even(height / 3).min(width / 2);
+            let place = (even((width - left).saturating_sub(mark)).max(2), height);
+            let mask = self.scribe(place)?.write(&tile.name)?;
+            if self.labels.len() >= MAX_KEPT {
+                self.labels.clear();
             }
-        };
-        self.paint(&label, cell.label)
+            self.labels.insert(key.clone(), Stamp::of(&mask, (x + even(left), y), INK, 255));
+        }
+        match self.labels.get(&key) {
+            Some(label) => label.blend(self.buffer.make_mut(), &self.info),
+            None => Ok(()),
+        }
+    }
+
+    fn scribe(&mut self, place: (u32, u32)) -> Result<&mut Scribe, ComposeError> {
+        if self.scribes.len() >= MAX_SCRIBES && !self.scribes.contains_key(&place) {
+            self.scribes.clear();
+        }
+        match self.scribes.entry(place) {
+            Entry::Occupied(scribe) => Ok(scribe.into_mut()),
+            Entry::Vacant(nobody) => {
+                let (letters, align) = (place.1 * 6 / 10, Align::Left);
+                Ok(nobody.insert(Scribe::new(Style { place, letters, align, lines: false })?))
+            }
+        }
     }
 
     /// Draws the frame of whoever speaks, around the tile.
@@ -146,54 +178,4 @@ fn converter(from: &VideoInfo, canvas: &VideoInfo, place: Rect) -> Result<VideoC
     config.set_matrix_mode(VideoMatrixMode::None);
     config.set_threads(1);
     Ok(VideoConverter::new(&from, canvas, Some(config))?)
-}
-
-/// A name on a dark strip, by Pango, which knows all scripts that the machine has fonts for.
-fn written(name: &str, place: Rect) -> Result<Picture, ComposeError> {
-    let text = launch(&format!(
-        "videotestsrc num-buffers=1 pattern=solid-color foreground-color=0xff202428 ! \
-         video/x-raw,format=I420,width={},height={} ! \
-         textoverlay name=text halignment=left valignment=center xpad={} ypad=0 wrap-mode=none auto-resize=false \
-         draw-shadow=false ! video/x-raw,format=I420 ! appsink name=out sync=false",
-        place.width,
-        place.height,
-        place.height / 3
-    ))?;
-    let overlay: gst::Element = element(&text, "text")?;
-    let letters = place.height * 6 / 10;
-    overlay.set_property("font-desc", format!("Sans {letters}px"));
-    overlay.set_property("text", gst::glib::markup_escape_text(&shortened(name, place.width, letters)));
-    let sink: AppSink = element(&text, "out")?;
-    let started = text.set_state(gst::State::Playing);
-    let sample = started.ok().and_then(|_| sink.try_pull_sample(PATIENCE));
-    let _ = text.set_state(gst::State::Null);
-    let drawn = sample.and_then(|sample| {
-        let info = VideoInfo::from_caps(sample.caps()?).ok()?;
-        Some(Picture { at: 0, info, buffer: sample.buffer_owned()? })
-    });
-    drawn.ok_or_else(|| ComposeError::Pipeline("a name could not be drawn: is a font installed?".to_owned()))
-}
-
-/// As much of a name as has room in one line. Letters are taken for half as wide as they are high, and a little more.
-fn shortened(name: &str, width: u32, letters: u32) -> String {
-    let most = (width.saturating_sub(letters) * 10 / (letters.max(1) * 6)).max(1) as usize;
-    let plain = name.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
-    if name.chars().count() <= most {
-        return plain.collect();
-    }
-    plain.take(most - 1).chain(['…']).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_fit_their_line() {
-        assert_eq!(shortened("Ada", 200, 10), "Ada");
-        assert_eq!(shortened("Ada\nLovelace", 200, 10), "Ada Lovelace");
-        let long = shortened(&"é".repeat(100), 200, 10);
-        assert_eq!((long.chars().count(), long.chars().last()), (31, Some('…')));
-        assert_eq!(shortened("Ada", 1, 10), "…");
-    }
 }

@@ -14,12 +14,12 @@ pub struct Rect {
     pub height: u32,
 }
 
-/// A place for one person or share: the picture, and under it the name.
+/// A place for one person or share: the picture, and under it the name; on it where one picture is all there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cell {
     /// Where the picture lies.
     pub picture: Rect,
-    /// Where the name lies; as wide as the picture.
+    /// Where the name lies; as wide as the picture, but for [`Arrangement::Single`].
     pub label: Rect,
 }
 
@@ -30,6 +30,10 @@ pub enum Arrangement {
     Grid,
     /// The first one large, the others in a row under it.
     Speaker,
+    /// The first one large, the others in a column beside it; on a canvas that is higher than wide in a row under it.
+    Screen,
+    /// One that fills the canvas.
+    Single,
 }
 
 /// The most tiles that have a place.
@@ -43,21 +47,34 @@ pub const MIN_SIDE: u32 = 180;
 /// Between tiles, and around them.
 const GAP: u32 = 8;
 
-/// Cells for `count` tiles on a canvas of this size, in order: left to right, top to bottom. Beyond [`MAX_TILES`], or one and
+/// Cells for `count` tiles in this part of a canvas, in order: left to right, top to bottom. Beyond [`MAX_TILES`], or one and
 /// [`MAX_BESIDE`], there is no place.
-pub fn cells(arrangement: Arrangement, width: u32, height: u32, count: usize) -> Vec<Cell> {
-    let canvas = Rect { x: 0, y: 0, width, height };
+pub fn cells(arrangement: Arrangement, area: Rect, count: usize) -> Vec<Cell> {
+    let beside = (count.max(1) - 1).min(MAX_BESIDE);
     match arrangement {
-        Arrangement::Grid => grid(canvas, count.min(MAX_TILES)),
-        Arrangement::Speaker if count < 2 => grid(canvas, count),
-        Arrangement::Speaker => {
-            let beside = even(height / 4);
-            let large = grid(Rect { height: height - beside, ..canvas }, 1);
-            let row = Rect { y: even(height - beside), height: beside, ..canvas };
-            let small = row_of(row, (count - 1).min(MAX_BESIDE));
-            large.into_iter().chain(small).collect()
+        Arrangement::Grid => grid(area, count.min(MAX_TILES)),
+        Arrangement::Single => single(area, count.min(1)),
+        _ if count < 2 => grid(area, count),
+        Arrangement::Screen if area.width >= area.height => {
+            let width = even(area.width / 5);
+            let large = grid(Rect { width: area.width - width, ..area }, 1);
+            let column = Rect { x: area.x + even(area.width - width), width, ..area };
+            large.into_iter().chain(column_of(column, beside)).collect()
+        }
+        Arrangement::Speaker | Arrangement::Screen => {
+            let height = even(area.height / 4);
+            let large = grid(Rect { height: area.height - height, ..area }, 1);
+            let row = Rect { y: area.y + even(area.height - height), height, ..area };
+            large.into_iter().chain(row_of(row, beside)).collect()
         }
     }
+}
+
+/// All of the area, with the name in its lower left corner.
+fn single(area: Rect, count: usize) -> Vec<Cell> {
+    let height = label_height(area.height / 2);
+    let label = Rect { y: area.y + area.height - height, width: even(area.width / 2), height, ..area };
+    std::iter::repeat_n(Cell { picture: area, label }, count).collect()
 }
 
 /// As many columns as make the tiles largest; the last row is centred.
@@ -69,11 +86,11 @@ fn grid(area: Rect, count: usize) -> Vec<Cell> {
     };
     let (width, height) = size(columns);
     let rows = count.div_ceil(columns);
-    let top = area.y + area.height.saturating_sub(rows * height + (rows - 1) * GAP) / 2;
+    let top = area.y + middle(area.height, span(rows, height));
     let place = |number: u32| {
         let (row, column) = (number / columns, number % columns);
         let in_row = columns.min(count - row * columns);
-        let left = area.x + area.width.saturating_sub(in_row * width + (in_row - 1) * GAP) / 2;
+        let left = area.x + middle(area.width, span(in_row, width));
         cell(left + column * (width + GAP), top + row * (height + GAP), width, height)
     };
     (0..count).map(place).collect()
@@ -82,17 +99,27 @@ fn grid(area: Rect, count: usize) -> Vec<Cell> {
 fn row_of(area: Rect, count: usize) -> Vec<Cell> {
     let count = u32::try_from(count).unwrap_or(0);
     let (width, height) = fit(area, count.max(1), 1);
-    let left = area.x + area.width.saturating_sub(count * width + count.saturating_sub(1) * GAP) / 2;
-    (0..count)
-        .map(|number| {
-            cell(
-                left + number * (width + GAP),
-                area.y + area.height.saturating_sub(height) / 2,
-                width,
-                height,
-            )
-        })
-        .collect()
+    let left = area.x + middle(area.width, span(count, width));
+    let top = area.y + middle(area.height, height);
+    (0..count).map(|number| cell(left + number * (width + GAP), top, width, height)).collect()
+}
+
+fn column_of(area: Rect, count: usize) -> Vec<Cell> {
+    let count = u32::try_from(count).unwrap_or(0);
+    let (width, height) = fit(area, 1, count.max(1));
+    let left = area.x + middle(area.width, width);
+    let top = area.y + middle(area.height, span(count, height));
+    (0..count).map(|number| cell(left, top + number * (height + GAP), width, height)).collect()
+}
+
+/// So many sides with gaps between them.
+fn span(count: u32, side: u32) -> u32 {
+    count * side + count.saturating_sub(1) * GAP
+}
+
+/// Where something of a size begins in the middle of a place.
+fn middle(place: u32, size: u32) -> u32 {
+    place.saturating_sub(size) / 2
 }
 
 /// The largest size of 16:9 pictures with their labels in so many columns and rows.
@@ -122,7 +149,7 @@ fn label_height(picture: u32) -> u32 {
     even(picture / 10).clamp(14, 40)
 }
 
-fn even(samples: u32) -> u32 {
+pub(super) fn even(samples: u32) -> u32 {
     samples & !1
 }
 
@@ -162,12 +189,22 @@ mod tests {
         (180, 2160),
     ];
 
+    const TILED: [Arrangement; 3] = [Arrangement::Grid, Arrangement::Speaker, Arrangement::Screen];
+
+    fn canvas(width: u32, height: u32) -> Rect {
+        Rect { x: 0, y: 0, width, height }
+    }
+
+    /// With and without a strip above.
     fn all() -> impl Iterator<Item = (u32, u32, Vec<Cell>, usize)> {
-        SIZES.into_iter().flat_map(|(width, height)| {
-            [Arrangement::Grid, Arrangement::Speaker].into_iter().flat_map(move |arrangement| {
-                (0..=40).map(move |count| (width, height, cells(arrangement, width, height, count), count))
-            })
-        })
+        SIZES.into_iter().flat_map(|(width, height)| [(width, height, 0), (width, height, 16)]).flat_map(
+            |(width, height, y)| {
+                let area = Rect { x: 0, y, width, height: height - y };
+                TILED.into_iter().flat_map(move |arrangement| {
+                    (0..=40).map(move |count| (width, height, cells(arrangement, area, count), count))
+                })
+            },
+        )
     }
 
     fn rects(cells: &[Cell]) -> Vec<Rect> {
@@ -205,21 +242,41 @@ mod tests {
     #[test]
     fn a_grid_has_a_place_for_each_and_uses_the_canvas() {
         for (count, columns) in [(1, 1), (2, 2), (3, 2), (4, 2), (5, 3), (9, 3), (10, 4), (16, 4), (25, 5)] {
-            let cells = cells(Arrangement::Grid, 1280, 720, count);
+            let cells = cells(Arrangement::Grid, canvas(1280, 720), count);
             assert_eq!(cells.len(), count);
             let first = cells[0].picture.y;
             assert_eq!(cells.iter().filter(|cell| cell.picture.y == first).count(), columns, "{count}");
         }
-        assert_eq!(cells(Arrangement::Grid, 1280, 720, 40).len(), MAX_TILES);
-        let one = cells(Arrangement::Grid, 1280, 720, 1)[0].picture;
+        assert_eq!(cells(Arrangement::Grid, canvas(1280, 720), 40).len(), MAX_TILES);
+        let one = cells(Arrangement::Grid, canvas(1280, 720), 1)[0].picture;
         assert!(one.width * one.height > 1280 * 720 * 3 / 4, "{one:?}");
     }
 
     #[test]
     fn the_speaker_is_larger_than_all_others() {
-        let cells = cells(Arrangement::Speaker, 1280, 720, 20);
+        let cells = cells(Arrangement::Speaker, canvas(1280, 720), 20);
         assert_eq!(cells.len(), 1 + MAX_BESIDE);
         assert!(cells[1..].iter().all(|cell| cell.picture.width * 3 < cells[0].picture.width));
+    }
+
+    #[test]
+    fn a_share_has_four_fifths_and_the_others_a_column_on_its_right() {
+        let wide = cells(Arrangement::Screen, canvas(1280, 720), 20);
+        assert_eq!(wide.len(), 1 + MAX_BESIDE);
+        let share = wide[0].picture;
+        assert!(share.width > 1280 * 3 / 4, "{share:?}");
+        assert!(wide[1..].iter().all(|cell| cell.picture.x > share.x + share.width), "{wide:?}");
+        assert!(wide[1..].windows(2).all(|two| two[1].picture.y > two[0].label.y), "{wide:?}");
+        let high = canvas(720, 1280);
+        assert_eq!(cells(Arrangement::Screen, high, 5), cells(Arrangement::Speaker, high, 5));
+    }
+
+    #[test]
+    fn a_single_picture_fills_all_of_it() {
+        let area = Rect { x: 0, y: 16, width: 320, height: 164 };
+        let cells = cells(Arrangement::Single, area, 3);
+        assert_eq!((cells.len(), cells[0].picture), (1, area));
+        assert_eq!(cells[0].label.y + cells[0].label.height, 180);
     }
 
     #[test]

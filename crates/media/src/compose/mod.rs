@@ -2,35 +2,55 @@
 //! From a finished capture to one film: who was there in tiles with names, and all sound mixed.
 //!
 //! [`layout`] is geometry, `story` says who is to be seen when, `decode` gives pictures and samples of each track, `canvas` is
-//! what tiles are painted on, `output` encodes and writes. The loop is here, and it is the only clock: for each picture of the
-//! film it asks each track for what belongs to that moment. So nothing depends on how fast anything is, nothing waits for
-//! a track that gives nothing, and the same capture gives the same film.
+//! what tiles are painted on with what `text` writes, `overlay` is what lies over them (`logo`, and `stamp`s of all kinds), and
+//! `output` encodes and writes. `film` is the loop, and it is the only clock: for each picture of the film it asks each track for
+//! what belongs to that moment. So nothing depends on how fast anything is, nothing waits for a track that gives nothing,
+//! and the same capture gives the same film. `speakers`, `chapters` and `thumbnails` are what is made beside it; `work` keeps
+//! all of it out of sight until it is whole.
 //!
-//! GStreamer decodes, scales, writes names and encodes; which elements it needs is said where they are named
+//! GStreamer decodes, scales, writes letters and encodes; which elements it needs is said where they are named
 //! (docs/decisions/0049-compose.md).
 
 pub mod layout;
 
 mod canvas;
+mod chapters;
+mod coded;
 mod decode;
+mod film;
+mod logo;
+mod options;
 mod output;
+mod overlay;
+mod speakers;
+mod stamp;
 mod story;
+mod text;
+mod thumbnails;
+mod work;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, BufRead as _, BufReader};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
-use parvis_jobs::Kind;
 
-use self::canvas::Canvas;
-use self::decode::{Files, Pictures, Sound};
-use self::layout::{Arrangement, Cell, MIN_SIDE};
-use self::output::{MEDIA, Output};
-use self::story::{Story, Tile};
+pub use self::coded::choose_encoders;
+use self::decode::Files;
+use self::film::Film;
+pub use self::logo::{Logo, MAX_LOGO_BYTES, MAX_LOGO_SIDE};
+pub use self::options::{
+    Corner, Format, Layout, Looks, MAX_NOTICE_BYTES, MAX_SPEAKERS, MAX_THUMBNAILS, MAX_TITLE_BYTES,
+    MAX_WATERMARK_BYTES, Notice, Options, Place, Speakers, SpeakersFormat, Subject, Thumbnails, Watermark,
+};
+use self::output::Output;
+use self::story::Story;
+use self::thumbnails::Shots;
+use self::work::Work;
 use crate::age::Identity;
+use crate::hardware::Switch;
 use crate::manifest::Manifest;
 use crate::recording::{self, RecordingError};
 use crate::timeline::Entry;
@@ -51,6 +71,26 @@ pub enum ComposeError {
     /// Options that don't go together.
     #[error("{0}")]
     Options(String),
+    /// A logo that can't be used.
+    #[error("{path}: {what}")]
+    Logo {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// It would be larger than it may be.
+    #[error(
+        "more than {} MiB are written, which is the most, and the film is at {} s: allow more, or take fewer kbit/s",
+        bytes >> 20,
+        micros / 1_000_000
+    )]
+    TooLarge {
+        /// What was allowed.
+        bytes: u64,
+        /// Where the film was, in microseconds.
+        micros: u64,
+    },
     /// There is nothing in it.
     #[error("manifest.json: no frame was captured, so there is nothing to compose")]
     Empty,
@@ -75,63 +115,6 @@ pub enum ComposeError {
     Call(#[from] gst::glib::BoolError),
 }
 
-/// What the film shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
-    /// Everybody in tiles of one size.
-    Grid,
-    /// Who shares or speaks large, the others under it.
-    Speaker,
-    /// Sound only.
-    Audio,
-}
-
-/// How to compose.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Options {
-    /// What is shown.
-    pub layout: Layout,
-    /// Width in samples, even, 180 to 3840.
-    pub width: u32,
-    /// Height in samples, even, 180 to 2160.
-    pub height: u32,
-    /// Pictures a second, 1 to 60.
-    pub rate: u32,
-    /// The most that pictures take, in kbit/s; they take less where they can.
-    pub kbits: u32,
-}
-
-impl Default for Options {
-    /// A grid at 720p30 with at most 2.5 Mbit/s.
-    fn default() -> Options {
-        Options { layout: Layout::Grid, width: 1280, height: 720, rate: 30, kbits: 2500 }
-    }
-}
-
-impl Options {
-    fn has_pictures(&self) -> bool {
-        self.layout != Layout::Audio
-    }
-
-    fn check(&self) -> Result<(), ComposeError> {
-        let Options { width, height, rate, kbits, .. } = *self;
-        let wrong = |what: String| Err(ComposeError::Options(what));
-        if !(MIN_SIDE..=3840).contains(&width)
-            || !(MIN_SIDE..=2160).contains(&height)
-            || (width | height) % 2 != 0
-        {
-            return wrong(format!("a size of {width}x{height}: take even numbers from 180x180 to 3840x2160"));
-        }
-        if !(1..=60).contains(&rate) {
-            return wrong(format!("{rate} pictures a second: take 1 to 60"));
-        }
-        if !(50..=100_000).contains(&kbits) {
-            return wrong(format!("{kbits} kbit/s: take 50 to 100000"));
-        }
-        Ok(())
-    }
-}
-
 /// A file that could not be used to its end, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
@@ -150,10 +133,15 @@ pub struct Composed {
     pub bytes: u64,
     /// What is missing from it.
     pub notes: Vec<Note>,
+    /// Encoders that failed. Others went on; nothing is missing for it.
+    pub switches: Vec<Switch>,
+    /// What was written beside it.
+    pub beside: Vec<PathBuf>,
 }
 
-/// Composes the recording in `directory` into `out`, a file that does not exist yet. It lies beside it as `….part` until it is
-/// whole. A part that is damaged is left out from there on, and named in the answer.
+/// Composes the recording in `directory` into `out`, a file that does not exist yet, and writes beside it what else the options
+/// ask for. All of it is called `….part` until it is whole. A part of the recording that is damaged is left out from there
+/// on, and named in the answer.
 pub fn compose(
     directory: &Path,
     out: &Path,
@@ -161,60 +149,50 @@ pub fn compose(
     options: &Options,
 ) -> Result<Composed, ComposeError> {
     options.check()?;
-    let failed = |error| ComposeError::Io { path: out.to_owned(), error };
-    if out.exists() {
-        return Err(failed(io::Error::other("it exists already; take another name or remove it")));
-    }
+    work::refuse(out)?;
     let manifest = Manifest::read(directory).map_err(RecordingError::from)?;
     let story = Story::new(&manifest, &entries(directory, &manifest, identities)?);
     if story.end() == 0 || manifest.tracks.iter().all(|track| track.parts.is_empty()) {
         return Err(ComposeError::Empty);
     }
+    story.check(options.subject.as_ref())?;
+    let chapters = options.chapters.then(|| out.with_extension("chapters.vtt"));
+    chapters.as_deref().map_or(Ok(()), work::refuse)?;
+    options.thumbnails.map_or(Ok(()), |which| thumbnails::check(which, story.end(), out))?;
+    let voices = options.speakers.as_ref();
+    let voices = voices.map(|speakers| speakers::voices(speakers, &manifest, &story)).transpose()?;
     prepare()?;
-    let part = part_of(out);
-    let unfinished = Unfinished::new(&part).map_err(failed)?;
     let files = Files { directory, identities };
     let mut film = Film::new(files, &manifest, &story, options)?;
-    let output = Output::new(&part, options)?;
-    film.run(&output)?;
-    output.finish()?;
-    fs::rename(&part, out).map_err(failed)?;
-    drop(unfinished);
-    let bytes = fs::metadata(out).map_err(failed)?.len();
-    Ok(Composed { duration: story.end(), bytes, notes: film.notes })
+    let mut work = Work::default();
+    let part = work.begin(out)?;
+    output::media_of(&part, options.format).map_or(Ok(()), |media| work.scratch(&media))?;
+    let shots = options.thumbnails.map(|which| Shots::new(which, out, options)).transpose()?;
+    let mut output = Output::new(&part, options)?;
+    film.run(&mut output, shots, &mut work)?;
+    let switches = output.finish()?;
+    let mut notes = film.notes;
+    if let Some(voices) = voices {
+        speakers::write(voices, files, &story, options, &mut work, &mut notes)?;
+        // The same files were read once for the film.
+        let mut told = BTreeSet::new();
+        notes.retain(|Note { file, what }| told.insert((file.clone(), what.clone())));
+    }
+    if let Some(path) = chapters {
+        let part = work.begin(&path)?;
+        let text = chapters::webvtt(&chapters::chapters(&story), story.end());
+        fs::write(&part, text).map_err(|error| ComposeError::Io { path, error })?;
+    }
+    let mut made = work.finish()?;
+    let beside = made.split_off(1);
+    let bytes = fs::metadata(out).map_err(|error| ComposeError::Io { path: out.to_owned(), error })?.len();
+    Ok(Composed { duration: story.end(), bytes, notes, switches, beside })
 }
 
 /// Makes GStreamer ready, which looks at its plugins by a program of its own where it has not done so before. A process that
 /// is to be confined does this first; [`compose`] does it otherwise.
 pub fn prepare() -> Result<(), ComposeError> {
     gst::init().map_err(|error| ComposeError::Missing(error.to_string()))
-}
-
-/// A film while it is written, and its media. They go when this is dropped, if they are still there.
-struct Unfinished<'a>(&'a Path);
-
-impl<'a> Unfinished<'a> {
-    /// Makes both, for nobody else to read. What a run that was killed left goes.
-    fn new(part: &'a Path) -> io::Result<Unfinished<'a>> {
-        for path in [part.to_owned(), part.with_extension(MEDIA)] {
-            let _ = fs::remove_file(&path);
-            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        }
-        Ok(Unfinished(part))
-    }
-}
-
-impl Drop for Unfinished<'_> {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(self.0);
-        let _ = fs::remove_file(self.0.with_extension(MEDIA));
-    }
-}
-
-fn part_of(out: &Path) -> PathBuf {
-    let mut name = out.as_os_str().to_owned();
-    name.push(".part");
-    PathBuf::from(name)
 }
 
 /// All lines of the timelines. What a newer version wrote and this one doesn't know is passed over.
@@ -242,123 +220,6 @@ fn entries(
     }
     entries.sort_by_key(|entry: &Entry| entry.at);
     Ok(entries)
-}
-
-/// A film while it is made.
-struct Film<'a> {
-    story: &'a Story,
-    options: &'a Options,
-    arrangement: Arrangement,
-    canvas: Canvas,
-    /// At the place of their track in the manifest.
-    pictures: Vec<Option<Pictures<'a>>>,
-    sounds: Vec<Sound<'a>>,
-    tiles: Vec<Tile>,
-    cells: Vec<Cell>,
-    notes: Vec<Note>,
-}
-
-impl<'a> Film<'a> {
-    fn new(
-        files: Files<'a>,
-        manifest: &'a Manifest,
-        story: &'a Story,
-        options: &'a Options,
-    ) -> Result<Film<'a>, ComposeError> {
-        let of = |kind: Kind| manifest.tracks.iter().map(move |track| (track.kind == kind).then_some(track));
-        let pictures = of(Kind::Video)
-            .map(|track| track.filter(|_| options.has_pictures()).map(|track| Pictures::new(files, track)));
-        Ok(Film {
-            story,
-            options,
-            arrangement: match options.layout {
-                Layout::Speaker => Arrangement::Speaker,
-                Layout::Grid | Layout::Audio => Arrangement::Grid,
-            },
-            canvas: Canvas::new(options.width, options.height)?,
-            pictures: pictures.collect(),
-            sounds: of(Kind::Audio).flatten().map(|track| Sound::new(files, track)).collect(),
-            tiles: Vec::new(),
-            cells: Vec::new(),
-            notes: Vec::new(),
-        })
-    }
-
-    fn run(&mut self, output: &Output) -> Result<(), ComposeError> {
-        let rate = u64::from(self.options.rate);
-        let moment = |number: u64| number * 1_000_000 / rate;
-        let mut change = Some(0);
-        for number in 0.. {
-            let now = moment(number);
-            if now >= self.story.end() {
-                break;
-            }
-            self.mix(number * SAMPLE_RATE / rate, (number + 1) * SAMPLE_RATE / rate, output)?;
-            if !self.options.has_pictures() {
-                continue;
-            }
-            let moved = change.is_some_and(|change| change <= now) && self.rearrange(now);
-            change = self.story.next_change(now);
-            self.paint(now, moment(1) / 2, moved)?;
-            output.picture(number, rate, self.canvas.copy()?)?;
-        }
-        Ok(())
-    }
-
-    fn mix(&mut self, from: u64, to: u64, output: &Output) -> Result<(), ComposeError> {
-        let mut mixed = vec![0.0; ((to - from) * CHANNELS) as usize];
-        for sound in &mut self.sounds {
-            sound.add_to(&mut mixed, from, &mut self.notes)?;
-        }
-        mixed.iter_mut().for_each(|sample| *sample = sample.clamp(-1.0, 1.0));
-        output.sound(from, &mixed)
-    }
-
-    /// Whether there is another picture now.
-    fn rearrange(&mut self, now: u64) -> bool {
-        let tiles = self.story.tiles(self.arrangement, now);
-        if tiles == self.tiles {
-            return false;
-        }
-        self.cells = layout::cells(self.arrangement, self.options.width, self.options.height, tiles.len());
-        self.tiles = tiles;
-        true
-    }
-
-    /// Brings the canvas up to the moment: a frame that is due within `near` is shown now.
-    fn paint(&mut self, now: u64, near: u64, all: bool) -> Result<(), ComposeError> {
-        let mut changed = vec![false; self.pictures.len()];
-        for (pictures, changed) in self.pictures.iter_mut().zip(&mut changed) {
-            if let Some(pictures) = pictures {
-                *changed = pictures.advance(now + near, &mut self.notes)?;
-            }
-        }
-        if all {
-            self.canvas.clear()?;
-        }
-        for (tile, cell) in self.tiles.iter().zip(&self.cells) {
-            let changed =
-                tile.picture.and_then(|(track, _)| changed.get(track)).is_some_and(|changed| *changed);
-            if all || changed {
-                let shown = tile.picture.and_then(|(track, since)| {
-                    let shown = self.pictures.get(track)?.as_ref()?.shown();
-                    shown.filter(|picture| picture.at >= since)
-                });
-                self.canvas.picture(cell, shown)?;
-            }
-            if all {
-                self.canvas.label(cell, &tile.name)?;
-                if tile.speaks {
-                    self.canvas.frame(cell)?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-fn has(factory: &str) -> bool {
-    gst::ElementFactory::find(factory).is_some()
 }
 
 fn launch(description: &str) -> Result<gst::Pipeline, ComposeError> {

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Who is to be seen when, from the manifest and the timelines. No media is touched here.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use parvis_jobs::{Kind, Origin};
 
+use super::ComposeError;
 use super::layout::{Arrangement, MAX_BESIDE, MAX_TILES};
+use super::options::{Layout, Subject};
 use crate::manifest::{Manifest, Track};
 use crate::timeline::{Entry, What};
 
@@ -23,29 +26,55 @@ pub(super) struct Tile {
     pub(super) picture: Option<(usize, u64)>,
     /// Is among those who speak.
     pub(super) speaks: bool,
+    /// Can't be heard: has no microphone, or a muted one.
+    pub(super) muted: bool,
 }
+
+/// What is seen at one moment: tiles in the order of their cells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Scene {
+    pub(super) arrangement: Arrangement,
+    pub(super) tiles: Vec<Tile>,
+}
+
+/// Whether the track at a place in the manifest has a picture that is not older than a moment. A share that has none yet is
+/// not there yet, so that its place is never seen empty.
+pub(super) type Ready<'a> = &'a dyn Fn(usize, u64) -> bool;
 
 /// All moments at which something changes, in microseconds since the recording's start.
 #[derive(Debug)]
 pub(super) struct Story {
     seats: Vec<Seat>,
     tracks: Vec<Span>,
-    names: BTreeMap<String, Vec<(u64, String)>>,
+    room: String,
+    people: BTreeMap<String, Person>,
     speakers: Vec<(u64, Vec<String>)>,
     moments: Vec<u64>,
     end: u64,
 }
 
+/// A participant.
+#[derive(Debug, Default)]
+struct Person {
+    identity: String,
+    /// From when on.
+    names: Vec<(u64, String)>,
+    /// When speaking was told.
+    spoke: Vec<u64>,
+}
+
 /// One participant's camera and microphone, or his share.
 #[derive(Debug)]
-struct Seat {
+pub(super) struct Seat {
     participant: String,
     screen: bool,
-    times: Vec<(u64, u64)>,
+    /// From when to when somebody sits there.
+    pub(super) times: Vec<(u64, u64)>,
 }
 
 #[derive(Debug)]
 struct Span {
+    track: String,
     participant: String,
     screen: bool,
     video: bool,
@@ -61,7 +90,8 @@ impl Story {
         let mut story = Story {
             seats: Vec::new(),
             tracks: manifest.tracks.iter().map(|track| Span::new(track, end)).collect(),
-            names: BTreeMap::new(),
+            room: String::new(),
+            people: BTreeMap::new(),
             speakers: Vec::new(),
             moments: vec![0],
             end,
@@ -71,12 +101,15 @@ impl Story {
         for Entry { at, what } in entries {
             let at = u64::try_from(*at).unwrap_or(0);
             match what {
+                What::Room { room } => story.room.clone_from(room),
                 What::Joined { participant, name, identity } => {
                     let name = if name.is_empty() { identity } else { name };
-                    story.names.entry(participant.clone()).or_default().push((at, name.clone()));
+                    let person = story.people.entry(participant.clone()).or_default();
+                    person.identity.clone_from(identity);
+                    person.names.push((at, name.clone()));
                 }
                 What::Renamed { participant, name } => {
-                    story.names.entry(participant.clone()).or_default().push((at, name.clone()));
+                    story.people.entry(participant.clone()).or_default().names.push((at, name.clone()));
                 }
                 What::Muted { track, muted } => {
                     let place = places.get(track.as_str());
@@ -84,7 +117,12 @@ impl Story {
                         span.muted.push((at, *muted));
                     }
                 }
-                What::Speakers { participants } => story.speakers.push((at, participants.clone())),
+                What::Speakers { participants } => {
+                    for participant in participants {
+                        story.people.entry(participant.clone()).or_default().spoke.push(at);
+                    }
+                    story.speakers.push((at, participants.clone()));
+                }
                 _ => continue,
             }
             story.moments.push(at);
@@ -102,52 +140,161 @@ impl Story {
         self.end
     }
 
+    /// The room's name.
+    pub(super) fn room(&self) -> &str {
+        &self.room
+    }
+
+    /// Who speaks from when on, the loudest first.
+    pub(super) fn speakers(&self) -> &[(u64, Vec<String>)] {
+        &self.speakers
+    }
+
+    /// All shares, in the order in which they came.
+    pub(super) fn shares(&self) -> impl Iterator<Item = &Seat> {
+        self.seats.iter().filter(|seat| seat.screen)
+    }
+
+    /// The identity of a participant; its id where that was not told.
+    pub(super) fn identity<'a>(&'a self, participant: &'a str) -> &'a str {
+        let identity = self.people.get(participant).map(|person| person.identity.as_str());
+        identity.filter(|identity| !identity.is_empty()).unwrap_or(participant)
+    }
+
+    /// Refuses a subject that never is there, and says who or what is.
+    pub(super) fn check(&self, subject: Option<&Subject>) -> Result<(), ComposeError> {
+        let (what, wanted, mut there): (_, _, Vec<&str>) = match subject {
+            None => return Ok(()),
+            Some(Subject::Participant(identity)) => {
+                let there = self.seats.iter().map(|seat| self.identity(&seat.participant));
+                ("participant", identity, there.collect())
+            }
+            Some(Subject::Track(track)) => {
+                let there = self.tracks.iter().filter(|span| span.video).map(|span| span.track.as_str());
+                ("video track", track, there.collect())
+            }
+        };
+        if there.contains(&wanted.as_str()) {
+            return Ok(());
+        }
+        there.sort_unstable();
+        there.dedup();
+        let (count, shown) = (there.len(), there.iter().take(20).map(|one| format!("{one:?}")));
+        let shown = shown.collect::<Vec<_>>().join(", ");
+        Err(ComposeError::Options(format!(
+            "no {what} {wanted:?} in the recording; there are {count}: {shown}"
+        )))
+    }
+
     /// The first moment after `at` at which tiles may change.
     pub(super) fn next_change(&self, at: u64) -> Option<u64> {
         self.moments.get(self.moments.partition_point(|moment| *moment <= at)).copied()
     }
 
-    /// The tiles at a moment, in the order of their cells.
-    pub(super) fn tiles(&self, arrangement: Arrangement, at: u64) -> Vec<Tile> {
-        let mut seats: Vec<&Seat> = self.seats.iter().filter(|seat| seat.is_taken(at)).collect();
-        let most = match arrangement {
-            Arrangement::Grid => MAX_TILES,
-            Arrangement::Speaker => {
-                if let Some(first) = self.first(&seats, at) {
-                    let seat = seats.remove(first);
-                    seats.insert(0, seat);
-                }
-                1 + MAX_BESIDE
-            }
-        };
-        if seats.len() > most {
-            // Whoever shows nothing gives way; the sort keeps the order otherwise.
-            let large = usize::from(arrangement == Arrangement::Speaker);
-            if let Some(others) = seats.get_mut(large..) {
-                others.sort_by_key(|seat| self.picture(seat, at).is_none());
-            }
-            seats.truncate(most);
-        }
-        let loud = self.loud(at);
-        let tile = |seat: &Seat| Tile {
-            name: self.name(seat, at),
-            picture: self.picture(seat, at),
-            speaks: !seat.screen && loud.contains(&seat.participant),
-        };
-        seats.into_iter().map(tile).collect()
+    /// Since when a track that is there isn't muted, if it isn't.
+    pub(super) fn since(&self, track: usize, at: u64) -> Option<u64> {
+        self.tracks.get(track).filter(|span| span.is_live(at)).and_then(|span| span.unmuted_since(at))
     }
 
-    /// The place of whom the picture is about: a share, or else whoever spoke last and is still here.
-    fn first(&self, seats: &[&Seat], at: u64) -> Option<usize> {
-        let share = seats.iter().position(|seat| seat.screen && self.picture(seat, at).is_some());
-        let so_far = self.speakers.partition_point(|(moment, _)| *moment <= at);
-        let loudest = || {
-            let earlier = self.speakers.get(..so_far)?.iter().rev();
-            earlier.flat_map(|(_, speakers)| speakers).find_map(|speaker| {
-                seats.iter().position(|seat| !seat.screen && seat.participant == *speaker)
-            })
+    /// What is seen at a moment.
+    pub(super) fn scene(
+        &self,
+        layout: Layout,
+        subject: Option<&Subject>,
+        at: u64,
+        ready: Ready<'_>,
+    ) -> Scene {
+        let has_picture = |seat: &Seat| self.picture(seat, at, ready).is_some();
+        let seats = self.seats.iter().filter(|seat| seat.is_taken(at));
+        let mut seats: Vec<&Seat> = seats.filter(|seat| !seat.screen || has_picture(seat)).collect();
+        let tiles = |seats: &[&Seat]| {
+            let loud = self.loud(at);
+            let tile = |seat: &&Seat| Tile {
+                name: self.name(seat, at),
+                picture: self.picture(seat, at, ready),
+                speaks: !seat.screen && loud.contains(&seat.participant),
+                muted: !seat.screen && !self.is_heard(&seat.participant, at),
+            };
+            seats.iter().map(tile).collect()
         };
-        share.or_else(loudest)
+        let share = seats.iter().position(|seat| seat.screen);
+        let arrangement = match layout {
+            Layout::Grid | Layout::Audio => Arrangement::Grid,
+            Layout::Screen if share.is_some() => Arrangement::Screen,
+            Layout::Speaker | Layout::Screen => Arrangement::Speaker,
+            Layout::Single => Arrangement::Single,
+        };
+        match arrangement {
+            Arrangement::Grid => keep(&mut seats, MAX_TILES, |seat| !has_picture(seat)),
+            Arrangement::Speaker | Arrangement::Screen => {
+                let large = share.or_else(|| self.loudest(&seats, at)).map(|first| seats.remove(first));
+                if arrangement == Arrangement::Screen {
+                    self.keep_speakers(&mut seats, at, |seat| !has_picture(seat));
+                }
+                keep(&mut seats, MAX_BESIDE + usize::from(large.is_none()), |seat| !has_picture(seat));
+                seats.splice(..0, large);
+            }
+            Arrangement::Single => {
+                if let Some(Subject::Track(track)) = subject {
+                    return Scene { arrangement, tiles: self.alone(track, at, ready).into_iter().collect() };
+                }
+                let one = match subject {
+                    Some(Subject::Participant(identity)) => {
+                        let theirs = |seat: &&&Seat| self.identity(&seat.participant) == *identity;
+                        let shown = seats.iter().filter(theirs).find(|seat| has_picture(seat));
+                        shown.or_else(|| seats.iter().find(theirs)).copied()
+                    }
+                    _ => {
+                        let loudest = self.loudest(&seats, at).and_then(|place| seats.get(place));
+                        loudest
+                            .or_else(|| seats.iter().find(|seat| has_picture(seat)))
+                            .or(seats.first())
+                            .copied()
+                    }
+                };
+                seats = one.into_iter().collect();
+            }
+        }
+        Scene { arrangement, tiles: tiles(&seats) }
+    }
+
+    /// A track, whosever it is.
+    fn alone(&self, track: &str, at: u64, ready: Ready<'_>) -> Option<Tile> {
+        let is_it = |(_, span): &(usize, &Span)| span.video && span.track == track && span.is_live(at);
+        let (place, span) = self.tracks.iter().enumerate().rev().find(is_it)?;
+        let seat = self.seats.iter().find(|seat| span.is_of(seat))?;
+        let since = span.unmuted_since(at).filter(|since| ready(place, *since));
+        Some(Tile {
+            name: self.name(seat, at),
+            picture: since.map(|since| (place, since)),
+            speaks: false,
+            muted: !seat.screen && !self.is_heard(&seat.participant, at),
+        })
+    }
+
+    /// The place of whoever spoke last and is still here.
+    fn loudest(&self, seats: &[&Seat], at: u64) -> Option<usize> {
+        let so_far = self.speakers.partition_point(|(moment, _)| *moment <= at);
+        let earlier = self.speakers.get(..so_far)?.iter().rev();
+        earlier
+            .flat_map(|(_, speakers)| speakers)
+            .find_map(|speaker| seats.iter().position(|seat| !seat.screen && seat.participant == *speaker))
+    }
+
+    /// Of more seats than have room beside a share, those who spoke last, in the order that they had.
+    fn keep_speakers(&self, seats: &mut Vec<&Seat>, at: u64, gives_way: impl Fn(&Seat) -> bool) {
+        if seats.len() <= MAX_BESIDE {
+            return;
+        }
+        let spoke = |seat: &Seat| {
+            let spoke = &self.people.get(&seat.participant)?.spoke;
+            spoke.get(..spoke.partition_point(|moment| *moment <= at))?.last().copied()
+        };
+        let mut ranked: Vec<_> = seats.drain(..).enumerate().collect();
+        ranked.sort_by_key(|(_, seat)| (Reverse(spoke(seat)), gives_way(seat)));
+        ranked.truncate(MAX_BESIDE);
+        ranked.sort_unstable_by_key(|(place, _)| *place);
+        seats.extend(ranked.into_iter().map(|(_, seat)| seat));
     }
 
     fn loud(&self, at: u64) -> &[String] {
@@ -156,20 +303,46 @@ impl Story {
         last.map_or(&[], |(_, participants)| participants)
     }
 
-    fn picture(&self, seat: &Seat, at: u64) -> Option<(usize, u64)> {
-        let mut newest = self.tracks.iter().enumerate().rev();
-        newest.find_map(|(place, span)| {
-            let fits = span.video && span.screen == seat.screen && span.participant == seat.participant;
-            let since = (fits && span.from <= at && at < span.to).then(|| span.unmuted_since(at)).flatten();
-            since.map(|since| (place, since))
+    /// The newest track of a seat that has a picture. Of one that was published anew and has none yet, the last one of before.
+    fn picture(&self, seat: &Seat, at: u64, ready: Ready<'_>) -> Option<(usize, u64)> {
+        let theirs =
+            || self.tracks.iter().enumerate().rev().filter(|(_, span)| span.video && span.is_of(seat));
+        let shown = |span: &Span, place: usize, at: u64| {
+            span.unmuted_since(at).filter(|since| ready(place, *since)).map(|since| (place, since))
+        };
+        let live = theirs().filter(|(_, span)| span.is_live(at));
+        let live = live.filter_map(|(place, span)| shown(span, place, at)).next();
+        live.or_else(|| {
+            let (place, before) = theirs().find(|(_, span)| span.to <= at)?;
+            let follows = |span: &Span| {
+                let soon = before.to..before.to.saturating_add(BRIDGED);
+                let is_muted = span.unmuted_since(at.max(span.from)).is_none();
+                soon.contains(&span.from) && at < span.to && !is_muted
+            };
+            let goes_on = theirs().any(|(_, span)| follows(span));
+            goes_on.then(|| shown(before, place, before.to)).flatten()
         })
     }
 
-    fn name(&self, seat: &Seat, at: u64) -> String {
-        let names = self.names.get(&seat.participant).map_or(&[][..], Vec::as_slice);
-        let known = names.iter().rev().find(|(since, _)| *since <= at).or(names.first());
-        let name = known.map_or(seat.participant.as_str(), |(_, name)| name);
+    /// Whether a microphone of theirs is there and not muted.
+    fn is_heard(&self, participant: &str, at: u64) -> bool {
+        self.tracks.iter().any(|span| {
+            let is_theirs = !span.video && !span.screen && span.participant == participant;
+            is_theirs && span.is_live(at) && span.unmuted_since(at).is_some()
+        })
+    }
+
+    /// What is written under a tile.
+    pub(super) fn name(&self, seat: &Seat, at: u64) -> String {
+        let name = self.called(&seat.participant, at);
         if seat.screen { format!("{name} ▣") } else { name.to_owned() }
+    }
+
+    /// What a participant is called at a moment.
+    pub(super) fn called<'a>(&'a self, participant: &'a str, at: u64) -> &'a str {
+        let names = self.people.get(participant).map_or(&[][..], |person| &person.names);
+        let known = names.iter().rev().find(|(since, _)| *since <= at).or(names.first());
+        known.map_or(participant, |(_, name)| name)
     }
 
     /// A seat for each participant with a track, and one for each who shares, in the order in which they came.
@@ -177,8 +350,7 @@ impl Story {
         let mut spans: Vec<&Span> = self.tracks.iter().filter(|span| span.video || !span.screen).collect();
         spans.sort_by_key(|span| span.from);
         for span in spans {
-            let taken = |seat: &&mut Seat| seat.participant == span.participant && seat.screen == span.screen;
-            let Some(seat) = self.seats.iter_mut().find(taken) else {
+            let Some(seat) = self.seats.iter_mut().find(|seat| span.is_of(seat)) else {
                 self.seats.push(Seat {
                     participant: span.participant.clone(),
                     screen: span.screen,
@@ -196,6 +368,14 @@ impl Story {
     }
 }
 
+/// Keeps so many seats; those of which it is so give way. The sort keeps the order otherwise.
+fn keep(seats: &mut Vec<&Seat>, most: usize, gives_way: impl Fn(&Seat) -> bool) {
+    if seats.len() > most {
+        seats.sort_by_key(|seat| gives_way(seat));
+        seats.truncate(most);
+    }
+}
+
 impl Seat {
     fn is_taken(&self, at: u64) -> bool {
         self.times.iter().any(|(from, to)| (*from..*to).contains(&at))
@@ -205,6 +385,7 @@ impl Seat {
 impl Span {
     fn new(track: &Track, end: u64) -> Span {
         Span {
+            track: track.track.clone(),
             participant: track.participant.clone(),
             screen: matches!(track.origin, Origin::ScreenShare | Origin::ScreenShareAudio),
             video: track.kind == Kind::Video,
@@ -212,6 +393,14 @@ impl Span {
             to: track.to.unwrap_or(end).min(end),
             muted: Vec::new(),
         }
+    }
+
+    fn is_of(&self, seat: &Seat) -> bool {
+        self.screen == seat.screen && self.participant == seat.participant
+    }
+
+    fn is_live(&self, at: u64) -> bool {
+        (self.from..self.to).contains(&at)
     }
 
     /// Since when it isn't muted, if it isn't.
@@ -231,133 +420,4 @@ fn end(manifest: &Manifest) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use parvis_jobs::{Codec, UnixMicros};
-
-    use super::*;
-    use crate::manifest::{FORMAT, VERSION};
-
-    const SECOND: u64 = 1_000_000;
-
-    fn track(id: &str, who: &str, origin: Origin, from: u64, to: Option<u64>) -> Track {
-        let sound = matches!(origin, Origin::Microphone | Origin::ScreenShareAudio);
-        let (kind, codec) = if sound { (Kind::Audio, Codec::Opus) } else { (Kind::Video, Codec::Vp8) };
-        let begun = Track::begun(id.to_owned(), who.to_owned(), (kind, origin), codec, from * SECOND);
-        Track { to: to.map(|to| to * SECOND), ..begun }
-    }
-
-    fn story(tracks: Vec<Track>, entries: &[(u64, What)]) -> Story {
-        let manifest = Manifest {
-            format: FORMAT.to_owned(),
-            version: VERSION,
-            job: "EG_test".to_owned(),
-            room_id: "RM_test".to_owned(),
-            tenant: String::new(),
-            started_at: UnixMicros(0),
-            ended: Some(60 * SECOND),
-            reason: None,
-            recipients: Vec::new(),
-            runs: Vec::new(),
-            lines_left_out: 0,
-            timelines: Vec::new(),
-            tracks,
-        };
-        let entry = |(at, what): &(u64, What)| Entry { at: (at * SECOND) as i64, what: what.clone() };
-        Story::new(&manifest, &entries.iter().map(entry).collect::<Vec<_>>())
-    }
-
-    fn joined(who: &str, name: &str) -> What {
-        What::Joined {
-            participant: who.to_owned(),
-            identity: format!("{who}-identity"),
-            name: name.to_owned(),
-        }
-    }
-
-    fn seen(story: &Story, arrangement: Arrangement, second: u64) -> Vec<(String, Option<usize>)> {
-        let tiles = story.tiles(arrangement, second * SECOND);
-        tiles.into_iter().map(|tile| (tile.name, tile.picture.map(|(track, _)| track))).collect()
-    }
-
-    fn is(seen: &[(String, Option<usize>)], expected: &[(&str, Option<usize>)]) -> bool {
-        seen.iter().map(|(name, track)| (name.as_str(), *track)).eq(expected.iter().copied())
-    }
-
-    #[test]
-    fn tiles_are_those_who_have_tracks_by_their_names_of_the_moment() {
-        let story = story(
-            vec![
-                track("TR_1", "PA_a", Origin::Microphone, 0, None),
-                track("TR_2", "PA_b", Origin::Camera, 5, Some(20)),
-                track("TR_3", "PA_a", Origin::Camera, 10, Some(15)),
-            ],
-            &[
-                (0, joined("PA_a", "Ada")),
-                (4, joined("PA_b", "")),
-                (12, What::Renamed { participant: "PA_a".to_owned(), name: "Ada L.".to_owned() }),
-            ],
-        );
-        let seen = |second| seen(&story, Arrangement::Grid, second);
-        assert!(is(&seen(0), &[("Ada", None)]));
-        assert!(is(&seen(5), &[("Ada", None), ("PA_b-identity", Some(1))]));
-        assert!(is(&seen(12), &[("Ada L.", Some(2)), ("PA_b-identity", Some(1))]));
-        assert!(is(&seen(15), &[("Ada L.", None), ("PA_b-identity", Some(1))]));
-        assert!(is(&seen(20), &[("Ada L.", None)]));
-        assert_eq!(story.next_change(5 * SECOND), Some(10 * SECOND));
-        assert_eq!(story.next_change(60 * SECOND), None);
-    }
-
-    #[test]
-    fn a_track_in_another_codec_moves_nobody_and_old_pictures_are_not_shown() {
-        let muted = |muted| What::Muted { track: "TR_3".to_owned(), muted };
-        let mut again = track("TR_3", "PA_a", Origin::Camera, 10, None);
-        again.from += SECOND / 2;
-        let story = story(
-            vec![
-                track("TR_1", "PA_a", Origin::Camera, 0, Some(10)),
-                track("TR_2", "PA_b", Origin::Camera, 0, None),
-                again,
-            ],
-            &[(20, muted(true)), (30, muted(false))],
-        );
-        let tiles = |second| story.tiles(Arrangement::Grid, second * SECOND);
-        assert!(is(&seen(&story, Arrangement::Grid, 10), &[("PA_a", None), ("PA_b", Some(1))]));
-        assert!(is(&seen(&story, Arrangement::Grid, 11), &[("PA_a", Some(2)), ("PA_b", Some(1))]));
-        assert_eq!(tiles(25)[0].picture, None);
-        assert_eq!(tiles(30)[0].picture, Some((2, 30 * SECOND)));
-    }
-
-    #[test]
-    fn the_speaker_layout_begins_with_a_share_or_who_spoke_last() {
-        let speaks =
-            |who: &[&str]| What::Speakers { participants: who.iter().map(ToString::to_string).collect() };
-        let story = story(
-            vec![
-                track("TR_1", "PA_a", Origin::Camera, 0, None),
-                track("TR_2", "PA_b", Origin::Camera, 0, None),
-                track("TR_3", "PA_a", Origin::ScreenShare, 30, Some(40)),
-                track("TR_4", "PA_a", Origin::ScreenShareAudio, 30, Some(50)),
-            ],
-            &[(5, speaks(&["PA_b", "PA_a"])), (10, speaks(&[])), (20, speaks(&["PA_a"]))],
-        );
-        let first = |second| seen(&story, Arrangement::Speaker, second)[0].1;
-        assert_eq!([0, 5, 15, 20, 30, 40].map(first), [Some(0), Some(1), Some(1), Some(0), Some(2), Some(0)]);
-        let loud = |second| {
-            let tiles = story.tiles(Arrangement::Grid, second * SECOND);
-            tiles.iter().map(|tile| tile.speaks).collect::<Vec<_>>()
-        };
-        assert_eq!((loud(5), loud(15), loud(31)), (vec![true; 2], vec![false; 2], vec![true, false, false]));
-    }
-
-    #[test]
-    fn whoever_shows_nothing_gives_way() {
-        let silent =
-            (0..20).map(|number| track("TR_s", &format!("PA_{number}"), Origin::Microphone, 0, None));
-        let shown = (20..40).map(|number| track("TR_v", &format!("PA_{number}"), Origin::Camera, 1, None));
-        let story = story(silent.chain(shown).collect(), &[]);
-        let seen = seen(&story, Arrangement::Grid, 2);
-        assert_eq!(seen.len(), MAX_TILES);
-        assert_eq!(seen.iter().filter(|(_, picture)| picture.is_some()).count(), 20);
-        assert_eq!(seen[24].0, "PA_4");
-    }
-}
+pub(super) mod tests;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Captures with pictures and sound that a decoder takes, and looks at the films that were composed of them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use gstreamer as gst;
@@ -10,6 +10,8 @@ use gstreamer_app::{AppSink, AppSrc};
 use parvis_jobs::{Codec, Origin, Participant, StopReason, ToWorker};
 use parvis_media::age::Identity;
 use parvis_media::capture::{Capture, Settings};
+use parvis_media::compose::layout::{Arrangement, Cell, Rect, cells};
+use parvis_media::compose::{Layout, Options};
 use parvis_media::manifest::{FileEntry, Manifest, Part, Track};
 use parvis_media::mkv::{self, ClusterWriter, TrackHead, Visible};
 
@@ -17,6 +19,63 @@ use super::{Sender, at, start};
 
 /// Luma and both chromas.
 pub(crate) type Colour = [u8; 3];
+
+pub(crate) const SIZE: (u32, u32) = (320, 180);
+pub(crate) const CANVAS: Rect = Rect { x: 0, y: 0, width: SIZE.0, height: SIZE.1 };
+pub(crate) const RED: Colour = [82, 90, 240];
+pub(crate) const GREEN: Colour = [145, 54, 34];
+pub(crate) const BLUE: Colour = [41, 240, 110];
+pub(crate) const PLACEHOLDER: Colour = [60, 134, 122];
+
+pub(crate) fn options(layout: Layout) -> Options {
+    Options { layout, width: SIZE.0, height: SIZE.1, kbits: 1000, ..Options::default() }
+}
+
+pub(crate) fn tone(hertz: f64) -> impl Fn(f64) -> f64 {
+    move |seconds| 0.3 * (std::f64::consts::TAU * hertz * seconds).sin()
+}
+
+pub(crate) fn is_near(one: Colour, other: Colour) -> bool {
+    one.iter().zip(other).all(|(one, other)| one.abs_diff(other) <= 12)
+}
+
+/// The middle of a picture.
+pub(crate) fn middle(cell: &Cell) -> (u32, u32) {
+    let Rect { x, y, width, height } = cell.picture;
+    (x + width / 2, y + height / 2)
+}
+
+/// Whether a picture of the film has these colours in the middle of these tiles.
+fn shows(film: &Film, picture: usize, arrangement: Arrangement, colours: &[Colour]) -> bool {
+    let cells = cells(arrangement, CANVAS, colours.len());
+    cells.iter().zip(colours).all(|(cell, colour)| {
+        let (x, y) = middle(cell);
+        is_near(film.colour(picture, x, y), *colour)
+    })
+}
+
+/// Goes through all pictures of a film: each shows what belongs to its scene, or, within `ms` of a change, to the one
+/// before; nothing else is ever seen.
+pub(crate) fn assert_scenes(film: &Film, arrangement: Arrangement, scenes: &[(u64, &[Colour])], ms: u64) {
+    let scenes: Vec<_> = scenes.iter().map(|(from, colours)| (*from, arrangement, *colours)).collect();
+    assert_seen(film, &scenes, ms);
+}
+
+/// As [`assert_scenes`], of scenes with arrangements of their own.
+pub(crate) fn assert_seen(film: &Film, scenes: &[(u64, Arrangement, &[Colour])], ms: u64) {
+    for picture in 0..film.len() {
+        let now = picture as u64 * 1000 / 30;
+        let scene = scenes.iter().rposition(|(from, ..)| *from <= now + 17).unwrap();
+        let (from, arrangement, colours) = scenes[scene];
+        let before = scene.checked_sub(1).filter(|_| now < from + ms).map(|before| scenes[before]);
+        let shown = shows(film, picture, arrangement, colours)
+            || before.is_some_and(|(_, arrangement, colours)| shows(film, picture, arrangement, colours));
+        let cells = cells(arrangement, CANVAS, colours.len());
+        let seen: Vec<Colour> =
+            cells.iter().map(|cell| film.colour(picture, middle(cell).0, middle(cell).1)).collect();
+        assert!(shown, "at {now} ms: {seen:?} instead of {colours:?}");
+    }
+}
 
 /// A track that sends: from when to when it is there, in milliseconds, and its frames, one each so many.
 pub(crate) struct Feed {
@@ -259,6 +318,19 @@ impl Film {
         Film { width: width as usize, height: height as usize, pictures, sound: sound(path) }
     }
 
+    /// A single picture, which has no sound.
+    pub(crate) fn open_still(path: &Path, (width, height): (u32, u32)) -> Film {
+        let output = Command::new("ffmpeg")
+            .args(["-v", "error", "-i", path.to_str().unwrap(), "-vf", "scale=out_range=tv,format=yuv420p"])
+            .args(["-f", "rawvideo", "-"])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let (width, height) = (width as usize, height as usize);
+        assert_eq!(output.stdout.len(), width * height * 3 / 2);
+        Film { width, height, pictures: output.stdout, sound: Vec::new() }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.pictures.len() / self.size()
     }
@@ -307,4 +379,31 @@ pub(crate) fn loudness(sound: &[f32], hertz: f64, from: f64, to: f64) -> f64 {
         sine += f64::from(*sample) * (turn * number as f64).sin();
     }
     2.0 * (cosine * cosine + sine * sine).sqrt() / stretch.len() as f64
+}
+
+/// Ada in red, who says something, with a name that is long enough to be seen.
+pub(crate) fn ada(temp: &super::Temp, ms: u64) -> PathBuf {
+    let recording = temp.below("recording");
+    let feeds =
+        vec![Feed::camera("PA_a", 1, 0, ms, |_| RED), Feed::microphone("PA_a", 2, 0, ms, tone(440.0))];
+    capture(&recording, None, ms, &[("PA_a", "Ada", 0, ms + 100)], feeds, &[]);
+    recording
+}
+
+/// The names in a directory, in order.
+pub(crate) fn names(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// A PNG of one colour, by ffmpeg.
+pub(crate) fn png(path: &Path, colour: &str, size: &str) {
+    let source = format!("color={colour}:s={size},format=rgba");
+    let made = Command::new("ffmpeg")
+        .args(["-v", "error", "-y", "-f", "lavfi", "-i", &source, "-frames:v", "1"])
+        .arg(path)
+        .status();
+    assert!(made.unwrap().success());
 }

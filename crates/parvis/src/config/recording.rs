@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Config;
 use super::apply::Problem;
 use super::value::{Bounded, Count, Time};
-use crate::recording::RecordingSettings;
+use crate::recording::{FilmBounds, FilmSettings, RecordingSettings};
 
 /// The worker's file name, where it is not named: it lies beside the server's own.
 pub(crate) const WORKER: &str = "parvis-media";
@@ -38,6 +38,12 @@ pub(crate) struct Recording {
     pub(crate) silence_timeout: Time,
     pub(crate) stop_timeout: Time,
     pub(crate) max_restarts: Bounded<0, 100>,
+    pub(crate) max_films: Bounded<0, 64>,
+    pub(crate) film_timeout: Time,
+    pub(crate) max_film_side: Bounded<320, 3_840>,
+    pub(crate) max_film_rate: Bounded<1, 60>,
+    /// In kbit/s.
+    pub(crate) max_film_bitrate: Bounded<50, 100_000>,
     pub(crate) progress_interval: Time,
     /// In days; 0: for good.
     pub(crate) retention: Bounded<0, 36_500>,
@@ -63,6 +69,11 @@ impl Default for Recording {
             silence_timeout: Time(job.silence_timeout),
             stop_timeout: Time(job.stop_timeout),
             max_restarts: Bounded::of(job.max_restarts.into()),
+            max_films: Bounded::of(1),
+            film_timeout: Time::secs(600),
+            max_film_side: Bounded::of(1_920),
+            max_film_rate: Bounded::of(60),
+            max_film_bitrate: Bounded::of(8_000),
             progress_interval: Time::secs(10),
             retention: Bounded::of(0),
         }
@@ -79,6 +90,7 @@ impl Config {
             ("silence_timeout", recording.silence_timeout),
             ("stop_timeout", recording.stop_timeout),
             ("progress_interval", recording.progress_interval),
+            ("film_timeout", recording.film_timeout),
         ] {
             if time.limit().is_none() {
                 return problem(
@@ -146,6 +158,16 @@ impl Config {
                 ..JobConfig::default()
             },
             progress: recording.progress_interval.0,
+            film: FilmSettings {
+                max: usize::try_from(recording.max_films.to_u32()).unwrap_or_default(),
+                patience: recording.film_timeout.0,
+                max_restarts: recording.max_restarts.to_u32(),
+                bounds: FilmBounds {
+                    side: recording.max_film_side.to_u32(),
+                    rate: recording.max_film_rate.to_u32(),
+                    kbits: recording.max_film_bitrate.to_u32(),
+                },
+            },
         }))
     }
 

@@ -7,21 +7,64 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use livekit_protocol::{EgressInfo, EgressStatus, FileInfo};
 use parvis_jobs::{State, StopReason, Why};
 
+use super::film::{Captured, wish};
+
 /// Files of one recording that are named in its record; the manifest has all of them.
 const MAX_FILES: usize = 200;
 
 /// Brings a record up to date.
 pub(super) fn update(egress: &mut EgressInfo, state: State, why: Option<&Why>, folder: &Path) {
     egress.set_status(status_of(state));
-    egress.file_results = files(folder, egress.started_at, state.is_final());
+    let now = unix_nanos();
+    egress.file_results = files(folder, egress.started_at, state.is_final().then_some(now));
     if let Some(why) = why {
         egress.error = error_of(why);
         egress.details = details_of(why).to_owned();
     }
     egress.manifest_location = manifest(folder).unwrap_or_default();
     if state.is_final() {
-        egress.ended_at = unix_nanos();
+        egress.ended_at = now;
     }
+}
+
+/// Brings a record up to date whose film was made, or could not be (`why`): it ends as its capture did. One that was to have a film
+/// and has none has failed, whatever the capture did.
+pub(super) fn film(egress: &mut EgressInfo, captured: &Captured, why: Option<String>, folder: &Path) {
+    egress.file_results = files(folder, egress.started_at, Some(captured.ended_at));
+    egress.manifest_location = manifest(folder).unwrap_or_default();
+    egress.set_status(captured.status());
+    egress.error.clone_from(&captured.error);
+    egress.details.clone_from(&captured.details);
+    egress.ended_at = unix_nanos();
+    if let Some(why) = why {
+        let film = format!(
+            "its film could not be made: {why}; what was captured is there, and `parvis recording compose` makes a film of it"
+        );
+        egress.set_status(EgressStatus::EgressFailed);
+        egress.error = if captured.error.is_empty() { film } else { format!("{}; {film}", captured.error) };
+    }
+}
+
+/// Whether a record is written for good.
+pub(super) fn has_ended(egress: &EgressInfo) -> bool {
+    use EgressStatus::{EgressActive, EgressEnding, EgressStarting};
+    !matches!(egress.status(), EgressStarting | EgressActive | EgressEnding)
+}
+
+/// Whether a film lies beside a capture.
+pub(super) fn has_film(folder: &Path) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).any(|name| is_film(&name))
+}
+
+/// Whether anything was captured.
+pub(super) fn is_captured(folder: &Path) -> bool {
+    manifest(folder).is_some()
+}
+
+fn is_film(name: &str) -> bool {
+    let name = name.strip_suffix(".age").unwrap_or(name);
+    wish::SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
 }
 
 /// What a person who looks at the record is told of the end; nothing where it was asked for.
@@ -65,10 +108,10 @@ fn status_of(state: State) -> EgressStatus {
     }
 }
 
-/// What lies in a recording's folder, by name.
-fn files(folder: &Path, started_at: i64, ended: bool) -> Vec<FileInfo> {
+/// What lies in a recording's folder: the film, if there is one, then the rest by name. Times are of what was recorded.
+fn files(folder: &Path, started_at: i64, ended_at: Option<i64>) -> Vec<FileInfo> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let now = unix_nanos();
+    let last = ended_at.unwrap_or_else(unix_nanos);
     let mut files: Vec<FileInfo> = entries
         .filter_map(Result::ok)
         .filter_map(|entry| {
@@ -78,13 +121,13 @@ fn files(folder: &Path, started_at: i64, ended: bool) -> Vec<FileInfo> {
                 location: location(folder, &name),
                 filename: name,
                 started_at,
-                ended_at: if ended { now } else { 0 },
-                duration: now.saturating_sub(started_at),
+                ended_at: ended_at.unwrap_or_default(),
+                duration: last.saturating_sub(started_at),
                 size: i64::try_from(metadata.len()).unwrap_or(i64::MAX),
             })
         })
         .collect();
-    files.sort_by(|one, other| one.filename.cmp(&other.filename));
+    files.sort_by_cached_key(|file| (!is_film(&file.filename), file.filename.clone()));
     files.truncate(MAX_FILES);
     files
 }

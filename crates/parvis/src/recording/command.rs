@@ -41,7 +41,7 @@ pub(crate) fn run(command: &Recording) -> Result<(), Problem> {
 }
 
 /// Becomes the media worker's program, with its own command of this name.
-fn start(name: &str, tool: &MediaTool) -> Result<(), Problem> {
+pub(crate) fn start(name: &str, tool: &MediaTool) -> Result<(), Problem> {
     let path = match tool.config.clone() {
         Some(config) => {
             let arguments = cli::Settings { config: Some(config), ..cli::Settings::default() };

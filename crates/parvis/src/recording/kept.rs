@@ -10,7 +10,8 @@ use std::time::UNIX_EPOCH;
 use livekit_protocol::{EgressInfo, EgressStatus};
 use parvis_store::{EraseReason, Erasure, Store, StoreError, TenantId};
 
-use super::{folder, tenant_of};
+use super::film::Place;
+use super::{book, folder, tenant_of};
 
 /// What the ids of recordings begin with. Other folders are none of ours.
 const ID_PREFIX: &str = "EG_";
@@ -76,11 +77,23 @@ pub(crate) async fn erase(
     now_ms: i64,
 ) -> Result<Erasure, EraseError> {
     let record = store.egress(tenant, id).await?;
-    if record.as_ref().is_some_and(goes_on) {
-        return Err(EraseError::GoesOn(id.to_owned()));
-    }
     let unknown = || EraseError::Unknown(id.to_owned());
     let folder = folder(directory, tenant, id).ok_or_else(unknown)?;
+    let film = Place::of(directory, tenant, id).filter(Place::exists);
+    if let Some(record) = record.as_ref().filter(|record| !book::has_ended(record)) {
+        // Only its film is missing.
+        if film.as_ref().is_none_or(|film| film.captured().is_none()) {
+            return Err(EraseError::GoesOn(id.to_owned()));
+        }
+        let mut ended = record.clone();
+        ended.set_status(EgressStatus::EgressFailed);
+        "it was erased before its film was made".clone_into(&mut ended.error);
+        store.update_egress(tenant, &ended).await?;
+    }
+    if let Some(film) = film {
+        // The key first. Whoever makes the film sees it, and ends.
+        film.erase().map_err(|source| EraseError::Files { path: directory.to_owned(), source })?;
+    }
     let known = record.as_ref().is_some_and(|record| !record.file_results.is_empty());
     if record.is_none() && !folder.exists() {
         return Err(unknown());
@@ -166,12 +179,6 @@ fn subfolders(path: &Path, problems: &mut Vec<EraseError>) -> Vec<(String, PathB
         found.filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path()))).collect();
     found.sort();
     found
-}
-
-/// Whether a recording has not ended.
-pub(super) fn goes_on(egress: &EgressInfo) -> bool {
-    use EgressStatus::{EgressActive, EgressEnding, EgressStarting};
-    matches!(egress.status(), EgressStarting | EgressActive | EgressEnding)
 }
 
 /// What the files of a record take, in bytes.

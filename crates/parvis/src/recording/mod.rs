@@ -2,6 +2,7 @@
 //! Recordings: which go on, and who does them. [`RecordingEngine`] is what [`parvis_api::Api::record`] takes: it checks what is
 //! asked for ([`request`]), lets a recorder into the room, and gives each recording a task of its own ([`task`]), which starts
 //! a media worker ([`worker`]), tells it what it is to know of its room ([`present`]) and writes down what becomes of it ([`book`]); [`counts`] says how often.
+//! Of what was captured a film is made, if one was asked for ([`film`]).
 //! What was recorded lies on the disk ([`kept`]) until its time is over ([`retention`]); [`command`] is `parvis recording`.
 //!
 //! **The one invariant: a worker costs its call nothing.** It may hang, die, flood or be slow: nothing in a room waits for it,
@@ -10,28 +11,40 @@
 mod book;
 pub(crate) mod command;
 mod counts;
+mod film;
 mod kept;
+mod names;
 mod present;
 mod request;
 mod retention;
+/// The stores that the store's own tests use.
+#[cfg(test)]
+#[path = "../../../store/tests/common/mod.rs"]
+mod stores;
 mod task;
 mod words;
 mod worker;
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use livekit_protocol::EgressInfo;
 use nix::sys::statvfs::statvfs;
+use parvis_age::{Identity, MAX_RECIPIENTS};
 use parvis_api::{CAPTURE_LAYOUT, EgressEngine, EngineError, RecorderError, Recorders, Source, TenantId};
 use parvis_jobs::{JobConfig, Protection, Quota, StopReason};
-use parvis_signal::{RecordError, Recorder, RecordingNews};
+use parvis_signal::{RecordError, RecordScope, Recorder, RecordingNews};
 use tokio::sync::{Notify, mpsc};
 
 use counts::Counts;
+pub(crate) use film::FilmSettings;
+pub(crate) use film::wish::Bounds as FilmBounds;
+use film::{Films, Place, place};
+pub(crate) use names::folder;
+use names::{is_plain, tenant_of};
 pub(crate) use retention::Retention;
 use task::{Input, Task};
 
@@ -40,8 +53,6 @@ type Answer<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What may wait for one recording's task. Beyond, its worker is told all anew.
 const INBOX: usize = 4_096;
-/// Characters of a tenant's name that is a folder's name as it is.
-const MAX_FOLDER_CHARS: usize = 64;
 
 /// How recordings are made.
 #[derive(Debug, Clone)]
@@ -66,6 +77,8 @@ pub(crate) struct RecordingSettings {
     pub(crate) job: JobConfig,
     /// How often the record is brought up to date.
     pub(crate) progress: Duration,
+    /// How films are made.
+    pub(crate) film: FilmSettings,
 }
 
 /// Why recordings can't be made as they are configured.
@@ -86,6 +99,7 @@ pub(crate) struct Shared {
     pub(crate) settings: RecordingSettings,
     pub(crate) recorders: Recorders,
     pub(crate) counts: Counts,
+    films: Films,
     jobs: Mutex<HashMap<String, Handle>>,
     /// Rung when one has ended.
     gone: Notify,
@@ -99,6 +113,17 @@ struct Handle {
     missed: Arc<AtomicBool>,
     /// It is to end, and why: heard even when the inbox is full.
     ending: Arc<Mutex<Option<StopReason>>>,
+    /// A film is made of it.
+    film: bool,
+}
+
+/// A recording that is about to begin.
+struct Begun {
+    handle: Handle,
+    inbox: mpsc::Receiver<Input>,
+    scope: RecordScope,
+    film: Option<Place>,
+    protection: Protection,
 }
 
 impl Handle {
@@ -115,10 +140,12 @@ impl Handle {
 pub(crate) struct RecordingEngine(Arc<Shared>);
 
 impl RecordingEngine {
-    /// Ready to record in these rooms.
+    /// Ready to record in these rooms. Call it in a runtime.
     pub(crate) fn new(settings: RecordingSettings, recorders: Recorders) -> RecordingEngine {
+        let films = Films::new(settings.clone(), recorders.clone());
         RecordingEngine(Arc::new(Shared {
             settings,
+            films,
             recorders,
             counts: Counts::default(),
             jobs: Mutex::default(),
@@ -146,6 +173,15 @@ impl RecordingEngine {
         if tokio::time::timeout(limit, emptied).await.is_err() {
             tracing::warn!("recordings did not end in time");
         }
+        self.0.films.close().await;
+    }
+
+    /// Erases what lies there for films that nobody waits for any more. Call it once, when what had begun before the start was
+    /// taken up.
+    pub(crate) fn tidy(&self) {
+        place::tidy(&self.0.settings.directory, |tenant, id| {
+            self.0.films.knows(tenant, id) || self.0.jobs().contains_key(id)
+        });
     }
 
     /// The ids of those that go on.
@@ -156,7 +192,11 @@ impl RecordingEngine {
     /// The counters for the metrics page.
     pub(crate) fn figures(&self) -> Source {
         let shared = Arc::clone(&self.0);
-        Arc::new(move || shared.counts.samples(shared.jobs().len()))
+        Arc::new(move || {
+            let mut samples = shared.counts.samples(shared.jobs().len());
+            samples.extend(shared.films.samples());
+            samples
+        })
     }
 }
 
@@ -172,20 +212,20 @@ impl Shared {
         self.gone.notify_waiters();
     }
 
-    async fn begin(
-        &self,
-        tenant: &TenantId,
-        egress: &EgressInfo,
-    ) -> Result<(Handle, mpsc::Receiver<Input>), EngineError> {
-        let scope = request::scope_of(egress)?;
+    async fn begin(&self, tenant: &TenantId, egress: &EgressInfo) -> Result<Begun, EngineError> {
         let settings = &self.settings;
+        let request::Asked { scope, film } = request::asked(egress, settings.film.bounds)?;
+        let film = film.is_some();
+        if film {
+            check_film(settings)?;
+        }
         let id = &egress.egress_id;
         check_space(settings).map_err(|error| {
             Counts::add(&self.counts.refused_space, 1);
             EngineError::Busy(error.to_string())
         })?;
-        let (inbox, receiver) = mpsc::channel(INBOX);
-        let handle = Handle { inbox, missed: Arc::default(), ending: Arc::default() };
+        let (sender, inbox) = mpsc::channel(INBOX);
+        let handle = Handle { inbox: sender, missed: Arc::default(), ending: Arc::default(), film };
         {
             let mut jobs = self.jobs();
             if jobs.len() >= settings.max_jobs {
@@ -195,12 +235,45 @@ impl Shared {
             }
             jobs.insert(id.clone(), handle.clone());
         }
-        let recorder = Recorder { identity: id.clone(), name: settings.name.clone(), scope };
+        let (film, protection) = match self.prepare(tenant, id, film) {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                self.forget(id);
+                return Err(error);
+            }
+        };
+        let recorder = Recorder { identity: id.clone(), name: settings.name.clone(), scope: scope.clone() };
         if let Err(error) = self.recorders.announce(tenant, &egress.room_name, recorder).await {
             self.forget(id);
+            if let Some(Err(error)) = film.map(|film| film.erase()) {
+                tracing::warn!(recording = id, %error, "the key of a film can't be erased");
+            }
             return Err(refused(&error));
         }
-        Ok((handle, receiver))
+        Ok(Begun { handle, inbox, scope, film, protection })
+    }
+
+    /// Where a film is made, and for whom the capture is sealed: for the film's own key too, which nobody else has.
+    fn prepare(
+        &self,
+        tenant: &TenantId,
+        egress_id: &str,
+        film: bool,
+    ) -> Result<(Option<Place>, Protection), EngineError> {
+        let mut protection = self.settings.protection.clone();
+        let failed = |what: String| EngineError::Failed(format!("no film can be made: {what}"));
+        let place = Place::of(&self.settings.directory, tenant, egress_id).filter(|_| film);
+        let Some(place) = place else { return Ok((None, protection)) };
+        let mut key = None;
+        if let Protection::Age { recipients } = &mut protection {
+            let identity = Identity::generate().map_err(|error| failed(error.to_string()))?;
+            recipients.push(identity.recipient().to_string());
+            // Which of them is the film's, their order doesn't tell.
+            recipients.sort();
+            key = Some(identity);
+        }
+        place.make(key.as_ref()).map_err(|error| failed(format!("its folder can't be made: {error}")))?;
+        Ok((Some(place), protection))
     }
 }
 
@@ -211,20 +284,28 @@ impl EgressEngine for RecordingEngine {
         egress: &'a EgressInfo,
     ) -> Answer<'a, Result<(), EngineError>> {
         Box::pin(async move {
-            let (handle, receiver) = self.0.begin(tenant, egress).await?;
+            let begun = self.0.begin(tenant, egress).await?;
             Counts::add(&self.0.counts.started, 1);
-            let task = Task::new(Arc::clone(&self.0), tenant.clone(), egress.clone(), handle, receiver);
+            let task = Task::new(Arc::clone(&self.0), tenant.clone(), egress.clone(), begun);
             tokio::spawn(task.run());
             Ok(())
         })
     }
 
-    fn set_layout<'a>(&'a self, _: &'a str, layout: &'a str) -> Answer<'a, Result<(), EngineError>> {
+    fn set_layout<'a>(&'a self, egress_id: &'a str, layout: &'a str) -> Answer<'a, Result<(), EngineError>> {
         Box::pin(async move {
-            if layout == CAPTURE_LAYOUT {
-                return Ok(());
+            let film = self.0.jobs().get(egress_id).map(|handle| handle.film).ok_or(EngineError::Unknown)?;
+            match (film, layout == CAPTURE_LAYOUT) {
+                (false, true) => Ok(()),
+                // The whole film has the last one: it is made of the record.
+                (true, false) => film::wish::layout_of(layout).map(drop),
+                (false, false) => Err(EngineError::Unable(format!(
+                    "this recording keeps every track as it is sent, and has no layout but {CAPTURE_LAYOUT:?}: begin another one for a film"
+                ))),
+                (true, true) => Err(EngineError::Unable(format!(
+                    "a film is made of this recording: ask for one of its layouts, or begin another one with {CAPTURE_LAYOUT:?}"
+                ))),
             }
-            Err(EngineError::Unable(request::no_layout(layout)))
         })
     }
 
@@ -246,9 +327,9 @@ impl EgressEngine for RecordingEngine {
         })
     }
 
-    fn resume<'a>(&'a self, _: &'a TenantId, _: &'a EgressInfo) -> Answer<'a, bool> {
-        // The room that it recorded ended with the server.
-        Box::pin(async { false })
+    fn resume<'a>(&'a self, tenant: &'a TenantId, egress: &'a EgressInfo) -> Answer<'a, bool> {
+        // The room that it recorded ended with the server; a film of it is made all the same.
+        Box::pin(async move { self.0.films.resume(tenant, egress) })
     }
 
     fn news(&self, egress_id: &str, news: RecordingNews) {
@@ -280,6 +361,23 @@ pub(crate) fn check(settings: &RecordingSettings) -> Result<(), RecordingError> 
     check_space(settings)
 }
 
+fn check_film(settings: &RecordingSettings) -> Result<(), EngineError> {
+    let unable = |why: String| Err(EngineError::Unable(why));
+    if settings.film.max == 0 {
+        return unable(format!(
+            "this server makes no films (recording.max_films is 0): ask for the layout {CAPTURE_LAYOUT:?}, which keeps every track as it \
+             is sent"
+        ));
+    }
+    match &settings.protection {
+        Protection::Age { recipients } if recipients.len() >= MAX_RECIPIENTS => unable(format!(
+            "a film takes one of {MAX_RECIPIENTS} recipients, and recording.recipients has all of them: ask for the layout \
+             {CAPTURE_LAYOUT:?}"
+        )),
+        _ => Ok(()),
+    }
+}
+
 fn check_space(settings: &RecordingSettings) -> Result<(), RecordingError> {
     let path = settings.directory.clone();
     let stat = match statvfs(&path) {
@@ -294,36 +392,9 @@ fn check_space(settings: &RecordingSettings) -> Result<(), RecordingError> {
     Ok(())
 }
 
-/// Where a recording lies. `None` for an id that is none of ours.
-pub(crate) fn folder(directory: &Path, tenant: &TenantId, egress_id: &str) -> Option<PathBuf> {
-    let is_word = |text: &str| {
-        !text.is_empty()
-            && text.len() <= MAX_FOLDER_CHARS
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
-    };
-    // Whatever else an organisation calls itself: no name of a folder has an equals sign that is none of these.
-    let tenant = match tenant.as_str() {
-        word if is_word(word) => word.to_owned(),
-        other => format!("={}", hex::encode(other)),
-    };
-    is_word(egress_id).then(|| directory.join(tenant).join(egress_id))
-}
-
-/// Whose recordings lie in a folder of this name: the other way round than [`folder`].
-fn tenant_of(name: &str) -> Option<TenantId> {
-    match name.strip_prefix('=') {
-        Some(digits) => String::from_utf8(hex::decode(digits).ok()?).ok().map(TenantId::new),
-        None => Some(TenantId::new(name)),
-    }
-}
-
-/// Whether a name is one file's, in no other folder and not hidden.
-fn is_plain(name: &str) -> bool {
-    let mut components = Path::new(name).components();
-    let single = matches!((components.next(), components.next()), (Some(Component::Normal(_)), None));
-    single
-        && !name.starts_with('.')
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+/// Erases what lies there for films, where no more recordings are made.
+pub(crate) fn tidy(directory: &Path) {
+    place::tidy(directory, |_, _| false);
 }
 
 fn refused(error: &RecorderError) -> EngineError {
@@ -334,47 +405,5 @@ fn refused(error: &RecorderError) -> EngineError {
         ) => EngineError::NotThere(error.to_string()),
         RecorderError::Refused(RecordError::Encrypted(_)) => EngineError::Unable(error.to_string()),
         RecorderError::Refused(RecordError::Refused(_)) => EngineError::Failed(error.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn row_51_no_name_leads_out_of_a_recordings_folder() {
-        for name in ["a.mkv.age", "manifest.json", "t-1_2.mkv"] {
-            assert!(is_plain(name), "{name}");
-        }
-        for name in [
-            "",
-            ".",
-            "..",
-            "../a",
-            "a/b",
-            "/etc/passwd",
-            ".hidden",
-            "a\\b",
-            "a\0b",
-            "a b",
-            "a\u{2215}b",
-            "a/",
-            "./a",
-        ] {
-            assert!(!is_plain(name), "{name:?}");
-        }
-        let base = Path::new("/kept");
-        let of = |tenant: &str, id: &str| folder(base, &TenantId::new(tenant), id);
-        assert_eq!(of("default", "EG_1"), Some(PathBuf::from("/kept/default/EG_1")));
-        assert_eq!(of("..", "EG_1"), Some(PathBuf::from("/kept/=2e2e/EG_1")));
-        assert_eq!(of("a/b", "EG_1"), Some(PathBuf::from("/kept/=612f62/EG_1")));
-        for id in ["", "..", "EG_1/../EG_2", "EG.1"] {
-            assert_eq!(of("default", id), None, "{id:?}");
-        }
-        for tenant in ["default", "..", "a/b", "ü"] {
-            let folder = of(tenant, "EG_1").unwrap();
-            let name = folder.parent().unwrap().file_name().unwrap().to_str().unwrap();
-            assert_eq!(tenant_of(name), Some(TenantId::new(tenant)));
-        }
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! What of the ways in which an egress is asked for this server can do: capture of a room, a participant or tracks into files.
-//! For all else it is said what to ask for instead.
+//! What of the ways in which an egress is asked for this server can do: capture of a room, a participant or tracks into files, and
+//! a film of a room, which is captured for it. For all else it is said what to ask for instead.
 
 use std::collections::BTreeSet;
 
@@ -10,46 +10,45 @@ use livekit_protocol::egress_info::Request;
 use parvis_api::{CAPTURE_LAYOUT, EngineError};
 use parvis_signal::RecordScope;
 
+use super::film::wish::{Bounds, Encoding, Wish, wish};
+
 /// Why nothing is streamed.
 pub(super) const NO_STREAMS: &str =
     "this server streams nowhere yet: ask for a file, which keeps what is sent as it is sent";
 
 const NO_SEGMENTS: &str =
     "this server makes no segments and no images yet: ask for a file, which keeps what is sent as it is sent";
-const NO_ENCODING: &str = "what is sent is kept as it is sent, and not encoded anew: leave out preset and advanced, and the file type";
+const NO_ENCODING: &str = "what is sent is kept as it is sent, and not encoded anew: leave out preset and advanced, and the file type, or ask for a film \
+                           of the room by the layout \"grid\"";
 const NO_UPLOAD: &str = "recordings stay on this server's disk: leave out the storage, and fetch the files when the recording has ended";
 const OWN_NAMES: &str = "a recording has several files, which name themselves: leave filepath empty, and take their names from \
                          file_results";
 
-/// Why a layout is not to be had.
-pub(super) fn no_layout(layout: &str) -> String {
-    format!(
-        "the layout {layout:?} is not composed here yet: ask for the layout {CAPTURE_LAYOUT:?}, which keeps every track as it is sent, to be \
-         composed later"
-    )
+/// What an egress comes to here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// What is captured.
+    pub(super) scope: RecordScope,
+    /// What film is made of it, if any.
+    pub(super) film: Option<Wish>,
 }
 
-/// What is to be recorded, if it is something that can be.
-pub(super) fn scope_of(egress: &EgressInfo) -> Result<RecordScope, EngineError> {
+impl Asked {
+    fn capture(scope: RecordScope) -> Asked {
+        Asked { scope, film: None }
+    }
+
+    fn film(wish: Wish) -> Asked {
+        Asked { scope: RecordScope::Room, film: Some(wish) }
+    }
+}
+
+/// What is to be recorded and composed, if it is something that can be.
+pub(super) fn asked(egress: &EgressInfo, bounds: Bounds) -> Result<Asked, EngineError> {
     use proto::start_egress_request::Source;
     let nothing = || EngineError::Failed("nothing is known of what was asked for".to_owned());
     match egress.request.as_ref().ok_or_else(nothing)? {
-        Request::RoomComposite(request) => {
-            check_layout(&request.layout)?;
-            if request.audio_only || request.video_only {
-                return Err(unable(
-                    "a room is kept whole: leave out audio_only and video_only, or ask for tracks one by one",
-                ));
-            }
-            check_outputs(
-                &request.file_outputs,
-                !request.stream_outputs.is_empty(),
-                !request.segment_outputs.is_empty() || !request.image_outputs.is_empty(),
-                request.options.is_some(),
-            )?;
-            check_single_room(request)?;
-            Ok(RecordScope::Room)
-        }
+        Request::RoomComposite(request) => of_room(request, bounds),
         Request::Participant(request) => {
             check_outputs(
                 &request.file_outputs,
@@ -57,7 +56,7 @@ pub(super) fn scope_of(egress: &EgressInfo) -> Result<RecordScope, EngineError> 
                 !request.segment_outputs.is_empty() || !request.image_outputs.is_empty(),
                 request.options.is_some(),
             )?;
-            Ok(RecordScope::Participant(request.identity.clone()))
+            Ok(Asked::capture(RecordScope::Participant(request.identity.clone())))
         }
         Request::TrackComposite(request) => {
             check_outputs(
@@ -69,7 +68,7 @@ pub(super) fn scope_of(egress: &EgressInfo) -> Result<RecordScope, EngineError> 
             check_single_tracks(request)?;
             let tracks = [&request.audio_track_id, &request.video_track_id];
             let named = tracks.into_iter().filter(|track| !track.is_empty()).cloned();
-            Ok(RecordScope::Tracks(named.collect()))
+            Ok(Asked::capture(RecordScope::Tracks(named.collect())))
         }
         Request::Track(request) => {
             use proto::track_egress_request::Output;
@@ -79,28 +78,10 @@ pub(super) fn scope_of(egress: &EgressInfo) -> Result<RecordScope, EngineError> 
                 Some(Output::File(_)) => {}
                 Some(Output::WebsocketUrl(_)) | None => return Err(unable(NO_STREAMS)),
             }
-            Ok(RecordScope::Tracks(BTreeSet::from([request.track_id.clone()])))
+            Ok(Asked::capture(RecordScope::Tracks(BTreeSet::from([request.track_id.clone()]))))
         }
         Request::Egress(request) => match &request.source {
-            Some(Source::Template(template)) => {
-                check_layout(&template.layout)?;
-                for output in &request.outputs {
-                    match &output.config {
-                        Some(proto::output::Config::File(file)) => {
-                            check_name(file.file_type(), &file.filepath)?
-                        }
-                        Some(proto::output::Config::Stream(_)) => return Err(unable(NO_STREAMS)),
-                        Some(_) | None => return Err(unable(NO_SEGMENTS)),
-                    }
-                }
-                if request.storage.is_some() {
-                    return Err(unable(NO_UPLOAD));
-                }
-                if request.encoding.is_some() {
-                    return Err(unable(NO_ENCODING));
-                }
-                Ok(RecordScope::Room)
-            }
+            Some(Source::Template(template)) => of_template(request, template, bounds),
             _ => Err(unable(
                 "media of several routes is not mixed here yet: ask for a room, a participant or a track",
             )),
@@ -111,12 +92,107 @@ pub(super) fn scope_of(egress: &EgressInfo) -> Result<RecordScope, EngineError> 
     }
 }
 
-fn check_layout(layout: &str) -> Result<(), EngineError> {
-    if layout == CAPTURE_LAYOUT { Ok(()) } else { Err(EngineError::Unable(no_layout(layout))) }
+#[allow(deprecated)]
+fn of_room(request: &proto::RoomCompositeEgressRequest, bounds: Bounds) -> Result<Asked, EngineError> {
+    use proto::room_composite_egress_request::{Options, Output};
+    let streams = !request.stream_outputs.is_empty() || matches!(request.output, Some(Output::Stream(_)));
+    let segments = !request.segment_outputs.is_empty() || !request.image_outputs.is_empty();
+    let segments = segments || matches!(request.output, Some(Output::Segments(_)));
+    let single = request.output.as_ref().and_then(|output| match output {
+        Output::File(file) => Some(file),
+        _ => None,
+    });
+    let file = request.file_outputs.first().or(single);
+    if request.layout == CAPTURE_LAYOUT {
+        if request.audio_only || request.video_only {
+            return Err(unable(
+                "a room is kept whole: leave out audio_only and video_only, or ask for tracks one by one",
+            ));
+        }
+        check_outputs(file, streams, segments, request.options.is_some())?;
+        return Ok(Asked::capture(RecordScope::Room));
+    }
+    let encoding = match &request.options {
+        None => Encoding::Default,
+        Some(Options::Preset(preset)) => Encoding::Preset(*preset),
+        Some(Options::Advanced(options)) => Encoding::Advanced(options),
+    };
+    check_film(request.video_only, streams, segments)?;
+    if request.audio_mixing() != proto::AudioMixing::DefaultMixing {
+        return Err(unable("all sound of a film is mixed into both channels: leave audio_mixing out"));
+    }
+    film((&request.layout, request.audio_only), encoding, file, bounds)
 }
 
-fn check_outputs(
-    files: &[proto::EncodedFileOutput],
+fn of_template(
+    request: &proto::StartEgressRequest,
+    template: &proto::TemplateSource,
+    bounds: Bounds,
+) -> Result<Asked, EngineError> {
+    use proto::output::Config;
+    use proto::start_egress_request::Encoding as Options;
+    let (mut file, mut streams, mut segments) = (None, false, false);
+    for output in &request.outputs {
+        if output.storage.is_some() {
+            return Err(unable(NO_UPLOAD));
+        }
+        match &output.config {
+            Some(Config::File(config)) => file = Some((config.file_type(), config.filepath.as_str())),
+            Some(Config::Stream(_)) => streams = true,
+            Some(_) | None => segments = true,
+        }
+    }
+    if request.storage.is_some() {
+        return Err(unable(NO_UPLOAD));
+    }
+    if template.layout == CAPTURE_LAYOUT {
+        if template.audio_only || template.video_only {
+            return Err(unable(
+                "a room is kept whole: leave out audio_only and video_only, or ask for tracks one by one",
+            ));
+        }
+        check_outputs(None, streams, segments, request.encoding.is_some())?;
+        file.map_or(Ok(()), |(kind, path)| check_name(kind, path))?;
+        return Ok(Asked::capture(RecordScope::Room));
+    }
+    check_film(template.video_only, streams, segments)?;
+    let encoding = match &request.encoding {
+        None => Encoding::Default,
+        Some(Options::Preset(preset)) => Encoding::Preset(*preset),
+        Some(Options::Advanced(options)) => Encoding::Advanced(options),
+    };
+    wish((&template.layout, template.audio_only), encoding, file, bounds).map(Asked::film)
+}
+
+fn film(
+    layout: (&str, bool),
+    encoding: Encoding<'_>,
+    file: Option<&proto::EncodedFileOutput>,
+    bounds: Bounds,
+) -> Result<Asked, EngineError> {
+    if file.is_some_and(|file| file.output.is_some()) {
+        return Err(unable(NO_UPLOAD));
+    }
+    let file = file.map(|file| (file.file_type(), file.filepath.as_str()));
+    wish(layout, encoding, file, bounds).map(Asked::film)
+}
+
+/// What no film has, whatever its layout.
+fn check_film(video_only: bool, streams: bool, segments: bool) -> Result<(), EngineError> {
+    if streams {
+        return Err(unable(NO_STREAMS));
+    }
+    if segments {
+        return Err(unable(NO_SEGMENTS));
+    }
+    if video_only {
+        return Err(unable("a film has its sound: leave out video_only"));
+    }
+    Ok(())
+}
+
+fn check_outputs<'a>(
+    files: impl IntoIterator<Item = &'a proto::EncodedFileOutput>,
     streams: bool,
     others: bool,
     encoding: bool,
@@ -130,7 +206,7 @@ fn check_outputs(
     if encoding {
         return Err(unable(NO_ENCODING));
     }
-    files.iter().try_for_each(check_file)
+    files.into_iter().try_for_each(check_file)
 }
 
 fn check_file(file: &proto::EncodedFileOutput) -> Result<(), EngineError> {
@@ -148,17 +224,6 @@ fn check_name(kind: proto::EncodedFileType, path: &str) -> Result<(), EngineErro
         return Err(unable(OWN_NAMES));
     }
     Ok(())
-}
-
-#[allow(deprecated)]
-fn check_single_room(request: &proto::RoomCompositeEgressRequest) -> Result<(), EngineError> {
-    use proto::room_composite_egress_request::Output;
-    match &request.output {
-        None => Ok(()),
-        Some(Output::File(file)) => check_file(file),
-        Some(Output::Stream(_)) => Err(unable(NO_STREAMS)),
-        Some(Output::Segments(_)) => Err(unable(NO_SEGMENTS)),
-    }
 }
 
 #[allow(deprecated)]
@@ -180,9 +245,17 @@ fn unable(why: &str) -> EngineError {
 mod tests {
     use super::*;
 
-    fn of(request: Request) -> Result<RecordScope, String> {
+    const BOUNDS: Bounds = Bounds { side: 1_920, rate: 60, kbits: 8_000 };
+
+    fn whole(request: Request) -> Result<Asked, String> {
         let egress = EgressInfo { request: Some(request), ..EgressInfo::default() };
-        scope_of(&egress).map_err(|error| error.to_string())
+        asked(&egress, BOUNDS).map_err(|error| error.to_string())
+    }
+
+    fn of(request: Request) -> Result<RecordScope, String> {
+        let Asked { scope, film } = whole(request)?;
+        assert_eq!(film, None, "what is kept as it is sent has no film");
+        Ok(scope)
     }
 
     fn room(layout: &str, file: proto::EncodedFileOutput) -> Request {
@@ -198,8 +271,8 @@ mod tests {
     fn what_can_be_captured_is_and_for_the_rest_it_is_said_what_to_do() {
         let file = proto::EncodedFileOutput::default;
         assert_eq!(of(room("capture", file())), Ok(RecordScope::Room));
-        let grid = of(room("grid", file())).unwrap_err();
-        assert!(grid.contains("\"grid\"") && grid.contains("\"capture\""), "{grid}");
+        let mosaic = of(room("mosaic", file())).unwrap_err();
+        assert!(mosaic.contains("\"mosaic\"") && mosaic.contains("\"capture\""), "{mosaic}");
         let named = proto::EncodedFileOutput { filepath: "a.mp4".into(), ..file() };
         assert!(of(room("capture", named)).unwrap_err().contains("leave filepath empty"));
         let mp4 = proto::EncodedFileOutput { file_type: proto::EncodedFileType::Mp4.into(), ..file() };
@@ -234,5 +307,84 @@ mod tests {
             ..Default::default()
         });
         assert_eq!(of(both), Ok(RecordScope::Tracks(BTreeSet::from(["TR_1".into(), "TR_2".into()]))));
+    }
+
+    #[test]
+    fn a_film_of_a_room_is_captured_and_composed_and_what_it_can_not_have_is_said() {
+        use proto::room_composite_egress_request::{Options, Output};
+
+        let file = |path: &str| proto::EncodedFileOutput {
+            file_type: proto::EncodedFileType::Mp4.into(),
+            filepath: path.into(),
+            ..Default::default()
+        };
+        let composite = |change: fn(&mut proto::RoomCompositeEgressRequest)| {
+            let mut request =
+                proto::RoomCompositeEgressRequest { layout: "speaker".into(), ..Default::default() };
+            change(&mut request);
+            whole(Request::RoomComposite(request))
+        };
+        let asked = whole(room("grid-light", file("monday.mp4"))).unwrap();
+        assert_eq!(asked.scope, RecordScope::Room);
+        let film = asked.film.unwrap();
+        assert_eq!((film.layout, film.size, film.name.as_str()), ("grid", (1_280, 720), "monday.mp4"));
+        #[allow(deprecated)]
+        let legacy = composite(|request| {
+            request.output = Some(Output::File(proto::EncodedFileOutput {
+                filepath: "old.mp4".into(),
+                ..Default::default()
+            }));
+        });
+        assert_eq!(legacy.unwrap().film.unwrap().name, "old.mp4");
+        let sound = composite(|request| request.audio_only = true).unwrap().film.unwrap();
+        assert_eq!(sound.layout, "audio");
+        let preset = composite(|request| {
+            request.options = Some(Options::Preset(proto::EncodingOptionsPreset::H2641080p30.into()));
+        });
+        assert_eq!(preset.unwrap().film.unwrap().size, (1_920, 1_080));
+
+        type Change = fn(&mut proto::RoomCompositeEgressRequest);
+        let refusals: [(Change, &str); 6] = [
+            (|request| request.video_only = true, "leave out video_only"),
+            (|request| request.stream_outputs = vec![proto::StreamOutput::default()], "streams nowhere"),
+            (|request| request.segment_outputs = vec![proto::SegmentedFileOutput::default()], "no segments"),
+            (|request| request.image_outputs = vec![proto::ImageOutput::default()], "no segments"),
+            (
+                |request| request.set_audio_mixing(proto::AudioMixing::DualChannelAgent),
+                "leave audio_mixing out",
+            ),
+            (
+                |request| {
+                    let s3 = Some(proto::encoded_file_output::Output::S3(proto::S3Upload::default()));
+                    request.file_outputs =
+                        vec![proto::EncodedFileOutput { output: s3, ..Default::default() }];
+                },
+                "leave out the storage",
+            ),
+        ];
+        for (change, expected) in refusals {
+            let refused = composite(change).unwrap_err();
+            assert!(refused.contains(expected), "{expected}: {refused}");
+        }
+
+        let template = |layout: &str, outputs: Vec<proto::output::Config>| {
+            let template = proto::TemplateSource { layout: layout.into(), ..Default::default() };
+            let outputs = outputs.into_iter();
+            whole(Request::Egress(proto::StartEgressRequest {
+                source: Some(proto::start_egress_request::Source::Template(template)),
+                outputs: outputs
+                    .map(|config| proto::Output { config: Some(config), ..Default::default() })
+                    .collect(),
+                ..Default::default()
+            }))
+        };
+        let named =
+            proto::output::Config::File(proto::FileOutput { filepath: "t.mp4".into(), ..Default::default() });
+        assert_eq!(template("grid", vec![named.clone()]).unwrap().film.unwrap().name, "t.mp4");
+        assert!(template("capture", vec![named]).unwrap_err().contains("leave filepath empty"));
+        let plain = proto::output::Config::File(proto::FileOutput::default());
+        assert_eq!(template("capture", vec![plain]).unwrap(), Asked::capture(RecordScope::Room));
+        let stream = proto::output::Config::Stream(proto::StreamOutput::default());
+        assert!(template("grid", vec![stream]).unwrap_err().contains("streams nowhere"));
     }
 }

@@ -6,16 +6,17 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use livekit_protocol::{DisconnectReason, EgressInfo};
+use livekit_protocol::{DisconnectReason, EgressInfo, EgressStatus};
 use parvis_api::TenantId;
-use parvis_jobs::{Action, Hello, Job, Start, State, StopReason, ToServer, ToWorker, Why};
+use parvis_jobs::{Action, Hello, Job, Protection, Start, State, StopReason, ToServer, ToWorker, Why};
 use parvis_sfu::{OutletKey, OutletSpec};
 use parvis_signal::{RecordScope, RecordingNews};
 use tokio::sync::mpsc;
 
+use super::film::{self, Captured, Place};
 use super::present::{Clock, Present};
 use super::worker::{Launch, Worker};
-use super::{Counts, Handle, Shared, book, folder, request};
+use super::{Begun, Counts, Handle, Shared, book, folder};
 
 /// What a server says of itself to its worker.
 const SOFTWARE: &str = concat!("parvis ", env!("CARGO_PKG_VERSION"));
@@ -64,21 +65,21 @@ pub(super) struct Task {
     /// Lost packets and strays of the present worker that are counted already.
     counted: (u64, u64),
     scope: RecordScope,
+    /// Where a film is made of it afterwards, if one was asked for.
+    film: Option<Place>,
+    /// For whom its files are sealed.
+    protection: Protection,
+    /// Its capture is over, and its film follows.
+    captured: bool,
 }
 
 impl Task {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        tenant: TenantId,
-        egress: EgressInfo,
-        handle: Handle,
-        inbox: mpsc::Receiver<Input>,
-    ) -> Task {
+    pub(super) fn new(shared: Arc<Shared>, tenant: TenantId, egress: EgressInfo, begun: Begun) -> Task {
+        let Begun { handle, inbox, scope, film, protection } = begun;
         let now = Instant::now();
         let directory = &shared.settings.directory;
         // Ids are ours and always words.
         let folder = folder(directory, &tenant, &egress.egress_id).unwrap_or_else(|| directory.clone());
-        let scope = request::scope_of(&egress).unwrap_or(RecordScope::Room);
         Task {
             next_progress: now + shared.settings.progress,
             shared,
@@ -96,6 +97,9 @@ impl Task {
             repairs: (now, 0),
             counted: (0, 0),
             scope,
+            film,
+            protection,
+            captured: false,
         }
     }
 
@@ -281,7 +285,7 @@ impl Task {
         ToWorker::Start(Box::new(Start {
             job: self.egress.egress_id.clone(),
             directory: self.folder.to_string_lossy().into_owned(),
-            protection: settings.protection.clone(),
+            protection: self.protection.clone(),
             quota: settings.quota,
             room: self.egress.room_name.clone(),
             room_id: self.egress.room_id.clone(),
@@ -348,9 +352,26 @@ impl Task {
     /// Writes down how it is now.
     async fn changed(&mut self, state: State, why: Option<&Why>) {
         book::update(&mut self.egress, state, why, &self.folder);
+        if state.is_final() && state != State::Aborted && book::is_captured(&self.folder) {
+            self.film_follows();
+        }
         if let Err(error) = self.shared.recorders.egress_is(&self.tenant, self.egress.clone()).await {
             tracing::warn!(recording = self.egress.egress_id, %error, "how a recording does can't be written down");
         }
+    }
+
+    /// The capture is over: if a film was asked for, the recording goes on until that is made.
+    fn film_follows(&mut self) {
+        let Some(place) = &self.film else { return };
+        let captured = Captured::of(&self.egress);
+        if let Err(error) = place.set_captured(&captured) {
+            let why = format!("nothing can be written where it would be: {error}");
+            return book::film(&mut self.egress, &captured, Some(why), &self.folder);
+        }
+        self.captured = true;
+        self.egress.set_status(EgressStatus::EgressEnding);
+        self.egress.ended_at = 0;
+        film::WAITS.clone_into(&mut self.egress.details);
     }
 
     fn is_present(&self, generation: u32) -> bool {
@@ -385,6 +406,15 @@ impl Task {
                 Counts::add(&self.shared.counts.workers_killed, 1);
             }
             drop(worker);
+        }
+        match self.film.take() {
+            Some(_) if self.captured => self.shared.films.push(self.tenant, self.egress.egress_id.clone()),
+            Some(place) => {
+                if let Err(error) = place.erase() {
+                    tracing::warn!(recording = self.egress.egress_id, %error, "the key of a film can't be erased");
+                }
+            }
+            None => {}
         }
         self.shared.forget(&self.egress.egress_id);
     }

@@ -162,9 +162,8 @@ async fn write(mut stream: tokio::net::unix::OwnedWriteHalf, mut waiting: mpsc::
 
 /// Waits for a worker's end, and brings it about when asked to.
 async fn watch(mut child: Child, generation: u32, kill: Arc<Notify>, inbox: mpsc::Sender<Input>) {
-    let log = child.stderr.take().map(|log| pipe::Receiver::from_owned_fd(log.into()));
-    if let Some(Ok(log)) = log {
-        tokio::spawn(carry_log(log));
+    if let Some(log) = child.stderr.take() {
+        tokio::spawn(carry_log(log.into()));
     }
     let how = loop {
         match child.try_wait() {
@@ -182,16 +181,18 @@ async fn watch(mut child: Child, generation: u32, kill: Arc<Notify>, inbox: mpsc
     let _ = inbox.send(Input::Exited { generation, how }).await;
 }
 
-/// Brings what a worker writes to its standard error into our log.
-async fn carry_log(log: pipe::Receiver) {
+/// Brings what a worker writes to a pipe into our log, and gives the last line.
+pub(super) async fn carry_log(log: OwnedFd) -> String {
+    let (mut line, mut last) = (Vec::new(), String::new());
+    let Ok(log) = pipe::Receiver::from_owned_fd(log) else { return last };
     let mut reader = BufReader::new(log);
-    let mut line = Vec::new();
     loop {
         line.clear();
         match (&mut reader).take(MAX_LOG_LINE as u64).read_until(b'\n', &mut line).await {
-            Ok(0) | Err(_) => return,
+            Ok(0) | Err(_) => return last,
             Ok(_) => {
-                tracing::info!(worker = %String::from_utf8_lossy(&line).trim_end(), "a media worker says")
+                last = String::from_utf8_lossy(&line).trim_end().to_owned();
+                tracing::info!(worker = %last, "a media worker says");
             }
         }
     }

@@ -15,6 +15,7 @@ use parvis_api::{Sample, Source};
 use parvis_store::{EraseReason, Store, TenantId};
 use tokio::time::MissedTickBehavior;
 
+use super::film::place;
 use super::kept::{EraseError, erase, folders};
 use super::{RecordingEngine, book, kept};
 
@@ -97,6 +98,12 @@ impl Retention {
         let (found, unread) = looked.unwrap_or_default();
         problems.extend(unread);
         let mut due = self.store.ended_egresses(by_ms).await?;
+        // A film that is not made yet keeps nothing longer than it may be kept.
+        let films = place::all(&self.directory).into_iter();
+        let over = films.filter(|(_, _, film)| {
+            film.captured().is_some_and(|captured| kept::millis(captured.ended_at) <= by_ms)
+        });
+        due.extend(over.map(|(tenant, id, _)| (tenant, id)));
         let known: HashSet<(TenantId, String)> = due.iter().cloned().collect();
         for folder in found.into_iter().filter(|folder| folder.written_ms <= by_ms) {
             let which = (folder.tenant, folder.id);

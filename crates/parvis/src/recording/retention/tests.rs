@@ -1,20 +1,16 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What is past its time is erased, on SQLite and on PostgreSQL, by a clock that the test holds.
 
-/// The stores that the store's own tests use.
-#[path = "../../../../store/tests/common/mod.rs"]
-mod common;
-
 use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::Duration;
 
-use common::Home;
 use livekit_protocol::{EgressInfo, EgressStatus, FileInfo};
 use parvis_store::{EraseReason, Store, TenantId};
 
+use super::super::stores::Home;
 use super::super::{book, kept};
 use super::{EraseError, Retention};
 

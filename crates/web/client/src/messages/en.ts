@@ -83,7 +83,7 @@ export const recording_began = () => 'This meeting is being recorded.';
 export const consent_question = () => 'May you be recorded? Until you agree, your voice and your pictures are left out.';
 export const consent_agree = () => 'Record me';
 export const consent_refuse = () => 'Leave me out';
-export const consent_refused = () => 'You are left out of the recording.';
+export const consent_refused = () => 'Recording, without you';
 export const consent_failed = () => 'Your answer did not reach the server. Try again.';
 export const recording_ended = () => 'The recording has ended.';
 export const call_title = () => 'Meeting';

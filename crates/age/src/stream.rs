@@ -8,8 +8,8 @@ use aws_lc_rs::aead::{Aad, LessSafeKey, Nonce};
 use aws_lc_rs::rand;
 use zeroize::Zeroizing;
 
-use super::header::{self, FileKey};
-use super::{AgeError, Identity, Recipient};
+use crate::header::{self, FileKey};
+use crate::{AgeError, Identity, Recipient};
 
 /// Plain bytes of each chunk but the last.
 pub const CHUNK_BYTES: usize = 64 * 1024;

@@ -11,7 +11,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
-use super::{AgeError, Identity, KEY_BYTES, MAX_RECIPIENTS, Recipient};
+use crate::{AgeError, Identity, KEY_BYTES, MAX_RECIPIENTS, Recipient};
 
 const VERSION_LINE: &str = "age-encryption.org/v1";
 const X25519_LABEL: &[u8] = b"age-encryption.org/v1/X25519";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Bech32 (BIP 173), as far as age's keys need it: 32 bytes behind a prefix.
 
-use super::KEY_BYTES;
+use crate::KEY_BYTES;
 
 const ALPHABET: &[u8; 32] = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l";
 const CHECKSUM_LEN: usize = 6;

@@ -4,6 +4,21 @@
 //!
 //! A file is a header, in which a key of its own is wrapped for each recipient, and chunks of 64 KiB. Each chunk has its
 //! number and whether it is the last in its nonce, so that none can be left out, moved, or cut off unnoticed.
+//!
+//! The media worker seals what it writes and opens it afterwards; the server makes a pair of keys for each film that is to be made.
+//!
+//! **The invariant:** no key is ever printed, and nothing that a file holds makes the reader panic.
+//!
+//! ```
+//! use parvis_age::{Identity, Opener, Sealer};
+//!
+//! let identity = Identity::generate()?;
+//! let (mut sealer, mut file) = Sealer::new(&[identity.recipient()])?;
+//! sealer.seal(b"what was said", true, &mut file)?;
+//! let mut opener = Opener::new(&file[..], &[identity])?;
+//! assert_eq!(opener.next_chunk()?.as_deref().map(Vec::as_slice), Some(&b"what was said"[..]));
+//! # Ok::<(), parvis_age::AgeError>(())
+//! ```
 
 mod bech32;
 mod header;

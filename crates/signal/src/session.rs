@@ -11,7 +11,7 @@ use parvis_sfu::{PeerId, SubscriptionId, SubscriptionSettings};
 
 use crate::bucket::Bucket;
 use crate::mailbox::Mailbox;
-use crate::room::{Cut, Held, Pace, Records};
+use crate::room::{Cut, Pace, Records};
 use crate::{Beside, ConnectionId, Form, JoinParams, RoomConfig, Target};
 
 #[derive(Debug)]
@@ -61,8 +61,6 @@ pub(crate) struct Session {
     pub(crate) closed_due: Option<Instant>,
     /// When it is asked for another offer, if a track that it announced is still in none.
     pub(crate) offer_due: Option<Instant>,
-    /// What it hears once no offer of its own is open.
-    pub(crate) held: Held,
     /// Whether it still has to be told how everyone's connection does.
     pub(crate) qualities_due: bool,
 }
@@ -110,8 +108,6 @@ pub(crate) struct Link {
     pub(crate) offered: bool,
     /// Whether an offer of the client's is without answer.
     pub(crate) offer_pending: bool,
-    /// How many of the client's offers were answered.
-    pub(crate) answers: u32,
     pub(crate) quality: Option<proto::ConnectionQuality>,
 }
 
@@ -124,7 +120,6 @@ impl Link {
             channels_open: false,
             offered: false,
             offer_pending: false,
-            answers: 0,
             quality: None,
         }
     }
@@ -209,7 +204,6 @@ impl Session {
             sections: None,
             closed_due: None,
             offer_due: None,
-            held: Held::default(),
             qualities_due: true,
         }
     }
@@ -230,7 +224,7 @@ impl Session {
     pub(crate) fn deadline(&self, config: &RoomConfig) -> Option<Instant> {
         let idle = self.socket.map(|socket| socket.last_heard + config.idle_timeout);
         let refresh = self.socket.map(|_| self.refresh_at);
-        let own = [self.waiting_until, self.join_deadline, self.closed_due, self.offer_due, self.held.due()];
+        let own = [self.waiting_until, self.join_deadline, self.closed_due, self.offer_due];
         own.into_iter().chain([idle, refresh, self.pace.due()]).flatten().min()
     }
 }

@@ -116,7 +116,7 @@ impl Room {
         // The subscriptions go first, so that the first answer or offer has them in it.
         self.settle(now);
         for request in params.add_tracks {
-            self.add_track(now, id, request);
+            self.add_track(id, request);
         }
         if let Some(offer) = params.publisher_offer {
             self.offer(now, id, offer);

@@ -155,9 +155,6 @@ impl Room {
             self.ask_for_missing(id);
             self.renew_deadline(id);
         }
-        if self.sessions.get(&id).and_then(|session| session.held.due()).is_some_and(|due| due <= now) {
-            self.tell_held(now, id);
-        }
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let Some(socket) = session.socket else { return };
         if socket.last_heard + self.config.idle_timeout <= now {

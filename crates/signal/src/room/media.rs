@@ -123,7 +123,6 @@ impl Room {
         let answer = description.kind == DescriptionKind::Answer;
         if answer {
             link.offer_pending = false;
-            link.answers = link.answers.saturating_add(1);
         }
         if self.sessions.get(&id).is_some_and(|session| session.resource.is_some()) {
             return self.answered(now, id, Ok(description.sdp));
@@ -138,7 +137,6 @@ impl Room {
             DescriptionKind::Offer => self.send(id, Response::Offer(message)),
             DescriptionKind::Answer => {
                 self.send(id, Response::Answer(message));
-                self.answered_native(now, id);
                 self.await_missing(now, id);
             }
             DescriptionKind::Rollback => {}

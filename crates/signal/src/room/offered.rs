@@ -197,7 +197,7 @@ impl Room {
         }
         for track in tracks {
             let cid = track.cid.clone();
-            if let Err((_, problem)) = self.publish(now, id, track) {
+            if let Err((_, problem)) = self.publish(id, track) {
                 tracing::debug!(room = %self.sid, %sid, cid, problem, "a track of an offer is left out");
             }
         }

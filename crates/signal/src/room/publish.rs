@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What clients publish.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use livekit_protocol as proto;
 use livekit_protocol::request_response::{Reason, Request as Echo};
@@ -14,12 +14,14 @@ use parvis_sfu::{Command, TrackSpec};
 
 use super::Room;
 use super::request::reason;
-use crate::wire;
+use crate::{Form, wire};
 
 /// Longest id that a client may give a track, in bytes; browsers give 36.
 const MAX_CID_BYTES: usize = 256;
 /// Most audio features of one track; the protocol knows seven.
 const MAX_FEATURES: usize = 16;
+/// A track that is announced is offered within this time after an offer without it. SDKs gather what they offer for 150 ms.
+const OFFER_PATIENCE: Duration = Duration::from_millis(500);
 
 /// One published track as the wire sees it, and as the forwarder does.
 #[derive(Debug)]
@@ -49,13 +51,10 @@ pub(super) struct Encoding {
 }
 
 impl Room {
-    pub(super) fn add_track(&mut self, now: Instant, id: ParticipantId, request: proto::AddTrackRequest) {
+    pub(super) fn add_track(&mut self, id: ParticipantId, request: proto::AddTrackRequest) {
         let echo = request.clone();
-        let result = if request.sid.is_empty() {
-            self.publish(now, id, request)
-        } else {
-            self.publish_backup(now, id, request)
-        };
+        let result =
+            if request.sid.is_empty() { self.publish(id, request) } else { self.publish_backup(id, request) };
         if let Err((reason, message)) = result {
             self.refuse(id, 0, reason, &message, Some(Echo::AddTrack(echo)));
         }
@@ -63,7 +62,6 @@ impl Room {
 
     pub(super) fn publish(
         &mut self,
-        now: Instant,
         id: ParticipantId,
         request: proto::AddTrackRequest,
     ) -> Result<(), (Reason, String)> {
@@ -72,7 +70,7 @@ impl Room {
         let same = self.own_publications(id).find(|publication| publication.has_cid(&request.cid));
         if let Some(response) = same.map(|publication| published(&request.cid, &publication.info)) {
             // The client asks again because it did not hear our answer.
-            self.tell_published(now, id, response);
+            self.send(id, response);
             return Ok(());
         }
         let source = wire::source(request.source());
@@ -125,14 +123,13 @@ impl Room {
             },
         );
         self.add_encoding(id, track, 0, spec);
-        self.tell_published(now, id, response);
+        self.send(id, response);
         Ok(())
     }
 
     /// Another codec for a track that is there.
     fn publish_backup(
         &mut self,
-        now: Instant,
         id: ParticipantId,
         request: proto::AddTrackRequest,
     ) -> Result<(), (Reason, String)> {
@@ -147,7 +144,7 @@ impl Room {
         let Some(publication) = self.publications.get_mut(&track) else { return Ok(()) };
         if publication.has_cid(&cid) {
             let response = published(&cid, &publication.info);
-            self.tell_published(now, id, response);
+            self.send(id, response);
             return Ok(());
         }
         if publication.encodings.len() >= limit || publication.info.r#type() != proto::TrackType::Video {
@@ -177,7 +174,7 @@ impl Room {
         let spec = TrackSpec { cid, kind: MediaKind::Video, screen_share, muted, encoder, layers };
         self.dynacast.grow(track, count);
         self.add_encoding(id, track, place, spec);
-        self.tell_published(now, id, response);
+        self.send(id, response);
         Ok(())
     }
 
@@ -229,6 +226,41 @@ impl Room {
             }
         } else {
             self.meeting.touch_track(track);
+        }
+    }
+
+    /// An offer was answered. Native SDKs offer once a connection is up, and when that happens in the moment in which a track
+    /// of theirs is announced, the track is neither in that offer nor in any later one: they take the two for the same. So a
+    /// track that an offer left out is asked for, once.
+    pub(super) fn await_missing(&mut self, now: Instant, id: ParticipantId) {
+        let missing = self.own_publications(id).any(Publication::is_missing);
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        // The other form has no word for it.
+        if missing && session.links.form == Form::Single && session.resource.is_none() {
+            session.offer_due = Some(now + OFFER_PATIENCE);
+            self.renew_deadline(id);
+        }
+    }
+
+    /// Asks for an offer, if one is still due.
+    pub(super) fn ask_for_missing(&mut self, id: ParticipantId) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.offer_due = None;
+        if session.socket.is_none() || session.links.publisher.offer_pending {
+            // An answer looks again.
+            return;
+        }
+        let own = self.meeting.participant(id).into_iter().flat_map(|publisher| publisher.tracks());
+        let own: Vec<TrackId> = own.collect();
+        let mut asks = false;
+        for track in own {
+            let publication =
+                self.publications.get_mut(&track).filter(|publication| publication.is_missing());
+            asks |=
+                publication.is_some_and(|publication| !std::mem::replace(&mut publication.asked_for, true));
+        }
+        if asks {
+            self.send(id, Response::MediaSectionsRequirement(proto::MediaSectionsRequirement::default()));
         }
     }
 
@@ -371,7 +403,7 @@ impl Room {
         self.meeting.track(track).filter(|track| track.publisher == id).map(|track| track.id)
     }
 
-    pub(super) fn own_publications(&self, id: ParticipantId) -> impl Iterator<Item = &Publication> + '_ {
+    fn own_publications(&self, id: ParticipantId) -> impl Iterator<Item = &Publication> + '_ {
         let tracks = self.meeting.participant(id).into_iter().flat_map(|participant| participant.tracks());
         tracks.filter_map(|track| self.publications.get(&track))
     }
@@ -392,13 +424,13 @@ impl Publication {
     }
 
     /// Whether no offer had it yet, nor was its publisher asked for one.
-    pub(super) fn is_missing(&self) -> bool {
+    fn is_missing(&self) -> bool {
         self.info.mid.is_empty() && !self.asked_for
     }
 }
 
-fn published(cid: &str, info: &proto::TrackInfo) -> proto::TrackPublishedResponse {
-    proto::TrackPublishedResponse { cid: cid.to_owned(), track: Some(info.clone()) }
+fn published(cid: &str, info: &proto::TrackInfo) -> Response {
+    Response::TrackPublished(proto::TrackPublishedResponse { cid: cid.to_owned(), track: Some(info.clone()) })
 }
 
 fn check_cid(cid: &str) -> Result<(), (Reason, String)> {

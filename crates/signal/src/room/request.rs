@@ -27,7 +27,7 @@ impl Room {
             Request::Offer(description) => self.offer(now, id, description),
             Request::Answer(description) => self.answer(now, id, description),
             Request::Trickle(trickle) => self.trickle(id, &trickle),
-            Request::AddTrack(request) => self.add_track(now, id, request),
+            Request::AddTrack(request) => self.add_track(id, request),
             Request::Mute(request) => self.mute(id, request),
             Request::Subscription(update) => self.update_subscription(id, update),
             Request::TrackSetting(settings) => self.update_settings(id, &settings),

@@ -74,8 +74,6 @@ pub struct Forwarder {
     pub tracks: BTreeMap<TrackId, (PeerId, TrackSpec, bool)>,
     pub subscriptions: BTreeMap<SubscriptionId, (PeerId, TrackId, String, String)>,
     pub data: Vec<(PeerId, DataChannel, Bytes)>,
-    /// It answers no offer.
-    pub is_silent: bool,
     offers: u32,
 }
 
@@ -539,9 +537,6 @@ impl Forwarder {
     }
 
     fn describe(&mut self, peer: PeerId, kind: DescriptionKind, id: u32) -> Vec<Event> {
-        if self.is_silent {
-            return Vec::new();
-        }
         let id = if kind == DescriptionKind::Offer {
             self.offers += 1;
             self.offers

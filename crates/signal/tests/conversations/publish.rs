@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use livekit_protocol as proto;
-use livekit_protocol::client_info::Sdk;
 use livekit_protocol::signal_request::Message as Request;
 use livekit_protocol::signal_response::Message as Response;
 use livekit_protocol::video_layer::Mode;
@@ -12,7 +11,7 @@ use livekit_protocol::{TrackSource, VideoQuality};
 use parvis_peer::sdp::CodecKind;
 use parvis_rtp::Rid;
 use parvis_sfu::{Command, Event, Quality, SubscriptionSettings};
-use parvis_signal::{ConnectionId, Form, Grants, JoinParams};
+use parvis_signal::{Form, Grants, JoinParams};
 
 use crate::lab::*;
 
@@ -371,69 +370,4 @@ fn a_track_that_an_offer_left_out_is_asked_for_once() {
         lab.pass(Duration::from_secs(1));
         assert_eq!(asked(&lab, ada), expected, "the next offer has it");
     }
-}
-
-/// A client on the native core, which negotiates by itself after its join.
-fn native() -> JoinParams {
-    JoinParams { client: proto::ClientInfo { sdk: Sdk::Node.into(), ..Default::default() }, ..single() }
-}
-
-fn tells(lab: &Lab, connection: ConnectionId) -> Vec<String> {
-    let told = lab.client(connection).inbox.iter().filter_map(|message| match message {
-        Response::TrackPublished(published) => Some(published.cid.clone()),
-        Response::Answer(_) => Some("answer".to_owned()),
-        _ => None,
-    });
-    told.collect()
-}
-
-#[test]
-fn a_native_client_hears_that_its_tracks_are_published_when_no_offer_of_its_own_is_open() {
-    let mut lab = Lab::new();
-    let ada = lab.join_by("ada", native());
-    lab.clear();
-    // It comes back with its tracks, before the offer that follows its join.
-    lab.send(ada, Request::AddTrack(track("camera", TrackSource::Camera)));
-    lab.send(ada, Request::AddTrack(track("voice", TrackSource::Microphone)));
-    lab.send(ada, Request::AddTrack(track("voice", TrackSource::Microphone)));
-    assert_eq!(tells(&lab, ada), [] as [&str; 0]);
-    lab.offer(ada, &[]);
-    assert_eq!(tells(&lab, ada), ["answer", "camera"]);
-    lab.offer(ada, &["camera"]);
-    assert_eq!(tells(&lab, ada), ["answer", "camera", "answer", "voice"], "one after the other, each once");
-    lab.offer(ada, &["camera", "voice"]);
-    lab.clear();
-    // Nothing is open any more.
-    lab.send(ada, Request::AddTrack(track("screen", TrackSource::ScreenShare)));
-    assert_eq!(tells(&lab, ada), ["screen"]);
-    lab.offer(ada, &["camera", "voice", "screen"]);
-    lab.clear();
-    // An offer of which nobody hears again holds nothing back for ever.
-    lab.forwarder.is_silent = true;
-    lab.offer(ada, &["camera", "voice", "screen"]);
-    lab.send(ada, Request::AddTrack(track("more", TrackSource::Camera)));
-    lab.pass(Duration::from_millis(999));
-    assert_eq!(tells(&lab, ada), [] as [&str; 0]);
-    lab.pass(Duration::from_millis(1));
-    assert_eq!(tells(&lab, ada), ["more"]);
-}
-
-#[test]
-fn a_native_client_that_does_not_negotiate_by_itself_waits_for_a_moment_only() {
-    let mut lab = Lab::new();
-    let ada = lab.join_by("ada", native());
-    lab.clear();
-    lab.send(ada, Request::AddTrack(track("camera", TrackSource::Camera)));
-    lab.pass(Duration::from_millis(999));
-    assert_eq!(tells(&lab, ada), [] as [&str; 0]);
-    lab.pass(Duration::from_millis(1));
-    assert_eq!(tells(&lab, ada), ["camera"]);
-    lab.pass(Duration::from_secs(1));
-    lab.send(ada, Request::AddTrack(track("voice", TrackSource::Microphone)));
-    assert_eq!(tells(&lab, ada), ["camera", "voice"]);
-    // Browsers are told at once.
-    let bob = lab.join_by("bob", single());
-    lab.clear();
-    lab.send(bob, Request::AddTrack(track("camera", TrackSource::Camera)));
-    assert_eq!(tells(&lab, bob), ["camera"]);
 }

@@ -58,9 +58,7 @@ for (const [kind, options] of [['chromium', { options: { singlePeerConnection: t
 }
 
 describe('rtc-node', () => {
-  // Where its transport comes up within a tenth of a second, as here, its tracks come along in nine runs of ten: unpublishing the former
-  // ones asks for an offer while the one that follows its join is open, and then it waits for itself
-  // (`set_remote_description` in livekit's rust-sdks offers again under the lock that offering takes).
+  // That its tracks come along is shown by the suite of features, where it may try more than once.
   it('ends in the other room', shows({ 'rtc-node': ['moved'] }, async () => {
     const [from, to] = [stage.room(), stage.room()];
     const waits = await stage.join('chromium', to, 'waits');

@@ -9,6 +9,14 @@
 //!
 //! **The invariant:** whatever comes from the trunk or the server, nothing is written but to the job's own directory, and what
 //! was written two seconds ago survives the end of the process in any way whatsoever.
+//!
+//! ```
+//! use parvis_media::manifest::{Manifest, ManifestError};
+//!
+//! // What a newer worker wrote is refused rather than read wrongly.
+//! let newer = br#"{"format": "parvis-recording", "version": 99}"#;
+//! assert!(matches!(Manifest::from_json(newer), Err(ManifestError::Version { version: 99, .. })));
+//! ```
 
 pub mod capture;
 pub mod codec;

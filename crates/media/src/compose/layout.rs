@@ -65,7 +65,7 @@ pub fn cells(arrangement: Arrangement, area: Rect, count: usize) -> Vec<Cell> {
             let height = even(area.height / 4);
             let large = grid(Rect { height: area.height - height, ..area }, 1);
             let row = Rect { y: area.y + even(area.height - height), height, ..area };
-            large.into_iter().chain(row_of(row, beside)).collect()
+            large.into_iter().chain(line_of(row, beside)).collect()
         }
     }
 }
@@ -96,7 +96,7 @@ fn grid(area: Rect, count: usize) -> Vec<Cell> {
     (0..count).map(place).collect()
 }
 
-fn row_of(area: Rect, count: usize) -> Vec<Cell> {
+fn line_of(area: Rect, count: usize) -> Vec<Cell> {
     let count = u32::try_from(count).unwrap_or(0);
     let (width, height) = fit(area, count.max(1), 1);
     let left = area.x + middle(area.width, span(count, width));

@@ -53,6 +53,7 @@ pub(crate) fn run(options: &Options) -> Result {
         ("unit", |count| {
             setup::networks()?;
             setup::postgres()?;
+            setup::ffmpeg()?;
             let turn_clients = setup::turn_clients()?;
             process("cargo", ["test", "--workspace", "--locked", "--no-fail-fast"])
                 .with("PARVIS_REQUIRE_CLIENT", "1")

@@ -10,6 +10,9 @@ use parvis_meeting::ParticipantId;
 use super::control::Reply;
 use super::{ControlError, RecordingNews, Room};
 
+/// What an answer costs: with each change of it files of every recording end and begin.
+const ANSWER_COST: u32 = 50;
+
 impl Room {
     /// How it stands with someone's consent; after its answer, if it gives one.
     pub(super) fn consent(
@@ -19,6 +22,10 @@ impl Room {
         answer: Option<bool>,
     ) -> Result<Reply, ControlError> {
         let id = self.find(identity)?;
+        // Whoever floods with them leaves, as by any other request.
+        if answer.is_some() && !self.charge(now, id, ANSWER_COST) {
+            return Err(ControlError::NoParticipant(identity.to_owned()));
+        }
         if let Some(given) = answer
             && self.meeting.answer_consent(now, id, given)?
         {

@@ -358,6 +358,21 @@ fn where_the_room_asks_only_those_who_agreed_are_recorded_and_each_answer_is_evi
 }
 
 #[test]
+fn whoever_changes_its_mind_without_end_leaves_and_the_recording_has_few_of_its_files() {
+    let mut lab = Lab::with(RoomConfig { recording_consent: true, ..RoomConfig::default() });
+    let (ada, _) = (lab.join("ada"), lab.join("bob"));
+    lab.show(ada, "camera", TrackSource::Camera);
+    lab.announce(RecordScope::Room).unwrap();
+    lab.open_outlet(1).unwrap();
+    let answered = (0..1000).take_while(|turn| consent(&mut lab, "ada", Some(turn % 2 == 0)).is_ok()).count();
+    assert!((1..=20).contains(&answered), "{answered} answers at once");
+    assert_eq!(lab.room.stats().floods, 1);
+    assert!(lab.room.meeting().by_identity("ada").is_none());
+    assert!(lab.sources().len() <= 10);
+    assert_eq!(consent(&mut lab, "bob", Some(true)), Ok(Reply::Consent { asked: true, given: Some(true) }));
+}
+
+#[test]
 fn a_room_asks_when_whoever_makes_it_says_so_and_never_stops_asking() {
     let settings = |value: &str| {
         let tags = [(CONSENT_TAG.to_owned(), value.to_owned())].into();

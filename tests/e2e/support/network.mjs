@@ -17,6 +17,7 @@ export class Network {
   static async to(url, { host = LOOPBACK, ports = [] } = {}) {
     const network = new Network();
     network.up = true;
+    network.queue = [];
     network.host = host;
     network.impair();
     network.streams = new Set();
@@ -133,10 +134,21 @@ export class Network {
     const begins = Math.max(now, this.free);
     if (begins - now > 200) return;
     this.free = begins + (bytes / this.rate) * 1000;
-    const wait = this.delay + this.free - now;
-    if (wait < 1) send();
-    // What is under way when a test ends has nowhere to go.
-    else setTimeout(() => { try { send(); } catch {} }, wait);
+    const due = begins + (bytes / this.rate) * 1000 + this.delay;
+    if (this.queue.length === 0 && due - now < 1) return void send();
+    this.queue.push({ due, send });
+    if (this.queue.length === 1) setTimeout(() => this.#release(), due - now);
+  }
+
+  /** In the order in which they came: timers of their own would let datagrams overtake others within a millisecond. */
+  #release() {
+    const now = performance.now();
+    const waiting = this.queue.findIndex(({ due }) => due - now >= 1);
+    for (const { send } of this.queue.splice(0, waiting < 0 ? this.queue.length : waiting)) {
+      // What is under way when a test ends has nowhere to go.
+      try { send(); } catch {}
+    }
+    if (this.queue.length > 0) setTimeout(() => this.#release(), this.queue[0].due - performance.now());
   }
 
   async #front(port, own = 0) {

@@ -349,6 +349,7 @@ impl From<FailureKind> for &'static str {
             FailureKind::Protocol => "protocol",
             FailureKind::Confinement => "confinement",
             FailureKind::Version => "version",
+            FailureKind::Compose => "compose",
         }
     }
 }

@@ -27,12 +27,19 @@
 
 pub mod frame;
 mod job;
+mod live;
 mod names;
+mod push;
 mod wire;
 
 pub use frame::Limits;
 pub use job::{Action, Job, JobConfig, State, Why};
+pub use live::{
+    AUDIO_RENDITION, Hls, Images, LIVE_DIRECTORY, Live, LiveLayout, LiveProgress, Rendition, STREAM, Segment,
+    SegmentKind,
+};
 pub use names::{Codec, Kind, Origin, Profile, SrtpKey, UnixMicros};
+pub use push::{MAX_ORDER_BYTES, PushOrder, PushProtocol, PushTarget};
 pub use wire::{
     Confinement, Failure, FailureKind, File, Hello, NEWEST_VERSION, OLDEST_VERSION, Participant, Protection,
     Quota, Source, Start, StopReason, ToServer, ToWorker, TrackProgress, VersionError,

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::live::{Live, LiveLayout, LiveProgress, Segment};
 use crate::names::{Codec, Kind, Origin, Profile, SrtpKey, UnixMicros};
 
 /// The newest version of the protocol that this build speaks.
@@ -151,6 +152,14 @@ pub enum ToWorker {
         /// The same moment.
         at: UnixMicros,
     },
+    /// The live film is to be laid out otherwise from now on. Passed over where there is none.
+    Layout {
+        /// How.
+        layout: LiveLayout,
+        /// Whose identity is seen alone.
+        #[serde(default)]
+        subject: Option<String>,
+    },
     /// Ends the job. The worker writes what it holds, and answers `Stopped`.
     Stop {
         /// Why.
@@ -179,6 +188,16 @@ pub struct Start {
     pub started_at: UnixMicros,
     /// How often the job's worker was started before; file names go on from there.
     pub restart: u32,
+    /// Whether the tracks are written to files. Without it the job keeps nothing but what `live` asks for.
+    #[serde(default = "yes")]
+    pub capture: bool,
+    /// What is composed while the room is there. The worker must have been started with `--live`.
+    #[serde(default)]
+    pub live: Option<Live>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// How files are protected at rest.
@@ -328,7 +347,23 @@ pub enum ToServer {
         tracks: Vec<TrackProgress>,
         /// Packets that no source claimed, or whose tag didn't hold.
         strays: u64,
+        /// The live film, while there is one.
+        #[serde(default)]
+        live: Option<LiveProgress>,
     },
+    /// A file of the live film is whole.
+    Segment(Segment),
+    /// A single picture is whole.
+    Image {
+        /// Its name in `live/`.
+        name: String,
+        /// Its number, from `first_image` on.
+        number: u64,
+        /// The moment that it shows.
+        at: UnixMicros,
+    },
+    /// The live film has ended for good; the capture goes on. After this no more is told of the film.
+    LiveFailed(Failure),
     /// The job ended in order.
     Stopped {
         /// Why.
@@ -407,6 +442,8 @@ pub enum FailureKind {
     Confinement,
     /// No version in common.
     Version,
+    /// The live film can't be composed.
+    Compose,
 }
 
 impl FailureKind {

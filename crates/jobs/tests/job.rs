@@ -15,7 +15,7 @@ fn ready() -> ToServer {
 }
 
 fn progress() -> ToServer {
-    ToServer::Progress { bytes: 1, duration_micros: 1, tracks: Vec::new(), strays: 0 }
+    ToServer::Progress { bytes: 1, duration_micros: 1, tracks: Vec::new(), strays: 0, live: None }
 }
 
 fn stopped(reason: StopReason) -> ToServer {

@@ -3,8 +3,9 @@
 
 use parvis_jobs::frame::{Decoder, FrameError, LENGTH_BYTES, encode};
 use parvis_jobs::{
-    Codec, Confinement, Failure, FailureKind, File, Hello, Kind, Limits, Origin, Participant, Profile,
-    Protection, Quota, Source, SrtpKey, Start, StopReason, ToServer, ToWorker, TrackProgress, UnixMicros,
+    Codec, Confinement, Failure, FailureKind, File, Hello, Hls, Images, Kind, Limits, Live, LiveLayout,
+    LiveProgress, Origin, Participant, Profile, Protection, Quota, Rendition, Segment, SegmentKind, Source,
+    SrtpKey, Start, StopReason, ToServer, ToWorker, TrackProgress, UnixMicros,
 };
 use proptest::prelude::*;
 
@@ -38,6 +39,8 @@ fn to_worker() -> impl Strategy<Value = ToWorker> {
                     tenant,
                     started_at,
                     restart,
+                    capture: restart % 2 == 0,
+                    live: (restart % 3 != 0).then(|| live(restart)),
                 }
             ))),
         (text, any::<[u32; 2]>(), prop::collection::vec(any::<u8>(), 0..60), any::<bool>(), at.clone())
@@ -76,8 +79,29 @@ fn to_worker() -> impl Strategy<Value = ToWorker> {
             rtp_timestamp,
             at
         }),
+        any::<Option<String>>().prop_map(|subject| ToWorker::Layout { layout: LiveLayout::Single, subject }),
         Just(ToWorker::Stop { reason: StopReason::RoomEnded }),
     ]
+}
+
+fn live(number: u32) -> Live {
+    let size = Rendition { name: "360p".to_owned(), width: number, height: 360, kbits: 700 };
+    Live {
+        layout: LiveLayout::Speaker,
+        subject: None,
+        width: 1280,
+        height: 720,
+        rate: 30,
+        kbits: number,
+        title: Some("x".repeat(number as usize % 9)),
+        clock: true,
+        watermark: None,
+        hls: Some(Hls { renditions: vec![size], segment_millis: 2000, part_millis: 500, keep_segments: 9 }),
+        stream: number.is_multiple_of(2),
+        images: Some(Images { every_millis: number, width: 320, height: 180 }),
+        first_sequence: u64::from(number) + 1,
+        first_image: 7,
+    }
 }
 
 fn to_server() -> impl Strategy<Value = ToServer> {
@@ -100,6 +124,28 @@ fn to_server() -> impl Strategy<Value = ToServer> {
             duration_micros: numbers[1],
             strays: numbers[2],
             tracks: vec![TrackProgress { track, packets: numbers[3], ..TrackProgress::default() }],
+            live: (numbers[0] % 2 == 0)
+                .then(|| LiveProgress { behind_micros: numbers[1], ..LiveProgress::default() }),
+        }),
+        (text, any::<[u64; 4]>(), any::<u32>()).prop_map(|(name, numbers, part)| ToServer::Segment(
+            Segment {
+                rendition: name.clone(),
+                kind: SegmentKind::Part,
+                name,
+                bytes: numbers[0],
+                sequence: numbers[1],
+                part,
+                duration_micros: numbers[2],
+                independent: part % 2 == 0,
+                discontinuity: part % 3 == 0,
+                at: (part % 5 == 0).then_some(UnixMicros(numbers[3])),
+                codec: (part % 7 == 0).then(|| "avc1.64001f".to_owned()),
+            }
+        )),
+        (text, any::<u64>()).prop_map(|(name, number)| ToServer::Image {
+            name,
+            number,
+            at: UnixMicros(number)
         }),
         (text, any::<u64>()).prop_map(|(name, bytes)| ToServer::Stopped {
             reason: StopReason::DiskFull,
@@ -209,6 +255,19 @@ fn a_field_of_a_newer_build_is_passed_over() {
     wire.extend_from_slice(body);
     let expected = vec![ToWorker::Stop { reason: StopReason::Requested }];
     assert_eq!(read::<ToWorker>(&wire, 100, Limits::default()).unwrap(), expected);
+}
+
+#[test]
+fn a_start_of_an_older_server_captures_and_composes_nothing() {
+    let Some(ToWorker::Start(start)) = serde_json::from_str(
+        r#"{"type":"start","job":"EG_1","directory":"/d","protection":{"with":"none"},
+            "quota":{"bytes":0,"keep_free_bytes":0,"seconds":0,"tracks":0},"room":"r","room_id":"RM_1","tenant":"",
+            "started_at":1,"restart":0}"#,
+    )
+    .ok() else {
+        panic!("not read")
+    };
+    assert!(start.capture && start.live.is_none());
 }
 
 #[test]

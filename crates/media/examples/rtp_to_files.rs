@@ -35,6 +35,8 @@ fn main() {
         tenant: String::new(),
         started_at: now(),
         restart: 0,
+        capture: true,
+        live: None,
     };
     let mut capture = Capture::start(&start, Path::new(&directory), "example", Settings::default(), now())
         .expect("it starts");

@@ -50,7 +50,8 @@ pub fn confine(directory: &Path, bounds: Bounds) -> Confinement {
 
 /// Confines this process, which has one thread still, to composing: it reads `recording`, programs' libraries and fonts,
 /// writes into the directories `films`, has threads, and reaches the devices of its encoder. No network, no new program, no other process.
-/// GStreamer must be initialised before, since it starts a program of its own to look at its plugins.
+/// GStreamer must be initialised before, since it starts a program of its own to look at its plugins. A worker that composes a
+/// room while it is there is held in this way as well: `recording` and the films' directory are its job's then.
 pub fn confine_composer(recording: &Path, films: &[&Path], devices: &Devices, bounds: Bounds) -> Confinement {
     // Landlock holds the thread that asks and those that it starts, and no others.
     let threads = std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
@@ -146,7 +147,7 @@ pub fn is_complete(confinement: &Confinement) -> bool {
     confinement.seccomp && confinement.landlock && confinement.no_new_privileges
 }
 
-fn limit(bounds: Bounds, more: &[(Resource, u64)]) -> nix::Result<()> {
+pub(crate) fn limit(bounds: Bounds, more: &[(Resource, u64)]) -> nix::Result<()> {
     let wanted = [
         (Resource::RLIMIT_AS, bounds.memory_bytes),
         (Resource::RLIMIT_NOFILE, bounds.files),
@@ -188,9 +189,9 @@ fn restrict_files(
     Ok(ruleset.restrict_self()?.ruleset)
 }
 
-type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+pub(crate) type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
-fn filter(
+pub(crate) fn filter(
     rules: Rules,
     otherwise: SeccompAction,
     listed: SeccompAction,
@@ -199,7 +200,7 @@ fn filter(
     Ok(SeccompFilter::new(rules, otherwise, listed, arch)?.try_into()?)
 }
 
-fn apply(program: &BpfProgram) -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) fn apply(program: &BpfProgram) -> Result<(), Box<dyn std::error::Error>> {
     seccompiler::apply_filter(program).map_err(|error| match error {
         seccompiler::Error::Prctl(error) | seccompiler::Error::Seccomp(error) => Box::new(error) as Box<_>,
         other => Box::<dyn std::error::Error>::from(other.to_string()),
@@ -210,7 +211,7 @@ fn apply(program: &BpfProgram) -> Result<(), Box<dyn std::error::Error>> {
 /// parts of the kernel that codecs have no use for, or type into its terminal. The rest is allowed: libraries of others need more than a list of ours
 /// would foresee, and what they can reach by it is bounded by landlock. Two sockets that know each other only may be made:
 /// GStreamer wakes its threads by them.
-fn forbidden() -> Result<Rules, seccompiler::BackendError> {
+pub(crate) fn forbidden() -> Result<Rules, seccompiler::BackendError> {
     let mut rules: Rules = FORBIDDEN.iter().map(|call| (*call, Vec::new())).collect();
     let thread = libc::CLONE_THREAD.unsigned_abs().into();
     let no_thread = SeccompCmpOp::MaskedEq(thread);

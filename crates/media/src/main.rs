@@ -10,13 +10,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use parvis_jobs::Limits;
+use parvis_jobs::{Confinement, Limits};
 use parvis_media::age::{Identity, Recipient};
 use parvis_media::capture::Settings;
 use parvis_media::compose::{self, Layout};
 use parvis_media::confine::{self, Bounds};
 use parvis_media::hardware::probe::Prober;
 use parvis_media::hardware::{self, Devices, Encoders, Survey, Wanted};
+use parvis_media::push;
 use parvis_media::recording::{self, State};
 use parvis_media::seal::seal;
 use parvis_media::worker::{self, Options};
@@ -43,12 +44,19 @@ enum Command {
         /// What to do where the kernel can't confine the process.
         #[arg(long, value_enum, default_value = "required")]
         confine: Confine,
-        /// Memory that the process may use, in MiB.
-        #[arg(long, default_value_t = 512)]
-        memory_mib: u64,
+        /// Memory that the process may use, in MiB; 512 without this, and 4096 with --live, where the stacks of its threads and
+        /// all libraries count.
+        #[arg(long)]
+        memory_mib: Option<u64>,
         /// How long a packet waits for those before it, in milliseconds.
         #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(0..=1000))]
         wait_ms: u64,
+        /// Be ready to compose the room while it is there, too: with threads, and libraries of others in the process.
+        #[arg(long)]
+        live: bool,
+        /// Who encodes H.264 then: auto, or a name that `parvis-media probe` prints.
+        #[arg(long, default_value = "auto", requires = "live")]
+        encoder: Wanted,
     },
     /// Confine this process as a worker is, try what must fail, and say whether it does.
     ConfineCheck {
@@ -142,6 +150,16 @@ enum Command {
     /// Try one encoder: started by the others of these commands, with what is to be tried as standard input.
     #[command(hide = true)]
     Trial,
+    /// Push a transport stream to one target: started by the server. The first line of standard input says where to.
+    #[command(hide = true)]
+    Push {
+        /// What to do where the kernel can't confine the process.
+        #[arg(long, value_enum, default_value = "required")]
+        confine: Confine,
+        /// Memory that the process may use, in MiB; the stacks of its threads count.
+        #[arg(long, default_value_t = 1024)]
+        memory_mib: u64,
+    },
     /// Write the tracks of a recording as files that players can seek in.
     Export {
         /// The recording's directory.
@@ -200,15 +218,18 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
     match command {
-        Command::Capture { directory, confine, memory_mib, wait_ms } => {
+        Command::Capture { directory, confine, memory_mib, wait_ms, live, encoder } => {
             let mut settings = Settings::default();
             settings.jitter.wait_micros = wait_ms * 1000;
+            let live = live.then(|| live_encoders(&encoder)).transpose()?;
+            let memory_mib = memory_mib.unwrap_or(if live.is_some() { LIVE_MEMORY_MIB } else { MEMORY_MIB });
             worker::run(&Options {
                 directory,
                 require_confinement: confine == Confine::Required,
                 bounds: Bounds { memory_bytes: memory_mib * 1024 * 1024, ..Bounds::default() },
                 settings,
                 limits: Limits::default(),
+                live,
             })?;
             Ok(ExitCode::SUCCESS)
         }
@@ -232,6 +253,15 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
         }
         Command::Export { directory, to, identity } => {
             told(&recording::export(&directory, &to, &identities(identity.as_deref())?)?)
+        }
+        Command::Push { confine, memory_mib } => {
+            push::prepare()?;
+            let (order, target) = push::order()?;
+            let held = push::confine(&target, memory_mib * 1024 * 1024);
+            accept(held, confine)?;
+            push::push(&order, &target)?;
+            // Libraries of others may still have threads: what they do at an end of their own is of no use here.
+            std::process::exit(0)
         }
         Command::Probe { full, json, timeout } => survey(full, json, timeout),
         Command::Trial => hardware::trial::serve().map(|()| ExitCode::SUCCESS),
@@ -302,6 +332,21 @@ fn survey(full: bool, json: bool, timeout: u64) -> Result<ExitCode, Box<dyn std:
     Ok(if survey.is_enough() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Address space of a worker that captures, in MiB.
+const MEMORY_MIB: u64 = 512;
+/// And of one that composes as well: GStreamer's plugins, a stack for each thread, and some thirty decoded pictures of 1.4 MB.
+const LIVE_MEMORY_MIB: u64 = 4096;
+
+/// Who encodes a live film. Whoever doesn't work here is named on standard error.
+fn live_encoders(wanted: &Wanted) -> Result<Encoders, Box<dyn std::error::Error>> {
+    compose::prepare()?;
+    let choice = compose::live::choose_encoders(wanted, &Prober::own())?;
+    for line in choice.refusals() {
+        eprintln!("parvis-media: {line}");
+    }
+    Ok(choice.encoders)
+}
+
 /// Who encodes the film. Whoever doesn't work here is named on standard error.
 fn encoders(
     options: &compose::Options,
@@ -336,6 +381,11 @@ fn confine_composer(
     let bounds = Bounds { memory_bytes: memory_mib * 1024 * 1024, ..Bounds::default() };
     let written: Vec<&Path> = [films].into_iter().chain(speakers).collect();
     let held = confine::confine_composer(recording, &written, devices, bounds);
+    accept(held, confine)
+}
+
+/// Takes what holds this process, if that is enough.
+fn accept(held: Confinement, confine: Confine) -> Result<(), Box<dyn std::error::Error>> {
     if confine == Confine::Required && !confine::is_complete(&held) {
         let missing = held.missing.join("; ");
         return Err(format!("{missing}; --confine available goes on without it").into());

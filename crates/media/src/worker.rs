@@ -22,7 +22,9 @@ use parvis_jobs::{Failure, FailureKind, Hello, Limits, Start, StopReason, ToServ
 
 use crate::SOFTWARE;
 use crate::capture::{Capture, Settings};
+use crate::compose::live::{self, Studio};
 use crate::confine::{self, Bounds};
+use crate::hardware::Encoders;
 
 /// How a worker was started.
 #[derive(Debug, Clone)]
@@ -37,6 +39,8 @@ pub struct Options {
     pub settings: Settings,
     /// What bounds a message.
     pub limits: Limits,
+    /// Who encodes, for a worker that may be asked for a live film. GStreamer is ready by then.
+    pub live: Option<Encoders>,
 }
 
 /// Why a worker could not run, or ended badly.
@@ -84,7 +88,13 @@ pub fn run(options: &Options) -> Result<(), WorkerError> {
     let media = inherited(io::stdout().as_fd(), SockType::Datagram, "output", "datagram")?;
     // As much as the system allows.
     let _ = setsockopt(&media, sockopt::RcvBuf, &RECEIVE_BYTES);
-    let confinement = confine::confine(&options.directory, options.bounds);
+    let confinement = match &options.live {
+        None => confine::confine(&options.directory, options.bounds),
+        Some(encoders) => {
+            let (directory, devices) = (options.directory.as_path(), encoders.devices());
+            confine::confine_composer(directory, &[directory], &devices, options.bounds)
+        }
+    };
     // From here on the process is held. Nothing was read before.
     let mut control = Control::new(File::from(control), options.limits);
     let mut media = File::from(media);
@@ -97,7 +107,19 @@ pub fn run(options: &Options) -> Result<(), WorkerError> {
     };
     let capture = Capture::start(&start, &options.directory, SOFTWARE, options.settings, clock.now());
     match capture {
-        Ok(capture) => serve(&mut control, &mut media, clock, capture),
+        Ok(mut capture) => {
+            match (&start.live, &options.live) {
+                (None, _) => {}
+                (Some(live), Some(encoders)) => {
+                    let wait_micros = options.settings.jitter.wait_micros;
+                    let studio = Studio { encoders: Some(encoders.clone()), wait_micros };
+                    let zero = capture.started_at();
+                    capture.tap(live::start(live, &options.directory, zero, &studio, move || clock.now()));
+                }
+                (Some(_), None) => capture.tell(ToServer::LiveFailed(live::not_prepared())),
+            }
+            serve(&mut control, &mut media, clock, capture)
+        }
         Err(failure) => control.farewell(failure),
     }
 }

@@ -18,8 +18,8 @@ use parvis_media::hardware::pattern::{decode, picture};
 use parvis_media::hardware::probe::{Plan, Prober, Report, probe};
 use parvis_media::hardware::trial::{Outcome, serve};
 use parvis_media::hardware::{
-    Candidate, Choice, ChoiceError, EncodeError, Encoder, Encoders, Family, Latency, Profile, RateControl,
-    Settings, Shape, Speed, Stage, Survey, Unit, VideoCodec, Wanted, Why, choose,
+    Candidate, Choice, ChoiceError, EncodeError, Encoder, Encoders, Family, KEY, Latency, Profile,
+    RateControl, Settings, Shape, Speed, Stage, Survey, Unit, VideoCodec, Wanted, Why, choose,
 };
 use stand_ins::{Fault, register};
 use support::Temp;
@@ -225,6 +225,35 @@ fn pictures_go_on_with_the_next_encoder_and_none_is_lost_or_doubled() {
         assert!((18..=25).contains(&switches[0].pictures), "{switches:?}");
         assert!(units.iter().find(|unit| unit.number == switches[0].pictures).unwrap().key);
         assert_whole(&encoder, &units, 200);
+    }
+}
+
+#[test]
+fn a_picture_that_is_to_be_a_key_frame_is_one_with_the_next_encoder_too() {
+    prepare();
+    let settings = Settings { gop: 1000, latency: Latency::Low, ..Settings::default() };
+    for factories in [&["x264enc"][..], &["openh264enc"], &["nvh264enc", "x264enc"]] {
+        let mut encoder = Encoder::start(&encoders(factories), &settings, SHAPE, PATIENCE).unwrap();
+        encoder.keep_parameters_apart();
+        let mut units = Vec::new();
+        for number in 0..60 {
+            let mut picture = picture(SHAPE, number).unwrap();
+            if [0, 7, 31, 50].contains(&number) {
+                picture.make_mut().set_flags(KEY);
+            }
+            encoder.push(picture).unwrap();
+            encoder.poll().unwrap();
+            units.extend(encoder.units());
+        }
+        encoder.finish().unwrap();
+        units.extend(encoder.units());
+        let keys: Vec<_> = units.iter().filter(|unit| unit.key).map(|unit| unit.number).collect();
+        assert!([0, 7, 31, 50].iter().all(|key| keys.contains(key)), "{factories:?}: {keys:?}");
+        assert!(keys.len() <= 5, "{factories:?}: {keys:?}");
+        let parameters = |unit: &Unit| {
+            unit.caps.as_ref().unwrap().structure(0).unwrap().get::<gst::Buffer>("codec_data").is_ok()
+        };
+        assert!(units.iter().all(parameters), "{factories:?}");
     }
 }
 

@@ -63,6 +63,8 @@ const MESON_PACKAGES: &[&str] = &["meson==1.5.2", "ninja==1.13.0"];
 
 /// The certificate authority's version.
 const PEBBLE: &str = "v2.10.3";
+/// The storage that recordings are sent to in tests, likewise.
+const STORAGE: &str = "v1.8.0";
 
 /// What `cargo build` needs, and what the media worker opens when it composes.
 pub(crate) fn build_tools() -> Result {
@@ -97,6 +99,11 @@ fn node_is_good() -> bool {
 /// What looks at recordings.
 pub(crate) fn ffmpeg() -> Result {
     debian(&["ffmpeg"])
+}
+
+/// Places that streams are pushed to, and TLS for what pushes.
+pub(crate) fn streams() -> Result {
+    debian(&["libnginx-mod-rtmp", "nginx-light", "srt-tools", "glib-networking"])
 }
 
 /// GStreamer with its WebRTC element, and Debian's Python with bindings for both.
@@ -174,6 +181,11 @@ pub(crate) fn archives() -> Result {
     debian(&["zstd"])
 }
 
+/// A screen that nobody sees.
+pub(crate) fn screen() -> Result {
+    debian(&["xvfb"])
+}
+
 /// Chromium and Firefox ESR.
 pub(crate) fn browsers() -> Result {
     debian(BROWSERS)
@@ -182,26 +194,43 @@ pub(crate) fn browsers() -> Result {
 /// A certificate authority to test with, Let's Encrypt's own: the folder of its programs, and of the certificates that
 /// they use.
 pub(crate) fn pebble() -> Result<(PathBuf, PathBuf)> {
-    let home = target().join("go");
-    let programs = home.join("bin");
-    let modules = home.join("mod");
+    let (programs, modules) = go_folders();
     let certificates = modules.join(format!("github.com/letsencrypt/pebble/v2@{PEBBLE}/test/certs"));
-    if programs.join("pebble").exists() && certificates.is_dir() {
-        return Ok((programs, certificates));
+    if !programs.join("pebble").exists() || !certificates.is_dir() {
+        say(&format!("installing Pebble {PEBBLE} by the Go module proxy"));
+        for program in ["pebble", "pebble-challtestsrv"] {
+            go(&format!("github.com/letsencrypt/pebble/v2/cmd/{program}@{PEBBLE}"))?;
+        }
     }
+    Ok((programs, certificates))
+}
+
+/// A storage to test with that speaks S3 and keeps objects as files.
+pub(crate) fn storage() -> Result {
+    if go_folders().0.join("versitygw").exists() {
+        return Ok(());
+    }
+    say(&format!("installing Versity's S3 gateway {STORAGE} by the Go module proxy; it takes some minutes"));
+    go(&format!("github.com/versity/versitygw/cmd/versitygw@{STORAGE}"))
+}
+
+/// Where programs in Go lie, and their modules.
+fn go_folders() -> (PathBuf, PathBuf) {
+    let home = target().join("go");
+    (home.join("bin"), home.join("mod"))
+}
+
+/// Builds a program in Go.
+fn go(module: &str) -> Result {
     if process("go", ["version"]).output().is_none() {
         debian(&["golang-go"])?;
     }
-    say(&format!("installing Pebble {PEBBLE} by the Go module proxy"));
-    for program in ["pebble", "pebble-challtestsrv"] {
-        let module = format!("github.com/letsencrypt/pebble/v2/cmd/{program}@{PEBBLE}");
-        process("go", ["install", &module])
-            .with("GOBIN", &programs)
-            .with("GOMODCACHE", &modules)
-            .with("GOFLAGS", "-modcacherw")
-            .run()?;
-    }
-    Ok((programs, certificates))
+    let (programs, modules) = go_folders();
+    process("go", ["install", module])
+        .with("GOBIN", programs)
+        .with("GOMODCACHE", modules)
+        .with("GOFLAGS", "-modcacherw")
+        .run()
 }
 
 /// A Python environment with the published SDK; gives its interpreter.

@@ -50,6 +50,8 @@ pub fn trunk(data: &[u8]) {
         tenant: String::new(),
         started_at: UnixMicros(0),
         restart: 0,
+        capture: true,
+        live: None,
     };
     let mut now = 1_000_000;
     let mut capture =

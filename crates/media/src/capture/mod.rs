@@ -15,12 +15,15 @@ mod track;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use parvis_jobs::{
     Failure, FailureKind, File, Participant, Source, Start, StopReason, ToServer, ToWorker, UnixMicros,
 };
 
 use crate::age::AgeError;
+use crate::compose::live::Tap;
 use crate::manifest::{self, FORMAT, FileEntry, MANIFEST, Manifest, Run, VERSION};
 use crate::timeline::{Entry, What};
 use failure::{failure, recipients, taken, unreadable};
@@ -65,6 +68,10 @@ impl Default for Settings {
 
 /// How often quota and free space are looked at, and the manifest is written, in microseconds.
 const HOUSEKEEPING_MICROS: u64 = 500_000;
+/// How often a live film is asked for what it has to tell, in microseconds: a part that is done waits no longer.
+const LIVE_MICROS: u64 = 20_000;
+/// How long a live film may take to end: it is less than two seconds behind, and its encoders hold next to nothing.
+const LIVE_FAREWELL: Duration = Duration::from_secs(5);
 
 /// A capture that runs.
 #[derive(Debug)]
@@ -78,7 +85,10 @@ pub struct Capture {
     /// Which entries of the manifest belong to open tracks, by the track's id.
     tracks: BTreeMap<String, (usize, Track)>,
     by_ssrc: HashMap<u32, String>,
-    timeline: GrowingFile,
+    /// `None` where nothing is kept.
+    timeline: Option<GrowingFile>,
+    tap: Option<Arc<Tap>>,
+    live_due: UnixMicros,
     timeline_len: u64,
     timeline_unsafe_since: Option<UnixMicros>,
     manifest_changed: bool,
@@ -90,7 +100,8 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// Begins, or goes on after a restart. `directory` exists, and is the job's own.
+    /// Begins, or goes on after a restart. `directory` exists, and is the job's own. Without [`Start::capture`] nothing is
+    /// written to it.
     pub fn start(
         start: &Start,
         directory: &Path,
@@ -98,11 +109,12 @@ impl Capture {
         settings: Settings,
         now: UnixMicros,
     ) -> Result<Capture, Failure> {
-        let recipients = recipients(&start.protection)?;
+        let recipients = if start.capture { recipients(&start.protection)? } else { Vec::new() };
         let texts = recipients.iter().map(ToString::to_string).collect();
         let storage = |error: AgeError| failure(&directory.display().to_string(), &error);
         let store = Store::open(directory, recipients, start.quota).map_err(|error| storage(error.into()))?;
         let mut manifest = match Manifest::read(directory) {
+            _ if !start.capture => first_manifest(start, texts),
             Ok(manifest) if manifest.job == start.job => manifest,
             Ok(other) => return Err(taken(directory, &other.job)),
             Err(manifest::ManifestError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -114,13 +126,17 @@ impl Capture {
         let from = now.0.saturating_sub(started_at.0);
         manifest.runs.push(Run { from, software: software.to_owned() });
         (manifest.ended, manifest.reason) = (None, None);
-        let mut timeline = store.create("timeline", ".jsonl").map_err(storage)?;
-        let name = timeline.name().to_owned();
-        manifest.timelines.push(FileEntry { name, bytes: None, sha256: None });
-        let first = line(&Entry { at: from as i64, what: What::Room { room: start.room.clone() } });
-        timeline.write(&first).map_err(storage)?;
-        timeline.sync().map_err(storage)?;
-        manifest.write(directory, true).map_err(|error| storage(error.into()))?;
+        let (mut timeline, mut timeline_len) = (None, 0);
+        if start.capture {
+            let mut file = store.create("timeline", ".jsonl").map_err(storage)?;
+            let name = file.name().to_owned();
+            manifest.timelines.push(FileEntry { name, bytes: None, sha256: None });
+            let first = line(&Entry { at: from as i64, what: What::Room { room: start.room.clone() } });
+            file.write(&first).map_err(storage)?;
+            file.sync().map_err(storage)?;
+            manifest.write(directory, true).map_err(|error| storage(error.into()))?;
+            (timeline, timeline_len) = (Some(file), first.len() as u64);
+        }
         let quota_tracks = start.quota.tracks as usize;
         Ok(Capture {
             settings,
@@ -132,7 +148,9 @@ impl Capture {
             tracks: BTreeMap::new(),
             by_ssrc: HashMap::new(),
             timeline,
-            timeline_len: first.len() as u64,
+            tap: None,
+            live_due: now,
+            timeline_len,
             timeline_unsafe_since: None,
             manifest_changed: false,
             housekeeping: UnixMicros(now.0 + HOUSEKEEPING_MICROS),
@@ -141,6 +159,21 @@ impl Capture {
             out: vec![ToServer::Started],
             over: false,
         })
+    }
+
+    /// When the recording began, by the server's clock.
+    pub fn started_at(&self) -> UnixMicros {
+        self.started_at
+    }
+
+    /// Hands over what comes from now on to a live film as well.
+    pub fn tap(&mut self, tap: Arc<Tap>) {
+        self.tap = Some(tap);
+    }
+
+    /// Has the server be told this after what it is told already.
+    pub fn tell(&mut self, message: ToServer) {
+        self.out.push(message);
     }
 
     /// Whether it ended. Nothing is taken any more; the last messages wait in [`Capture::outgoing`].
@@ -156,7 +189,8 @@ impl Capture {
     /// When [`Capture::tick`] is due.
     pub fn deadline(&self) -> UnixMicros {
         let tracks = self.tracks.values().filter_map(|(_, track)| track.deadline());
-        tracks.chain([self.housekeeping, self.progress]).min().unwrap_or(self.housekeeping)
+        let live = self.tap.is_some().then_some(self.live_due);
+        tracks.chain([self.housekeeping, self.progress]).chain(live).min().unwrap_or(self.housekeeping)
     }
 
     /// The server said something. `Hello` and `Start` are over by now; they are refused as out of turn.
@@ -205,6 +239,12 @@ impl Capture {
             ToWorker::SenderReport { track, rtp_timestamp, at } => {
                 if let Some((_, known)) = self.tracks.get_mut(&track) {
                     known.report(now, rtp_timestamp, at);
+                }
+                Ok(())
+            }
+            ToWorker::Layout { layout, subject } => {
+                if let Some(tap) = &self.tap {
+                    tap.layout(layout, subject);
                 }
                 Ok(())
             }
@@ -263,6 +303,10 @@ impl Capture {
             self.housekeeping = UnixMicros(now.0 + HOUSEKEEPING_MICROS);
             self.keep_house(now);
         }
+        if !self.over && self.live_due <= now {
+            self.live_due = UnixMicros(now.0 + LIVE_MICROS);
+            self.hear_live();
+        }
         if !self.over && self.progress <= now {
             self.progress = UnixMicros(now.0 + self.settings.progress_micros);
             self.out.push(ToServer::Progress {
@@ -270,11 +314,12 @@ impl Capture {
                 duration_micros: self.since(now),
                 tracks: self.tracks.values().map(|(_, track)| track.progress()).collect(),
                 strays: self.strays,
+                live: self.tap.as_ref().and_then(|tap| tap.progress()),
             });
         }
     }
 
-    /// Ends the capture in order.
+    /// Ends the capture in order; a live film first, which takes as long as it is behind the room.
     pub fn stop(&mut self, now: UnixMicros, reason: StopReason) {
         if self.over {
             return;
@@ -291,6 +336,11 @@ impl Capture {
         self.out.push(ToServer::Stopped { reason, files: self.files() });
     }
 
+    fn hear_live(&mut self) {
+        let tap = self.tap.as_ref();
+        self.out.extend(tap.map(|tap| tap.outgoing()).unwrap_or_default());
+    }
+
     fn advance(&mut self, now: UnixMicros) -> Result<(), AgeError> {
         for (_, track) in self.tracks.values_mut() {
             self.manifest_changed |= track.advance(now, &mut self.store)?;
@@ -301,7 +351,7 @@ impl Capture {
             }
         }
         if self.timeline_unsafe_since.is_some_and(|since| since.0 + self.settings.unsafe_micros <= now.0) {
-            self.timeline.sync()?;
+            self.timeline.as_mut().map_or(Ok(()), GrowingFile::sync)?;
             self.timeline_unsafe_since = None;
         }
         Ok(())
@@ -357,7 +407,7 @@ impl Capture {
             Some(why) => Err(why),
             None => Track::new(source, entry.clone(), place as u64 + 1, self.started_at, self.settings),
         };
-        let track = match track {
+        let mut track = match track {
             Ok(track) => track,
             Err(why) => {
                 self.out.push(ToServer::SourceRefused { track: id, why });
@@ -367,6 +417,7 @@ impl Capture {
         if place == self.manifest.tracks.len() {
             self.manifest.tracks.push(entry);
         }
+        track.lead(self.timeline.is_some(), self.tap.as_ref());
         self.by_ssrc.extend(track.ssrcs().map(|ssrc| (ssrc, id.clone())));
         self.tracks.insert(id, (place, track));
         self.manifest_changed = true;
@@ -394,7 +445,12 @@ impl Capture {
     }
 
     fn note(&mut self, now: UnixMicros, at: UnixMicros, what: What) -> Result<(), AgeError> {
-        let bytes = line(&Entry { at: at.since(self.started_at), what });
+        let entry = Entry { at: at.since(self.started_at), what };
+        let bytes = line(&entry);
+        if let Some(tap) = &self.tap {
+            tap.said(entry);
+        }
+        let Some(timeline) = &mut self.timeline else { return Ok(()) };
         if self.timeline_len + bytes.len() as u64 > self.settings.timeline_bytes {
             self.manifest.lines_left_out += 1;
             self.manifest_changed = true;
@@ -402,7 +458,7 @@ impl Capture {
         }
         self.timeline_len += bytes.len() as u64;
         self.timeline_unsafe_since.get_or_insert(now);
-        self.timeline.write(&bytes)
+        timeline.write(&bytes)
     }
 
     /// Ends the capture over a fault.
@@ -427,6 +483,10 @@ impl Capture {
     /// Finishes every file that can be, and the manifest.
     fn finish(&mut self, now: UnixMicros, reason: StopReason) -> Result<(), AgeError> {
         self.over = true;
+        if let Some(tap) = &self.tap {
+            tap.finish(now, LIVE_FAREWELL);
+            self.hear_live();
+        }
         let mut result = Ok(());
         if reason == StopReason::DiskFull {
             self.store.release_reserve();
@@ -436,9 +496,10 @@ impl Capture {
             result = result.and(removed);
         }
         self.store.release_reserve();
-        let timeline = self.timeline.finish();
+        let timeline = self.timeline.as_mut().map(GrowingFile::finish).transpose();
         match timeline {
-            Ok(finished) => {
+            Ok(None) => {}
+            Ok(Some(finished)) => {
                 if let Some(entry) = self.manifest.timelines.last_mut() {
                     (entry.bytes, entry.sha256) = (Some(finished.bytes), Some(finished.sha256));
                 }
@@ -448,6 +509,9 @@ impl Capture {
         self.manifest.ended = Some(self.since(now));
         let full = result.as_ref().is_err_and(is_full_error);
         self.manifest.reason = Some(if full { StopReason::DiskFull } else { reason });
+        if self.timeline.is_none() {
+            return result;
+        }
         // Now the disk has time to keep all of it: the manifest last, which says that the rest is there.
         let kept =
             self.manifest.files().filter(|file| file.sha256.is_some()).try_for_each(|file| {
@@ -464,12 +528,18 @@ impl Capture {
             }
         }
         self.manifest_changed = false;
+        if self.timeline.is_none() {
+            return Ok(());
+        }
         self.manifest.write(self.store.directory(), lasting)?;
         Ok(())
     }
 
     /// All finished files, and the manifest as it lies there.
     fn files(&self) -> Vec<File> {
+        if self.timeline.is_none() {
+            return Vec::new();
+        }
         let finished = |file: &FileEntry| {
             Some(File { name: file.name.clone(), bytes: file.bytes?, sha256: file.sha256.clone()? })
         };
@@ -483,7 +553,7 @@ impl Capture {
 
     fn open_bytes(&self) -> u64 {
         let tracks: u64 = self.tracks.values().map(|(_, track)| track.open_bytes()).sum();
-        tracks + self.timeline.bytes_on_disk()
+        tracks + self.timeline.as_ref().map_or(0, GrowingFile::bytes_on_disk)
     }
 
     fn used(&self) -> u64 {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! One track: from its packets to its files.
 
+use std::sync::Arc;
+
 use parvis_jobs::{Codec, Source, TrackProgress, UnixMicros};
 use parvis_rtp::srtp::{Limits, MasterKey, Profile, SrtpContext};
 use parvis_rtp::{Packet, rtx};
@@ -12,6 +14,7 @@ use super::jitter::Jitter;
 use super::store::Store;
 use crate::age::AgeError;
 use crate::codec::{Frame, Piece, Reassembler};
+use crate::compose::live::Tap;
 use crate::manifest::{self, FileEntry, MAX_LISTED};
 use crate::mkv::{ClusterWriter, TrackHead, Visible, head};
 
@@ -48,6 +51,10 @@ pub(super) struct Track {
     frames: u64,
     key_asked: Option<UnixMicros>,
     settings: Settings,
+    /// Whether frames are written to files.
+    keeps: bool,
+    /// Where frames go besides, and the number that the track has there.
+    tap: Option<(Arc<Tap>, u64)>,
 }
 
 /// A file that is open.
@@ -113,7 +120,15 @@ impl Track {
             key_asked: None,
             source,
             settings,
+            keeps: true,
+            tap: None,
         })
+    }
+
+    /// Says where its frames go: to files or not, and to a live film.
+    pub(super) fn lead(&mut self, keeps: bool, tap: Option<&Arc<Tap>>) {
+        self.keeps = keeps;
+        self.tap = tap.map(|tap| (Arc::clone(tap), tap.began(&self.source)));
     }
 
     pub(super) fn id(&self) -> &str {
@@ -202,7 +217,8 @@ impl Track {
 
     /// Whether a key frame is to be asked for now.
     pub(super) fn wants_key_frame(&mut self, now: UnixMicros) -> bool {
-        let waits = self.reassembler.waits_for_key() && !self.muted;
+        let is_cut = || self.tap.as_ref().is_some_and(|(tap, number)| tap.wants_key_frame(*number));
+        let waits = (self.reassembler.waits_for_key() || is_cut()) && !self.muted;
         let due = self.key_asked.is_none_or(|asked| asked.0 + self.settings.key_frame_micros <= now.0);
         if waits && due {
             self.key_asked = Some(now);
@@ -237,6 +253,9 @@ impl Track {
             }
         }
         let closed = self.close(store);
+        if let Some((tap, number)) = self.tap.take() {
+            tap.ended(number, now);
+        }
         self.entry.to = Some(self.since(now));
         self.entry.dropped_frames = self.reassembler.dropped();
         result.and(closed)
@@ -291,6 +310,13 @@ impl Track {
     fn frame(&mut self, now: UnixMicros, frame: Frame, store: &mut Store) -> Result<bool, AgeError> {
         let moment = self.clock.moment(frame.timestamp, now);
         let at = self.since(moment.at) / 1000 * 1000;
+        if let Some((tap, number)) = &self.tap {
+            tap.frame(*number, at, frame.key, frame.private.as_deref(), &frame.data);
+        }
+        if !self.keeps {
+            self.frames += 1;
+            return Ok(false);
+        }
         let other = |part: &Part| frame.private.is_some() && frame.private != part.private;
         let mut changed = false;
         if moment.leapt || self.part.as_ref().is_some_and(other) {

@@ -166,7 +166,11 @@ impl Canvas {
 
 /// Scales into a place on the canvas. Colours stay the numbers that they are: what browsers send is BT.601, and so is the
 /// canvas.
-fn converter(from: &VideoInfo, canvas: &VideoInfo, place: Rect) -> Result<VideoConverter, ComposeError> {
+pub(super) fn converter(
+    from: &VideoInfo,
+    canvas: &VideoInfo,
+    place: Rect,
+) -> Result<VideoConverter, ComposeError> {
     let from = VideoInfo::builder(from.format(), from.width(), from.height()).build()?;
     let side = |samples: u32| i32::try_from(samples).unwrap_or(i32::MAX);
     let mut config = VideoConverterConfig::new();

@@ -14,10 +14,11 @@ use gstreamer_app::{AppSink, AppSrc, AppSrcCallbacks};
 use gstreamer_video::VideoInfo;
 use parvis_jobs::Codec;
 
+use super::stretch::stretched;
 use super::{CHANNELS, ComposeError, Note, PATIENCE, SAMPLE_RATE, element, first_error, launch};
 use crate::age::Identity;
 use crate::manifest::{Part, Track};
-use crate::mkv::{Block, Cluster, MkvError, Reader, ReaderLimits, TrackHead};
+use crate::mkv::{Block, Cluster, MkvError, Reader, ReaderLimits};
 use crate::recording::{self, Plain, RecordingError};
 
 /// Where the recording lies, and what opens it.
@@ -36,16 +37,24 @@ pub(super) struct Picture {
     pub(super) buffer: gst::Buffer,
 }
 
+/// What decoded buffers of a track come from.
+pub(super) trait Feed {
+    /// The next decoded buffer; `None` where there is none up to `until`, in microseconds since the recording's start. What
+    /// can't be decoded is left out, with a note.
+    fn next_buffer(&mut self, until: u64, notes: &mut Vec<Note>)
+    -> Result<Option<gst::Sample>, ComposeError>;
+}
+
 /// The pictures of a track, in order.
-pub(super) struct Pictures<'a> {
-    parts: Parts<'a>,
+pub(super) struct Pictures<F> {
+    pub(super) feed: F,
     next: Option<Picture>,
     shown: Option<Picture>,
 }
 
-impl<'a> Pictures<'a> {
-    pub(super) fn new(files: Files<'a>, track: &'a Track) -> Pictures<'a> {
-        Pictures { parts: Parts::new(files, track), next: None, shown: None }
+impl<F: Feed> Pictures<F> {
+    pub(super) fn new(feed: F) -> Pictures<F> {
+        Pictures { feed, next: None, shown: None }
     }
 
     /// Goes on to the newest picture up to `until`, in microseconds. Says whether it is another one than before.
@@ -53,7 +62,7 @@ impl<'a> Pictures<'a> {
         let mut changed = false;
         loop {
             if self.next.is_none() {
-                self.next = self.parts.next_buffer(until, notes)?.and_then(|sample| picture(&sample));
+                self.next = self.feed.next_buffer(until, notes)?.and_then(|sample| picture(&sample));
             }
             match self.next.take() {
                 Some(next) if next.at <= until => {
@@ -80,21 +89,21 @@ fn picture(sample: &gst::Sample) -> Option<Picture> {
 }
 
 /// The sound of a track.
-pub(super) struct Sound<'a> {
-    parts: Parts<'a>,
+pub(super) struct Sound<F> {
+    pub(super) feed: F,
     /// Samples that wait: where they begin, in samples per channel since the recording's start, and both channels in turns.
     held: VecDeque<(u64, Vec<f32>)>,
     /// Where the last ones end.
     end: u64,
 }
 
-/// Files have whole milliseconds, and clocks are corrected in small steps: up to this many samples (15 ms), what follows is
-/// joined without a seam.
+/// Clocks are corrected in small steps: up to this many samples (15 ms), what follows is joined without a seam, and comes to its
+/// time by and by.
 const JOINED: u64 = SAMPLE_RATE * 15 / 1000;
 
-impl<'a> Sound<'a> {
-    pub(super) fn new(files: Files<'a>, track: &'a Track) -> Sound<'a> {
-        Sound { parts: Parts::new(files, track), held: VecDeque::new(), end: 0 }
+impl<F: Feed> Sound<F> {
+    pub(super) fn new(feed: F) -> Sound<F> {
+        Sound { feed, held: VecDeque::new(), end: 0 }
     }
 
     /// Adds what belongs to the samples from `from` on to `mix`, both channels in turns.
@@ -106,7 +115,7 @@ impl<'a> Sound<'a> {
     ) -> Result<(), ComposeError> {
         let to = from + mix.len() as u64 / CHANNELS;
         while self.held.is_empty() || self.end < to {
-            match self.parts.next_buffer(to * 1_000_000 / SAMPLE_RATE, notes)? {
+            match self.feed.next_buffer(to * 1_000_000 / SAMPLE_RATE, notes)? {
                 Some(sample) => self.hold(&sample),
                 None => break,
             }
@@ -132,7 +141,8 @@ impl<'a> Sound<'a> {
         let values = bytes.chunks_exact(4).filter_map(|four| Some(f32::from_le_bytes(*four.first_chunk()?)));
         let mut samples: Vec<f32> = values.collect();
         let mut at = at * SAMPLE_RATE / 1_000_000;
-        if at.abs_diff(self.end) <= JOINED {
+        if self.end > 0 && at.abs_diff(self.end) <= JOINED {
+            samples = stretched(samples, at.cast_signed() - self.end.cast_signed());
             at = self.end;
         } else if at < self.end {
             let twice = ((self.end - at) * CHANNELS) as usize;
@@ -145,7 +155,7 @@ impl<'a> Sound<'a> {
 }
 
 /// The parts of a track, of which one is open at a time, and only once its time has come.
-struct Parts<'a> {
+pub(super) struct Parts<'a> {
     files: Files<'a>,
     codec: Codec,
     left: std::slice::Iter<'a, Part>,
@@ -153,12 +163,13 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    fn new(files: Files<'a>, track: &'a Track) -> Parts<'a> {
+    pub(super) fn new(files: Files<'a>, track: &'a Track) -> Parts<'a> {
         Parts { files, codec: track.codec, left: track.parts.iter(), open: None }
     }
+}
 
-    /// The next decoded buffer; `None` at the end, and where the next part begins after `until`, in microseconds. A part that
-    /// is damaged ends where it is, with a note.
+impl Feed for Parts<'_> {
+    /// The next part is opened when its time has come. One that is damaged ends where it is.
     fn next_buffer(
         &mut self,
         until: u64,
@@ -213,15 +224,18 @@ impl Decoder {
             Err(error) => return Err(RecordingError::Content { name, error }.into()),
         };
         let head = reader.head().track.clone();
-        let pipeline = launch(&chain(codec))?;
+        let pipeline = launch(&chain(codec, 2))?;
         let source: AppSrc = element(&pipeline, "in")?;
         let sink: AppSink = element(&pipeline, "out")?;
-        source.set_caps(Some(&caps(&head)));
+        source.set_caps(Some(&caps(head.codec, head.channels, &head.private)));
         let unreadable = Arc::new(Mutex::new(None));
         let told = Arc::clone(&unreadable);
         let mut frames = Frames { reader: Some(reader), waiting: VecDeque::new(), interrupted };
         let feed = move |source: &AppSrc, _wanted: u32| match frames.next_frame() {
-            Ok(Some(block)) => drop(source.push_buffer(coded(block))),
+            Ok(Some(block)) => {
+                let at = gst::ClockTime::from_mseconds(block.timestamp);
+                let _ = source.push_buffer(coded(block.data, at, block.key));
+            }
             Ok(None) => drop(source.end_of_stream()),
             Err(error) => {
                 *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
@@ -288,19 +302,21 @@ impl Frames {
     }
 }
 
-fn coded(block: Block) -> gst::Buffer {
-    let mut buffer = gst::Buffer::from_mut_slice(block.data);
+/// A frame for a decoder.
+pub(super) fn coded(data: Vec<u8>, at: gst::ClockTime, key: bool) -> gst::Buffer {
+    let mut buffer = gst::Buffer::from_mut_slice(data);
     if let Some(buffer) = buffer.get_mut() {
-        buffer.set_pts(gst::ClockTime::from_mseconds(block.timestamp));
-        if !block.key {
+        buffer.set_pts(at);
+        if !key {
             buffer.set_flags(gst::BufferFlags::DELTA_UNIT);
         }
     }
     buffer
 }
 
-/// A decoder goes on behind a frame that it can't take, however many there are: one bad second is no reason to lose the rest.
-fn chain(codec: Codec) -> String {
+/// From `in` to `out`, where `held` decoded buffers wait at most. A decoder goes on behind a frame that it can't take, however
+/// many there are: one bad second is no reason to lose the rest.
+pub(super) fn chain(codec: Codec, held: u32) -> String {
     let decoder = match codec {
         Codec::Opus => {
             "opusdec max-errors=-1 ! audioconvert ! audio/x-raw,format=F32LE,rate=48000,channels=2,layout=interleaved"
@@ -312,15 +328,16 @@ fn chain(codec: Codec) -> String {
     };
     format!(
         "appsrc name=in format=time max-buffers=4 max-bytes=0 ! {decoder} ! \
-         appsink name=out sync=false max-buffers=2 wait-on-eos=false"
+         appsink name=out sync=false max-buffers={held} wait-on-eos=false"
     )
 }
 
-fn caps(head: &TrackHead) -> gst::Caps {
-    let caps = match head.codec {
+/// The form of a track's frames; `private` is Matroska's `CodecPrivate`.
+pub(super) fn caps(codec: Codec, channels: u8, private: &[u8]) -> gst::Caps {
+    let caps = match codec {
         Codec::Opus => gst::Caps::builder("audio/x-opus")
             .field("channel-mapping-family", 0)
-            .field("channels", i32::from(head.channels))
+            .field("channels", i32::from(channels))
             .field("rate", SAMPLE_RATE as i32),
         Codec::Vp8 => gst::Caps::builder("video/x-vp8"),
         Codec::Vp9 => gst::Caps::builder("video/x-vp9"),
@@ -332,7 +349,7 @@ fn caps(head: &TrackHead) -> gst::Caps {
         }
     };
     // What the file has of Opus says what the caps say already.
-    let private = (head.codec != Codec::Opus && !head.private.is_empty())
-        .then(|| gst::Buffer::from_slice(head.private.clone()));
+    let private =
+        (codec != Codec::Opus && !private.is_empty()).then(|| gst::Buffer::from_slice(private.to_vec()));
     caps.field_if_some("codec_data", private).build()
 }

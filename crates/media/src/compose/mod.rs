@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! From a finished capture to one film: who was there in tiles with names, and all sound mixed.
+//! From a finished capture, or from a room that is there, to a film: who is there in tiles with names, and all sound mixed.
 //!
-//! [`layout`] is geometry, `story` says who is to be seen when, `decode` gives pictures and samples of each track, `canvas` is
+//! [`layout`] is geometry, `story` says who is to be seen when, `decode` gives pictures and samples of each track (`stretch` keeps them in time), `canvas` is
 //! what tiles are painted on with what `text` writes, `overlay` is what lies over them (`logo`, and `stamp`s of all kinds), and
 //! `output` encodes and writes. `film` is the loop, and it is the only clock: for each picture of the film it asks each track for
 //! what belongs to that moment. So nothing depends on how fast anything is, nothing waits for a track that gives nothing,
@@ -12,6 +12,7 @@
 //! (docs/decisions/0049-compose.md).
 
 pub mod layout;
+pub mod live;
 
 mod canvas;
 mod chapters;
@@ -23,8 +24,10 @@ mod options;
 mod output;
 mod overlay;
 mod speakers;
+mod stage;
 mod stamp;
 mod story;
+mod stretch;
 mod text;
 mod thumbnails;
 mod work;

@@ -43,7 +43,7 @@ enum Pictures {
 const WAITING: u64 = 8;
 /// AAC's encoder puts so many samples of silence before the first one, and the file does not tell players. So as many are left
 /// out at the beginning, and the rest is in time. Opus tells.
-const AAC_PRIMING: u64 = 1024;
+pub(super) const AAC_PRIMING: u64 = 1024;
 
 impl Output {
     /// Begins to write to `path`.
@@ -165,7 +165,7 @@ impl Drop for Output {
 }
 
 /// `from` and `to` are counted at `rate` a second.
-fn timed(mut buffer: gst::Buffer, from: u64, to: u64, rate: u64) -> gst::Buffer {
+pub(super) fn timed(mut buffer: gst::Buffer, from: u64, to: u64, rate: u64) -> gst::Buffer {
     let moment = |number: u64| gst::ClockTime::from_nseconds(number * 1_000_000_000 / rate.max(1));
     if let Some(buffer) = buffer.get_mut() {
         buffer.set_pts(moment(from));

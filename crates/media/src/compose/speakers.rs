@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use parvis_jobs::Origin;
 
-use super::decode::{Files, Sound};
+use super::decode::{Files, Parts, Sound};
 use super::options::{Format, Layout, MAX_SPEAKERS, Options, Speakers, SpeakersFormat};
 use super::output::Output;
 use super::story::Story;
@@ -80,7 +80,8 @@ pub(super) fn write(
             Some(SpeakersFormat::Opus) => Voice::Opus(Output::new(&part, &opus)?),
             _ => Voice::Wav(Wav::new(&part, samples(story))?),
         };
-        let mut sounds: Vec<Sound<'_>> = tracks.into_iter().map(|track| Sound::new(files, track)).collect();
+        let sounds = tracks.into_iter().map(|track| Sound::new(Parts::new(files, track)));
+        let mut sounds: Vec<Sound<Parts<'_>>> = sounds.collect();
         let end = samples(story);
         for from in (0..end).step_by(BLOCK as usize) {
             let mut mixed = vec![0.0; ((from + BLOCK).min(end) - from) as usize * CHANNELS as usize];

@@ -19,6 +19,12 @@ pub(super) struct Shots {
     step: u64,
     film: PathBuf,
     taken: u64,
+    jpeg: Jpeg,
+}
+
+/// Makes JPEG of pictures of one size.
+pub(super) struct Jpeg {
+    count: u64,
     pipeline: gst::Pipeline,
     source: AppSrc,
     sink: AppSink,
@@ -40,22 +46,12 @@ pub(super) fn check(which: Thumbnails, micros: u64, film: &Path) -> Result<(), C
 
 impl Shots {
     pub(super) fn new(which: Thumbnails, film: &Path, options: &Options) -> Result<Shots, ComposeError> {
-        let Options { width, height, rate, .. } = options;
-        // JPEG has the wide range; between forms of the same name only the numbers' meaning would change.
-        let pipeline = launch(&format!(
-            "appsrc name=in format=time caps=video/x-raw,format=I420,width={width},height={height},framerate={rate}/1,\
-             colorimetry=bt601,interlace-mode=progressive,pixel-aspect-ratio=1/1 ! videoconvert ! \
-             video/x-raw,format=RGB ! jpegenc quality=85 ! appsink name=out sync=false"
-        ))?;
-        let source: AppSrc = element(&pipeline, "in")?;
-        let sink: AppSink = element(&pipeline, "out")?;
         let step = match which {
             Thumbnails::First => 0,
-            Thumbnails::Every(seconds) => u64::from(seconds) * u64::from(*rate),
+            Thumbnails::Every(seconds) => u64::from(seconds) * u64::from(options.rate),
         };
-        let shots = Shots { which, step, film: film.to_owned(), taken: 0, pipeline, source, sink };
-        shots.pipeline.set_state(gst::State::Playing).map_err(|_| shots.failure())?;
-        Ok(shots)
+        let jpeg = Jpeg::new((options.width, options.height))?;
+        Ok(Shots { which, step, film: film.to_owned(), taken: 0, jpeg })
     }
 
     /// Looks at a picture of the film, and says whether somebody is seen on it.
@@ -73,17 +69,36 @@ impl Shots {
         if !is_time {
             return Ok(());
         }
-        let jpeg = self.taken_of(picture)?;
+        let jpeg = self.jpeg.of(picture)?;
         self.taken += 1;
         let part = work.begin(&path)?;
         fs::write(&part, jpeg).map_err(|error| ComposeError::Io { path: part, error })
     }
+}
 
-    fn taken_of(&self, picture: &gst::Buffer) -> Result<Vec<u8>, ComposeError> {
+impl Jpeg {
+    /// For pictures in I420 of this size.
+    pub(super) fn new((width, height): (u32, u32)) -> Result<Jpeg, ComposeError> {
+        // JPEG has the wide range; between forms of the same name only the numbers' meaning would change.
+        let pipeline = launch(&format!(
+            "appsrc name=in format=time caps=video/x-raw,format=I420,width={width},height={height},framerate=1/1,\
+             colorimetry=bt601,interlace-mode=progressive,pixel-aspect-ratio=1/1 ! videoconvert ! \
+             video/x-raw,format=RGB ! jpegenc quality=85 ! appsink name=out sync=false"
+        ))?;
+        let source: AppSrc = element(&pipeline, "in")?;
+        let sink: AppSink = element(&pipeline, "out")?;
+        let jpeg = Jpeg { count: 0, pipeline, source, sink };
+        jpeg.pipeline.set_state(gst::State::Playing).map_err(|_| jpeg.failure())?;
+        Ok(jpeg)
+    }
+
+    /// The bytes of a picture.
+    pub(super) fn of(&mut self, picture: &gst::Buffer) -> Result<Vec<u8>, ComposeError> {
         let mut picture = picture.copy();
         if let Some(picture) = picture.get_mut() {
-            picture.set_pts(gst::ClockTime::from_seconds(self.taken));
+            picture.set_pts(gst::ClockTime::from_seconds(self.count));
         }
+        self.count += 1;
         self.source.push_buffer(picture).map_err(|_| self.failure())?;
         let sample = self.sink.try_pull_sample(PATIENCE).ok_or_else(|| self.failure())?;
         let bytes = sample.buffer().and_then(|buffer| Some(buffer.map_readable().ok()?.to_vec()));
@@ -91,12 +106,12 @@ impl Shots {
     }
 
     fn failure(&self) -> ComposeError {
-        let why = super::first_error(&self.pipeline).unwrap_or_else(|| "no thumbnail came out".to_owned());
+        let why = super::first_error(&self.pipeline).unwrap_or_else(|| "no JPEG came out".to_owned());
         ComposeError::Pipeline(why)
     }
 }
 
-impl Drop for Shots {
+impl Drop for Jpeg {
     fn drop(&mut self) {
         let _ = self.pipeline.set_state(gst::State::Null);
     }

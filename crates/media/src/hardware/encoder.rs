@@ -36,6 +36,8 @@ pub struct Unit {
     pub dts: i64,
     /// Whether decoding can begin here.
     pub key: bool,
+    /// The form of it, with the parameters of whichever encoder wrote it.
+    pub caps: Option<gst::Caps>,
     /// The bytes.
     pub buffer: gst::Buffer,
 }
@@ -92,8 +94,12 @@ pub struct Encoder {
     last_dts: Option<i64>,
     progress: Instant,
     caps: Option<gst::Caps>,
+    in_band: bool,
     switches: Vec<Switch>,
 }
+
+/// Set on a picture that is to become a key frame.
+pub const KEY: gst::BufferFlags = gst::BufferFlags::MARKER;
 
 impl Encoder {
     /// Opens the first of `encoders` that can be opened. One that takes and gives nothing for `patience` is given up.
@@ -129,11 +135,22 @@ impl Encoder {
             last_dts: None,
             progress: Instant::now(),
             caps: None,
+            in_band: true,
             switches,
         })
     }
 
-    /// Takes the next picture, in I420. Returns once it is with an encoder.
+    /// Has encoders that go on keep their parameters out of the stream: whoever takes the units looks at [`Unit::caps`].
+    pub fn keep_parameters_apart(&mut self) {
+        self.in_band = false;
+    }
+
+    /// Collects what has come out meanwhile, without waiting for more.
+    pub fn poll(&mut self) -> Result<(), EncodeError> {
+        self.on(|_| Ok(true))
+    }
+
+    /// Takes the next picture, in I420; one with the flag [`KEY`] becomes a key frame. Returns once it is with an encoder.
     pub fn push(&mut self, mut picture: gst::Buffer) -> Result<(), EncodeError> {
         let (number, rate) = (self.taken(), u64::from(self.shape.rate).max(1));
         let moment = |number: u64| gst::ClockTime::from_nseconds(number * 1_000_000_000 / rate);
@@ -280,7 +297,7 @@ impl Encoder {
         }
         let dts = moment(buffer.dts()).unwrap_or(pts);
         let key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
-        Ok(Unit { number, pts, dts, key, buffer })
+        Ok(Unit { number, pts, dts, key, caps: sample.caps_owned(), buffer })
     }
 
     /// Lets go of what has come out if nothing before it is missing.
@@ -305,11 +322,11 @@ impl Encoder {
     }
 
     fn switch(&mut self, refusal: Refusal) -> Result<(), EncodeError> {
-        let Encoder { left, switches, settings, shape, patience, released, caps, .. } = self;
+        let Encoder { left, switches, settings, shape, patience, released, caps, in_band, .. } = self;
         let factory = self.running.candidate.factory.to_owned();
         switches.push(Switch { factory, pictures: *released, refusal });
         let next = next(left, switches, *released, |candidate| {
-            Running::start(candidate, settings, *shape, caps.is_some(), *patience)
+            Running::start(candidate, settings, *shape, caps.is_some() && *in_band, *patience)
         });
         let Some(running) = next else { return Err(EncodeError::AllFailed(switches.clone())) };
         self.running = running;

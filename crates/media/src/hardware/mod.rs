@@ -22,7 +22,7 @@ mod table;
 
 pub use apply::{Deviation, Why};
 pub use choice::{Choice, ChoiceError, Devices, Encoders, Wanted, choose};
-pub use encoder::{EncodeError, Encoder, MAX_HELD, Switch, Unit};
+pub use encoder::{EncodeError, Encoder, KEY, MAX_HELD, Switch, Unit};
 pub use report::text;
 pub use running::{Refusal, Stage};
 pub use settings::{Family, Latency, Profile, RateControl, Settings, Shape, Speed, VideoCodec};

@@ -2,6 +2,7 @@
 //! One encoder at work, in a pipeline of its own. Whatever may call into a driver is done by a thread that can be left behind:
 //! a driver that hangs must not hold up whoever waits for it.
 
+use std::cell::Cell;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::{AppSink, AppSrc};
+use gstreamer_video::DownstreamForceKeyUnitEvent;
 use serde::{Deserialize, Serialize};
 
 use super::apply::{Deviation, Why};
@@ -57,6 +59,8 @@ pub(super) struct Running {
     pipeline: gst::Pipeline,
     source: AppSrc,
     sink: AppSink,
+    /// Whether it was given a picture.
+    begun: Cell<bool>,
 }
 
 impl Running {
@@ -122,7 +126,7 @@ impl Running {
         chain.push(sink.clone().upcast());
         let built = pipeline.add_many(&chain).and_then(|()| gst::Element::link_many(&chain));
         built.map_err(|error| failed(error.to_string()))?;
-        let running = Running { candidate, deviations, pipeline, source, sink };
+        let running = Running { candidate, deviations, pipeline, source, sink, begun: Cell::new(false) };
         // First by itself, so that the reason is its own.
         if encoder.set_state(gst::State::Ready).is_err() {
             return Err(failed(running.error().unwrap_or_else(|| "it does not open".to_owned())));
@@ -138,6 +142,12 @@ impl Running {
     }
 
     pub(super) fn push(&self, picture: gst::Buffer) -> Result<(), String> {
+        // The first one is a key frame anyway, and GStreamer 1.22 takes no request any more when there was one for it.
+        if self.begun.replace(true) && picture.flags().contains(super::KEY) {
+            // Said with its time: the event overtakes pictures that wait.
+            let asked = DownstreamForceKeyUnitEvent::builder().running_time_if_some(picture.pts()).build();
+            self.source.send_event(asked);
+        }
         self.source.push_buffer(picture).map(drop).map_err(|_| self.gone())
     }
 

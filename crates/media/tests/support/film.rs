@@ -3,11 +3,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::{AppSink, AppSrc};
-use parvis_jobs::{Codec, Origin, Participant, StopReason, ToWorker};
+use parvis_jobs::{Codec, Origin, Participant, StopReason, ToServer, ToWorker, UnixMicros};
 use parvis_media::age::Identity;
 use parvis_media::capture::{Capture, Settings};
 use parvis_media::compose::layout::{Arrangement, Cell, Rect, cells};
@@ -15,6 +16,7 @@ use parvis_media::compose::{Layout, Options};
 use parvis_media::manifest::{FileEntry, Manifest, Part, Track};
 use parvis_media::mkv::{self, ClusterWriter, TrackHead, Visible};
 
+use super::worker::{Worker, now};
 use super::{Sender, at, start};
 
 /// Luma and both chromas.
@@ -63,8 +65,13 @@ pub(crate) fn assert_scenes(film: &Film, arrangement: Arrangement, scenes: &[(u6
 
 /// As [`assert_scenes`], of scenes with arrangements of their own.
 pub(crate) fn assert_seen(film: &Film, scenes: &[(u64, Arrangement, &[Colour])], ms: u64) {
-    for picture in 0..film.len() {
-        let now = picture as u64 * 1000 / 30;
+    assert_seen_from(film, 0, scenes, ms);
+}
+
+/// As [`assert_seen`], of a film whose picture `first` is that of the moment 0; those before are passed over.
+pub(crate) fn assert_seen_from(film: &Film, first: usize, scenes: &[(u64, Arrangement, &[Colour])], ms: u64) {
+    for picture in first..film.len() {
+        let now = (picture - first) as u64 * 1000 / 30;
         let scene = scenes.iter().rposition(|(from, ..)| *from <= now + 17).unwrap();
         let (from, arrangement, colours) = scenes[scene];
         let before = scene.checked_sub(1).filter(|_| now < from + ms).map(|before| scenes[before]);
@@ -206,6 +213,68 @@ pub(crate) fn capture(
     }
     capture.message(at(ms * 1000), ToWorker::Stop { reason: StopReason::Requested });
     assert!(capture.is_over());
+}
+
+/// As [`capture`], in real time and into a worker that runs, of which all that it says comes back. `tick` is called each
+/// millisecond or so with the time; it may say something besides.
+pub(crate) fn perform(
+    worker: &mut Worker,
+    ms: u64,
+    people: &[(&str, &str, u64, u64)],
+    feeds: &mut [Feed],
+    speakers: &[(u64, &str)],
+    mut tick: impl FnMut(u64, &mut Worker),
+) -> (UnixMicros, Vec<ToServer>) {
+    /// Control and media are two ways: a source is told so long before its packets come.
+    const AHEAD: u64 = 150;
+    let said = worker.listen();
+    let (begun, zero) = (Instant::now(), UnixMicros(now() + AHEAD * 1000));
+    let (mut heard, mut done) = (Vec::new(), 0);
+    while done < ms + AHEAD {
+        let elapsed = u64::try_from(begun.elapsed().as_millis()).unwrap().min(ms + AHEAD);
+        for soon in done..elapsed {
+            let at = |now: u64| UnixMicros(zero.0 + now * 1000);
+            for feed in feeds.iter_mut().filter(|feed| feed.from == soon) {
+                feed.sender.source.at = at(feed.from);
+                worker.say(&ToWorker::Source(Box::new(feed.sender.source.clone())));
+            }
+            for (id, name, from, to) in people {
+                if *from == soon {
+                    let identity = name.to_lowercase();
+                    let participant =
+                        Participant { id: (*id).to_owned(), identity, name: (*name).to_owned() };
+                    worker.say(&ToWorker::Joined { participant, at: at(*from) });
+                }
+                if *to + AHEAD == soon {
+                    worker.say(&ToWorker::Left { participant: (*id).to_owned(), at: at(*to) });
+                }
+            }
+            let Some(now) = soon.checked_sub(AHEAD) else { continue };
+            for feed in feeds.iter_mut() {
+                if feed.to == now {
+                    worker.say(&ToWorker::SourceEnded { track: feed.id(), at: at(now) });
+                }
+                if let Some((from, to)) = feed.muted
+                    && (now == from || now == to)
+                {
+                    worker.say(&ToWorker::Muted { track: feed.id(), muted: now == from, at: at(now) });
+                }
+            }
+            for (_, speaker) in speakers.iter().filter(|(from, _)| *from == now) {
+                worker.say(&ToWorker::Speakers { participants: vec![(*speaker).to_owned()], at: at(now) });
+            }
+            for packet in feeds.iter_mut().flat_map(|feed| feed.due(now)) {
+                worker.media.send(&packet).unwrap();
+            }
+            tick(now, worker);
+        }
+        done = elapsed;
+        heard.extend(said.try_iter());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    worker.say(&ToWorker::Stop { reason: StopReason::Requested });
+    heard.extend(said.iter());
+    (zero, heard)
 }
 
 fn vp8(colours: impl Iterator<Item = Colour>, width: usize, height: usize) -> Vec<Vec<u8>> {

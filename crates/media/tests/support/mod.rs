@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test takes what it needs")]
 
 pub(crate) mod film;
+pub(crate) mod worker;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -56,6 +57,8 @@ pub(crate) fn start(directory: &Path, identity: Option<&Identity>) -> Start {
         tenant: String::new(),
         started_at: UnixMicros(T0),
         restart: 0,
+        capture: true,
+        live: None,
     }
 }
 

@@ -11,6 +11,7 @@ mod janus;
 mod join;
 mod livekit;
 mod loss;
+mod media;
 mod mediasoup;
 mod peers;
 mod rounds;
@@ -64,6 +65,8 @@ enum Name {
     Join,
     /// What a receiver behind a lossy link sees and hears, from Parvis and from LiveKit.
     Loss,
+    /// What capturing and composing take, against a browser whose screen is recorded.
+    Media,
     /// What joining, being there and RoomService cost, from Parvis and from LiveKit.
     Signal,
     /// How much faster than the clock one long simulated meeting of 50 runs on one core.
@@ -81,6 +84,7 @@ pub(crate) fn run(options: &Options) -> Result {
         Name::Instructions => instructions::run(options.record),
         Name::Join => join::run(options),
         Name::Loss => loss::run(options),
+        Name::Media => media::run(options),
         Name::Signal => signal::run(options),
         Name::Sim => sim::run(options),
         Name::Peers => peers::run(options),

@@ -58,7 +58,7 @@ use tokio::sync::watch;
 pub use agents::AgentLimits;
 pub use branding::{Branding, Colour, ColourError, Links, Logo, LogoError};
 pub use config::{ApiConfig, ConnectionLimits, OfferLimits};
-pub use egress::{CAPTURE_LAYOUT, EgressEngine, EgressError, EngineError, RecorderError, Recorders};
+pub use egress::{CAPTURE_LAYOUT, EgressEngine, EgressError, EngineError, RecorderError, Recorders, Watched};
 pub use forwarders::Forwarders;
 pub use front::{Arrival, ByteStream, Front, Place, Relays, Visitor};
 pub use http::{Access, Content, Route, routes};
@@ -68,7 +68,7 @@ pub use parvis_store::TenantId;
 pub use presets::RoomPresets;
 pub use token::{DEV_KEY, KeyError, Keys, MIN_SECRET_BYTES, TokenError, Verified};
 pub use twirp::server_api;
-pub use webhook::{WebhookConfig, WebhookError, WebhookRules, Webhooks};
+pub use webhook::{InternalPlaces, WebhookConfig, WebhookError, WebhookRules, Webhooks};
 pub use whip::{IngressKeys, Stream, StreamKeys, StreamKeysError};
 
 use accept::Doors;

@@ -22,6 +22,7 @@ use crate::{http, whip};
         http::guest::join_as_guest,
         http::consent::standing,
         http::consent::answer,
+        http::live::watch,
         http::recordings::start,
         http::recordings::list,
         http::recordings::stop,

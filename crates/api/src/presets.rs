@@ -2,10 +2,11 @@
 //! Configurations of rooms that the operator gave a name. A request to make a room (`room_preset`) and a token (`roomPreset`)
 //! name one; what they say themselves goes before it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use livekit_protocol::{CreateRoomRequest, RoomConfiguration};
+use parvis_signal::{RETENTION_TAG, retention_days};
 
 /// Named configurations of rooms. Cheap to clone.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -47,10 +48,17 @@ impl RoomPresets {
             sync_streams: asked.sync_streams || preset.sync_streams,
             agents: if asked.agents.is_empty() { preset.agents.clone() } else { asked.agents },
             name: asked.name,
-            // Nobody who asks for a room takes back what its preset asks of recordings.
-            tags: asked.tags.into_iter().chain(preset.tags.clone()).collect(),
+            tags: with_preset(asked.tags, &preset.tags),
         })
     }
+}
+
+/// Nobody who asks for a room takes back what its preset asks of recordings; but they may be kept for a shorter time.
+fn with_preset(asked: HashMap<String, String>, preset: &HashMap<String, String>) -> HashMap<String, String> {
+    let days = |tags: &HashMap<String, String>| tags.get(RETENTION_TAG).and_then(|days| retention_days(days));
+    let shortest = days(&asked).into_iter().chain(days(preset)).min();
+    let shortest = shortest.map(|days| (RETENTION_TAG.to_owned(), days.to_string()));
+    asked.into_iter().chain(preset.clone()).chain(shortest).collect()
 }
 
 /// What a request to make a room says of it.

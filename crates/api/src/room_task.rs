@@ -248,9 +248,7 @@ impl RoomTask {
                 Output::StartEgress(egress) => {
                     let (rooms, key) = (Arc::clone(&self.rooms), self.key.clone());
                     tokio::spawn(async move {
-                        if let Err(error) = rooms.start_egress_of(&key, *egress).await {
-                            tracing::warn!(%error, "the token that opened a room asks for a recording");
-                        }
+                        rooms.record_by_itself(&key, *egress).await;
                     });
                 }
                 Output::RelayAllowed { sid } => {

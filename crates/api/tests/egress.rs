@@ -6,6 +6,7 @@
 mod common;
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use common::{
 };
 use futures_util::future::BoxFuture;
 use livekit_protocol as proto;
-use livekit_protocol::{EgressInfo, EgressStatus as Status};
+use livekit_protocol::{EgressInfo, EgressStatus as Status, FileInfo};
 use livekit_token::{AccessToken, TokenVerifier};
 use parvis_api::{ApiConfig, EgressEngine, EngineError, TenantId, WebhookConfig, Webhooks};
 use serde_json::{Value, json};
@@ -68,6 +69,22 @@ impl EgressEngine for Notes {
 
     fn stop<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<(), EngineError>> {
         self.note("stop".to_owned())
+    }
+
+    fn file(&self, _: &TenantId, egress_id: &str, name: &str) -> Option<PathBuf> {
+        Some(Path::new("/nonexistent").join(egress_id).join(name))
+    }
+
+    fn elsewhere<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        egress_id: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Option<String>> {
+        let there = name == "film.mp4.age";
+        let url =
+            there.then(|| format!("https://s3.example.org/{tenant}/{egress_id}/{name}?X-Amz-Expires=60"));
+        Box::pin(async move { url })
     }
 
     fn resume<'a>(&'a self, _: &'a TenantId, egress: &'a EgressInfo) -> BoxFuture<'a, bool> {
@@ -185,7 +202,7 @@ async fn an_egress_goes_its_way_and_every_step_is_kept_and_told() {
     // Whoever asks twice is told the same, and the engine is asked once.
     let again = ask(&server, "StopEgress", json!({ "egressId": begun["egressId"] })).await;
     assert_eq!(again["status"], "EGRESS_ENDING");
-    let file = proto::FileInfo { filename: "a.mp4".into(), size: 1_000, ..Default::default() };
+    let file = FileInfo { filename: "a.mp4".into(), size: 1_000, ..Default::default() };
     let done = EgressInfo { file_results: vec![file], ..now(&begun, Status::EgressComplete) };
     server.api.egress_is(&TenantId::default(), done).await.unwrap();
     assert_eq!(notes.told(), ["start default atelier", "layout speaker", "stop"]);
@@ -535,6 +552,69 @@ async fn a_room_may_be_recorded_from_its_beginning() {
     let alone = json!({ "name": "other", "egress": { "tracks": { "filepath": "{track_id}" } } });
     let refused = server.call_json(&token(), "RoomService/CreateRoom", alone).await.unwrap_err();
     assert!(refused.is(501, "unimplemented"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_link_leads_to_the_storage_when_a_file_lies_only_there() {
+    let (server, _folder, _) = studio().await;
+    let begun = ask(&server, "StartRoomCompositeEgress", composite()).await;
+    let id = begun["egressId"].as_str().unwrap();
+    let file = |name: &str| FileInfo { filename: name.to_owned(), ..FileInfo::default() };
+    let lies = EgressInfo {
+        file_results: vec![file("film.mp4.age"), file("lost.mkv.age")],
+        ..now(&begun, Status::EgressComplete)
+    };
+    server.api.egress_is(&TenantId::default(), lies).await.unwrap();
+    let path = format!("/api/rooms/atelier/recordings/{id}/links");
+    let (_, body) = server.post(&path, Some(&token()), &[], b"").await;
+    let links: Value = serde_json::from_slice(&body).unwrap();
+    let link = |at: usize| links["links"][at]["url"].as_str().unwrap().to_owned();
+    let film = server.get(&link(0)).await;
+    assert_eq!(film.status, 302, "{film:?}");
+    let url = format!("https://s3.example.org/default/{id}/film.mp4.age?X-Amz-Expires=60");
+    assert_eq!(film.location, url);
+    assert!(film.head.contains("cache-control: no-store"), "{}", film.head);
+    assert_eq!(server.get(&link(1)).await.status, 404, "it lies nowhere");
+}
+
+#[tokio::test]
+async fn a_room_is_recorded_when_its_first_person_comes_and_what_keeps_it_from_that_is_told() {
+    let (server, folder, notes) = studio().await;
+    let (address, inbox) = receiver().await;
+    let config = WebhookConfig {
+        allow_internal: vec![address.to_string()],
+        urls: vec![format!("http://{address}/hook")],
+        ..WebhookConfig::default()
+    };
+    let webhooks = Webhooks::start(config, server.keys.clone(), folder.store().await).await.unwrap();
+    server.api.tell(webhooks);
+    for name in ["lecture", "seminar"] {
+        let make = json!({ "name": name, "tags": { "parvis.record": "capture" } });
+        server.call_json(&token(), "RoomService/CreateRoom", make).await.unwrap();
+    }
+    assert_eq!(notes.told(), [""; 0], "nobody is there yet");
+    let _ada = server.join("lecture", "ada").await;
+    until("the recording begins", || notes.told() == ["start default lecture"]).await;
+    let _bob = server.join("lecture", "bob").await;
+    *notes.refuses.lock().unwrap() = Some(EngineError::Busy("50 recordings go on".into()));
+    let _carol = server.join("seminar", "carol").await;
+    let failed = || {
+        let inbox = inbox.lock().unwrap();
+        let of = |(_, event): &(String, Value)| event["event"] == "egress_ended";
+        inbox.iter().find(|told| of(told)).map(|(_, event)| event["egressInfo"].clone())
+    };
+    until("the failure is told", || failed().is_some()).await;
+    assert_eq!(notes.told(), ["start default lecture", "start default seminar"], "once each");
+    let failed = failed().unwrap();
+    assert_eq!((&failed["status"], &failed["roomName"]), (&json!("EGRESS_FAILED"), &json!("seminar")));
+    let why = failed["error"].as_str().unwrap();
+    assert!(why.contains("by itself") && why.contains("50 recordings go on"), "{why}");
+    let listed = ask(&server, "ListEgress", json!({ "roomName": "seminar" })).await;
+    assert_eq!(listed["items"][0]["egressId"], failed["egressId"], "and stays to be looked up");
+
+    let slip = json!({ "name": "other", "tags": { "parvis.recording_retention": "a week" } });
+    let refused = server.call_json(&token(), "RoomService/CreateRoom", slip).await.unwrap_err();
+    assert!(refused.is(400, "invalid_argument") && refused.message.contains("whole days"), "{refused:?}");
 }
 
 #[tokio::test]

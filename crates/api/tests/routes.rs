@@ -106,7 +106,7 @@ fn wanted(route: &Route, wrong: Wrong) -> Option<&'static [u16]> {
             // No token is looked at.
             Access::Open => Some(&[200, 204]),
             // A link that nobody gave.
-            Access::FileLink => Some(&[404]),
+            Access::FileLink | Access::LiveKey => Some(&[404]),
             Access::Record | Access::Participant if wrong == NoGrant => Some(&[403]),
             Access::Link => Some(&[200]),
             _ => Some(&[401]),
@@ -137,7 +137,7 @@ fn wanted(route: &Route, wrong: Wrong) -> Option<&'static [u16]> {
         },
         Kicked => match access {
             Access::Session => Some(&[403]),
-            Access::Open | Access::Link | Access::FileLink => None,
+            Access::Open | Access::Link | Access::FileLink | Access::LiveKey => None,
             _ => Some(&[401]),
         },
         Oversize => has_body.then_some(&[413]),
@@ -207,7 +207,7 @@ impl Scene {
     /// A token with which nothing is wrong, for whom a route is meant.
     fn good_token(route: &Route) -> Option<String> {
         match route.access {
-            Access::Open | Access::Link | Access::FileLink => None,
+            Access::Open | Access::Link | Access::FileLink | Access::LiveKey => None,
             Access::Record => Some(token("moderator", &records)),
             Access::Agent => Some(token("worker", &|claims| claims["video"] = json!({ "agent": true }))),
             Access::Session => Some(token("studio", &|_| {})),
@@ -495,7 +495,7 @@ async fn without_a_mistake_every_route_does_what_it_is_for() {
             // Nothing was recorded here, and there is nobody who could.
             (Access::Record, Content::Json) => &[409],
             (Access::Record, _) if route.method == "GET" => &[200],
-            (Access::Record | Access::FileLink, _) => &[404],
+            (Access::Record | Access::FileLink | Access::LiveKey, _) => &[404],
             (Access::Publish, _) => {
                 let (server, token) = (&scene.server, Scene::good_token(&route).unwrap());
                 let (nth, sdp) = (offers(server).len() + 1, offer("sendonly"));

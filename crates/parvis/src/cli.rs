@@ -291,7 +291,7 @@ pub(crate) struct MediaTool {
     /// The configuration that names the media worker; before all else. Without it the one beside this program is started.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// What `parvis-media` takes for this; --help prints it.
+    /// What `parvis-media` takes for this; --help prints it. With --config, the id of a recording stands for its folder.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) arguments: Vec<OsString>,
 }

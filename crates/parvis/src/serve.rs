@@ -20,7 +20,9 @@ use crate::edge::{self, PublicPort};
 use crate::media::{self, Media, MediaError, Threads};
 use crate::metrics::MetricsPort;
 use crate::notify;
-use crate::recording::{self, RecordingEngine, RecordingError, RecordingSettings, Retention};
+use crate::recording::{
+    self, RecordingEngine, RecordingError, RecordingSettings, Remote, RemoteError, Retention, Uploads,
+};
 use crate::reload::{Reloading, Running};
 use crate::stored;
 
@@ -86,6 +88,8 @@ pub(crate) enum ServeError {
     Relay(#[from] parvis_edge::RelayError),
     #[error(transparent)]
     Recording(#[from] RecordingError),
+    #[error(transparent)]
+    Storage(#[from] RemoteError),
 }
 
 /// Everything that must be free, bound: what `check` tries and `serve` keeps.
@@ -157,7 +161,9 @@ pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Resul
     let late = Arc::clone(&recordings);
     let kept = config.recordings_directory(&base);
     let keep = config.recording_retention();
-    let retention = keep.map(|keep| Retention::new(store.clone(), kept.clone(), keep));
+    let storage = |(key, problem)| ServeError::Config { key, problem };
+    let remote = config.storage(&base).map_err(storage)?.map(Remote::new).transpose()?;
+    let retention = Retention::new(store.clone(), kept.clone(), keep).with_storage(remote.clone());
     let mut sources = vec![
         // The engine is made with what counts.
         Arc::new(move || late.get().map(|figures| figures()).unwrap_or_default()) as Source,
@@ -166,7 +172,10 @@ pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Resul
         webhooks.figures(),
         public.figures(),
     ];
-    sources.extend(retention.as_ref().map(Retention::figures));
+    sources.push(retention.figures());
+    let uploads = Arc::<OnceLock<Source>>::default();
+    let late = Arc::clone(&uploads);
+    sources.push(Arc::new(move || late.get().map(|figures| figures()).unwrap_or_default()));
     let metrics = Metrics::new(sources).map_err(|error| ServeError::Metrics(error.to_string()))?;
     let forwarders = Arc::new(Threads(handle.clone()));
     public.stand_before(&mut api_config);
@@ -189,7 +198,15 @@ pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Resul
         },
         Err(error) => tracing::warn!(%error, "what had begun before the start can't be taken up"),
     }
-    let retention = retention.map(|retention| tokio::spawn(retention.run(engine.clone())));
+    let retention = tokio::spawn(retention.run(engine.clone()));
+    let sending = remote.map(|remote| {
+        if let Some(engine) = &engine {
+            engine.set_storage(remote.clone());
+        }
+        let sending = Uploads::new(remote, kept.clone(), store.clone(), api.recorders());
+        let _ = uploads.set(sending.figures());
+        tokio::spawn(sending.run())
+    });
     for (shard, events) in events.into_iter().enumerate() {
         let from = ForwarderId(shard as u64);
         tokio::spawn(media::carry_events(from, events, api.clone(), handle.clone()));
@@ -238,9 +255,11 @@ pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Resul
         () = drain(&api, deadline) => tracing::info!("stopped"),
         () = forced => tracing::warn!("stopped at the second signal"),
     }
-    if let Some(retention) = retention {
-        // What it is at is done again at the next start.
-        retention.abort();
+    // What it is at is done again at the next start.
+    retention.abort();
+    if let Some(sending) = sending {
+        // It goes on at the next start where it was.
+        sending.abort();
     }
     if let Some(engine) = engine {
         engine.close(RECORDINGS_STOP).await;

@@ -85,7 +85,9 @@ async fn recordings_are_listed_shown_and_erased() {
                     EG_3       atelier  2026-11-27 22:50  1 h 02 m      2  1.5 kB  failed: the media worker died: \u{fffd}[31msignal 9";
     assert_eq!(text(&listed.stdout), expected);
     assert_eq!(text(&run(&["list", "--room", "cellar"]).stdout), "no recordings");
-    assert_eq!(lines(&run(&["list", "--json", "--tenant", "default"])).len(), 3);
+    let listed = lines(&run(&["list", "--json", "--tenant", "default"]));
+    let until: Vec<_> = listed.iter().map(|line| line["kept_until_ms"].as_i64()).collect();
+    assert_eq!(until, [Some(1_803_599_520_000), None, Some(1_803_599_520_000)]);
 
     let shown = text(&run(&["show", "EG_1"]).stdout);
     let folder = directory.path("data/recordings/default/EG_1");
@@ -93,7 +95,7 @@ async fn recordings_are_listed_shown_and_erased() {
         "state         complete",
         "ended         2026-11-27 23:52 UTC",
         "files         2, 1.5 kB",
-        "kept until    2027-02-25 23:52 UTC (recording.retention)",
+        "kept until    2027-02-25 23:52 UTC",
         &format!("directory     {folder}"),
         "      1.5 kB  TR_1-000.mkv.age",
     ] {
@@ -174,6 +176,31 @@ async fn a_server_erases_what_is_past_its_time_and_says_so() {
     let config = configuration(&directory, "retention = \"30d\"");
     let refused = text(&parvis(&["recording", "list", "--config", &config]).stderr);
     assert!(refused.contains("recording.retention: ") && refused.contains("from 0 to 36500"), "{refused}");
+}
+
+#[test]
+fn the_media_worker_s_commands_find_a_recording_by_its_id() {
+    let directory = Directory::new("recordings-by-id");
+    let worker = directory.write("worker", "#!/bin/sh\nprintf '[%s]' \"$@\"\n");
+    std::fs::set_permissions(&worker, PermissionsExt::from_mode(0o755)).unwrap();
+    let config = configuration(&directory, &format!("worker = \"{worker}\""));
+    for folder in ["acme/EG_1", "acme/EG_2", "default/EG_2"] {
+        std::fs::create_dir_all(directory.0.join("data/recordings").join(folder)).unwrap();
+    }
+    let run = |arguments: &[&str]| {
+        parvis(&[["recording", "compose", "--config", &config].as_slice(), arguments].concat())
+    };
+    let of = |id: &str| text(&run(&["--identity", "key.txt", id, "EG_1"]).stdout);
+    let folder = directory.path("data/recordings/acme/EG_1");
+    assert_eq!(of("EG_1"), format!("[compose][--identity][key.txt][{folder}][EG_1]"), "the first only");
+    assert_eq!(of("EG_9"), "[compose][--identity][key.txt][EG_9][EG_1]", "it says that there is none");
+    let several = run(&["EG_2"]);
+    let said = text(&several.stderr);
+    assert!(
+        !several.status.success() && said.contains("several organisations have a recording EG_2"),
+        "{said}"
+    );
+    assert!(said.contains("recordings/acme/EG_2") && said.contains("recordings/default/EG_2"), "{said}");
 }
 
 #[test]

@@ -39,9 +39,9 @@ pub use output::{Answer, Frame, Occurrence, OccurrenceKind, Output};
 pub use relay::RelayOffer;
 pub use room::{
     Actor, CONSENT_ASK, CONSENT_TAG, ClosedError, ConnectError, ConnectionId, Control, ControlError,
-    ForwardError, ForwardId, ForwardedStream, ForwardedView, Join, Offer, OfferError, Purpose, RecordError,
-    RecordScope, RecordedTrack, Recorder, RecordingNews, Reply, Room, RoomSettings, RoomView, RpcError,
-    Target,
+    ForwardError, ForwardId, ForwardedStream, ForwardedView, Join, Offer, OfferError, Purpose,
+    RECORD_NOTHING, RECORD_TAG, RETENTION_TAG, RecordError, RecordScope, RecordedTrack, Recorder,
+    RecordingNews, Reply, Room, RoomSettings, RoomView, RpcError, Target, retention_days,
 };
 pub use stats::RoomStats;
 pub use wire::{

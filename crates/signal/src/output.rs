@@ -67,7 +67,7 @@ pub enum Output {
         /// What happened.
         news: Box<RecordingNews>,
     },
-    /// The token that opened the room wants it recorded or streamed.
+    /// The room is to be recorded or streamed by itself: whoever made it, the token that opened it or the configuration says so.
     StartEgress(Box<RoomEgress>),
     /// Let the relay take this participant's credentials. It comes before the message that has them.
     RelayAllowed {

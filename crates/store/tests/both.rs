@@ -264,6 +264,25 @@ both! {
         store.create_egress(&other, &egress("EG_8", "a", EgressActive)).await.unwrap();
     }
 
+    async fn an_egress_ended_when_it_did_wherever_its_files_are_brought(home: &Home) {
+        use proto::EgressStatus::EgressComplete;
+        let [own, _] = tenants();
+        let store = home.open().await;
+        let mut known = egress("EG_1", "atelier", EgressComplete);
+        store.create_egress(&own, &known).await.unwrap();
+        let ended_ms = now_ms();
+        while now_ms() <= ended_ms {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        known.manifest_location = "https://s3.example.org/meetings/EG_1/manifest.json".to_owned();
+        store.relocate_egress(&own, &known).await.unwrap();
+        assert_eq!(store.egress(&own, "EG_1").await.unwrap(), Some(known.clone()));
+        assert_eq!(store.ended_egresses(ended_ms).await.unwrap(), [(own.clone(), "EG_1".to_owned())]);
+        known.egress_id = "EG_2".to_owned();
+        let unknown = store.relocate_egress(&own, &known).await;
+        assert!(matches!(unknown, Err(StoreError::NotFound { .. })), "{unknown:?}");
+    }
+
     async fn what_was_erased_is_gone_and_written_down(home: &Home) {
         use proto::EgressStatus::{EgressActive, EgressComplete};
         let [own, other] = tenants();

@@ -100,11 +100,11 @@ pub fn resolve(path: &str) -> Option<&'static Asset> {
     if is_route(path) { Some(index()) } else { asset(path) }
 }
 
-/// Whether the client itself shows this path: `/` and `/r/ROOM`.
+/// Whether the client itself shows this path: `/`, `/r/ROOM` and `/live/KEY`.
 #[must_use]
 pub fn is_route(path: &str) -> bool {
     let room = |rest: &str| !rest.is_empty() && !rest.trim_end_matches('/').contains('/');
-    path == "/" || path.strip_prefix("/r/").is_some_and(room)
+    path == "/" || ["/r/", "/live/"].into_iter().any(|of| path.strip_prefix(of).is_some_and(room))
 }
 
 /// Every embedded path, sorted.
@@ -146,10 +146,20 @@ mod tests {
 
     #[test]
     fn rooms_and_home_are_pages_and_nothing_else_is() {
-        for page in ["/", "/r/abc", "/r/abc/"] {
+        for page in ["/", "/r/abc", "/r/abc/", "/live/abc"] {
             assert!(is_route(page), "{page}");
         }
-        for other in ["", "/r/", "/r", "/r/a/b", "/rtc", "/api/rooms/x/join", "/assets/../index.html"] {
+        for other in [
+            "",
+            "/r/",
+            "/r",
+            "/r/a/b",
+            "/live/",
+            "/live/a/b",
+            "/rtc",
+            "/api/rooms/x/join",
+            "/assets/../index.html",
+        ] {
             assert!(!is_route(other), "{other}");
         }
     }

@@ -35,6 +35,7 @@ pub(crate) fn watch(filter: Option<&str>, line: impl FnMut(&str)) -> Result {
     setup::browsers()?;
     setup::gstreamer()?;
     setup::ffmpeg()?;
+    setup::streams()?;
     setup::npm(FOLDER)?;
     let python = setup::python()?;
     let agents = setup::agents()?;

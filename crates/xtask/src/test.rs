@@ -54,6 +54,7 @@ pub(crate) fn run(options: &Options) -> Result {
             setup::networks()?;
             setup::postgres()?;
             setup::ffmpeg()?;
+            setup::storage()?;
             let turn_clients = setup::turn_clients()?;
             process("cargo", ["test", "--workspace", "--locked", "--no-fail-fast"])
                 .with("PARVIS_REQUIRE_CLIENT", "1")

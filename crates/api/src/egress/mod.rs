@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use livekit_protocol as proto;
 use livekit_protocol::{EgressInfo, EgressStatus as Status, WebhookEvent};
@@ -72,8 +73,47 @@ pub trait EgressEngine: Send + Sync + 'static {
         None
     }
 
+    /// What a request for a file of a live stream is answered with, by the stream's key, the file's name and the query. It may wait
+    /// for what comes next.
+    fn watch<'a>(&'a self, key: &'a str, name: &'a str, query: &'a str) -> BoxFuture<'a, Watched> {
+        let _ = (key, name, query);
+        Box::pin(async { Watched::Gone })
+    }
+
+    /// Where such a file can be fetched for a short time by whoever has the address, if it does not lie where [`Self::file`] says;
+    /// `None` when it lies nowhere else either.
+    fn elsewhere<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        egress_id: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Option<String>> {
+        let _ = (tenant, egress_id, name);
+        Box::pin(std::future::ready(None))
+    }
+
     /// Whether it goes on with one that had begun before the server was started anew.
     fn resume<'a>(&'a self, tenant: &'a TenantId, egress: &'a EgressInfo) -> BoxFuture<'a, bool>;
+}
+
+/// What becomes of a request for a file of a live stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Watched {
+    /// It is there.
+    Found {
+        /// Its media type.
+        content_type: &'static str,
+        /// Whether it never changes.
+        lasting: bool,
+        /// All of it.
+        body: Bytes,
+    },
+    /// It is not there yet, or too many wait for it: ask again.
+    Later,
+    /// It is not there, or no more.
+    Gone,
+    /// The query says nothing that can be.
+    Nonsense,
 }
 
 /// Why an engine does not do what it is told.
@@ -162,7 +202,7 @@ impl Rooms {
         let (engine, store) = (self.engine()?, self.egress_store()?);
         let now = unix_nanos();
         let egress = EgressInfo {
-            egress_id: format!("EG_{:016x}", rand::random::<u64>()),
+            egress_id: new_id(),
             room_id: room.sid,
             room_name: room.name,
             source_type: wanted.source.into(),
@@ -256,6 +296,19 @@ impl Rooms {
         self.written(tenant, egress).await.map(drop)
     }
 
+    /// Writes down where the files of one lie that has ended, as whoever brought them there says, and tells of it. Nothing else of
+    /// it changes, nor for how long it is kept.
+    pub(crate) async fn egress_lies(&self, tenant: &TenantId, now: EgressInfo) -> Result<(), EgressError> {
+        let _alone = self.egress_writes.lock().await;
+        let mut egress = self.egress(tenant, &now.egress_id).await?;
+        egress.file_results = now.file_results;
+        egress.manifest_location = now.manifest_location;
+        egress.updated_at = unix_nanos();
+        self.egress_store()?.relocate_egress(tenant, &egress).await?;
+        self.tell_of_egress(tenant, "egress_updated", &egress);
+        Ok(())
+    }
+
     /// Takes up what had begun before the server was started anew. What nobody goes on with has failed.
     pub(crate) async fn recover_egress(&self) -> Result<(), StoreError> {
         let Some(store) = self.store.get() else { return Ok(()) };
@@ -289,6 +342,34 @@ impl Rooms {
         let Some(room) = egress.room else { return Ok(()) };
         let request = proto::RoomCompositeEgressRequest { room_name: key.name.clone(), ..room };
         self.start_egress(&key.tenant, proto::egress_info::Request::RoomComposite(request)).await.map(drop)
+    }
+
+    /// Begins what a room is to be recorded by that nobody asks for at that moment. Nobody gets the error: it is written down as an
+    /// egress that failed, and told as such.
+    pub(crate) async fn record_by_itself(&self, key: &RoomKey, egress: proto::RoomEgress) {
+        let layout = egress.room.as_ref().map(|room| room.layout.clone()).unwrap_or_default();
+        let Err(error) = self.start_egress_of(key, egress.clone()).await else { return };
+        tracing::warn!(room = key.name, tenant = %key.tenant, layout, %error, "a room that is to be recorded is not");
+        let (Ok(store), Some(room)) = (self.egress_store(), egress.room) else { return };
+        let now = unix_nanos();
+        let request = proto::RoomCompositeEgressRequest { room_name: key.name.clone(), ..room };
+        let mut failed = EgressInfo {
+            egress_id: new_id(),
+            room_name: key.name.clone(),
+            source_type: proto::EgressSourceType::Web.into(),
+            started_at: now,
+            updated_at: now,
+            request: Some(proto::egress_info::Request::RoomComposite(request)),
+            ..EgressInfo::default()
+        };
+        if let Ok(room) = self.room_of(&key.tenant, &key.name).await {
+            failed.room_id = room.sid;
+        }
+        end(&mut failed, Status::EgressFailed, &format!("the room was to be recorded by itself: {error}"));
+        if let Err(error) = store.create_egress(&key.tenant, &failed).await {
+            tracing::warn!(%error, "that a room is not recorded can't be written down");
+        }
+        self.tell_of_egress(&key.tenant, "egress_ended", &failed);
     }
 
     /// Writes a change down and tells of it.
@@ -338,6 +419,10 @@ impl Rooms {
     pub(crate) fn egress_store(&self) -> Result<&Store, EgressError> {
         self.store.get().ok_or(EgressError::NoStore)
     }
+}
+
+fn new_id() -> String {
+    format!("EG_{:016x}", rand::random::<u64>())
 }
 
 fn end(egress: &mut EgressInfo, status: Status, why: &str) {

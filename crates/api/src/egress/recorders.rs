@@ -34,16 +34,18 @@ impl Recorders {
     }
 
     /// Lets a recorder into a room: from the answer on everybody has been told. Nothing is recorded before
-    /// [`Recorders::open`].
+    /// [`Recorders::open`]. Gives for how many days recordings of this room are kept at most, if whoever made it said so.
     pub async fn announce(
         &self,
         tenant: &TenantId,
         room: &str,
         recorder: Recorder,
-    ) -> Result<(), RecorderError> {
+    ) -> Result<Option<u32>, RecorderError> {
         let (rooms, key) = self.room(tenant, room)?;
-        let answer = rooms.ask(&key, move |room, now| room.announce_recorder(now, recorder)).await;
-        Ok(answer.ok_or(RecorderError::NoRoom)??)
+        let announce = move |room: &mut parvis_signal::Room, now| {
+            room.announce_recorder(now, recorder).map(|()| room.recording_retention())
+        };
+        Ok(rooms.ask(&key, announce).await.ok_or(RecorderError::NoRoom)??)
     }
 
     /// Lets packets go to a recorder's worker. What it is to know of the room comes by [`super::EgressEngine::news`].
@@ -85,6 +87,14 @@ impl Recorders {
     pub async fn egress_is(&self, tenant: &TenantId, now: EgressInfo) -> Result<(), EgressError> {
         match self.rooms.upgrade() {
             Some(rooms) => rooms.egress_is(tenant, now).await,
+            None => Err(EgressError::NoStore),
+        }
+    }
+
+    /// Says where the files of one lie that has ended. Nothing else of its record changes.
+    pub async fn egress_lies(&self, tenant: &TenantId, now: EgressInfo) -> Result<(), EgressError> {
+        match self.rooms.upgrade() {
+            Some(rooms) => rooms.egress_lies(tenant, now).await,
             None => Err(EgressError::NoStore),
         }
     }

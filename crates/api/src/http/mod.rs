@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! The participants' routes: [`table`] names them, [`router`] makes them. The web client is in [`page`] and its look in
 //! [`branding`], signalling in [`join`], joining by link in [`guest`], what both pass first in [`door`], recordings in [`recordings`]
-//! with their files in [`files`] and what people say to that in [`consent`], health in [`health`]; [`refusal`] is how requests fail. WHIP and WHEP are in [`crate::whip`].
+//! with their files in [`files`], live streams in [`live`], and what people say to that in [`consent`], health in [`health`]; [`refusal`] is how requests fail. WHIP and WHEP are in [`crate::whip`].
 
 pub(crate) mod branding;
 pub(crate) mod consent;
@@ -10,6 +10,7 @@ mod files;
 pub(crate) mod guest;
 pub(crate) mod health;
 pub(crate) mod join;
+pub(crate) mod live;
 pub(crate) mod page;
 pub(crate) mod recordings;
 mod refusal;
@@ -99,6 +100,7 @@ fn figure(matched: Option<&str>) -> &str {
         None => "page",
         Some("/api/rooms/{room}/join") => "/api/rooms/join",
         Some("/api/rooms/{room}/consent") => "/api/rooms/consent",
+        Some(path) if path.starts_with("/live/") => "/live",
         Some(path) if path.contains("/recordings") => "/api/recordings",
         Some(path) if path.starts_with("/whip") => "/whip",
         Some(path) if path.starts_with("/whep") => "/whep",

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::header::CACHE_CONTROL;
+use axum::http::header::{CACHE_CONTROL, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use livekit_protocol as proto;
@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 
 use super::{Refusal, Shared, files, token};
 use crate::authority::{Authority, Need};
-use crate::egress::{BadLink, CAPTURE_LAYOUT, EgressError, EngineError, LINK_AGE, Linked};
+use crate::egress::{BadLink, CAPTURE_LAYOUT, EgressError, EngineError, LINK_AGE, Linked, redacted};
 use crate::rooms::ControlFailure;
 use crate::token::TokenError;
 
@@ -36,6 +36,24 @@ pub(crate) struct Wish {
     /// A film of the whole room, which is made when the recording has ended, and lies among its files then. The recording is
     /// `EGRESS_ENDING` until then.
     film: Option<FilmWish>,
+    /// A stream of the whole room.
+    live: Option<StreamWish>,
+}
+
+/// A stream of a whole room, while it goes on.
+#[derive(Default, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct StreamWish {
+    /// `grid`, `speaker`, `screen`, `single` or `audio`; `grid` where none is named.
+    #[schema(example = "speaker")]
+    layout: String,
+    /// Where it is pushed to: URLs that begin with `rtmp://`, `rtmps://` or `srt://`.
+    #[schema(example = json!(["rtmps://live.example.org/app/KEY"]))]
+    targets: Vec<String>,
+    /// Whether this server hands it out to viewers: `live.page` then says where. So too where no target is named.
+    watched: bool,
+    /// Whether the room is recorded meanwhile, and a film is made of it afterwards.
+    film: bool,
 }
 
 /// What a film shows.
@@ -69,6 +87,53 @@ pub(crate) struct Recording {
     ended_at: i64,
     /// What it wrote; the film first, if there is one.
     files: Vec<RecordedFile>,
+    /// Where it is streamed to, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live: Option<LiveStream>,
+}
+
+/// Where a room is streamed to.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct LiveStream {
+    /// The path of the page for viewers, at this server, where there is one. Whoever has it may watch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page: Option<String>,
+    /// The path of the playlist for other players.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    playlist: Option<String>,
+    /// Where it is pushed to.
+    targets: Vec<StreamTarget>,
+}
+
+/// Where a room is pushed to.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct StreamTarget {
+    /// Its URL, without its key.
+    url: String,
+    /// `ACTIVE`, `FINISHED` or `FAILED`.
+    status: String,
+    /// Why it has failed, or is tried again.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    error: String,
+    /// How often it was tried again.
+    retries: u32,
+}
+
+impl LiveStream {
+    fn of(egress: &EgressInfo) -> Option<LiveStream> {
+        let playlist = egress.segment_results.first().map(|segments| segments.playlist_location.clone());
+        let playlist = playlist.filter(|playlist| !playlist.is_empty());
+        let page =
+            playlist.as_deref().and_then(|path| path.rsplit_once('/')).map(|(page, _)| page.to_owned());
+        let streams = egress.stream_results.iter().map(|stream| StreamTarget {
+            url: stream.url.clone(),
+            status: stream.status().as_str_name().to_owned(),
+            error: stream.error.clone(),
+            retries: stream.retries,
+        });
+        let targets: Vec<StreamTarget> = streams.collect();
+        (playlist.is_some() || !targets.is_empty()).then_some(LiveStream { page, playlist, targets })
+    }
 }
 
 /// A file of a recording.
@@ -113,6 +178,7 @@ impl Recording {
             status: egress.status().as_str_name().to_owned(),
             started_at: millis(egress.started_at),
             ended_at: millis(egress.ended_at),
+            live: LiveStream::of(&egress),
             files: files.map(|file| RecordedFile { name: file.filename.clone(), bytes: file.size }).collect(),
             id: egress.egress_id,
             room: egress.room_name,
@@ -125,7 +191,8 @@ impl Recording {
 /// Record a room
 ///
 /// Everybody in the room sees that it is recorded before anything is kept. What is sent is kept as it is sent, sealed for whom
-/// the server's configuration names; a film of it is made afterwards, if it is asked for.
+/// the server's configuration names; a film of it is made afterwards, if it is asked for. A stream is composed while the room goes on,
+/// and nothing of it is kept where no film is asked for.
 #[utoipa::path(
     post,
     path = "/api/rooms/{room}/recordings",
@@ -154,12 +221,12 @@ pub(crate) async fn start(
     body: Result<Json<Wish>, JsonRejection>,
 ) -> Result<Response, Refusal> {
     let authority = may_record(&shared, &headers, query, &room).await?;
-    let wrong = "the body is JSON as {}, {\"film\": {\"layout\": \"grid\"}}, {\"participant\": \"…\"} or {\"track\": \"…\"}";
+    let wrong = "the body is JSON as {}, {\"film\": {\"layout\": \"grid\"}}, {\"live\": {\"targets\": []}}, {\"participant\": \"…\"} or {\"track\": \"…\"}";
     let Json(wish) = body.map_err(|error| Refusal::new(error.status(), "bad_request", wrong))?;
     let room_name = room;
     let file_outputs = || vec![proto::EncodedFileOutput::default()];
     let request = match wish {
-        Wish { participant: Some(identity), track: None, film: None } => {
+        Wish { participant: Some(identity), track: None, film: None, live: None } => {
             Request::Participant(proto::ParticipantEgressRequest {
                 room_name,
                 identity,
@@ -167,7 +234,7 @@ pub(crate) async fn start(
                 ..Default::default()
             })
         }
-        Wish { track: Some(track_id), participant: None, film: None } => {
+        Wish { track: Some(track_id), participant: None, film: None, live: None } => {
             Request::Track(proto::TrackEgressRequest {
                 room_name,
                 track_id,
@@ -175,7 +242,20 @@ pub(crate) async fn start(
                 ..Default::default()
             })
         }
-        Wish { film, participant: None, track: None } => {
+        Wish { live: Some(live), film: None, participant: None, track: None } => {
+            let pushed = !live.targets.is_empty();
+            let stream = proto::StreamOutput { urls: live.targets, ..Default::default() };
+            let segments = (live.watched || !pushed).then(proto::SegmentedFileOutput::default);
+            Request::RoomComposite(proto::RoomCompositeEgressRequest {
+                room_name,
+                layout: live.layout,
+                file_outputs: if live.film { file_outputs() } else { Vec::new() },
+                stream_outputs: pushed.then_some(stream).into_iter().collect(),
+                segment_outputs: segments.into_iter().collect(),
+                ..Default::default()
+            })
+        }
+        Wish { film, participant: None, track: None, live: None } => {
             let layout = film.map_or_else(|| CAPTURE_LAYOUT.to_owned(), |film| film.layout);
             Request::RoomComposite(proto::RoomCompositeEgressRequest {
                 room_name,
@@ -216,7 +296,7 @@ pub(crate) async fn list(
         .list_egresses(&authority.tenant, Some(room.as_str()), false)
         .await
         .map_err(EgressError::from)?;
-    let recordings = found.into_iter().map(Recording::of).collect();
+    let recordings = found.into_iter().map(redacted).map(Recording::of).collect();
     Ok(([(CACHE_CONTROL, "no-store")], Json(Recordings { recordings })).into_response())
 }
 
@@ -304,6 +384,7 @@ pub(crate) async fn links(
     responses(
         (status = 200, description = "The file.", body = Vec<u8>, content_type = "application/octet-stream"),
         (status = 206, description = "The part that was asked for.", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 302, description = "It lies in an object storage, where this address opens it for a minute."),
         (status = 404, description = "It is no link of this server's, or its file is gone.", body = Refusal),
         (status = 410, description = "Its time is over.", body = Refusal),
         (status = 416, description = "The file has no such part."),
@@ -322,7 +403,11 @@ pub(crate) async fn fetch(
     let tenant = parvis_store::TenantId::new(linked.tenant);
     let engine = shared.rooms.engine().map_err(|_| gone())?;
     let path = engine.file(&tenant, &linked.egress, &linked.file).ok_or_else(gone)?;
-    files::send(&path, &linked.file, &headers).await.ok_or_else(gone)
+    if let Some(sent) = files::send(&path, &linked.file, &headers).await {
+        return Ok(sent);
+    }
+    let url = engine.elsewhere(&tenant, &linked.egress, &linked.file).await.ok_or_else(gone)?;
+    Ok((StatusCode::FOUND, [(LOCATION, url), (CACHE_CONTROL, "no-store".to_owned())]).into_response())
 }
 
 /// Lets in whoever may record this room: for a moderator's token, if it was not revoked in it.

@@ -5,7 +5,7 @@
 
 use axum::routing::{MethodRouter, delete, get, patch, post};
 
-use super::{Shared, branding, consent, guest, health, join, recordings};
+use super::{Shared, branding, consent, guest, health, join, live, recordings};
 use crate::whip::{begin, nothing, session};
 use crate::{agents, openapi, twirp};
 
@@ -30,6 +30,8 @@ pub enum Access {
     Record,
     /// Whoever has a link to a file, as long as it holds.
     FileLink,
+    /// Whoever knows a live stream's key.
+    LiveKey,
     /// What the session of the path was opened with, or a token of the same identity.
     Session,
     /// A call of the server APIs: a token with this grant.
@@ -136,6 +138,7 @@ pub(super) fn table() -> Vec<Row> {
         row(Signalling, ("GET", "/api/rooms/{room}/consent"), Access::Participant, Content::None, get(consent::standing)),
         row(Signalling, ("POST", "/api/rooms/{room}/consent"), Access::Participant, Content::Json, post(consent::answer)),
         row(Own, ("GET", "/api/recordings/{link}"), Access::FileLink, Content::None, get(recordings::fetch)),
+        row(Signalling, ("GET", "/live/{key}/{file}"), Access::LiveKey, Content::None, get(live::watch)),
         row(Own, ("GET", "/api/branding"), Access::Open, Content::None, get(branding::look)),
         row(Own, ("GET", "/api/branding/logo"), Access::Open, Content::None, get(branding::logo)),
         row(Own, ("GET", "/api/openapi.json"), Access::Open, Content::None, get(openapi::document)),

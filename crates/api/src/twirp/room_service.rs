@@ -3,7 +3,9 @@
 
 use livekit_protocol as proto;
 use parvis_meeting::text;
-use parvis_signal::{Control, Reply, RoomSettings};
+use parvis_signal::{
+    Control, RECORD_NOTHING, RECORD_TAG, RETENTION_TAG, Reply, RoomSettings, retention_days,
+};
 
 use super::Call;
 use super::error::{Code, TwirpError};
@@ -23,8 +25,9 @@ pub(super) async fn create_room(call: Call, request: proto::CreateRoomRequest) -
     let room = call.authority.room(&request.name);
     let (presets, preset) = (call.rooms.live().config.presets.clone(), request.room_preset.clone());
     let mut wanted = presets.resolve(&preset, presets::asked(request)).map_err(TwirpError::invalid)?;
-    let egress = wanted.egress.take().filter(|_| call.rooms.id_of(&room).is_none());
+    check_recording(&wanted, call.rooms.egress_engine.get().is_some())?;
     let settings = RoomSettings::of(&wanted);
+    let egress = wanted.egress.take().filter(|_| call.rooms.id_of(&room).is_none());
     let opening = Opening { agents: wanted.agents.clone() };
     let made = call.rooms.create(&room, &call.authority.actor(), settings, opening).await?;
     call.rooms.keep_ahead(&room, wanted).await;
@@ -32,6 +35,23 @@ pub(super) async fn create_room(call: Call, request: proto::CreateRoomRequest) -
         call.rooms.start_egress_of(&room, egress).await?;
     }
     Ok(made)
+}
+
+/// Finds what is wrong with what is wanted of a room's recordings, where `recorded` says whether there are any.
+fn check_recording(wanted: &proto::RoomConfiguration, recorded: bool) -> Result<()> {
+    if let Some(days) = wanted.tags.get(RETENTION_TAG).filter(|days| retention_days(days).is_none()) {
+        let text =
+            format!("the tag {RETENTION_TAG} is {days:?}: give whole days from 1 to 36500, or leave it out");
+        return Err(TwirpError::invalid(text));
+    }
+    if let Some(layout) = wanted.tags.get(RECORD_TAG).filter(|layout| *layout != RECORD_NOTHING && !recorded)
+    {
+        let text = format!(
+            "the tag {RECORD_TAG} asks for {layout:?}, and this server records nothing: leave it out"
+        );
+        return Err(TwirpError::new(Code::Unimplemented, text));
+    }
+    Ok(())
 }
 
 pub(super) async fn list_rooms(

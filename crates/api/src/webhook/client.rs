@@ -23,7 +23,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::target::{Allowed, Target};
+use super::target::{InternalPlaces, Target};
 
 /// Addresses of one name that are tried.
 const MAX_ADDRESSES: usize = 4;
@@ -48,7 +48,7 @@ impl Resolve for System {
 /// Makes requests.
 pub(super) struct Client {
     resolver: Box<dyn Resolve>,
-    allowed: Allowed,
+    allowed: InternalPlaces,
     timeout: Duration,
     tls: Arc<ClientConfig>,
 }
@@ -116,7 +116,7 @@ impl SendError {
 
 impl Client {
     /// Looks names up as the system does, and trusts what it trusts, so that an operator's own authority counts.
-    pub(super) fn new(allowed: Allowed, timeout: Duration) -> Result<Client, rustls::Error> {
+    pub(super) fn new(allowed: InternalPlaces, timeout: Duration) -> Result<Client, rustls::Error> {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         Client::with(Box::new(System), allowed, timeout, roots)
@@ -124,7 +124,7 @@ impl Client {
 
     pub(super) fn with(
         resolver: Box<dyn Resolve>,
-        allowed: Allowed,
+        allowed: InternalPlaces,
         timeout: Duration,
         roots: RootCertStore,
     ) -> Result<Client, rustls::Error> {

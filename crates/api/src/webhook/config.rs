@@ -6,7 +6,7 @@ use std::time::Duration;
 use parvis_store::StoreError;
 
 use super::filter::{EVENTS, is_wanted};
-use super::target::{Allowed, Target};
+use super::target::{InternalPlaces, Target};
 use crate::token::Keys;
 
 /// Where webhooks go, and how hard they are tried.
@@ -44,7 +44,7 @@ impl WebhookConfig {
     /// Finds what is wrong in it, without a store or a network.
     pub fn check(&self, keys: &Keys) -> Result<(), WebhookError> {
         self.targets()?;
-        Allowed::parse(&self.allow_internal).map_err(WebhookError::Allowed)?;
+        InternalPlaces::parse(&self.allow_internal).map_err(WebhookError::InternalPlaces)?;
         let filters = [
             ("webhooks.include_events", &self.include_events),
             ("webhooks.exclude_events", &self.exclude_events),
@@ -100,7 +100,7 @@ pub enum WebhookError {
     Url(String),
     /// An exception makes no sense.
     #[error("{0}")]
-    Allowed(String),
+    InternalPlaces(String),
     /// The key that is to sign is not there.
     #[error("there is no API key \"{0}\" to sign with; name one of `keys`")]
     Key(String),
@@ -125,7 +125,7 @@ impl WebhookError {
     pub fn key(&self) -> &'static str {
         match self {
             WebhookError::Url(_) | WebhookError::Tls(_) => "webhooks.urls",
-            WebhookError::Allowed(_) => "webhooks.allow_internal",
+            WebhookError::InternalPlaces(_) => "webhooks.allow_internal",
             WebhookError::Key(_) => "webhooks.api_key",
             WebhookError::Event { key, .. } => key,
             WebhookError::Store(_) => "database.url",

@@ -32,7 +32,8 @@ use client::Client;
 pub use config::{WebhookConfig, WebhookError};
 pub(crate) use event::of_occurrence;
 use filter::is_wanted;
-use target::{Allowed, Target, further_id, of_request};
+pub use target::InternalPlaces;
+use target::{Target, further_id, of_request};
 
 /// Targets that requests named which are served at one time; others wait for a place.
 const FURTHER_AT_ONCE: usize = 64;
@@ -85,7 +86,7 @@ struct Counters {
 impl WebhookRules {
     /// Checks all of it, and says what is wrong. Certificates that the system trusts are read.
     pub fn new(config: WebhookConfig, keys: Keys) -> Result<WebhookRules, WebhookError> {
-        let allowed = Allowed::parse(&config.allow_internal).map_err(WebhookError::Allowed)?;
+        let allowed = InternalPlaces::parse(&config.allow_internal).map_err(WebhookError::InternalPlaces)?;
         let client = Client::new(allowed, config.request_timeout)?;
         WebhookRules::with(client, config, keys)
     }

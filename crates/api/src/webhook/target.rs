@@ -72,13 +72,13 @@ pub(super) fn of_request(id: &str) -> Option<(&str, &str)> {
 
 /// What inside the own network may be reached all the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Allowed {
+pub struct InternalPlaces {
     entries: Vec<(String, u16)>,
 }
 
-impl Allowed {
+impl InternalPlaces {
     /// Reads entries such as `backend:8000`, `10.1.2.3:443` or `[fd00::1]:443`.
-    pub(super) fn parse(entries: &[String]) -> Result<Allowed, String> {
+    pub fn parse(entries: &[String]) -> Result<InternalPlaces, String> {
         let entry = |text: &String| {
             let (host, port) = text.rsplit_once(':').ok_or(())?;
             let port = port.parse::<u16>().map_err(drop)?;
@@ -87,11 +87,11 @@ impl Allowed {
         };
         let wrong = |text: &String| format!("\"{text}\" is no HOST:PORT; use one such as \"127.0.0.1:8000\"");
         let entries = entries.iter().map(|text| entry(text).map_err(|()| wrong(text)));
-        Ok(Allowed { entries: entries.collect::<Result<_, _>>()? })
+        Ok(InternalPlaces { entries: entries.collect::<Result<_, _>>()? })
     }
 
     /// Whether a connection for `host` may go to `address`.
-    pub(super) fn may_connect(&self, host: &str, address: SocketAddr) -> bool {
+    pub fn may_connect(&self, host: &str, address: SocketAddr) -> bool {
         !is_internal(address.ip())
             || self.entries.iter().any(|(allowed, port)| {
                 let same_address =
@@ -139,7 +139,8 @@ mod tests {
     #[test]
     fn row_49_only_what_is_named_inside_may_be_reached() {
         let allowed =
-            Allowed::parse(&["127.0.0.1:8000".into(), "backend:80".into(), "[fd00::1]:443".into()]).unwrap();
+            InternalPlaces::parse(&["127.0.0.1:8000".into(), "backend:80".into(), "[fd00::1]:443".into()])
+                .unwrap();
         let may = |host: &str, address: &str| allowed.may_connect(host, address.parse().unwrap());
         assert!(may("example.org", "9.9.9.9:443"), "the Internet needs no permission");
         assert!(may("anything", "127.0.0.1:8000"));
@@ -162,7 +163,7 @@ mod tests {
             assert!(!may(host, address), "{host} at {address}");
         }
         for entry in ["127.0.0.1", "backend:", ":80", "backend:http", "backend:0", "backend:70000"] {
-            assert!(Allowed::parse(&[entry.to_owned()]).unwrap_err().contains("HOST:PORT"), "{entry}");
+            assert!(InternalPlaces::parse(&[entry.to_owned()]).unwrap_err().contains("HOST:PORT"), "{entry}");
         }
     }
 }

@@ -423,7 +423,7 @@ async fn row_49_a_name_that_turns_inward_between_two_requests_reaches_nothing() 
     let lookups = Arc::<AtomicUsize>::default();
     let answers = Mutex::new(vec![secret.address, receiver.address]);
     let resolver = Box::new(Rebinding { answers, lookups: Arc::clone(&lookups) });
-    let allowed = Allowed::parse(&[receiver.address.to_string()]).unwrap();
+    let allowed = InternalPlaces::parse(&[receiver.address.to_string()]).unwrap();
     let client = Client::with(resolver, allowed, Duration::from_secs(2), RootCertStore::empty()).unwrap();
     let config = WebhookConfig {
         urls: vec![format!("http://rebind.example:{}/", receiver.address.port())],
@@ -490,7 +490,7 @@ async fn over_tls_only_a_target_with_a_certificate_that_holds_gets_events() {
     ] {
         let lookups = Arc::default();
         let resolver = Box::new(Rebinding { answers: Mutex::new(vec![address]), lookups });
-        let allowed = Allowed::parse(&[address.to_string()]).unwrap();
+        let allowed = InternalPlaces::parse(&[address.to_string()]).unwrap();
         let client = Client::with(resolver, allowed, Duration::from_secs(2), roots).unwrap();
         let url = format!("https://{host}:{}/", address.port());
         let config = WebhookConfig { urls: vec![url], deadline: Duration::ZERO, ..WebhookConfig::default() };

@@ -307,6 +307,7 @@ impl Config {
             publish_codecs: self.enabled_codecs().into_iter().map(|mime| (mime, String::new())).collect(),
             sync_streams: rooms.sync_streams,
             recording_consent: rooms.recording_consent,
+            record: rooms.record.clone(),
             playout_delay: (rooms.min_playout_delay.0, rooms.max_playout_delay.0),
             ..RoomConfig::default()
         }

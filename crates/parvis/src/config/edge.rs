@@ -328,7 +328,7 @@ fn stands_for(node: NodeIp, addresses: &[IpAddr]) -> Result<IpAddr, String> {
 }
 
 /// A secret from a file that holds nothing else.
-fn read_secret(key: &str, path: &Path) -> Result<String, Problem> {
+pub(super) fn read_secret(key: &str, path: &Path) -> Result<String, Problem> {
     let problem = |text: String| (key.to_owned(), text);
     let secret = std::fs::read_to_string(path).map_err(|error| {
         problem(format!("{}: {error}; name a file that the server can read", path.display()))

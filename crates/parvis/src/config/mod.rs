@@ -4,7 +4,7 @@
 //! [`load()`] reads a file and points at what is wrong in it, [`value`] holds the kinds of values, [`apply`] turns all
 //! of it into the words of the crates below, [`stored`] is the same for the database and webhooks, [`applications`] for what
 //! applications' servers and agents may ask for, [`presets`] are rooms' configurations by name, [`branding`] is how the web
-//! client looks, [`recording`] what is kept of meetings, [`edge`] does both for the public port, [`show()`] prints it with the origin of each value, [`livekit`] takes
+//! client looks, [`recording`] what is kept of meetings, [`streaming`] what is streamed of them, [`edge`] does both for the public port, [`show()`] prints it with the origin of each value, [`livekit`] takes
 //! over what was written for another server.
 
 mod applications;
@@ -16,7 +16,9 @@ mod load;
 mod presets;
 mod recording;
 mod show;
+mod storage;
 mod stored;
+mod streaming;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -58,6 +60,7 @@ pub(crate) struct Config {
     pub(crate) server_api: applications::ServerApi,
     pub(crate) agents: applications::Agents,
     pub(crate) recording: recording::Recording,
+    pub(crate) streaming: streaming::Streaming,
     pub(crate) keys: Vec<Key>,
 }
 
@@ -156,6 +159,7 @@ pub(crate) struct Rooms {
     pub(crate) min_playout_delay: Time,
     pub(crate) max_playout_delay: Time,
     pub(crate) recording_consent: bool,
+    pub(crate) record: String,
     pub(crate) remote_unmute: bool,
     pub(crate) max: Count,
     pub(crate) max_participants: Count,
@@ -370,6 +374,7 @@ impl Default for Rooms {
             min_playout_delay: Time(room.playout_delay.0),
             max_playout_delay: Time(room.playout_delay.1),
             recording_consent: room.recording_consent,
+            record: room.record,
             remote_unmute: room.remote_unmute,
             max: count(api.max_rooms),
             max_participants: count(limits.participants),

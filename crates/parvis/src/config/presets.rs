@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use livekit_protocol::{RoomAgentDispatch, RoomConfiguration};
-use parvis_api::RoomPresets;
+use parvis_api::{CAPTURE_LAYOUT, RoomPresets};
 use parvis_meeting::text;
-use parvis_signal::{CONSENT_ASK, CONSENT_TAG};
+use parvis_signal::{CONSENT_ASK, CONSENT_TAG, RECORD_NOTHING, RECORD_TAG, RETENTION_TAG};
 use serde::{Deserialize, Serialize};
 
 use super::apply::Problem;
@@ -33,6 +33,10 @@ pub(crate) struct Preset {
     pub(crate) max_playout_delay: Time,
     pub(crate) sync_streams: bool,
     pub(crate) recording_consent: bool,
+    /// A layout, or the word for none.
+    pub(crate) record: String,
+    /// In days; 0: as for all rooms.
+    pub(crate) recording_retention: Bounded<0, 36_500>,
     pub(crate) agents: Vec<PresetAgent>,
 }
 
@@ -56,6 +60,8 @@ impl Default for Preset {
             max_playout_delay: Time::secs(0),
             sync_streams: false,
             recording_consent: false,
+            record: String::new(),
+            recording_retention: Bounded::of(0),
             agents: Vec::new(),
         }
     }
@@ -64,8 +70,9 @@ impl Default for Preset {
 impl Config {
     /// Finds what is wrong with presets, and with the delays of all rooms.
     pub(super) fn check_presets(&self) -> Result<(), Problem> {
-        let Rooms { presets, min_playout_delay, max_playout_delay, .. } = &self.rooms;
+        let Rooms { presets, min_playout_delay, max_playout_delay, record, .. } = &self.rooms;
         check_delay("rooms", *min_playout_delay, *max_playout_delay)?;
+        self.check_record("rooms", record)?;
         if presets.len() > MAX_PRESETS {
             let text = format!("there are {}, at most {MAX_PRESETS} may be; take some out", presets.len());
             return Err(("rooms.presets".to_owned(), text));
@@ -73,11 +80,33 @@ impl Config {
         presets.iter().try_for_each(|(name, preset)| self.check_preset(name, preset))
     }
 
+    /// Whether rooms can be recorded by themselves in this layout.
+    fn check_record(&self, section: &str, layout: &str) -> Result<(), Problem> {
+        let problem = |text: String| Err((format!("{section}.record"), text));
+        if layout.is_empty() || layout == RECORD_NOTHING {
+            return Ok(());
+        }
+        if !self.recording.enabled {
+            return problem("nothing is recorded here; set recording.enabled, or leave it empty".to_owned());
+        }
+        if layout == CAPTURE_LAYOUT {
+            return Ok(());
+        }
+        if let Err(error) = crate::recording::film_layout(layout) {
+            return problem(error.to_string());
+        }
+        match self.recording.max_films.to_u32() {
+            0 => problem(format!("recording.max_films is 0, so there are no films; use {CAPTURE_LAYOUT:?}")),
+            _ => Ok(()),
+        }
+    }
+
     fn check_preset(&self, name: &str, preset: &Preset) -> Result<(), Problem> {
         let key = |last: &str| format!("rooms.presets.{name}.{last}");
         text::check_name("a preset's name", name, MAX_NAME_CHARS)
             .map_err(|error| ("rooms.presets".to_owned(), format!("{error}; choose another")))?;
         check_delay(&format!("rooms.presets.{name}"), preset.min_playout_delay, preset.max_playout_delay)?;
+        self.check_record(&format!("rooms.presets.{name}"), &preset.record)?;
         let limit = self.rooms.max_metadata_bytes.size();
         if preset.metadata.len() > limit {
             let bytes = preset.metadata.len();
@@ -104,7 +133,11 @@ impl Preset {
         // What is shorter than a second is one: none would leave it to all rooms.
         let seconds = |time: Time| u32::try_from(time.0.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX);
         let millis = |time: Time| u32::try_from(time.0.as_millis()).unwrap_or(u32::MAX);
-        let ask = || (CONSENT_TAG.to_owned(), CONSENT_ASK.to_owned());
+        let tag = |name: &str, value: String| (name.to_owned(), value);
+        let ask = self.recording_consent.then(|| tag(CONSENT_TAG, CONSENT_ASK.to_owned()));
+        let record = (!self.record.is_empty()).then(|| tag(RECORD_TAG, self.record.clone()));
+        let days = self.recording_retention.to_u32();
+        let keep = (days > 0).then(|| tag(RETENTION_TAG, days.to_string()));
         let agent = |agent: &PresetAgent| RoomAgentDispatch {
             agent_name: agent.name.clone(),
             metadata: agent.metadata.clone(),
@@ -119,7 +152,7 @@ impl Preset {
             max_playout_delay: millis(self.max_playout_delay),
             sync_streams: self.sync_streams,
             agents: self.agents.iter().map(agent).collect(),
-            tags: self.recording_consent.then(ask).into_iter().collect(),
+            tags: ask.into_iter().chain(record).chain(keep).collect(),
             ..Default::default()
         }
     }

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Recordings: whether, where, for whom, and how much.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use parvis_jobs::{JobConfig, Protection, Quota};
 use serde::{Deserialize, Serialize};
 
 use super::Config;
 use super::apply::Problem;
+use super::storage::Storage;
 use super::value::{Bounded, Count, Time};
-use crate::recording::{FilmBounds, FilmSettings, RecordingSettings};
+use crate::recording::{FilmBounds, FilmSettings, Keep, RecordingSettings};
 
 /// The worker's file name, where it is not named: it lies beside the server's own.
 pub(crate) const WORKER: &str = "parvis-media";
@@ -47,6 +48,9 @@ pub(crate) struct Recording {
     pub(crate) progress_interval: Time,
     /// In days; 0: for good.
     pub(crate) retention: Bounded<0, 36_500>,
+    /// In days, by the organisation's name.
+    pub(crate) tenant_retention: BTreeMap<String, Bounded<1, 36_500>>,
+    pub(crate) storage: Storage,
 }
 
 impl Default for Recording {
@@ -76,6 +80,8 @@ impl Default for Recording {
             max_film_bitrate: Bounded::of(8_000),
             progress_interval: Time::secs(10),
             retention: Bounded::of(0),
+            tenant_retention: BTreeMap::new(),
+            storage: Storage::default(),
         }
     }
 }
@@ -113,7 +119,10 @@ impl Config {
                 );
             }
         }
+        self.storage(base)?;
         if !recording.enabled {
+            // What is wrong with it is said all the same.
+            self.streaming(base)?;
             return Ok(None);
         }
         let protection = match (recording.recipients.is_empty(), recording.unprotected) {
@@ -158,6 +167,7 @@ impl Config {
                 ..JobConfig::default()
             },
             progress: recording.progress_interval.0,
+            live: self.streaming(base)?,
             film: FilmSettings {
                 max: usize::try_from(recording.max_films.to_u32()).unwrap_or_default(),
                 patience: recording.film_timeout.0,
@@ -179,11 +189,11 @@ impl Config {
         }
     }
 
-    /// How long recordings are kept after their end; `None`: for good. It holds for those of before too, and when no new ones
-    /// are made any more.
-    pub(crate) fn recording_retention(&self) -> Option<Duration> {
-        let days = u64::from(self.recording.retention.to_u32());
-        (days > 0).then(|| Duration::from_secs(days * 86_400))
+    /// How long recordings are kept after their end. It holds for those of before too, and when no new ones are made any more.
+    pub(crate) fn recording_retention(&self) -> Keep {
+        let Recording { retention, tenant_retention, .. } = &self.recording;
+        let tenants = tenant_retention.iter().map(|(tenant, days)| (tenant.clone(), days.to_u32()));
+        Keep { all: Some(retention.to_u32()).filter(|days| *days > 0), tenants: tenants.collect() }
     }
 
     /// The media worker's executable. A relative path starts at `base`.
@@ -248,9 +258,11 @@ mod tests {
     #[test]
     fn recordings_are_kept_for_good_unless_somebody_says_otherwise() {
         let mut config = Config::default();
-        assert_eq!(config.recording_retention(), None);
+        assert_eq!(config.recording_retention(), Keep::default());
         config.recording.retention = Bounded::of(90);
-        assert_eq!(config.recording_retention(), Some(Duration::from_secs(90 * 86_400)));
+        config.recording.tenant_retention.insert("acme".to_owned(), Bounded::of(7));
+        let keep = Keep { all: Some(90), tenants: [("acme".to_owned(), 7)].into() };
+        assert_eq!(config.recording_retention(), keep);
         assert!(!config.recording.enabled, "what was recorded before goes all the same");
     }
 }

@@ -45,7 +45,7 @@ fn each_mistake_is_refused_with_its_place_and_a_remedy() {
             "[rooms]\nmax = 10\nmax_guests = 5\n",
             "parvis.toml:3: rooms.max_guests: unknown field `max_guests`, expected one of `guests`, \
              `guest_room_chars`, `auto_create`, `enabled_codecs`, `sync_streams`, `min_playout_delay`, `max_playout_delay`, \
-             `recording_consent`, `remote_unmute`, `max`, \
+             `recording_consent`, `record`, `remote_unmute`, `max`, \
              `max_participants`, `max_roster`, `max_tracks_per_participant`, `max_name_chars`, `max_metadata_bytes`, \
              `max_attributes_bytes`, `max_data_tracks_per_participant`, `max_data_subscriptions_per_participant`, \
              `max_blob_bytes`, `max_blobs_per_participant`, `max_blobs`, `empty_timeout`, `departure_timeout`, \

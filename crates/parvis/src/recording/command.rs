@@ -3,6 +3,7 @@
 //! program, which this one becomes for it.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,7 +14,7 @@ use serde_json::json;
 
 use super::kept::{self, EraseError, Folder, bytes_of, millis};
 use super::words::{length, moment, plain, short, size, table};
-use super::{RecordingError, book, worker};
+use super::{RecordingError, Remote, book, worker};
 use crate::cli::{self, MediaTool, OneRecording, Recording, Recordings, Whose};
 use crate::config::Config;
 use crate::serve::Settings;
@@ -40,12 +41,15 @@ pub(crate) fn run(command: &Recording) -> Result<(), Problem> {
     }
 }
 
-/// Becomes the media worker's program, with its own command of this name.
+/// Becomes the media worker's program, with its own command of this name. Where a configuration says in which directory recordings
+/// lie, the first argument that is the id of one of them stands for its folder.
 pub(crate) fn start(name: &str, tool: &MediaTool) -> Result<(), Problem> {
+    let mut arguments = tool.arguments.clone();
     let path = match tool.config.clone() {
         Some(config) => {
-            let arguments = cli::Settings { config: Some(config), ..cli::Settings::default() };
-            let settings = settle(&arguments)?.0;
+            let whose = cli::Settings { config: Some(config), ..cli::Settings::default() };
+            let settings = settle(&whose)?.0;
+            place(&mut arguments, &settings.config.recordings_directory(&settings.base))?;
             settings.config.media_worker(&settings.base)
         }
         None => Config::default().media_worker(Path::new("")),
@@ -53,7 +57,36 @@ pub(crate) fn start(name: &str, tool: &MediaTool) -> Result<(), Problem> {
     let failed = |source| RecordingError::Worker { path: path.clone(), source };
     worker::check(&path).map_err(failed)?;
     // It comes back only when it fails.
-    Err(failed(Command::new(&path).arg(name).args(&tool.arguments).exec()).into())
+    Err(failed(Command::new(&path).arg(name).args(&arguments).exec()).into())
+}
+
+/// Puts a recording's folder in the place of its id. What is there in the file system under that name goes before it.
+fn place(arguments: &mut [OsString], directory: &Path) -> Result<(), Problem> {
+    let is_id = |argument: &&mut OsString| {
+        argument.to_str().is_some_and(|text| text.starts_with(kept::ID_PREFIX))
+            && !Path::new(argument).exists()
+    };
+    let Some(argument) = arguments.iter_mut().find(is_id) else { return Ok(()) };
+    let (folders, _) = kept::folders(directory);
+    let of = |one: &Folder| {
+        let found = *argument == *one.id;
+        found.then(|| super::folder(directory, &one.tenant, &one.id)).flatten()
+    };
+    let mut found: Vec<PathBuf> = folders.iter().filter_map(of).collect();
+    match found.len() {
+        // The worker says that it is nowhere.
+        0 => Ok(()),
+        1 => {
+            *argument = found.remove(0).into_os_string();
+            Ok(())
+        }
+        _ => {
+            let id = argument.to_string_lossy();
+            let paths: Vec<String> = found.iter().map(|path| path.display().to_string()).collect();
+            Err(format!("several organisations have a recording {id}; name the folder: {}", paths.join(", "))
+                .into())
+        }
+    }
 }
 
 /// Does `work` with the store and the directory of recordings of a configuration, and closes what it opened however that ends.
@@ -71,7 +104,7 @@ async fn with<T>(
 
 async fn list(arguments: &Recordings) -> Result<(), Problem> {
     let Recordings { room, tenant, json, whose } = arguments;
-    let ((mut lines, problems), _) = with(whose, all).await?;
+    let ((mut lines, problems), settings) = with(whose, all).await?;
     lines.retain(|line| {
         room.as_ref().is_none_or(|room| line.room == *room)
             && tenant.as_ref().is_none_or(|tenant| line.tenant.as_str() == tenant)
@@ -79,7 +112,9 @@ async fn list(arguments: &Recordings) -> Result<(), Problem> {
     lines.sort_by(|one, other| (one.started_ms, &one.id).cmp(&(other.started_ms, &other.id)));
     if *json {
         for line in &lines {
-            println!("{}", line.json());
+            let mut said = line.json();
+            said["kept_until_ms"] = json!(line.kept_until_ms(&settings));
+            println!("{said}");
         }
     } else if lines.is_empty() {
         println!("no recordings");
@@ -101,9 +136,7 @@ async fn show(arguments: &OneRecording) -> Result<(), Problem> {
         Ok((line, folder))
     };
     let ((line, folder), settings) = with(whose, find).await?;
-    let keep = settings.config.recording_retention().filter(|_| line.ended_ms > 0 && line.erased.is_none());
-    let until_ms =
-        keep.map(|keep| line.ended_ms.saturating_add(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX)));
+    let until_ms = line.kept_until_ms(&settings);
     let files = folder.as_deref().map(on_disk).transpose()?.unwrap_or_default();
     if *json {
         let mut said = line.json();
@@ -115,7 +148,7 @@ async fn show(arguments: &OneRecording) -> Result<(), Problem> {
     }
     print!("{}", line.in_words());
     if let Some(until_ms) = until_ms {
-        println!("kept until    {} UTC (recording.retention)", moment(until_ms));
+        println!("kept until    {} UTC", moment(until_ms));
     }
     if let Some(folder) = folder {
         println!("directory     {}", folder.display());
@@ -128,10 +161,15 @@ async fn show(arguments: &OneRecording) -> Result<(), Problem> {
 
 async fn erase(arguments: &OneRecording) -> Result<(), Problem> {
     let OneRecording { id, tenant, json, whose } = arguments;
+    let settings = stored::settled(whose)?;
+    let remote =
+        settings.config.storage(&settings.base).map_err(|(key, problem)| format!("{key}: {problem}"))?;
+    let remote = remote.map(Remote::new).transpose()?;
     let erase = async |store: &Store, directory: &Path| {
         let tenant = tenant_of(store, directory, id, tenant.as_deref()).await?;
         let now_ms = millis(book::unix_nanos());
-        match kept::erase(store, directory, (&tenant, id), EraseReason::Asked, now_ms).await {
+        let places = (directory, remote.as_ref());
+        match kept::erase(store, places, (&tenant, id), EraseReason::Asked, now_ms).await {
             Ok(erasure) => Ok(Line::of_erasure(tenant, erasure)),
             Err(EraseError::Unknown(_)) => match store.erasure(&tenant, id).await? {
                 Some(Erasure { erased_ms, why, .. }) => {
@@ -289,6 +327,13 @@ impl Line {
             "files": self.files, "bytes": self.bytes, "error": self.error,
             "erased_ms": self.erased.map(|(at, _)| at), "why": self.erased.map(|(_, why)| why.as_str()),
         })
+    }
+
+    /// Until when it is kept, in milliseconds since 1970; `None`: for good, or it is not there.
+    fn kept_until_ms(&self, settings: &Settings) -> Option<i64> {
+        let directory = settings.config.recordings_directory(&settings.base);
+        let keep = settings.config.recording_retention();
+        keep.until_ms(&directory, (&self.tenant, &self.id), self.ended_ms).filter(|_| self.erased.is_none())
     }
 
     fn length(&self) -> String {

@@ -11,10 +11,11 @@ use livekit_protocol::{EgressInfo, EgressStatus};
 use parvis_store::{EraseReason, Erasure, Store, StoreError, TenantId};
 
 use super::film::Place;
+use super::upload::{self, Remote, RemoteError};
 use super::{book, folder, tenant_of};
 
 /// What the ids of recordings begin with. Other folders are none of ours.
-const ID_PREFIX: &str = "EG_";
+pub(super) const ID_PREFIX: &str = "EG_";
 
 /// Why a recording is not erased. Its record stays, and what is left of its files.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,8 @@ pub(crate) enum EraseError {
     NotThere(PathBuf),
     #[error("{}: is no directory of ours; erase what is there, or what it leads to, by hand", .0.display())]
     Elsewhere(PathBuf),
+    #[error("{id}: {source}")]
+    Storage { id: String, source: RemoteError },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -67,11 +70,11 @@ pub(crate) fn folders(directory: &Path) -> (Vec<Folder>, Vec<EraseError>) {
     (found, problems)
 }
 
-/// Erases a recording that has ended: its files, then its record, in place of which is written down that it was. Without a
+/// Erases a recording that has ended: its files, in the storage and here, then its record, in place of which is written down that it was. Without a
 /// record, the files alone. `now_ms` is milliseconds since 1970.
 pub(crate) async fn erase(
     store: &Store,
-    directory: &Path,
+    (directory, remote): (&Path, Option<&Remote>),
     (tenant, id): (&TenantId, &str),
     why: EraseReason,
     now_ms: i64,
@@ -98,6 +101,8 @@ pub(crate) async fn erase(
     if record.is_none() && !folder.exists() {
         return Err(unknown());
     }
+    let there = upload::erase(remote, (tenant, id), &folder).await;
+    there.map_err(|source| EraseError::Storage { id: id.to_owned(), source })?;
     let removed = tokio::task::spawn_blocking(move || remove(&folder, known)).await;
     let (written_ms, files, bytes) = removed.map_err(|panic| EraseError::Files {
         path: directory.to_owned(),

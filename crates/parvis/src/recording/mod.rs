@@ -2,8 +2,8 @@
 //! Recordings: which go on, and who does them. [`RecordingEngine`] is what [`parvis_api::Api::record`] takes: it checks what is
 //! asked for ([`request`]), lets a recorder into the room, and gives each recording a task of its own ([`task`]), which starts
 //! a media worker ([`worker`]), tells it what it is to know of its room ([`present`]) and writes down what becomes of it ([`book`]); [`counts`] says how often.
-//! Of what was captured a film is made, if one was asked for ([`film`]).
-//! What was recorded lies on the disk ([`kept`]) until its time is over ([`retention`]); [`command`] is `parvis recording`.
+//! Of what was captured a film is made, if one was asked for ([`film`]); what is streamed meanwhile is in [`live`].
+//! What was recorded lies on the disk ([`kept`]) until its time is over ([`retention`]), and in a storage besides or instead ([`upload`]); [`command`] is `parvis recording`.
 //!
 //! **The one invariant: a worker costs its call nothing.** It may hang, die, flood or be slow: nothing in a room waits for it,
 //! and all that waits for it here is bounded and counted.
@@ -13,6 +13,7 @@ pub(crate) mod command;
 mod counts;
 mod film;
 mod kept;
+mod live;
 mod names;
 mod present;
 mod request;
@@ -22,31 +23,37 @@ mod retention;
 #[path = "../../../store/tests/common/mod.rs"]
 mod stores;
 mod task;
+mod upload;
 mod words;
 mod worker;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use livekit_protocol::EgressInfo;
 use nix::sys::statvfs::statvfs;
 use parvis_age::{Identity, MAX_RECIPIENTS};
-use parvis_api::{CAPTURE_LAYOUT, EgressEngine, EngineError, RecorderError, Recorders, Source, TenantId};
-use parvis_jobs::{JobConfig, Protection, Quota, StopReason};
+use parvis_api::{
+    CAPTURE_LAYOUT, EgressEngine, EngineError, RecorderError, Recorders, Source, TenantId, Watched,
+};
+use parvis_jobs::{JobConfig, LiveLayout, Protection, Quota, StopReason};
 use parvis_signal::{RecordError, RecordScope, Recorder, RecordingNews};
 use tokio::sync::{Notify, mpsc};
 
 use counts::Counts;
 pub(crate) use film::FilmSettings;
-pub(crate) use film::wish::Bounds as FilmBounds;
+pub(crate) use film::wish::{Bounds as FilmBounds, layout_of as film_layout};
 use film::{Films, Place, place};
+pub(crate) use live::{Lengths, LiveSettings, PushSettings};
+use live::{LiveWish, Shelves};
 pub(crate) use names::folder;
 use names::{is_plain, tenant_of};
-pub(crate) use retention::Retention;
+pub(crate) use retention::{Keep, Retention};
 use task::{Input, Task};
+pub(crate) use upload::{Remote, RemoteError, StorageSettings, Uploads};
 
 /// The future that this engine's answers are.
 type Answer<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -77,6 +84,8 @@ pub(crate) struct RecordingSettings {
     pub(crate) job: JobConfig,
     /// How often the record is brought up to date.
     pub(crate) progress: Duration,
+    /// How rooms are streamed; `None` where they are not.
+    pub(crate) live: Option<LiveSettings>,
     /// How films are made.
     pub(crate) film: FilmSettings,
 }
@@ -100,9 +109,12 @@ pub(crate) struct Shared {
     pub(crate) recorders: Recorders,
     pub(crate) counts: Counts,
     films: Films,
+    pub(crate) shelves: Arc<Shelves>,
     jobs: Mutex<HashMap<String, Handle>>,
     /// Rung when one has ended.
     gone: Notify,
+    /// Where files lie besides, or instead.
+    remote: OnceLock<Remote>,
 }
 
 /// One recording, as others reach it.
@@ -115,6 +127,8 @@ struct Handle {
     ending: Arc<Mutex<Option<StopReason>>>,
     /// A film is made of it.
     film: bool,
+    /// It is streamed: whether it shows pictures, and how many targets it has.
+    live: Option<(bool, Arc<AtomicUsize>)>,
 }
 
 /// A recording that is about to begin.
@@ -123,6 +137,8 @@ struct Begun {
     inbox: mpsc::Receiver<Input>,
     scope: RecordScope,
     film: Option<Place>,
+    live: Option<LiveWish>,
+    keeps: bool,
     protection: Protection,
 }
 
@@ -132,6 +148,24 @@ impl Handle {
         self.ending.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
         // One whose inbox is full looks there soon.
         let _ = self.inbox.try_send(Input::Wake);
+    }
+
+    /// Tells it what is asked for while it goes on.
+    fn say(&self, input: Input) -> Result<(), EngineError> {
+        self.inbox.try_send(input).map_err(|_| EngineError::Busy("too much waits for this one".to_owned()))
+    }
+
+    /// Changes the layout of a stream.
+    fn lay_out(&self, pictures: bool, layout: &str) -> Result<(), EngineError> {
+        let layout = match layout == CAPTURE_LAYOUT {
+            true => return Err(EngineError::Unable(request::NO_STREAMS.to_owned())),
+            false => live::layout(film::wish::layout_of(layout)?),
+        };
+        if (layout != LiveLayout::Audio) != pictures {
+            let why = "a stream has pictures from its beginning to its end, or none: begin another one";
+            return Err(EngineError::Unable(why.to_owned()));
+        }
+        self.say(Input::Layout(layout))
     }
 }
 
@@ -148,9 +182,16 @@ impl RecordingEngine {
             films,
             recorders,
             counts: Counts::default(),
+            shelves: Arc::default(),
             jobs: Mutex::default(),
             gone: Notify::new(),
+            remote: OnceLock::new(),
         }))
+    }
+
+    /// Has files that don't lie here fetched there.
+    pub(crate) fn set_storage(&self, remote: Remote) {
+        let _ = self.0.remote.set(remote);
     }
 
     /// Ends all recordings, and waits until what they hold is written, at most so long.
@@ -195,6 +236,7 @@ impl RecordingEngine {
         Arc::new(move || {
             let mut samples = shared.counts.samples(shared.jobs().len());
             samples.extend(shared.films.samples());
+            samples.extend(shared.shelves.samples());
             samples
         })
     }
@@ -214,7 +256,9 @@ impl Shared {
 
     async fn begin(&self, tenant: &TenantId, egress: &EgressInfo) -> Result<Begun, EngineError> {
         let settings = &self.settings;
-        let request::Asked { scope, film } = request::asked(egress, settings.film.bounds)?;
+        let asked = request::asked(egress, settings.film.bounds, settings.live.as_ref())?;
+        let keeps = asked.keeps();
+        let request::Asked { scope, film, live } = asked;
         let film = film.is_some();
         if film {
             check_film(settings)?;
@@ -225,13 +269,22 @@ impl Shared {
             EngineError::Busy(error.to_string())
         })?;
         let (sender, inbox) = mpsc::channel(INBOX);
-        let handle = Handle { inbox: sender, missed: Arc::default(), ending: Arc::default(), film };
+        let streams = live.as_ref().map(|live| (live.layout != LiveLayout::Audio, Arc::default()));
+        let handle =
+            Handle { inbox: sender, missed: Arc::default(), ending: Arc::default(), film, live: streams };
         {
             let mut jobs = self.jobs();
             if jobs.len() >= settings.max_jobs {
                 Counts::add(&self.counts.refused_jobs, 1);
                 let limit = settings.max_jobs;
                 return Err(EngineError::Busy(format!("{limit} recordings go on (recording.max_jobs)")));
+            }
+            let streams = jobs.values().filter(|job| job.live.is_some()).count();
+            if let Some(limit) = settings.live.as_ref().filter(|_| live.is_some()).map(|live| live.max_jobs)
+                && streams >= limit
+            {
+                Counts::add(&self.counts.refused_jobs, 1);
+                return Err(EngineError::Busy(format!("{limit} streams go on (streaming.max_jobs)")));
             }
             jobs.insert(id.clone(), handle.clone());
         }
@@ -243,14 +296,28 @@ impl Shared {
             }
         };
         let recorder = Recorder { identity: id.clone(), name: settings.name.clone(), scope: scope.clone() };
-        if let Err(error) = self.recorders.announce(tenant, &egress.room_name, recorder).await {
+        let announced = self.recorders.announce(tenant, &egress.room_name, recorder).await;
+        let kept = match announced.map_err(|error| refused(&error)) {
+            Ok(None) => Ok(()),
+            Ok(Some(days)) => self.keep(tenant, &egress.room_name, id, days).await,
+            Err(refused) => Err(refused),
+        };
+        if let Err(error) = kept {
             self.forget(id);
             if let Some(Err(error)) = film.map(|film| film.erase()) {
                 tracing::warn!(recording = id, %error, "the key of a film can't be erased");
             }
-            return Err(refused(&error));
+            return Err(error);
         }
-        Ok(Begun { handle, inbox, scope, film, protection })
+        Ok(Begun { handle, inbox, scope, film, live, keeps, protection })
+    }
+
+    /// Writes down for how long the room has it kept. Where that can't be done, nothing is recorded.
+    async fn keep(&self, tenant: &TenantId, room: &str, id: &str, days: u32) -> Result<(), EngineError> {
+        let Some(folder) = folder(&self.settings.directory, tenant, id) else { return Ok(()) };
+        let Err(error) = retention::set_days_of_room(&folder, days) else { return Ok(()) };
+        self.recorders.dismiss(tenant, room, id).await;
+        Err(EngineError::Failed(format!("for how long it is kept can't be written down: {error}")))
     }
 
     /// Where a film is made, and for whom the capture is sealed: for the film's own key too, which nobody else has.
@@ -294,7 +361,11 @@ impl EgressEngine for RecordingEngine {
 
     fn set_layout<'a>(&'a self, egress_id: &'a str, layout: &'a str) -> Answer<'a, Result<(), EngineError>> {
         Box::pin(async move {
-            let film = self.0.jobs().get(egress_id).map(|handle| handle.film).ok_or(EngineError::Unknown)?;
+            let handle = self.0.jobs().get(egress_id).cloned().ok_or(EngineError::Unknown)?;
+            let film = handle.film;
+            if let Some((pictures, _)) = handle.live {
+                return handle.lay_out(pictures, layout);
+            }
             match (film, layout == CAPTURE_LAYOUT) {
                 (false, true) => Ok(()),
                 // The whole film has the last one: it is made of the record.
@@ -311,11 +382,23 @@ impl EgressEngine for RecordingEngine {
 
     fn set_urls<'a>(
         &'a self,
-        _: &'a str,
-        _: &'a [String],
-        _: &'a [String],
+        egress_id: &'a str,
+        add: &'a [String],
+        remove: &'a [String],
     ) -> Answer<'a, Result<(), EngineError>> {
-        Box::pin(async { Err(EngineError::Unable(request::NO_STREAMS.to_owned())) })
+        Box::pin(async move {
+            let handle = self.0.jobs().get(egress_id).cloned().ok_or(EngineError::Unknown)?;
+            let (Some((_, active)), Some(settings)) = (&handle.live, &self.0.settings.live) else {
+                return Err(EngineError::Unable(request::NO_STREAMS.to_owned()));
+            };
+            let stay = active.load(Ordering::Acquire).saturating_sub(remove.len());
+            live::check(add, stay, settings)?;
+            handle.say(Input::Urls { add: add.to_vec(), remove: remove.to_vec() })
+        })
+    }
+
+    fn watch<'a>(&'a self, key: &'a str, name: &'a str, query: &'a str) -> Answer<'a, Watched> {
+        Box::pin(self.0.shelves.answer(key, name, query))
     }
 
     fn stop<'a>(&'a self, egress_id: &'a str) -> Answer<'a, Result<(), EngineError>> {
@@ -346,6 +429,19 @@ impl EgressEngine for RecordingEngine {
     fn file(&self, tenant: &TenantId, egress_id: &str, name: &str) -> Option<PathBuf> {
         let folder = folder(&self.0.settings.directory, tenant, egress_id)?;
         is_plain(name).then(|| folder.join(name))
+    }
+
+    fn elsewhere<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        egress_id: &'a str,
+        name: &'a str,
+    ) -> Answer<'a, Option<String>> {
+        Box::pin(async move {
+            let folder = folder(&self.0.settings.directory, tenant, egress_id)?;
+            let remote = self.0.remote.get().filter(|_| is_plain(name))?;
+            upload::signed(remote, (tenant, egress_id), (&folder, name)).await
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What of the ways in which an egress is asked for this server can do: capture of a room, a participant or tracks into files, and
-//! a film of a room, which is captured for it. For all else it is said what to ask for instead.
+//! a film of a room, which is captured for it, and streams of one. For all else it is said what to ask for instead.
 
 use std::collections::BTreeSet;
 
@@ -11,13 +11,14 @@ use parvis_api::{CAPTURE_LAYOUT, EngineError};
 use parvis_signal::RecordScope;
 
 use super::film::wish::{Bounds, Encoding, Wish, wish};
+use super::live::{self, LiveSettings, LiveWish, Outputs};
 
-/// Why nothing is streamed.
+/// Why something is not streamed.
 pub(super) const NO_STREAMS: &str =
-    "this server streams nowhere yet: ask for a file, which keeps what is sent as it is sent";
+    "what is kept as it is sent streams nowhere: ask for a room composite with a layout such as \"grid\"";
 
-const NO_SEGMENTS: &str =
-    "this server makes no segments and no images yet: ask for a file, which keeps what is sent as it is sent";
+const NO_SEGMENTS: &str = "what is kept as it is sent has no segments and no images: ask for a room composite with a layout such as \"grid\"";
+const NO_IMAGES: &str = "this server makes no images: leave image_outputs out";
 const NO_ENCODING: &str = "what is sent is kept as it is sent, and not encoded anew: leave out preset and advanced, and the file type, or ask for a film \
                            of the room by the layout \"grid\"";
 const NO_UPLOAD: &str = "recordings stay on this server's disk: leave out the storage, and fetch the files when the recording has ended";
@@ -31,24 +32,31 @@ pub(super) struct Asked {
     pub(super) scope: RecordScope,
     /// What film is made of it, if any.
     pub(super) film: Option<Wish>,
+    /// What is streamed of it, if anything.
+    pub(super) live: Option<LiveWish>,
 }
 
 impl Asked {
     fn capture(scope: RecordScope) -> Asked {
-        Asked { scope, film: None }
+        Asked { scope, film: None, live: None }
     }
 
-    fn film(wish: Wish) -> Asked {
-        Asked { scope: RecordScope::Room, film: Some(wish) }
+    /// Whether the tracks are kept.
+    pub(super) fn keeps(&self) -> bool {
+        self.live.is_none() || self.film.is_some()
     }
 }
 
 /// What is to be recorded and composed, if it is something that can be.
-pub(super) fn asked(egress: &EgressInfo, bounds: Bounds) -> Result<Asked, EngineError> {
+pub(super) fn asked(
+    egress: &EgressInfo,
+    bounds: Bounds,
+    live: Option<&LiveSettings>,
+) -> Result<Asked, EngineError> {
     use proto::start_egress_request::Source;
     let nothing = || EngineError::Failed("nothing is known of what was asked for".to_owned());
     match egress.request.as_ref().ok_or_else(nothing)? {
-        Request::RoomComposite(request) => of_room(request, bounds),
+        Request::RoomComposite(request) => of_room(request, bounds, live),
         Request::Participant(request) => {
             check_outputs(
                 &request.file_outputs,
@@ -81,7 +89,7 @@ pub(super) fn asked(egress: &EgressInfo, bounds: Bounds) -> Result<Asked, Engine
             Ok(Asked::capture(RecordScope::Tracks(BTreeSet::from([request.track_id.clone()]))))
         }
         Request::Egress(request) => match &request.source {
-            Some(Source::Template(template)) => of_template(request, template, bounds),
+            Some(Source::Template(template)) => of_template(request, template, bounds, live),
             _ => Err(unable(
                 "media of several routes is not mixed here yet: ask for a room, a participant or a track",
             )),
@@ -93,7 +101,11 @@ pub(super) fn asked(egress: &EgressInfo, bounds: Bounds) -> Result<Asked, Engine
 }
 
 #[allow(deprecated)]
-fn of_room(request: &proto::RoomCompositeEgressRequest, bounds: Bounds) -> Result<Asked, EngineError> {
+fn of_room(
+    request: &proto::RoomCompositeEgressRequest,
+    bounds: Bounds,
+    live: Option<&LiveSettings>,
+) -> Result<Asked, EngineError> {
     use proto::room_composite_egress_request::{Options, Output};
     let streams = !request.stream_outputs.is_empty() || matches!(request.output, Some(Output::Stream(_)));
     let segments = !request.segment_outputs.is_empty() || !request.image_outputs.is_empty();
@@ -117,29 +129,43 @@ fn of_room(request: &proto::RoomCompositeEgressRequest, bounds: Bounds) -> Resul
         Some(Options::Preset(preset)) => Encoding::Preset(*preset),
         Some(Options::Advanced(options)) => Encoding::Advanced(options),
     };
-    check_film(request.video_only, streams, segments)?;
+    check_film(request.video_only, !request.image_outputs.is_empty())?;
     if request.audio_mixing() != proto::AudioMixing::DefaultMixing {
         return Err(unable("all sound of a film is mixed into both channels: leave audio_mixing out"));
     }
-    film((&request.layout, request.audio_only), encoding, file, bounds)
+    if file.is_some_and(|file| file.output.is_some()) {
+        return Err(unable(NO_UPLOAD));
+    }
+    let mut outputs = Outputs::default();
+    request.stream_outputs.iter().for_each(|stream| outputs.stream(stream));
+    request.segment_outputs.iter().try_for_each(|segments| outputs.segments(segments))?;
+    match &request.output {
+        Some(Output::Stream(stream)) => outputs.stream(stream),
+        Some(Output::Segments(segments)) => outputs.segments(segments)?,
+        Some(Output::File(_)) | None => {}
+    }
+    let file = file.map(|file| (file.file_type(), file.filepath.as_str()));
+    composed((&request.layout, request.audio_only), encoding, (file, outputs), bounds, live)
 }
 
 fn of_template(
     request: &proto::StartEgressRequest,
     template: &proto::TemplateSource,
     bounds: Bounds,
+    live: Option<&LiveSettings>,
 ) -> Result<Asked, EngineError> {
     use proto::output::Config;
     use proto::start_egress_request::Encoding as Options;
-    let (mut file, mut streams, mut segments) = (None, false, false);
+    let (mut file, mut images, mut outputs) = (None, false, Outputs::default());
     for output in &request.outputs {
         if output.storage.is_some() {
             return Err(unable(NO_UPLOAD));
         }
         match &output.config {
             Some(Config::File(config)) => file = Some((config.file_type(), config.filepath.as_str())),
-            Some(Config::Stream(_)) => streams = true,
-            Some(_) | None => segments = true,
+            Some(Config::Stream(stream)) => outputs.stream(stream),
+            Some(Config::Segments(segments)) => outputs.segments(segments)?,
+            Some(Config::Images(_)) | None => images = true,
         }
     }
     if request.storage.is_some() {
@@ -151,39 +177,42 @@ fn of_template(
                 "a room is kept whole: leave out audio_only and video_only, or ask for tracks one by one",
             ));
         }
+        let (streams, segments) = (outputs.pushed, outputs.watched || images);
         check_outputs(None, streams, segments, request.encoding.is_some())?;
         file.map_or(Ok(()), |(kind, path)| check_name(kind, path))?;
         return Ok(Asked::capture(RecordScope::Room));
     }
-    check_film(template.video_only, streams, segments)?;
+    check_film(template.video_only, images)?;
     let encoding = match &request.encoding {
         None => Encoding::Default,
         Some(Options::Preset(preset)) => Encoding::Preset(*preset),
         Some(Options::Advanced(options)) => Encoding::Advanced(options),
     };
-    wish((&template.layout, template.audio_only), encoding, file, bounds).map(Asked::film)
+    composed((&template.layout, template.audio_only), encoding, (file, outputs), bounds, live)
 }
 
-fn film(
+/// What is composed of a room: a film where a file is asked for, and what is streamed meanwhile.
+fn composed(
     layout: (&str, bool),
     encoding: Encoding<'_>,
-    file: Option<&proto::EncodedFileOutput>,
+    (file, outputs): (Option<(proto::EncodedFileType, &str)>, Outputs),
     bounds: Bounds,
+    live: Option<&LiveSettings>,
 ) -> Result<Asked, EngineError> {
-    if file.is_some_and(|file| file.output.is_some()) {
-        return Err(unable(NO_UPLOAD));
+    let scope = RecordScope::Room;
+    let film = wish(layout, encoding, file, bounds)?;
+    if outputs.is_empty() {
+        return Ok(Asked { scope, film: Some(film), live: None });
     }
-    let file = file.map(|file| (file.file_type(), file.filepath.as_str()));
-    wish(layout, encoding, file, bounds).map(Asked::film)
+    let large = matches!(encoding, Encoding::Default).then_some(bounds);
+    let live = live::wish(&film, outputs, large, live)?;
+    Ok(Asked { scope, film: file.is_some().then_some(film), live: Some(live) })
 }
 
 /// What no film has, whatever its layout.
-fn check_film(video_only: bool, streams: bool, segments: bool) -> Result<(), EngineError> {
-    if streams {
-        return Err(unable(NO_STREAMS));
-    }
-    if segments {
-        return Err(unable(NO_SEGMENTS));
+fn check_film(video_only: bool, images: bool) -> Result<(), EngineError> {
+    if images {
+        return Err(unable(NO_IMAGES));
     }
     if video_only {
         return Err(unable("a film has its sound: leave out video_only"));
@@ -249,11 +278,11 @@ mod tests {
 
     fn whole(request: Request) -> Result<Asked, String> {
         let egress = EgressInfo { request: Some(request), ..EgressInfo::default() };
-        asked(&egress, BOUNDS).map_err(|error| error.to_string())
+        asked(&egress, BOUNDS, None).map_err(|error| error.to_string())
     }
 
     fn of(request: Request) -> Result<RecordScope, String> {
-        let Asked { scope, film } = whole(request)?;
+        let Asked { scope, film, .. } = whole(request)?;
         assert_eq!(film, None, "what is kept as it is sent has no film");
         Ok(scope)
     }
@@ -347,8 +376,11 @@ mod tests {
         let refusals: [(Change, &str); 6] = [
             (|request| request.video_only = true, "leave out video_only"),
             (|request| request.stream_outputs = vec![proto::StreamOutput::default()], "streams nowhere"),
-            (|request| request.segment_outputs = vec![proto::SegmentedFileOutput::default()], "no segments"),
-            (|request| request.image_outputs = vec![proto::ImageOutput::default()], "no segments"),
+            (
+                |request| request.segment_outputs = vec![proto::SegmentedFileOutput::default()],
+                "streams nowhere",
+            ),
+            (|request| request.image_outputs = vec![proto::ImageOutput::default()], "no images"),
             (
                 |request| request.set_audio_mixing(proto::AudioMixing::DualChannelAgent),
                 "leave audio_mixing out",

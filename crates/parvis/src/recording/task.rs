@@ -8,12 +8,15 @@ use std::time::{Duration, Instant};
 
 use livekit_protocol::{DisconnectReason, EgressInfo, EgressStatus};
 use parvis_api::TenantId;
-use parvis_jobs::{Action, Hello, Job, Protection, Start, State, StopReason, ToServer, ToWorker, Why};
+use parvis_jobs::{
+    Action, Hello, Job, LiveLayout, Protection, Start, State, StopReason, ToServer, ToWorker, Why,
+};
 use parvis_sfu::{OutletKey, OutletSpec};
 use parvis_signal::{RecordScope, RecordingNews};
 use tokio::sync::mpsc;
 
 use super::film::{self, Captured, Place};
+use super::live::{LiveJob, Push};
 use super::present::{Clock, Present};
 use super::worker::{Launch, Worker};
 use super::{Begun, Counts, Handle, Shared, book, folder};
@@ -37,6 +40,12 @@ pub(super) enum Input {
     Worker { generation: u32, message: Box<ToServer> },
     /// A worker's stream is over, or can't be read.
     Broken { generation: u32, how: String },
+    /// The layout of what is streamed is another one.
+    Layout(LiveLayout),
+    /// It is to be streamed to other places.
+    Urls { add: Vec<String>, remove: Vec<String> },
+    /// A target of its stream does something.
+    Target { id: u64, push: Push },
     /// A worker's process is over.
     Exited { generation: u32, how: String },
     /// Something is to be looked at.
@@ -47,8 +56,8 @@ pub(super) enum Input {
 pub(super) struct Task {
     shared: Arc<Shared>,
     tenant: TenantId,
-    egress: EgressInfo,
-    handle: Handle,
+    pub(super) egress: EgressInfo,
+    pub(super) handle: Handle,
     inbox: mpsc::Receiver<Input>,
     folder: PathBuf,
     clock: Clock,
@@ -67,6 +76,10 @@ pub(super) struct Task {
     scope: RecordScope,
     /// Where a film is made of it afterwards, if one was asked for.
     film: Option<Place>,
+    /// What is streamed of it.
+    pub(super) live: Option<LiveJob>,
+    /// Whether its tracks are kept.
+    pub(super) keeps: bool,
     /// For whom its files are sealed.
     protection: Protection,
     /// Its capture is over, and its film follows.
@@ -75,11 +88,15 @@ pub(super) struct Task {
 
 impl Task {
     pub(super) fn new(shared: Arc<Shared>, tenant: TenantId, egress: EgressInfo, begun: Begun) -> Task {
-        let Begun { handle, inbox, scope, film, protection } = begun;
+        let Begun { handle, inbox, scope, film, live, keeps, protection } = begun;
         let now = Instant::now();
         let directory = &shared.settings.directory;
         // Ids are ours and always words.
         let folder = folder(directory, &tenant, &egress.egress_id).unwrap_or_else(|| directory.clone());
+        let settings = shared.settings.live.clone().map(|settings| (settings, Arc::clone(&shared.shelves)));
+        let live = live.zip(settings).map(|(wish, settings)| {
+            LiveJob::new(wish, settings, (&egress.egress_id, &folder), handle.inbox.clone())
+        });
         Task {
             next_progress: now + shared.settings.progress,
             shared,
@@ -98,6 +115,8 @@ impl Task {
             counted: (0, 0),
             scope,
             film,
+            live,
+            keeps,
             protection,
             captured: false,
         }
@@ -154,6 +173,15 @@ impl Task {
             }
             // Of a worker that is gone.
             Input::Worker { .. } | Input::Broken { .. } | Input::Exited { .. } => Vec::new(),
+            Input::Layout(layout) => {
+                self.lay_out(layout);
+                Vec::new()
+            }
+            Input::Urls { add, remove } => {
+                self.stream_to(add, &remove).await;
+                Vec::new()
+            }
+            Input::Target { id, push } => self.target(job, now, id, push).await,
             Input::Wake => Vec::new(),
         }
     }
@@ -196,6 +224,12 @@ impl Task {
                 Counts::add(&self.shared.counts.strays, strays.saturating_sub(self.counted.1));
                 self.counted = (lost.max(self.counted.0), (*strays).max(self.counted.1));
             }
+            ToServer::Segment(told) => {
+                if let Some(live) = &mut self.live {
+                    live.segment(told).await;
+                }
+            }
+            ToServer::LiveFailed(failure) => return self.live_failed(job, now, failure.clone()).await,
             _ => {}
         }
         let starts = matches!(message, ToServer::Started);
@@ -262,6 +296,9 @@ impl Task {
 
     fn spawn(&mut self, restart: u32) -> std::io::Result<()> {
         std::fs::create_dir_all(&self.folder)?;
+        if let Some(live) = &mut self.live {
+            live.prepare()?;
+        }
         self.generation += 1;
         (self.fault, self.counted) = (None, (0, 0));
         let settings = &self.shared.settings;
@@ -270,6 +307,7 @@ impl Task {
             executable: &settings.worker,
             directory: &self.folder,
             unconfined: settings.unconfined,
+            live: self.live.is_some(),
             ipv4: settings.ipv4,
         };
         let worker = Worker::start(&launch, self.generation, inbox)?;
@@ -292,6 +330,8 @@ impl Task {
             tenant: self.tenant.as_str().to_owned(),
             started_at: parvis_jobs::UnixMicros(started),
             restart,
+            capture: self.keeps,
+            live: self.live.as_ref().map(LiveJob::order),
         }))
     }
 
@@ -327,7 +367,7 @@ impl Task {
         }
     }
 
-    fn tell(&self, message: &ToWorker) {
+    pub(super) fn tell(&self, message: &ToWorker) {
         let Some(worker) = &self.worker else { return };
         if !worker.tell(message) {
             Counts::add(&self.shared.counts.messages_lost, 1);
@@ -350,8 +390,9 @@ impl Task {
     }
 
     /// Writes down how it is now.
-    async fn changed(&mut self, state: State, why: Option<&Why>) {
+    pub(super) async fn changed(&mut self, state: State, why: Option<&Why>) {
         book::update(&mut self.egress, state, why, &self.folder);
+        self.note_live(state);
         if state.is_final() && state != State::Aborted && book::is_captured(&self.folder) {
             self.film_follows();
         }
@@ -406,6 +447,11 @@ impl Task {
                 Counts::add(&self.shared.counts.workers_killed, 1);
             }
             drop(worker);
+        }
+        if let Some(live) = self.live.take() {
+            live.end(&mut self.egress).await;
+            // Where nothing was kept, nothing is left.
+            let _ = std::fs::remove_dir(&self.folder);
         }
         match self.film.take() {
             Some(_) if self.captured => self.shared.films.push(self.tenant, self.egress.egress_id.clone()),

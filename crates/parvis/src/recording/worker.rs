@@ -21,6 +21,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 use tokio::sync::{Notify, mpsc};
 
+use super::film::PASSED_ON;
 use super::task::Input;
 
 /// Messages that may wait for a worker: the whole of a large room, told at once.
@@ -43,6 +44,8 @@ pub(super) struct Launch<'a> {
     pub(super) directory: &'a Path,
     /// Whether it may run where the kernel can't hold it as it should be held.
     pub(super) unconfined: bool,
+    /// Whether it composes a live film.
+    pub(super) live: bool,
     /// Whether packets come to it by IPv4; else by IPv6.
     pub(super) ipv4: bool,
 }
@@ -75,12 +78,16 @@ impl Worker {
         let ours = UnixStream::from_std(ours)?;
 
         let confine = if launch.unconfined { "available" } else { "required" };
+        // What composes finds its plugins by these.
+        let passed_on = PASSED_ON.iter().filter(|_| launch.live);
         let child = Command::new(launch.executable)
             .arg("capture")
             .arg("--directory")
             .arg(launch.directory)
             .args(["--confine", confine])
+            .args(launch.live.then_some("--live"))
             .env_clear()
+            .envs(passed_on.filter_map(|name| Some((name, std::env::var_os(name)?))))
             .stdin(OwnedFd::from(theirs))
             .stdout(OwnedFd::from(trunk))
             .stderr(Stdio::piped())

@@ -137,9 +137,11 @@ impl Room {
         }
         let can_subscribe = grants.permissions.can_subscribe;
         let start = grants.room.clone();
+        let kind = grants.kind;
         let (beside, not_before) = (grants.beside.clone(), grants.not_before);
         let id = self.meeting.admit(now, admission(grants, params))?;
         self.begin_with(start);
+        self.record_by_itself(kind);
         // Whoever had this identity is gone before anyone hears of the new one: clients keep their list by identity.
         self.settle(now);
 

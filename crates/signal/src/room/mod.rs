@@ -51,7 +51,10 @@ use crate::wire::{self, Encoded, WireError};
 use crate::{Output, RoomConfig, RoomStats};
 
 pub use connect::{ConnectError, Join};
-pub use control::{Actor, CONSENT_ASK, CONSENT_TAG, Control, ControlError, Reply, RoomSettings};
+pub use control::{
+    Actor, CONSENT_ASK, CONSENT_TAG, Control, ControlError, RECORD_NOTHING, RECORD_TAG, RETENTION_TAG, Reply,
+    RoomSettings, retention_days,
+};
 pub use forwarded::{ForwardError, ForwardId, ForwardedStream, ForwardedView};
 pub use moves::{ClosedError, RoomView};
 pub use offered::{Offer, OfferError, Purpose, Target};

@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
-use livekit_protocol::RoomConfiguration;
+use livekit_protocol::{EncodedFileOutput, RoomCompositeEgressRequest, RoomConfiguration, RoomEgress};
+use parvis_meeting::Kind;
 use parvis_rtp::PlayoutDelay;
 use parvis_sfu::{Command, PeerId, PeerRole};
 
-use super::{Room, RoomSettings};
+use super::{RECORD_NOTHING, Room, RoomSettings};
 use crate::{Output, RoomConfig};
 
 /// The largest bound of a playout delay, in its unit of 10 ms (12 bits).
@@ -22,6 +23,12 @@ pub(super) struct Start {
     decided: bool,
     sync_streams: bool,
     playout_delay: Option<(Duration, Duration)>,
+    /// The layout by which it is recorded by itself, if that was said.
+    record: Option<String>,
+    /// The first person was there.
+    peopled: bool,
+    /// Days for which recordings are kept at most.
+    recording_retention: Option<u32>,
 }
 
 impl Start {
@@ -34,6 +41,11 @@ impl Start {
     pub(super) fn take(&mut self, settings: &RoomSettings) {
         self.playout_delay = settings.playout_delay.or(self.playout_delay);
         self.sync_streams |= settings.sync_streams;
+        if let Some(layout) = &settings.record {
+            self.record = Some(layout.clone());
+        }
+        let known = self.recording_retention.into_iter();
+        self.recording_retention = known.chain(settings.recording_retention).min();
     }
 }
 
@@ -58,6 +70,26 @@ impl Room {
         if let Some(egress) = wanted.egress {
             self.outputs.push_back(Output::StartEgress(Box::new(egress)));
         }
+    }
+
+    /// Has the room recorded when its first person is there, if that is how it is to be. Programs alone are not worth it.
+    pub(super) fn record_by_itself(&mut self, kind: Kind) {
+        if matches!(kind, Kind::Agent | Kind::Egress) || std::mem::replace(&mut self.start.peopled, true) {
+            return;
+        }
+        let layout = self.start.record.as_ref().unwrap_or(&self.config.record).clone();
+        if layout.is_empty() || layout == RECORD_NOTHING {
+            return;
+        }
+        let file_outputs = vec![EncodedFileOutput::default()];
+        let room = RoomCompositeEgressRequest { layout, file_outputs, ..Default::default() };
+        let egress = RoomEgress { room: Some(room), ..Default::default() };
+        self.outputs.push_back(Output::StartEgress(Box::new(egress)));
+    }
+
+    /// Days after their end for which recordings of this room are kept at most, if whoever made it said so.
+    pub fn recording_retention(&self) -> Option<u32> {
+        self.start.recording_retention
     }
 
     /// Has the forwarder make a peer connection as this room's are.

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use livekit_protocol as proto;
 use livekit_protocol::signal_response::Message as Response;
+use parvis_meeting::Kind;
 use parvis_rtp::PlayoutDelay;
 use parvis_sfu::{Command, PeerRole};
-use parvis_signal::{ConnectionId, Control, Grants, RoomConfig, RoomSettings};
+use parvis_signal::{ConnectionId, Control, Grants, RECORD_TAG, RETENTION_TAG, RoomConfig, RoomSettings};
 
 use crate::lab::*;
 
@@ -72,6 +73,64 @@ fn a_token_changes_nothing_of_a_room_that_is_there() {
     lab.control(Control::Configure(settings)).unwrap();
     let ada = lab.connect(grants("ada", wanted()), dual());
     assert_eq!(room_of(&lab, ada).metadata, "by the server");
+}
+
+/// In which layouts the room is recorded, of those asked for since the last time.
+fn layouts(lab: &mut Lab) -> Vec<String> {
+    lab.egress.drain(..).map(|egress| egress.room.map_or(String::new(), |room| room.layout)).collect()
+}
+
+fn tagged(tag: &str, value: &str) -> proto::RoomConfiguration {
+    proto::RoomConfiguration { tags: [(tag.to_owned(), value.to_owned())].into(), ..Default::default() }
+}
+
+#[test]
+fn a_room_is_recorded_by_itself_once_and_not_for_programs_alone() {
+    let config = || RoomConfig { record: "capture".to_owned(), ..RoomConfig::default() };
+    let mut lab = Lab::with(config());
+    lab.connect(Grants { kind: Kind::Agent, ..Grants::of("scribe") }, dual());
+    assert_eq!(layouts(&mut lab), [""; 0], "nobody is there yet");
+    let ada = lab.join("ada");
+    assert_eq!(layouts(&mut lab), ["capture"]);
+    lab.join("bob");
+    lab.room.hang_up(lab.now, ada);
+    lab.join("ada");
+    assert_eq!(layouts(&mut lab), [""; 0], "whoever stopped it meant it");
+
+    // Whoever makes the room says otherwise.
+    for (wanted, expected) in [
+        (tagged(RECORD_TAG, "grid"), vec!["grid"]),
+        (tagged(RECORD_TAG, "none"), vec![]),
+        (tagged("kind", "seminar"), vec!["capture"]),
+    ] {
+        let mut lab = Lab::with(config());
+        lab.connect(grants("ada", wanted), dual());
+        assert_eq!(layouts(&mut lab), expected);
+    }
+    let mut lab = Lab::new();
+    lab.control(Control::Configure(RoomSettings::of(&tagged(RECORD_TAG, "speaker")))).unwrap();
+    assert_eq!(layouts(&mut lab), [""; 0]);
+    lab.join("ada");
+    assert_eq!(layouts(&mut lab), ["speaker"]);
+    // A recording that is asked for in full takes the place of the configuration's.
+    let mut lab = Lab::with(config());
+    let room = proto::RoomCompositeEgressRequest { layout: "single".into(), ..Default::default() };
+    let egress = proto::RoomEgress { room: Some(room), ..Default::default() };
+    let wanted = proto::RoomConfiguration { egress: Some(egress), ..Default::default() };
+    lab.connect(grants("ada", wanted), dual());
+    assert_eq!(layouts(&mut lab), ["single"]);
+}
+
+#[test]
+fn recordings_of_a_room_are_kept_for_the_shortest_time_that_was_said() {
+    let mut lab = Lab::new();
+    assert_eq!(lab.room.recording_retention(), None);
+    for (days, expected) in
+        [("30", Some(30)), ("7", Some(7)), ("90", Some(7)), ("0", Some(7)), ("a week", Some(7))]
+    {
+        lab.control(Control::Configure(RoomSettings::of(&tagged(RETENTION_TAG, days)))).unwrap();
+        assert_eq!(lab.room.recording_retention(), expected, "after {days:?}");
+    }
 }
 
 /// With what bounds the connections that receive are made.

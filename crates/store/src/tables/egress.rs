@@ -47,6 +47,28 @@ impl Store {
         self.put(Put::Changed, &EGRESSES, tenant, &draft).await
     }
 
+    /// Writes down where the files of an egress lie that has ended. It counts as ended when it did before.
+    pub async fn relocate_egress(
+        &self,
+        tenant: &TenantId,
+        egress: &proto::EgressInfo,
+    ) -> Result<(), StoreError> {
+        let draft = self.egress_draft(tenant, egress)?;
+        let (database, limit) = (self.database(), self.limits().rows);
+        let work = async {
+            let (_alone, mut open) = database.write().await?;
+            let one = [tenant.as_str().into(), egress.egress_id.as_str().into()];
+            let sql = "SELECT updated_ms FROM egresses WHERE tenant = $1 AND id = $2";
+            let ended_ms = open.rows(sql, &one).await?.first().map(|row| row.int(0)).transpose()?;
+            put(&mut open, Put::Changed, &EGRESSES, limit, tenant, &draft).await?;
+            let [tenant, id] = one;
+            let sql = "UPDATE egresses SET updated_ms = $3 WHERE tenant = $1 AND id = $2";
+            open.execute(sql, &[tenant, id, ended_ms.unwrap_or_default().into()]).await?;
+            open.commit().await
+        };
+        database.timed(work).await
+    }
+
     /// The egress of this id.
     pub async fn egress(&self, tenant: &TenantId, id: &str) -> Result<Option<proto::EgressInfo>, StoreError> {
         self.get(&EGRESSES, tenant, id).await

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: EUPL-1.2
 /** Rooms and their links. Whoever has the link may come in: it must not be guessable. */
 
-export type Route = { page: 'home' } | { page: 'room'; room: string } | { page: 'unknown' };
+export type Route =
+  | { page: 'home' }
+  | { page: 'room'; room: string }
+  | { page: 'live'; key: string }
+  | { page: 'unknown' };
 
 /** Letters and digits that are not mistaken for each other when read aloud (Crockford's base 32). */
 const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
@@ -23,6 +27,8 @@ export function pathOfRoom(room: string): string {
 
 export function parseRoute(path: string): Route {
   if (path === '/' || path === '') return { page: 'home' };
+  const key = /^\/live\/([\w-]+)\/?$/.exec(path)?.[1];
+  if (key !== undefined) return { page: 'live', key };
   const room = roomOfPath(path);
   return room === undefined ? { page: 'unknown' } : { page: 'room', room };
 }

@@ -24,7 +24,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Ticks in which the kernel counts what a process takes, in a second (proc(5): USER_HZ).
 const TICKS: u64 = 100;
 /// What of the server's surroundings a composer is given: where GStreamer and fonts look for what they keep. No secrets.
-const PASSED_ON: [&str; 8] = [
+pub(in crate::recording) const PASSED_ON: [&str; 8] = [
     "PATH",
     "HOME",
     "LANG",

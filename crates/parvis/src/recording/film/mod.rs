@@ -12,7 +12,7 @@ mod composer;
 mod counts;
 pub(super) mod place;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 pub(crate) mod wish;
 
 use std::collections::HashSet;
@@ -25,6 +25,7 @@ use livekit_protocol::{EgressInfo, EgressStatus};
 use parvis_api::{Recorders, Sample, TenantId};
 use tokio::sync::{Semaphore, mpsc, watch};
 
+pub(super) use self::composer::PASSED_ON;
 use self::composer::{Failed, Order, compose};
 use self::counts::Counts;
 pub(super) use self::place::{Captured, Place};
@@ -229,7 +230,9 @@ impl Inner {
     /// Makes the film, with another composer where one died.
     async fn film(&self, egress: &EgressInfo, place: &Place, recording: &Path) -> Outcome {
         let settings = &self.settings;
-        let wish = match request::asked(egress, settings.film.bounds).map(|asked| asked.film) {
+        let wish = match request::asked(egress, settings.film.bounds, settings.live.as_ref())
+            .map(|asked| asked.film)
+        {
             Ok(Some(wish)) => wish,
             Ok(None) => return self.give_up(&Failed::Said("it was not asked for".to_owned()), 0),
             // The bounds are others now.

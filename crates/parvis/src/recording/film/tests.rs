@@ -16,7 +16,7 @@ use parvis_sfu::{Command, ForwarderId, RoomId};
 use parvis_store::{EraseReason, Store};
 
 use super::super::stores::Home;
-use super::super::{RecordingEngine, Retention, kept};
+use super::super::{Keep, RecordingEngine, Retention, kept};
 use super::wish::Bounds;
 use super::*;
 
@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const BOUNDS: Bounds = Bounds { side: 1_920, rate: 60, kbits: 8_000 };
 
 /// Rooms without media.
-struct Nobody;
+pub(crate) struct Nobody;
 
 impl Forwarders for Nobody {
     fn new_room(&self) -> Option<RoomId> {
@@ -85,6 +85,7 @@ impl Studio {
             quota: Quota::default(),
             job: JobConfig::default(),
             progress: Duration::from_secs(1),
+            live: None,
             film,
         };
         change(&mut settings);
@@ -403,8 +404,13 @@ async fn a_recording_that_is_erased_ends_its_film_and_nothing_stays() {
     studio.until_log(|log| log == "EG_1\n").await;
     for id in ["EG_2", "EG_1"] {
         let which = (&studio.own, id);
-        let erasure =
-            kept::erase(&studio.store, &studio.settings.directory, which, EraseReason::Asked, 9_000_000);
+        let erasure = kept::erase(
+            &studio.store,
+            (&studio.settings.directory, None),
+            which,
+            EraseReason::Asked,
+            9_000_000,
+        );
         let erasure = erasure.await.unwrap();
         assert_eq!((erasure.files, erasure.room.as_str()), (2, "atelier"));
     }
@@ -422,7 +428,8 @@ async fn a_recording_that_is_erased_ends_its_film_and_nothing_stays() {
     place.make(None).unwrap();
     let which = (&studio.own, "EG_3");
     let refused =
-        kept::erase(&studio.store, &studio.settings.directory, which, EraseReason::Asked, 9_000_000).await;
+        kept::erase(&studio.store, (&studio.settings.directory, None), which, EraseReason::Asked, 9_000_000)
+            .await;
     assert!(matches!(refused, Err(kept::EraseError::GoesOn(_))), "{refused:?}");
 }
 
@@ -440,7 +447,7 @@ async fn a_film_is_not_begun_where_the_disk_is_nearly_full() {
 async fn a_film_that_waits_keeps_nothing_longer_than_it_may_be_kept() {
     let studio = Studio::new("exec sleep 60", |_| {}).await;
     studio.captured("EG_1", EgressStatus::EgressComplete).await;
-    let keep = Duration::from_secs(30 * 86_400);
+    let keep = Keep { all: Some(30), ..Keep::default() };
     let retention = Retention::new(studio.store.clone(), studio.settings.directory.clone(), keep);
     // Five seconds after 1970 it ended.
     let days = |days: i64| days * 86_400_000 + 6_000;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! Recordings are kept as long as `recording.retention` says, and then erased: those that the store knows, and what lies on the
+//! Recordings are kept as long as they may be ([`keep`]), and then erased: those that the store knows, and what lies on the
 //! disk without a record. What can't be erased is told, keeps nothing else from being erased, and is tried again.
 
+mod keep;
 #[cfg(test)]
 mod tests;
 
@@ -15,9 +16,11 @@ use parvis_api::{Sample, Source};
 use parvis_store::{EraseReason, Store, TenantId};
 use tokio::time::MissedTickBehavior;
 
+pub(crate) use self::keep::{Keep, set_days_of_room};
 use super::film::place;
-use super::kept::{EraseError, erase, folders};
-use super::{RecordingEngine, book, kept};
+use super::kept::{EraseError, Folder, erase, folders};
+use super::upload::Remote;
+use super::{RecordingEngine, book, folder, kept};
 
 /// How often it is looked for what is past its time.
 const LOOK_EVERY: Duration = Duration::from_secs(3_600);
@@ -27,7 +30,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(3_600);
 pub(crate) struct Retention {
     store: Store,
     directory: PathBuf,
-    keep: Duration,
+    /// Where files lie besides.
+    remote: Option<Remote>,
+    keep: Keep,
     counts: Arc<Counts>,
 }
 
@@ -47,8 +52,13 @@ pub(crate) struct Swept {
 
 impl Retention {
     /// Has what lies in this directory kept so long.
-    pub(crate) fn new(store: Store, directory: PathBuf, keep: Duration) -> Retention {
-        Retention { store, directory, keep, counts: Arc::default() }
+    pub(crate) fn new(store: Store, directory: PathBuf, keep: Keep) -> Retention {
+        Retention { store, directory, remote: None, keep, counts: Arc::default() }
+    }
+
+    /// Has what lies in a storage erased there too.
+    pub(crate) fn with_storage(self, remote: Option<Remote>) -> Retention {
+        Retention { remote, ..self }
     }
 
     /// Looks at once, and then each hour.
@@ -66,9 +76,7 @@ impl Retention {
     /// is `running`.
     pub(crate) async fn sweep(&self, now_ms: i64, running: &HashSet<String>) -> Swept {
         let mut swept = Swept::default();
-        let keep_ms = i64::try_from(self.keep.as_millis()).unwrap_or(i64::MAX);
-        let by_ms = now_ms.saturating_sub(keep_ms);
-        let due = self.due(by_ms, &mut swept.failed).await;
+        let due = self.due(now_ms, &mut swept.failed).await;
         match due {
             Ok(due) => {
                 for (tenant, id) in due.iter().filter(|(_, id)| !running.contains(id)) {
@@ -86,26 +94,39 @@ impl Retention {
         swept
     }
 
-    /// All that had ended by then.
+    /// All that is past its time at this moment.
     async fn due(
         &self,
-        by_ms: i64,
+        now_ms: i64,
         problems: &mut Vec<EraseError>,
     ) -> Result<Vec<(TenantId, String)>, EraseError> {
         // The disk first: a recording's record is there before its folder is.
         let directory = self.directory.clone();
-        let looked = tokio::task::spawn_blocking(move || folders(&directory)).await;
-        let (found, unread) = looked.unwrap_or_default();
+        let looked = tokio::task::spawn_blocking(move || {
+            let (found, unread) = folders(&directory);
+            let of = |one: &Folder| keep::days_of_room(&folder(&directory, &one.tenant, &one.id)?);
+            let rooms: HashSet<u32> = found.iter().filter_map(of).collect();
+            (found, rooms, unread)
+        });
+        let (found, rooms, unread) = looked.await.unwrap_or_default();
         problems.extend(unread);
-        let mut due = self.store.ended_egresses(by_ms).await?;
+        let days = |tenant: &TenantId, id: &str| self.keep.days(&self.directory, tenant, id);
+        let is_over = |tenant: &TenantId, id: &str, ended_ms: i64| {
+            days(tenant, id).is_some_and(|days| ended_ms.saturating_add(keep::millis(days)) <= now_ms)
+        };
+        let mut due = Vec::new();
+        for bound in self.keep.known(rooms) {
+            let ended = self.store.ended_egresses(now_ms.saturating_sub(keep::millis(bound))).await?;
+            due.extend(ended.into_iter().filter(|(tenant, id)| days(tenant, id) == Some(bound)));
+        }
         // A film that is not made yet keeps nothing longer than it may be kept.
         let films = place::all(&self.directory).into_iter();
-        let over = films.filter(|(_, _, film)| {
-            film.captured().is_some_and(|captured| kept::millis(captured.ended_at) <= by_ms)
+        let over = films.filter(|(tenant, id, film)| {
+            film.captured().is_some_and(|captured| is_over(tenant, id, kept::millis(captured.ended_at)))
         });
         due.extend(over.map(|(tenant, id, _)| (tenant, id)));
         let known: HashSet<(TenantId, String)> = due.iter().cloned().collect();
-        for folder in found.into_iter().filter(|folder| folder.written_ms <= by_ms) {
+        for folder in found.into_iter().filter(|one| is_over(&one.tenant, &one.id, one.written_ms)) {
             let which = (folder.tenant, folder.id);
             if known.contains(&which) {
                 continue;
@@ -120,7 +141,8 @@ impl Retention {
     }
 
     async fn erase(&self, tenant: &TenantId, id: &str, now_ms: i64, swept: &mut Swept) {
-        match erase(&self.store, &self.directory, (tenant, id), EraseReason::Retention, now_ms).await {
+        let places = (self.directory.as_path(), self.remote.as_ref());
+        match erase(&self.store, places, (tenant, id), EraseReason::Retention, now_ms).await {
             Ok(erasure) => {
                 let (files, bytes) = (erasure.files, erasure.bytes);
                 tracing::info!(recording = id, %tenant, files, bytes, "a recording is past its time and was erased");

@@ -5,17 +5,19 @@ use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::time::Duration;
 
 use livekit_protocol::{EgressInfo, EgressStatus, FileInfo};
 use parvis_store::{EraseReason, Store, TenantId};
 
 use super::super::stores::Home;
 use super::super::{book, kept};
-use super::{EraseError, Retention};
+use super::{EraseError, Keep, Retention, set_days_of_room};
 
 const DAY_MS: i64 = 86_400_000;
-const KEEP: Duration = Duration::from_secs(30 * 86_400);
+
+fn thirty_days() -> Keep {
+    Keep { all: Some(30), ..Keep::default() }
+}
 
 /// Writes a recording's record, and three files of 10 bytes each.
 async fn record(store: &Store, directory: &Path, tenant: &TenantId, id: &str, status: EgressStatus) {
@@ -52,7 +54,7 @@ crate::both! {
     async fn what_is_past_its_time_is_erased_and_written_down(home: &Home) {
         let (own, other) = (TenantId::default(), TenantId::new("a b"));
         let (store, directory) = (home.open().await, home.folder.join("recordings"));
-        let retention = Retention::new(store.clone(), directory.clone(), KEEP);
+        let retention = Retention::new(store.clone(), directory.clone(), thirty_days());
         assert_eq!(erased(&retention, 31).await, [""; 0], "nothing was ever recorded");
         for (tenant, id, status) in [
             (&own, "EG_1", EgressStatus::EgressComplete),
@@ -81,11 +83,54 @@ crate::both! {
         assert_eq!(erased(&retention, 31).await, [""; 0], "once");
     }
 
+    async fn the_shortest_of_what_server_organisation_and_room_say_counts(home: &Home) {
+        let (own, other) = (TenantId::default(), TenantId::new("acme"));
+        let (store, directory) = (home.open().await, home.folder.join("recordings"));
+        let keep = Keep { all: Some(30), tenants: [("acme".to_owned(), 7), ("default".to_owned(), 90)].into() };
+        let retention = Retention::new(store.clone(), directory.clone(), keep.clone());
+        for (tenant, id, days) in [
+            (&own, "EG_1", None),
+            (&own, "EG_2", Some(3)),
+            (&own, "EG_3", Some(60)),
+            (&other, "EG_4", None),
+            (&other, "EG_5", Some(2)),
+            (&other, "EG_6", Some(20)),
+        ] {
+            record(&store, &directory, tenant, id, EgressStatus::EgressComplete).await;
+            if let Some(days) = days {
+                set_days_of_room(&super::super::folder(&directory, tenant, id).unwrap(), days).unwrap();
+            }
+        }
+        // One of which there is no record any more obeys its room too.
+        store.delete_egress(&own, "EG_2").await.unwrap();
+        assert_eq!(erased(&retention, 1).await, [""; 0]);
+        assert_eq!(erased(&retention, 2).await, ["EG_5"]);
+        assert_eq!(erased(&retention, 3).await, ["EG_2"]);
+        assert_eq!(erased(&retention, 6).await, [""; 0]);
+        assert_eq!(erased(&retention, 7).await, ["EG_4", "EG_6"]);
+        assert_eq!(erased(&retention, 29).await, [""; 0]);
+        assert_eq!(keep.until_ms(&directory, (&own, "EG_1"), 1_000), Some(1_000 + 30 * DAY_MS));
+        assert_eq!(keep.until_ms(&directory, (&own, "EG_1"), 0), None, "it goes on");
+        assert_eq!(erased(&retention, 30).await, ["EG_1", "EG_3"]);
+    }
+
+    async fn only_what_has_a_bound_is_erased(home: &Home) {
+        let (own, directory) = (TenantId::default(), home.folder.join("recordings"));
+        let store = home.open().await;
+        for id in ["EG_1", "EG_2"] {
+            record(&store, &directory, &own, id, EgressStatus::EgressComplete).await;
+        }
+        set_days_of_room(&directory.join("default/EG_2"), 1).unwrap();
+        let retention = Retention::new(store, directory.clone(), Keep::default());
+        assert_eq!(erased(&retention, 10_000).await, ["EG_2"]);
+        assert!(directory.join("default/EG_1/manifest.json").exists());
+    }
+
     async fn what_runs_stays_whatever_its_record_says(home: &Home) {
         let (own, directory) = (TenantId::default(), home.folder.join("recordings"));
         let store = home.open().await;
         record(&store, &directory, &own, "EG_1", EgressStatus::EgressFailed).await;
-        let retention = Retention::new(store, directory.clone(), KEEP);
+        let retention = Retention::new(store, directory.clone(), thirty_days());
         let running = HashSet::from(["EG_1".to_owned()]);
         let swept = retention.sweep(now_ms() + 31 * DAY_MS, &running).await;
         assert!(swept.erased.is_empty() && swept.failed.is_empty(), "{swept:?}");
@@ -98,7 +143,7 @@ crate::both! {
         let store = home.open().await;
         record(&store, &directory, &own, "EG_1", EgressStatus::EgressComplete).await;
         store.delete_egress(&own, "EG_1").await.unwrap();
-        let retention = Retention::new(store.clone(), directory.clone(), KEEP);
+        let retention = Retention::new(store.clone(), directory.clone(), thirty_days());
         assert_eq!(erased(&retention, 29).await, [""; 0]);
         assert_eq!(erased(&retention, 31).await, ["EG_1"]);
         assert!(!directory.join("default/EG_1").exists());
@@ -117,7 +162,7 @@ crate::both! {
         let (link, moved) = (directory.join("default/EG_1"), home.folder.join("moved"));
         fs::rename(&link, &moved).unwrap();
         symlink(&moved, &link).unwrap();
-        let retention = Retention::new(store.clone(), directory.clone(), KEEP);
+        let retention = Retention::new(store.clone(), directory.clone(), thirty_days());
         let later = now_ms() + 31 * DAY_MS;
         let swept = retention.sweep(later, &HashSet::new()).await;
         assert_eq!(swept.erased, ["EG_2", "EG_3"]);
@@ -145,7 +190,7 @@ crate::both! {
         let away = home.folder.join("away");
         fs::rename(&directory, &away).unwrap();
         fs::create_dir(&directory).unwrap();
-        let retention = Retention::new(store.clone(), directory.clone(), KEEP);
+        let retention = Retention::new(store.clone(), directory.clone(), thirty_days());
         let swept = retention.sweep(now_ms() + 31 * DAY_MS, &HashSet::new()).await;
         assert!(swept.erased.is_empty(), "{swept:?}");
         assert!(matches!(&swept.failed[..], [EraseError::NotThere(path)] if path.ends_with("default")), "{swept:?}");

@@ -16,7 +16,9 @@ use parvis_meeting::{EndReason, MeetingError, ParticipantId};
 use super::Room;
 use crate::Grants;
 
-pub use settings::{CONSENT_ASK, CONSENT_TAG, RoomSettings};
+pub use settings::{
+    CONSENT_ASK, CONSENT_TAG, RECORD_NOTHING, RECORD_TAG, RETENTION_TAG, RoomSettings, retention_days,
+};
 pub(crate) use standing::Standings;
 
 /// Whose token asks. One that was revoked in this room may do nothing here any more, whatever its grants (rows 34, 44).

@@ -28,6 +28,10 @@ pub struct RoomSettings {
     /// Whether people are asked before recorders have their tracks, even where rooms are not configured so. It can't be taken
     /// back.
     pub recording_consent: bool,
+    /// The layout by which the room is recorded from its first person on; empty: it isn't, even where rooms are configured so.
+    pub record: Option<String>,
+    /// Days after their end that recordings of the room are kept at most. The shortest that was said counts.
+    pub recording_retention: Option<u32>,
 }
 
 /// The tag of a room by which whoever makes it asks for [`RoomSettings::recording_consent`], …
@@ -36,6 +40,20 @@ pub const CONSENT_TAG: &str = "parvis.recording_consent";
 pub const CONSENT_ASK: &str = "ask";
 /// The one that says that nobody is asked.
 const CONSENT_INFORM: &str = "inform";
+
+/// The tag of a room by which whoever makes it asks for [`RoomSettings::record`], by the layout or by [`RECORD_NOTHING`].
+pub const RECORD_TAG: &str = "parvis.record";
+/// The word of the tag that says that the room is not recorded by itself.
+pub const RECORD_NOTHING: &str = "none";
+/// The tag of a room by which whoever makes it asks for [`RoomSettings::recording_retention`].
+pub const RETENTION_TAG: &str = "parvis.recording_retention";
+/// The longest that can be asked for, in days.
+const MAX_RETENTION_DAYS: u32 = 36_500;
+
+/// The days that a value of [`RETENTION_TAG`] stands for; `None` if it is none.
+pub fn retention_days(value: &str) -> Option<u32> {
+    value.parse().ok().filter(|days| (1..=MAX_RETENTION_DAYS).contains(days))
+}
 
 impl RoomSettings {
     /// What is wanted of a room. In it 0 and empty texts stand for what is not said. Its name, its agents and its egress are
@@ -52,6 +70,13 @@ impl RoomSettings {
             playout_delay: (delay != [0, 0]).then_some((least, most)),
             sync_streams: wanted.sync_streams,
             recording_consent: wanted.tags.get(CONSENT_TAG).is_some_and(|value| value != CONSENT_INFORM),
+            record: match wanted.tags.get(RECORD_TAG) {
+                Some(layout) if layout == RECORD_NOTHING => Some(String::new()),
+                Some(layout) => Some(layout.clone()),
+                // Whoever says how it is recorded needs no other recording.
+                None => wanted.egress.as_ref().is_some_and(|egress| egress.room.is_some()).then(String::new),
+            },
+            recording_retention: wanted.tags.get(RETENTION_TAG).and_then(|days| retention_days(days)),
         }
     }
 }

@@ -35,6 +35,18 @@ export const unknown_title = () => 'There is no such page';
 export const unknown_body = () => 'The address may be incomplete. Check the link that you were sent.';
 export const to_home = () => 'Go to the start page';
 
+// A live stream, for whoever watches.
+export const live_title = () => 'Live stream';
+export const live_waiting = () => 'The stream has not begun yet';
+export const live_waiting_body = () => 'It starts here by itself as soon as it does.';
+export const live_ended = () => 'The stream has ended';
+export const live_ended_body = () => 'Thank you for watching. You may close this page.';
+export const live_gone = () => 'There is no stream here';
+export const live_gone_body = () => 'It may have ended, or the link is incomplete. Check the link that you were sent.';
+export const live_failed = () => 'The stream cannot be played';
+export const live_failed_body = () => 'Check your internet connection. This page goes on trying.';
+export const live_sound = () => 'Turn the sound on';
+
 // Before the call.
 export const lobby_title = () => 'Ready to join?';
 export const lobby_heading_page = () => 'Join the meeting';

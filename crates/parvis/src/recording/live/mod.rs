@@ -1,0 +1,532 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Live streams of a room. The worker composes them; here they are brought to where they are watched: to targets, each by a
+//! process of its own ([`target`]) from one transport stream ([`stream`]), and to viewers, from memory ([`shelf`]) by playlists
+//! ([`playlist`]). [`LiveJob`] is one recording's part of that.
+//!
+//! **The invariant:** no target and no viewer makes the worker wait, another target, or the call.
+
+pub(crate) mod playlist;
+pub(crate) mod shelf;
+mod stream;
+pub(crate) mod target;
+mod task;
+mod wish;
+
+use std::collections::HashMap;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use livekit_protocol::{EgressInfo, SegmentsInfo, StreamInfo, stream_info};
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+use parvis_api::{Sample, Watched};
+use parvis_jobs::{Hls, LIVE_DIRECTORY, Live, LiveLayout, Rendition, STREAM, Segment, SegmentKind};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::unix::pipe;
+use tokio::sync::{mpsc, watch};
+
+use super::task::Input;
+use super::{book, is_plain};
+pub(crate) use playlist::Lengths;
+use shelf::{Audience, MAIN, Shelf};
+use stream::{Fan, Splitter};
+use target::Pushing;
+pub(crate) use target::{Push, PushSettings};
+pub(crate) use wish::{Outputs, check, layout, wish};
+
+/// Bytes that are read of a stream at once.
+const READ_BYTES: usize = 64 << 10;
+/// The largest file that a worker may have written: a segment of ten seconds at 40 Mbit/s.
+const MAX_SEGMENT_BYTES: u64 = 50 << 20;
+/// Bytes of a key by which a stream is watched: nobody guesses it.
+const KEY_BYTES: usize = 16;
+/// How long what stands in a FIFO has to be read after the worker's end.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// How rooms are streamed.
+#[derive(Debug, Clone)]
+pub(crate) struct LiveSettings {
+    /// Streams at one time.
+    pub(crate) max_jobs: usize,
+    /// Targets of each.
+    pub(crate) max_targets: usize,
+    /// How targets are pushed to.
+    pub(crate) push: PushSettings,
+    /// Heights of what viewers may choose from, the greatest first.
+    pub(crate) ladder: Vec<u32>,
+    /// How long segments and parts are.
+    pub(crate) lengths: Lengths,
+    /// Segments that viewers may go back.
+    pub(crate) listed: usize,
+    /// Requests that may wait for what comes next.
+    pub(crate) max_waiting: usize,
+    /// For how long a stream can be watched after its end.
+    pub(crate) linger: Duration,
+}
+
+/// A stream that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LiveWish {
+    /// How it is laid out.
+    pub(crate) layout: LiveLayout,
+    /// Width and height of the main rendition.
+    pub(crate) size: (u32, u32),
+    /// Pictures a second.
+    pub(crate) rate: u32,
+    /// What its pictures take, in kbit/s.
+    pub(crate) kbits: u32,
+    /// Where it is pushed to.
+    pub(crate) urls: Vec<String>,
+    /// Whether it is pushed at all: targets may be added later.
+    pub(crate) pushed: bool,
+    /// Whether it is handed out to viewers.
+    pub(crate) watched: bool,
+}
+
+/// What all streams share.
+#[derive(Default)]
+pub(crate) struct Shelves {
+    shelves: Mutex<HashMap<String, Arc<Shelf>>>,
+    audience: Arc<Audience>,
+    /// Pieces that targets did not take in time, of streams that have ended too.
+    dropped: std::sync::atomic::AtomicU64,
+    retried: std::sync::atomic::AtomicU64,
+    failed: std::sync::atomic::AtomicU64,
+}
+
+impl Shelves {
+    /// What a request for a file of a stream is answered with.
+    pub(crate) async fn answer(&self, key: &str, name: &str, query: &str) -> Watched {
+        let shelf = self.shelves().get(key).cloned();
+        match shelf {
+            Some(shelf) => shelf.answer(name, query).await,
+            None => Watched::Gone,
+        }
+    }
+
+    /// For the metrics page.
+    pub(crate) fn samples(&self) -> Vec<Sample> {
+        let sample = |name: &str, help, counter, value: f64| Sample {
+            name: name.to_owned(),
+            help,
+            counter,
+            labels: Vec::new(),
+            value,
+        };
+        let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed) as f64;
+        let audience = &self.audience;
+        vec![
+            sample("parvis_live_streams", "Streams that can be watched.", false, self.shelves().len() as f64),
+            sample(
+                "parvis_live_waiting",
+                "Requests that wait for the next part of a stream: about as many as watch.",
+                false,
+                audience.waiting.load(Ordering::Relaxed) as f64,
+            ),
+            sample("parvis_live_requests_total", "Requests of viewers.", true, read(&audience.requests)),
+            sample("parvis_live_bytes_total", "Bytes handed out to viewers.", true, read(&audience.bytes)),
+            sample(
+                "parvis_live_refused_total",
+                "Requests that found no place to wait (streaming.max_waiting).",
+                true,
+                read(&audience.refused),
+            ),
+            sample(
+                "parvis_stream_dropped_total",
+                "Pieces of streams that a target did not take in time.",
+                true,
+                read(&self.dropped),
+            ),
+            sample(
+                "parvis_stream_retries_total",
+                "Times that a target of a stream was tried again.",
+                true,
+                read(&self.retried),
+            ),
+            sample(
+                "parvis_stream_targets_failed_total",
+                "Targets of streams given up.",
+                true,
+                read(&self.failed),
+            ),
+        ]
+    }
+
+    fn shelves(&self) -> MutexGuard<'_, HashMap<String, Arc<Shelf>>> {
+        self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A target, as its stream's job knows it.
+struct Target {
+    url: String,
+    over: watch::Sender<bool>,
+    /// How many times it was tried again, as far as it was told.
+    retries: u32,
+    done: bool,
+}
+
+/// One recording's streams.
+pub(crate) struct LiveJob {
+    wish: LiveWish,
+    settings: LiveSettings,
+    shelves: Arc<Shelves>,
+    egress: String,
+    /// `live/` in the recording's folder.
+    directory: PathBuf,
+    inbox: mpsc::Sender<Input>,
+    fan: Arc<Fan>,
+    targets: HashMap<u64, Target>,
+    next_target: u64,
+    shelf: Option<(String, Arc<Shelf>)>,
+    /// The reader of the FIFO; it drains it when `draining` turns true.
+    reader: Option<(tokio::task::JoinHandle<()>, watch::Sender<bool>)>,
+    next_sequence: u64,
+    /// Segments of the first rendition that came, and their length.
+    segments: (i64, u64),
+}
+
+impl LiveJob {
+    pub(crate) fn new(
+        wish: LiveWish,
+        (settings, shelves): (LiveSettings, Arc<Shelves>),
+        (egress, folder): (&str, &Path),
+        inbox: mpsc::Sender<Input>,
+    ) -> LiveJob {
+        let mut job = LiveJob {
+            egress: egress.to_owned(),
+            directory: folder.join(LIVE_DIRECTORY),
+            inbox,
+            fan: Arc::default(),
+            targets: HashMap::new(),
+            next_target: 0,
+            shelf: None,
+            reader: None,
+            next_sequence: 0,
+            segments: (0, 0),
+            wish,
+            settings,
+            shelves,
+        };
+        if job.wish.watched {
+            let bounds = (Arc::clone(&job.shelves.audience), job.settings.max_waiting);
+            let (lengths, listed) = (job.settings.lengths, job.settings.listed);
+            let shelf = Arc::new(Shelf::new(job.renditions(), job.wish.rate, lengths, listed, bounds));
+            let key = hex::encode(rand::random::<[u8; KEY_BYTES]>());
+            job.shelves.shelves().insert(key.clone(), Arc::clone(&shelf));
+            job.shelf = Some((key, shelf));
+        }
+        job
+    }
+
+    /// Makes what a worker needs before it is started. Call it each time.
+    pub(crate) fn prepare(&mut self) -> io::Result<()> {
+        if let Err(error) = DirBuilder::new().mode(0o700).create(&self.directory)
+            && error.kind() != io::ErrorKind::AlreadyExists
+        {
+            return Err(error);
+        }
+        if !self.wish.pushed || self.reader.is_some() {
+            return Ok(());
+        }
+        let fifo = self.directory.join(STREAM);
+        nix::unistd::mkfifo(&fifo, Mode::S_IRUSR | Mode::S_IWUSR)?;
+        // Held for writing as well, it doesn't end when a worker does.
+        let receiver = pipe::OpenOptions::new().read_write(true).open_receiver(&fifo)?;
+        let (draining, drains) = watch::channel(false);
+        self.reader = Some((tokio::spawn(read(receiver, Arc::clone(&self.fan), drains)), draining));
+        for url in self.wish.urls.clone() {
+            self.add(url);
+        }
+        Ok(())
+    }
+
+    /// What the worker is asked for.
+    pub(crate) fn order(&self) -> Live {
+        let LiveWish { layout, size: (width, height), rate, kbits, pushed, watched, .. } = self.wish;
+        let lengths = self.settings.lengths;
+        Live {
+            layout,
+            subject: None,
+            width,
+            height,
+            rate,
+            kbits,
+            title: None,
+            clock: false,
+            watermark: None,
+            hls: watched.then(|| Hls {
+                renditions: self.renditions(),
+                segment_millis: lengths.segment,
+                part_millis: lengths.part,
+                keep_segments: 4,
+            }),
+            stream: pushed,
+            images: None,
+            first_sequence: self.next_sequence,
+            first_image: 0,
+        }
+    }
+
+    /// What viewers may choose from: the main size, and what of the ladder is smaller.
+    fn renditions(&self) -> Vec<Rendition> {
+        let LiveWish { layout, size: (width, height), kbits, .. } = self.wish;
+        if layout == LiveLayout::Audio {
+            return Vec::new();
+        }
+        let side = width.min(height);
+        let smaller = self.settings.ladder.iter().copied().filter(|of| *of < side);
+        let scaled = |of: u32| {
+            let scale = |length: u32| (length * of / side.max(1)) & !1;
+            let part =
+                u64::from(of) * u64::from(of) * u64::from(kbits) / (u64::from(side) * u64::from(side)).max(1);
+            // Small pictures take more of each sample.
+            let kbits = u32::try_from(part * 3 / 2).unwrap_or(kbits).min(kbits);
+            Rendition { name: of.to_string(), width: scale(width), height: scale(height), kbits }
+        };
+        std::iter::once(Rendition { name: side.to_string(), width, height, kbits })
+            .chain(smaller.map(scaled))
+            .collect()
+    }
+
+    /// Changes the layout of what worker comes next.
+    pub(crate) fn set_layout(&mut self, layout: LiveLayout) {
+        self.wish.layout = layout;
+    }
+
+    /// A worker told of a file. One that can't be read is passed over.
+    pub(crate) async fn segment(&mut self, told: &Segment) {
+        self.next_sequence =
+            self.next_sequence.max(told.sequence + u64::from(told.kind == SegmentKind::Segment));
+        let Some((_, shelf)) = &self.shelf else { return };
+        match load(&self.directory, told).await {
+            Ok(bytes) => {
+                if !shelf.put(told, bytes) {
+                    tracing::debug!(
+                        recording = self.egress,
+                        name = told.name,
+                        "a file of a stream fits nowhere"
+                    );
+                }
+            }
+            Err(error) => {
+                tracing::warn!(recording = self.egress, name = told.name, %error, "a file of a stream can't be read");
+            }
+        }
+        if told.kind == SegmentKind::Segment && told.rendition == parvis_jobs::AUDIO_RENDITION {
+            self.segments = (self.segments.0 + 1, self.segments.1 + told.duration_micros);
+        }
+    }
+
+    /// Streams to these too, and to those no more, and writes it down.
+    pub(crate) fn change(&mut self, egress: &mut EgressInfo, add: Vec<String>, remove: &[String]) {
+        let now = book::unix_nanos();
+        for target in self.targets.values().filter(|target| !target.done && remove.contains(&target.url)) {
+            let _ = target.over.send(true);
+        }
+        let active = stream_info::Status::Active;
+        for info in &mut egress.stream_results {
+            if info.status() == active && remove.contains(&info.url) {
+                finish(info, stream_info::Status::Finished, now);
+            }
+        }
+        for url in add {
+            egress.stream_results.push(StreamInfo {
+                url: url.clone(),
+                started_at: now,
+                ..StreamInfo::default()
+            });
+            self.add(url);
+        }
+    }
+
+    /// How many targets are pushed to.
+    pub(crate) fn active(&self) -> usize {
+        self.targets.values().filter(|target| !target.done && !*target.over.borrow()).count()
+    }
+
+    fn add(&mut self, url: String) {
+        let id = self.next_target;
+        self.next_target += 1;
+        let (over, is_over) = watch::channel(false);
+        let pushing = Pushing {
+            id,
+            url: url.clone(),
+            pictures: self.wish.layout != LiveLayout::Audio,
+            settings: self.settings.push.clone(),
+            fan: Arc::clone(&self.fan),
+            over: is_over,
+            inbox: self.inbox.clone(),
+            egress: self.egress.clone(),
+        };
+        tokio::spawn(pushing.run());
+        self.targets.insert(id, Target { url, over, retries: 0, done: false });
+    }
+
+    /// A target says how it does. Writes it down; gives why the whole has failed when it has nothing left to do.
+    pub(crate) fn target(&mut self, egress: &mut EgressInfo, id: u64, push: Push) -> Option<String> {
+        let target = self.targets.get_mut(&id)?;
+        let active = stream_info::Status::Active;
+        let mut info = egress
+            .stream_results
+            .iter_mut()
+            .rev()
+            .find(|info| info.url == target.url && info.status() == active);
+        let now = book::unix_nanos();
+        match push {
+            Push::Again { why, retries } => {
+                target.retries += 1;
+                self.shelves.retried.fetch_add(1, Ordering::Relaxed);
+                if let Some(info) = &mut info {
+                    (info.error, info.last_retry_at, info.retries) = (why, now, retries.max(target.retries));
+                }
+            }
+            Push::Resumed => {
+                if let Some(info) = &mut info {
+                    info.error.clear();
+                }
+            }
+            Push::Finished => {
+                target.done = true;
+                if let Some(info) = info {
+                    finish(info, stream_info::Status::Finished, now);
+                }
+            }
+            Push::Failed(why) => {
+                target.done = true;
+                self.shelves.failed.fetch_add(1, Ordering::Relaxed);
+                if let Some(info) = info {
+                    info.error.clone_from(&why);
+                    finish(info, stream_info::Status::Failed, now);
+                }
+                if !self.wish.watched && self.targets.values().all(|target| target.done) {
+                    return Some(why);
+                }
+            }
+        }
+        None
+    }
+
+    /// What the record says of where it is watched.
+    pub(crate) fn note(&self, egress: &mut EgressInfo) {
+        let Some((key, _)) = &self.shelf else { return };
+        let location = format!("/live/{key}/{MAIN}");
+        let (count, micros) = self.segments;
+        let known = egress.segment_results.first().cloned().unwrap_or_default();
+        egress.segment_results = vec![SegmentsInfo {
+            playlist_name: MAIN.to_owned(),
+            playlist_location: location.clone(),
+            live_playlist_location: location,
+            segment_count: count,
+            duration: i64::try_from(micros.saturating_mul(1_000)).unwrap_or(i64::MAX),
+            started_at: egress.started_at,
+            ended_at: egress.ended_at,
+            ..known
+        }];
+    }
+
+    /// The worker has ended for good: what it wrote last still goes out, then all ends.
+    pub(crate) async fn end(mut self, egress: &mut EgressInfo) {
+        if let Some((reader, draining)) = self.reader.take() {
+            let _ = draining.send(true);
+            let mut reader = reader;
+            if tokio::time::timeout(DRAIN, &mut reader).await.is_err() {
+                reader.abort();
+            }
+        }
+        self.shelves.dropped.fetch_add(self.fan.dropped.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.fan.end();
+        let now = book::unix_nanos();
+        for info in &mut egress.stream_results {
+            if info.status() == stream_info::Status::Active {
+                finish(info, stream_info::Status::Finished, now);
+            }
+        }
+        for target in self.targets.values() {
+            let _ = target.over.send(true);
+        }
+        self.shut();
+        if let Err(error) = std::fs::remove_dir_all(&self.directory)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(recording = self.egress, %error, "the files of a stream can't be erased");
+        }
+    }
+
+    /// Ends what is watched: it stays for a while.
+    fn shut(&mut self) {
+        let Some((key, shelf)) = self.shelf.take() else { return };
+        shelf.end();
+        let (shelves, linger) = (Arc::clone(&self.shelves), self.settings.linger);
+        tokio::spawn(async move {
+            tokio::time::sleep(linger).await;
+            shelves.shelves().remove(&key);
+        });
+    }
+}
+
+fn finish(info: &mut StreamInfo, status: stream_info::Status, now: i64) {
+    info.set_status(status);
+    info.ended_at = now;
+    info.duration = now.saturating_sub(info.started_at);
+}
+
+/// Reads the transport stream and gives it to the targets. It never waits for one of them.
+async fn read(mut stream: pipe::Receiver, fan: Arc<Fan>, mut draining: watch::Receiver<bool>) {
+    let mut splitter = Splitter::default();
+    let mut bytes = vec![0; READ_BYTES];
+    loop {
+        let count = if *draining.borrow() {
+            match stream.try_read(&mut bytes) {
+                Ok(count) => count,
+                Err(_) => return,
+            }
+        } else {
+            tokio::select! {
+                read = stream.read(&mut bytes) => match read {
+                    Ok(count) => count,
+                    Err(error) => {
+                        tracing::warn!(%error, "a stream can't be read any more");
+                        return;
+                    }
+                },
+                changed = draining.changed() => match changed {
+                    Ok(()) => continue,
+                    Err(_) => return,
+                },
+            }
+        };
+        if count == 0 {
+            return;
+        }
+        for piece in splitter.push(bytes.get(..count).unwrap_or_default()) {
+            fan.give(&piece);
+        }
+    }
+}
+
+/// A file that a worker told of. It may say what it wants: nothing but a plain file of this directory is read.
+async fn load(directory: &Path, told: &Segment) -> io::Result<Bytes> {
+    if !is_plain(&told.name) || told.bytes > MAX_SEGMENT_BYTES {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let path = directory.join(&told.name);
+    let read = move || {
+        use std::io::Read as _;
+        let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
+        let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let mut bytes = Vec::new();
+        file.take(MAX_SEGMENT_BYTES).read_to_end(&mut bytes)?;
+        Ok(Bytes::from(bytes))
+    };
+    tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! What stream is asked for, in the words of `livekit.Egress`. What can't be honoured is refused with what to ask for instead.
+
+use livekit_protocol as proto;
+use parvis_api::EngineError;
+use parvis_jobs::{LiveLayout, PushTarget};
+
+use super::super::film::wish::{Bounds, Wish};
+use super::{LiveSettings, LiveWish};
+
+/// The size and rate in kbit/s of what viewers get where nobody says, if the ladder begins there.
+const LARGE: ((u32, u32), u32) = ((1_920, 1_080), 4_500);
+
+const NOWHERE: &str = "this server streams nowhere: whoever runs it may allow it by streaming.enabled";
+const OWN_SEGMENTS: &str = "segments are handed out by this server under names of its own, and not kept: leave out the storage, \
+                            filename_prefix, playlist_name and live_playlist_name, and take the location from segment_results";
+
+/// Where what is composed goes, besides a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Outputs {
+    urls: Vec<String>,
+    /// Whether it is pushed.
+    pub(crate) pushed: bool,
+    /// Whether it is handed out to viewers.
+    pub(crate) watched: bool,
+}
+
+impl Outputs {
+    /// Adds a stream.
+    pub(crate) fn stream(&mut self, stream: &proto::StreamOutput) {
+        self.pushed = true;
+        self.urls.extend(stream.urls.iter().cloned());
+    }
+
+    /// Adds segments.
+    pub(crate) fn segments(&mut self, segments: &proto::SegmentedFileOutput) -> Result<(), EngineError> {
+        let names = [&segments.filename_prefix, &segments.playlist_name, &segments.live_playlist_name];
+        let named = names.into_iter().any(|name| !name.is_empty());
+        if named || segments.output.is_some() || segments.segment_duration != 0 {
+            return Err(unable(OWN_SEGMENTS));
+        }
+        self.watched = true;
+        Ok(())
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.pushed && !self.watched
+    }
+}
+
+/// The stream that a film's looks and these outputs say. `free` are the bounds, where nobody said how it is encoded.
+pub(crate) fn wish(
+    film: &Wish,
+    outputs: Outputs,
+    free: Option<Bounds>,
+    settings: Option<&LiveSettings>,
+) -> Result<LiveWish, EngineError> {
+    let settings = settings.ok_or_else(|| unable(NOWHERE))?;
+    check(&outputs.urls, 0, settings)?;
+    let ((width, height), kbits) = LARGE;
+    let large = free.is_some_and(|bounds| bounds.side >= width && bounds.kbits >= kbits)
+        && outputs.watched
+        && settings.ladder.first().is_some_and(|first| *first >= height);
+    let (size, kbits) = if large { LARGE } else { (film.size, film.kbits) };
+    let Outputs { urls, pushed, watched } = outputs;
+    Ok(LiveWish { layout: layout(film.layout), size, rate: film.rate, kbits, urls, pushed, watched })
+}
+
+/// Whether these may be pushed to, beside as many as there are already.
+pub(crate) fn check(urls: &[String], already: usize, settings: &LiveSettings) -> Result<(), EngineError> {
+    if urls.len() + already > settings.max_targets {
+        let most = settings.max_targets;
+        return Err(unable(&format!(
+            "a stream goes to at most {most} targets at one time (streaming.max_targets)"
+        )));
+    }
+    urls.iter().try_for_each(|url| PushTarget::parse(url).map(drop).map_err(|what| unable(&what)))
+}
+
+/// A layout, by the composer's name for it.
+pub(crate) fn layout(name: &str) -> LiveLayout {
+    match name {
+        "speaker" => LiveLayout::Speaker,
+        "screen" => LiveLayout::Screen,
+        "single" => LiveLayout::Single,
+        "audio" => LiveLayout::Audio,
+        _ => LiveLayout::Grid,
+    }
+}
+
+fn unable(why: &str) -> EngineError {
+    EngineError::Unable(why.to_owned())
+}

@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Recordings in a storage, against a real one: Versity's S3 gateway, whose buckets are folders. `cargo xtask test` installs it
+//! below target/go.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use livekit_protocol::{EgressStatus, FileInfo};
+use parvis_api::{Api, ApiConfig, Keys, Metrics};
+use parvis_store::EraseReason;
+
+use super::super::film::tests::Nobody;
+use super::super::kept::{self, EraseError};
+use super::super::stores::Home;
+use super::remote::PART_BYTES;
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The storage: a process that a test may kill, and start anew.
+struct Gateway {
+    root: PathBuf,
+    port: u16,
+    process: Option<Child>,
+}
+
+impl Gateway {
+    fn start(home: &Home) -> Gateway {
+        let root = home.folder.join("storage");
+        fs::create_dir_all(root.join("meetings")).unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut gateway = Gateway { root, port, process: None };
+        gateway.rise();
+        gateway
+    }
+
+    fn rise(&mut self) {
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/go/bin/versitygw");
+        let address = format!("127.0.0.1:{}", self.port);
+        let started = Command::new(&program)
+            .args(["--port", &address, "--access", "AKIA", "--secret", "hush", "--quiet", "posix"])
+            .arg(&self.root)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let why = "has no S3 gateway to test with: `cargo xtask test` installs it";
+        self.process = Some(started.unwrap_or_else(|error| panic!("{} {why}: {error}", program.display())));
+        let since = Instant::now();
+        while TcpStream::connect(&address).is_err() {
+            assert!(since.elapsed() < PATIENCE, "the gateway does not listen");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn fall(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+
+    /// Where a recording's files lie there.
+    fn folder(&self, id: &str) -> PathBuf {
+        self.root.join("meetings/kept/default").join(id)
+    }
+
+    /// Files of uploads in parts that are not whole.
+    fn unfinished(&self) -> usize {
+        fn count(folder: &Path) -> usize {
+            let entries = fs::read_dir(folder).into_iter().flatten().map(Result::unwrap);
+            entries.map(|entry| if entry.path().is_dir() { count(&entry.path()) } else { 1 }).sum()
+        }
+        count(&self.root.join("meetings/.sgwtmp/multipart"))
+    }
+
+    /// Status, and body, of what a URL leads to.
+    fn get(&self, url: &str) -> (u16, Vec<u8>) {
+        let host = format!("127.0.0.1:{}", self.port);
+        let path = url.strip_prefix(&format!("http://{host}")).unwrap();
+        let mut stream = TcpStream::connect(&host).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+        let status = String::from_utf8_lossy(&answer[9..12]).parse().unwrap();
+        (status, answer.split_off(end + 4))
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.fall();
+    }
+}
+
+/// A server's half.
+struct Desk {
+    directory: PathBuf,
+    store: Store,
+    api: Api,
+    own: TenantId,
+    settings: StorageSettings,
+}
+
+impl Desk {
+    async fn new(home: &Home, gateway: &Gateway) -> Desk {
+        let keys = vec![("main".to_owned(), "0123456789abcdef0123456789abcdef".to_owned())];
+        let keys = Keys::new(keys, PATIENCE, false).unwrap();
+        let metrics = Metrics::new(Vec::new()).unwrap();
+        let api = Api::new(ApiConfig::default(), keys, Arc::new(Nobody), metrics);
+        let store = home.open().await;
+        api.keep(store.clone());
+        let settings = StorageSettings {
+            endpoint: format!("http://127.0.0.1:{}", gateway.port),
+            region: "us-east-1".to_owned(),
+            bucket: "meetings".to_owned(),
+            prefix: "kept".to_owned(),
+            key_id: "AKIA".to_owned(),
+            secret: "hush".to_owned(),
+            path_style: true,
+            keep_local: true,
+            parallel: 2,
+        };
+        Desk { directory: home.folder.join("recordings"), store, api, own: TenantId::default(), settings }
+    }
+
+    /// A recording of these files, as its task leaves it.
+    async fn record(&self, id: &str, files: &[(&str, Vec<u8>)]) {
+        let folder = self.folder(id);
+        fs::create_dir_all(&folder).unwrap();
+        for (name, content) in files {
+            fs::write(folder.join(name), content).unwrap();
+        }
+        let file = |(name, content): &(&str, Vec<u8>)| FileInfo {
+            filename: (*name).to_owned(),
+            location: format!("{id}/{name}"),
+            size: content.len() as i64,
+            ..FileInfo::default()
+        };
+        let egress = EgressInfo {
+            egress_id: id.to_owned(),
+            room_name: "atelier".to_owned(),
+            status: EgressStatus::EgressComplete.into(),
+            started_at: 1_000_000_000,
+            ended_at: 2_000_000_000,
+            manifest_location: format!("{id}/manifest.json"),
+            file_results: files.iter().map(file).collect(),
+            ..EgressInfo::default()
+        };
+        self.store.create_egress(&self.own, &egress).await.unwrap();
+    }
+
+    fn folder(&self, id: &str) -> PathBuf {
+        folder(&self.directory, &self.own, id).unwrap()
+    }
+
+    fn uploads(&self) -> Uploads {
+        let remote = Remote::new(self.settings.clone()).unwrap();
+        Uploads::new(remote, self.directory.clone(), self.store.clone(), self.api.recorders())
+    }
+
+    async fn erase(&self, id: &str, remote: Option<&Remote>) -> Result<u64, EraseError> {
+        let which = (&self.own, id);
+        let erased =
+            kept::erase(&self.store, (&self.directory, remote), which, EraseReason::Asked, 9_000).await;
+        erased.map(|erasure| erasure.files)
+    }
+}
+
+fn figure(uploads: &Uploads, name: &str) -> f64 {
+    uploads.figures()().iter().find(|sample| sample.name == name).unwrap().value
+}
+
+/// Bytes that differ from part to part.
+fn bytes(count: u64) -> Vec<u8> {
+    (0..count).map(|at| (at / 251 + at % 251) as u8).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storage_that_dies_in_mid_upload_loses_nothing_and_gets_the_rest() {
+    let home = Home::sqlite();
+    let mut gateway = Gateway::start(&home);
+    let desk = Desk::new(&home, &gateway).await;
+    let film = bytes(6 * PART_BYTES + 5);
+    desk.record("EG_1", &[("film.mp4", film.clone()), ("manifest.json", b"{}".to_vec())]).await;
+    fs::write(desk.folder("EG_1").join(".keep_days"), "7").unwrap();
+    let ended_ms = kept::millis(book::unix_nanos());
+
+    let uploads = desk.uploads();
+    let sending = tokio::spawn({
+        let uploads = uploads.clone();
+        async move { uploads.pass().await }
+    });
+    let since = Instant::now();
+    let begun = loop {
+        let state = State::read(&desk.folder("EG_1")).ok().flatten().unwrap_or_default();
+        if let Some(upload) = state.files.get("film.mp4").filter(|upload| upload.parts.len() >= 2) {
+            break upload.clone();
+        }
+        assert!(since.elapsed() < PATIENCE && !sending.is_finished(), "{state:?}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    };
+    gateway.fall();
+    assert_eq!(sending.await.unwrap(), 1, "it is not there");
+    assert_eq!(fs::read(desk.folder("EG_1").join("film.mp4")).unwrap(), film, "it stays here");
+    assert_eq!(figure(&uploads, "parvis_recording_uploads_failed_total"), 1.0);
+    assert_eq!(figure(&uploads, "parvis_recordings_to_upload"), 1.0);
+    let left = State::read(&desk.folder("EG_1")).unwrap().unwrap().files["film.mp4"].clone();
+    assert!(left.parts.len() >= begun.parts.len() && left.parts.len() < 7 && !left.done, "{left:?}");
+    assert_eq!(left.id, begun.id);
+    let location = |egress: EgressInfo| egress.file_results[0].location.clone();
+    let record = desk.store.egress(&desk.own, "EG_1").await.unwrap().unwrap();
+    assert_eq!(location(record), "EG_1/film.mp4", "nobody is sent where it is not");
+
+    // Both start anew.
+    gateway.rise();
+    let uploads = desk.uploads();
+    assert_eq!(uploads.pass().await, 0);
+    assert_eq!(fs::read(gateway.folder("EG_1").join("film.mp4")).unwrap(), film);
+    assert_eq!(gateway.unfinished(), 0, "the upload that had begun became the file, and no other began");
+    let mut there: Vec<_> =
+        fs::read_dir(gateway.folder("EG_1")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    there.sort();
+    assert_eq!(there, ["film.mp4", "manifest.json"], "and nothing of the server's own");
+    let record = desk.store.egress(&desk.own, "EG_1").await.unwrap().unwrap();
+    let endpoint = &desk.settings.endpoint;
+    assert_eq!(record.manifest_location, format!("{endpoint}/meetings/kept/default/EG_1/manifest.json"));
+    assert_eq!(location(record), format!("{endpoint}/meetings/kept/default/EG_1/film.mp4"));
+    let ended = desk.store.ended_egresses(ended_ms).await.unwrap();
+    assert_eq!(ended.len(), 1, "for how long it is kept counts from its end, not from when it was sent");
+    for (name, value) in [
+        ("parvis_recordings_uploaded_total", 1.0),
+        ("parvis_recording_upload_bytes_total", film.len() as f64 + 2.0),
+        ("parvis_recordings_to_upload", 0.0),
+    ] {
+        assert_eq!(figure(&uploads, name), value, "{name}");
+    }
+    assert_eq!(uploads.pass().await, 0);
+    assert_eq!(figure(&uploads, "parvis_recording_upload_files_total"), 2.0, "once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lies_only_there_is_fetched_by_a_link_and_erased_when_the_storage_does_it() {
+    let home = Home::sqlite();
+    let mut gateway = Gateway::start(&home);
+    let mut desk = Desk::new(&home, &gateway).await;
+    desk.settings.keep_local = false;
+    desk.record("EG_1", &[("manifest.json", b"{}".to_vec()), ("TR_1-000.mkv.age", bytes(100_000))]).await;
+    desk.record("EG_2", &[("manifest.json", b"{}".to_vec())]).await;
+    let uploads = desk.uploads();
+    assert_eq!(uploads.pass().await, 0);
+    let here = desk.folder("EG_1");
+    assert!(!here.join("manifest.json").exists() && !here.join("TR_1-000.mkv.age").exists());
+
+    let remote = Remote::new(desk.settings.clone()).unwrap();
+    let link = async |name: &str| signed(&remote, (&desk.own, "EG_1"), (&here, name)).await;
+    let url = link("TR_1-000.mkv.age").await.unwrap();
+    assert!(url.contains("X-Amz-Expires=60"), "{url}");
+    assert_eq!(gateway.get(&url), (200, bytes(100_000)));
+    let (bare, _) = url.split_once('?').unwrap();
+    assert_eq!(gateway.get(bare).0, 403, "nobody else");
+    assert_eq!(link("other.mkv").await, None);
+
+    // Who has no storage configured, or another one, erases nothing and says so.
+    let foreign = desk.erase("EG_1", None).await.unwrap_err().to_string();
+    assert!(foreign.starts_with("EG_1: its files lie in http://127.0.0.1:"), "{foreign}");
+    gateway.fall();
+    assert!(matches!(desk.erase("EG_1", Some(&remote)).await, Err(EraseError::Storage { .. })));
+    assert!(desk.store.egress(&desk.own, "EG_1").await.unwrap().is_some(), "its record stays");
+    assert!(here.exists() && gateway.folder("EG_1").join("manifest.json").exists());
+    gateway.rise();
+    assert_eq!(desk.erase("EG_1", Some(&remote)).await.unwrap(), 2);
+    assert!(!here.exists() && !gateway.folder("EG_1").join("manifest.json").exists());
+    assert!(gateway.folder("EG_2").join("manifest.json").exists(), "another one's stay");
+    assert!(desk.store.erasure(&desk.own, "EG_1").await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_erased_while_it_is_sent_leaves_nothing_there() {
+    let home = Home::sqlite();
+    let gateway = Gateway::start(&home);
+    let desk = Desk::new(&home, &gateway).await;
+    desk.record("EG_1", &[("film.mp4", bytes(6 * PART_BYTES)), ("manifest.json", b"{}".to_vec())]).await;
+    let uploads = desk.uploads();
+    let sending = tokio::spawn({
+        let uploads = uploads.clone();
+        async move { uploads.pass().await }
+    });
+    let since = Instant::now();
+    while gateway.unfinished() == 0 {
+        assert!(since.elapsed() < PATIENCE && !sending.is_finished());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let remote = Remote::new(desk.settings.clone()).unwrap();
+    desk.erase("EG_1", Some(&remote)).await.unwrap();
+    sending.await.unwrap();
+    assert!(!desk.folder("EG_1").exists() && !gateway.folder("EG_1").join("film.mp4").exists());
+    assert_eq!(gateway.unfinished(), 0);
+}

@@ -204,14 +204,14 @@ describe('a stream that is watched', () => {
       [canvas.width, canvas.height] = [640, 360];
       const context = canvas.getContext('2d', { willReadFrequently: true });
       context.drawImage(video, 0, 0, 640, 360);
-      return { at: video.currentTime, width: video.videoWidth, pixels: [...context.getImageData(0, 0, 640, 360).data] };
+      return { at: video.currentTime, row: [...context.getImageData(0, 169, 640, 1).data] };
     });
     await eventually('the video', async () => (await state()).at > 0, PATIENCE);
     const before = await state();
     await new Promise((done) => setTimeout(done, 4000));
     const now = await state();
     assert.ok(now.at - before.at > 2, `it plays: ${before.at} to ${now.at} s`);
-    assertAda((x, y) => now.pixels.slice((y * 640 + x) * 4).slice(0, 3), SIZE, 'the page');
+    assertAda((x) => now.row.slice(x * 4, x * 4 + 3), SIZE, 'the page');
     if (process.env.PARVIS_SCREENSHOTS) await viewer.page.screenshot({ path: join(process.env.PARVIS_SCREENSHOTS, 'live.png') });
     if (await button(viewer, 'Turn the sound on').isVisible()) await button(viewer, 'Turn the sound on').click();
 

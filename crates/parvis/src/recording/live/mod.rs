@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Live streams of a room. The worker composes them; here they are brought to where they are watched: to targets, each by a
 //! process of its own ([`target`]) from one transport stream ([`stream`]), and to viewers, from memory ([`shelf`]) by playlists
-//! ([`playlist`]). [`LiveJob`] is one recording's part of that.
+//! ([`playlist`]); [`shelves`] has all of them. [`LiveJob`] is one recording's part of that.
 //!
 //! **The invariant:** no target and no viewer makes the worker wait, another target, or the call.
 
 pub(crate) mod playlist;
 pub(crate) mod shelf;
+mod shelves;
 mod stream;
 pub(crate) mod target;
 mod task;
@@ -17,15 +18,14 @@ use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use livekit_protocol::{EgressInfo, SegmentsInfo, StreamInfo, stream_info};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
-use parvis_api::{Sample, Watched};
 use parvis_jobs::{Hls, LIVE_DIRECTORY, Live, LiveLayout, Rendition, STREAM, Segment, SegmentKind};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
@@ -34,7 +34,8 @@ use tokio::sync::{mpsc, watch};
 use super::task::Input;
 use super::{book, is_plain};
 pub(crate) use playlist::Lengths;
-use shelf::{Audience, MAIN, Shelf};
+use shelf::{MAIN, Shelf};
+pub(crate) use shelves::Shelves;
 use stream::{Fan, Splitter};
 use target::Pushing;
 pub(crate) use target::{Push, PushSettings};
@@ -87,80 +88,6 @@ pub(crate) struct LiveWish {
     pub(crate) pushed: bool,
     /// Whether it is handed out to viewers.
     pub(crate) watched: bool,
-}
-
-/// What all streams share.
-#[derive(Default)]
-pub(crate) struct Shelves {
-    shelves: Mutex<HashMap<String, Arc<Shelf>>>,
-    audience: Arc<Audience>,
-    /// Pieces that targets did not take in time, of streams that have ended too.
-    dropped: std::sync::atomic::AtomicU64,
-    retried: std::sync::atomic::AtomicU64,
-    failed: std::sync::atomic::AtomicU64,
-}
-
-impl Shelves {
-    /// What a request for a file of a stream is answered with.
-    pub(crate) async fn answer(&self, key: &str, name: &str, query: &str) -> Watched {
-        let shelf = self.shelves().get(key).cloned();
-        match shelf {
-            Some(shelf) => shelf.answer(name, query).await,
-            None => Watched::Gone,
-        }
-    }
-
-    /// For the metrics page.
-    pub(crate) fn samples(&self) -> Vec<Sample> {
-        let sample = |name: &str, help, counter, value: f64| Sample {
-            name: name.to_owned(),
-            help,
-            counter,
-            labels: Vec::new(),
-            value,
-        };
-        let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed) as f64;
-        let audience = &self.audience;
-        vec![
-            sample("parvis_live_streams", "Streams that can be watched.", false, self.shelves().len() as f64),
-            sample(
-                "parvis_live_waiting",
-                "Requests that wait for the next part of a stream: about as many as watch.",
-                false,
-                audience.waiting.load(Ordering::Relaxed) as f64,
-            ),
-            sample("parvis_live_requests_total", "Requests of viewers.", true, read(&audience.requests)),
-            sample("parvis_live_bytes_total", "Bytes handed out to viewers.", true, read(&audience.bytes)),
-            sample(
-                "parvis_live_refused_total",
-                "Requests that found no place to wait (streaming.max_waiting).",
-                true,
-                read(&audience.refused),
-            ),
-            sample(
-                "parvis_stream_dropped_total",
-                "Pieces of streams that a target did not take in time.",
-                true,
-                read(&self.dropped),
-            ),
-            sample(
-                "parvis_stream_retries_total",
-                "Times that a target of a stream was tried again.",
-                true,
-                read(&self.retried),
-            ),
-            sample(
-                "parvis_stream_targets_failed_total",
-                "Targets of streams given up.",
-                true,
-                read(&self.failed),
-            ),
-        ]
-    }
-
-    fn shelves(&self) -> MutexGuard<'_, HashMap<String, Arc<Shelf>>> {
-        self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// A target, as its stream's job knows it.

@@ -445,6 +445,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert_eq!(shelf.answer("360.m3u8", "_HLS_msn=1").await, Watched::Later, "a third finds no place");
+        assert_eq!(shelf.audience.refused.load(Ordering::Relaxed), 1, "and is told so at once");
         assert!(!list.is_finished() && !hinted.is_finished());
         assert!(shelf.put(&told("360", SegmentKind::Part, 1, 0), Bytes::from_static(b"ef")));
         assert!(body(list.await.unwrap()).contains("360-1.0.m4s\",INDEPENDENT=YES"));

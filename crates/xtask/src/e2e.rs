@@ -35,7 +35,8 @@ pub(crate) fn watch(filter: Option<&str>, line: impl FnMut(&str)) -> Result {
     setup::browsers()?;
     setup::gstreamer()?;
     setup::ffmpeg()?;
-    setup::streams()?;
+    let (nginx, rtmp) = setup::streams()?;
+    let storage = setup::storage()?;
     setup::npm(FOLDER)?;
     let python = setup::python()?;
     let agents = setup::agents()?;
@@ -50,6 +51,9 @@ pub(crate) fn watch(filter: Option<&str>, line: impl FnMut(&str)) -> Result {
         .with("PARVIS_AGENTS_PYTHON", agents)
         .with("PARVIS_PEBBLE", pebble)
         .with("PARVIS_PEBBLE_CERTIFICATES", certificates)
+        .with("PARVIS_STORAGE", storage)
+        .with("PARVIS_NGINX", nginx)
+        .with("PARVIS_NGINX_RTMP", rtmp)
         .with("PARVIS_SERVER", target().join("debug/parvis"))
         .with("PARVIS_MEDIA", target().join("debug/parvis-media"))
         .with("PARVIS_SHOWN", compatibility::file())

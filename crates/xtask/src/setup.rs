@@ -101,9 +101,13 @@ pub(crate) fn ffmpeg() -> Result {
     debian(&["ffmpeg"])
 }
 
-/// Places that streams are pushed to, and TLS for what pushes.
-pub(crate) fn streams() -> Result {
-    debian(&["libnginx-mod-rtmp", "nginx-light", "srt-tools", "glib-networking"])
+/// Places that streams are pushed to, and TLS for what pushes; gives nginx and its module for RTMP.
+pub(crate) fn streams() -> Result<(PathBuf, PathBuf)> {
+    const NGINX: &str = "usr/sbin/nginx";
+    const RTMP: &str = "usr/lib/nginx/modules/ngx_rtmp_module.so";
+    debian(&["srt-tools", "glib-networking", "libcrypt1", "libpcre2-8-0", "libssl3", "zlib1g"])?;
+    let nginx = unpacked("nginx", NGINX)?.join(NGINX);
+    Ok((nginx, unpacked("libnginx-mod-rtmp", RTMP)?.join(RTMP)))
 }
 
 /// GStreamer with its WebRTC element, and Debian's Python with bindings for both.
@@ -205,13 +209,16 @@ pub(crate) fn pebble() -> Result<(PathBuf, PathBuf)> {
     Ok((programs, certificates))
 }
 
-/// A storage to test with that speaks S3 and keeps objects as files.
-pub(crate) fn storage() -> Result {
-    if go_folders().0.join("versitygw").exists() {
-        return Ok(());
+/// A storage to test with that speaks S3 and keeps objects as files; gives its program.
+pub(crate) fn storage() -> Result<PathBuf> {
+    let program = go_folders().0.join("versitygw");
+    if !program.exists() {
+        say(&format!(
+            "installing Versity's S3 gateway {STORAGE} by the Go module proxy; it takes some minutes"
+        ));
+        go(&format!("github.com/versity/versitygw/cmd/versitygw@{STORAGE}"))?;
     }
-    say(&format!("installing Versity's S3 gateway {STORAGE} by the Go module proxy; it takes some minutes"));
-    go(&format!("github.com/versity/versitygw/cmd/versitygw@{STORAGE}"))
+    Ok(program)
 }
 
 /// Where programs in Go lie, and their modules.

@@ -82,13 +82,18 @@ export class Opener {
   #count = 0;
 
   open(server, id, identity = keys.identity) {
+    return this.openAt(kept(server, id), identity);
+  }
+
+  /** One that lies in this folder. */
+  openAt(folder, identity = keys.identity) {
     const key = join(this.#folder, `identity-${++this.#count}`);
-    const to = join(this.#folder, `${id}-${this.#count}`);
+    const to = join(this.#folder, `opened-${this.#count}`);
     writeFileSync(key, identity);
-    execFileSync(MEDIA, ['export', kept(server, id), '--identity', key, '--to', to], { stdio: 'pipe' });
+    execFileSync(MEDIA, ['export', folder, '--identity', key, '--to', to], { stdio: 'pipe' });
     const names = readdirSync(to);
     const lines = names.filter((name) => name.endsWith('.jsonl')).flatMap((name) => readFileSync(join(to, name), 'utf8').trim().split('\n'));
-    return { to, manifest: manifestOf(server, id), files: names.filter((name) => name.endsWith('.mkv')), timeline: lines.map((line) => JSON.parse(line)) };
+    return { to, manifest: JSON.parse(readFileSync(join(folder, 'manifest.json'))), files: names.filter((name) => name.endsWith('.mkv')), timeline: lines.map((line) => JSON.parse(line)) };
   }
 
   close() {

@@ -33,7 +33,7 @@ export class Rtmp extends Target {
     mkdirSync(this.files, { recursive: true });
     this.configuration = join(folder, `nginx-${port}.conf`);
     writeFileSync(this.configuration, `
-load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;
+load_module ${process.env.PARVIS_NGINX_RTMP};
 daemon off; master_process off; pid ${this.files}.pid; error_log ${this.files}.log info;
 events {}
 rtmp { server { listen 127.0.0.1:${port}; application live { live on; record all; record_path ${this.files}; record_unique on; } } }
@@ -41,7 +41,7 @@ rtmp { server { listen 127.0.0.1:${port}; application live { live on; record all
   }
 
   async start() {
-    this.child = spawn('/usr/sbin/nginx', ['-e', `${this.files}.log`, '-c', this.configuration], { stdio: 'inherit' });
+    this.child = spawn(process.env.PARVIS_NGINX, ['-e', `${this.files}.log`, '-c', this.configuration], { stdio: 'inherit' });
     await eventually('nginx', () => existsSync(`${this.files}.pid`));
     return this;
   }

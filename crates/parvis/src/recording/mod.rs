@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Recordings: which go on, and who does them. [`RecordingEngine`] is what [`parvis_api::Api::record`] takes: it checks what is
-//! asked for ([`request`]), lets a recorder into the room, and gives each recording a task of its own ([`task`]), which starts
+//! asked for ([`request`]), lets a recorder into the room ([`begin`]), and gives each recording a task of its own ([`task`]), which starts
 //! a media worker ([`worker`]), tells it what it is to know of its room ([`present`]) and writes down what becomes of it ([`book`]); [`counts`] says how often.
 //! Of what was captured a film is made, if one was asked for ([`film`]); what is streamed meanwhile is in [`live`].
 //! What was recorded lies on the disk ([`kept`]) until its time is over ([`retention`]), and in a storage besides or instead ([`upload`]); [`command`] is `parvis recording`.
@@ -8,6 +8,7 @@
 //! **The one invariant: a worker costs its call nothing.** It may hang, die, flood or be slow: nothing in a room waits for it,
 //! and all that waits for it here is bounded and counted.
 
+mod begin;
 mod book;
 pub(crate) mod command;
 mod counts;
@@ -35,12 +36,9 @@ use std::time::Duration;
 
 use livekit_protocol::EgressInfo;
 use nix::sys::statvfs::statvfs;
-use parvis_age::{Identity, MAX_RECIPIENTS};
-use parvis_api::{
-    CAPTURE_LAYOUT, EgressEngine, EngineError, RecorderError, Recorders, Source, TenantId, Watched,
-};
+use parvis_api::{CAPTURE_LAYOUT, EgressEngine, EngineError, Recorders, Source, TenantId, Watched};
 use parvis_jobs::{JobConfig, LiveLayout, Protection, Quota, StopReason};
-use parvis_signal::{RecordError, RecordScope, Recorder, RecordingNews};
+use parvis_signal::{RecordScope, RecordingNews};
 use tokio::sync::{Notify, mpsc};
 
 use counts::Counts;
@@ -253,95 +251,6 @@ impl Shared {
         self.jobs().remove(id);
         self.gone.notify_waiters();
     }
-
-    async fn begin(&self, tenant: &TenantId, egress: &EgressInfo) -> Result<Begun, EngineError> {
-        let settings = &self.settings;
-        let asked = request::asked(egress, settings.film.bounds, settings.live.as_ref())?;
-        let keeps = asked.keeps();
-        let request::Asked { scope, film, live } = asked;
-        let film = film.is_some();
-        if film {
-            check_film(settings)?;
-        }
-        let id = &egress.egress_id;
-        check_space(settings).map_err(|error| {
-            Counts::add(&self.counts.refused_space, 1);
-            EngineError::Busy(error.to_string())
-        })?;
-        let (sender, inbox) = mpsc::channel(INBOX);
-        let streams = live.as_ref().map(|live| (live.layout != LiveLayout::Audio, Arc::default()));
-        let handle =
-            Handle { inbox: sender, missed: Arc::default(), ending: Arc::default(), film, live: streams };
-        {
-            let mut jobs = self.jobs();
-            if jobs.len() >= settings.max_jobs {
-                Counts::add(&self.counts.refused_jobs, 1);
-                let limit = settings.max_jobs;
-                return Err(EngineError::Busy(format!("{limit} recordings go on (recording.max_jobs)")));
-            }
-            let streams = jobs.values().filter(|job| job.live.is_some()).count();
-            if let Some(limit) = settings.live.as_ref().filter(|_| live.is_some()).map(|live| live.max_jobs)
-                && streams >= limit
-            {
-                Counts::add(&self.counts.refused_jobs, 1);
-                return Err(EngineError::Busy(format!("{limit} streams go on (streaming.max_jobs)")));
-            }
-            jobs.insert(id.clone(), handle.clone());
-        }
-        let (film, protection) = match self.prepare(tenant, id, film) {
-            Ok(prepared) => prepared,
-            Err(error) => {
-                self.forget(id);
-                return Err(error);
-            }
-        };
-        let recorder = Recorder { identity: id.clone(), name: settings.name.clone(), scope: scope.clone() };
-        let announced = self.recorders.announce(tenant, &egress.room_name, recorder).await;
-        let kept = match announced.map_err(|error| refused(&error)) {
-            Ok(None) => Ok(()),
-            Ok(Some(days)) => self.keep(tenant, &egress.room_name, id, days).await,
-            Err(refused) => Err(refused),
-        };
-        if let Err(error) = kept {
-            self.forget(id);
-            if let Some(Err(error)) = film.map(|film| film.erase()) {
-                tracing::warn!(recording = id, %error, "the key of a film can't be erased");
-            }
-            return Err(error);
-        }
-        Ok(Begun { handle, inbox, scope, film, live, keeps, protection })
-    }
-
-    /// Writes down for how long the room has it kept. Where that can't be done, nothing is recorded.
-    async fn keep(&self, tenant: &TenantId, room: &str, id: &str, days: u32) -> Result<(), EngineError> {
-        let Some(folder) = folder(&self.settings.directory, tenant, id) else { return Ok(()) };
-        let Err(error) = retention::set_days_of_room(&folder, days) else { return Ok(()) };
-        self.recorders.dismiss(tenant, room, id).await;
-        Err(EngineError::Failed(format!("for how long it is kept can't be written down: {error}")))
-    }
-
-    /// Where a film is made, and for whom the capture is sealed: for the film's own key too, which nobody else has.
-    fn prepare(
-        &self,
-        tenant: &TenantId,
-        egress_id: &str,
-        film: bool,
-    ) -> Result<(Option<Place>, Protection), EngineError> {
-        let mut protection = self.settings.protection.clone();
-        let failed = |what: String| EngineError::Failed(format!("no film can be made: {what}"));
-        let place = Place::of(&self.settings.directory, tenant, egress_id).filter(|_| film);
-        let Some(place) = place else { return Ok((None, protection)) };
-        let mut key = None;
-        if let Protection::Age { recipients } = &mut protection {
-            let identity = Identity::generate().map_err(|error| failed(error.to_string()))?;
-            recipients.push(identity.recipient().to_string());
-            // Which of them is the film's, their order doesn't tell.
-            recipients.sort();
-            key = Some(identity);
-        }
-        place.make(key.as_ref()).map_err(|error| failed(format!("its folder can't be made: {error}")))?;
-        Ok((Some(place), protection))
-    }
 }
 
 impl EgressEngine for RecordingEngine {
@@ -457,23 +366,6 @@ pub(crate) fn check(settings: &RecordingSettings) -> Result<(), RecordingError> 
     check_space(settings)
 }
 
-fn check_film(settings: &RecordingSettings) -> Result<(), EngineError> {
-    let unable = |why: String| Err(EngineError::Unable(why));
-    if settings.film.max == 0 {
-        return unable(format!(
-            "this server makes no films (recording.max_films is 0): ask for the layout {CAPTURE_LAYOUT:?}, which keeps every track as it \
-             is sent"
-        ));
-    }
-    match &settings.protection {
-        Protection::Age { recipients } if recipients.len() >= MAX_RECIPIENTS => unable(format!(
-            "a film takes one of {MAX_RECIPIENTS} recipients, and recording.recipients has all of them: ask for the layout \
-             {CAPTURE_LAYOUT:?}"
-        )),
-        _ => Ok(()),
-    }
-}
-
 fn check_space(settings: &RecordingSettings) -> Result<(), RecordingError> {
     let path = settings.directory.clone();
     let stat = match statvfs(&path) {
@@ -491,15 +383,4 @@ fn check_space(settings: &RecordingSettings) -> Result<(), RecordingError> {
 /// Erases what lies there for films, where no more recordings are made.
 pub(crate) fn tidy(directory: &Path) {
     place::tidy(directory, |_, _| false);
-}
-
-fn refused(error: &RecorderError) -> EngineError {
-    match error {
-        RecorderError::NoRoom
-        | RecorderError::Refused(
-            RecordError::NoParticipant(_) | RecordError::NoTrack(_) | RecordError::Gone,
-        ) => EngineError::NotThere(error.to_string()),
-        RecorderError::Refused(RecordError::Encrypted(_)) => EngineError::Unable(error.to_string()),
-        RecorderError::Refused(RecordError::Refused(_)) => EngineError::Failed(error.to_string()),
-    }
 }

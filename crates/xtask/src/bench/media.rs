@@ -175,7 +175,7 @@ impl Measured {
         let film = stage.work.join(of("rival")).join("rival.mp4");
         self.live.entry(Composer::Browser).or_default().add(&run, &film)?;
 
-        let film = stage.work.join(of("film.mp4"));
+        let film = stage.work.join(of("film")).with_extension("mp4");
         let time = compose(&feeder_time(), &stage.meeting, &film)?;
         self.deferred.push(length(&film)? / number(&time, "cpu_seconds")?);
         Ok(())

@@ -93,7 +93,7 @@ pub fn not_prepared() -> Failure {
 /// Tries who can encode, each in a process of its own: before the worker is confined, and so before it knows the size.
 pub fn choose_encoders(wanted: &Wanted, prober: &Prober) -> Result<Choice, ChoiceError> {
     let shape = Shape { width: 1280, height: 720, rate: 30 };
-    choose(VideoCodec::H264, wanted, &outputs::settings(2500, 60), shape, prober)
+    choose(VideoCodec::H264, wanted, &outputs::settings(2500, 60, shape), shape, prober)
 }
 
 fn failure(error: &ComposeError) -> Failure {

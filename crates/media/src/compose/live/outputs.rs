@@ -27,6 +27,8 @@ use crate::hardware::{Encoder, Encoders, KEY, Latency, RateControl, Settings, Sh
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Threads of an encoder in software. Each makes a slice of the picture, and more slices are more bits.
 const MAX_THREADS: u32 = 4;
+/// What one thread of x264 at `veryfast` encodes in a second of a slow core of 2017 is twice as much.
+const SAMPLES_OF_A_THREAD: u64 = 40_000_000;
 /// From one key frame to the next in a stream that has no segments, in milliseconds.
 const KEY_MILLIS: u32 = 2000;
 /// Frames of sound from one program map to the next where there are no pictures: half a second.
@@ -280,8 +282,8 @@ impl Rendition {
         writer: Option<Writer>,
     ) -> Result<Rendition, ComposeError> {
         let gop = u32::try_from(grid.segment).unwrap_or(u32::MAX);
-        let mut encoder =
-            Encoder::start(encoders, &settings(kbits, gop), Shape { width, height, rate }, PATIENCE)?;
+        let shape = Shape { width, height, rate };
+        let mut encoder = Encoder::start(encoders, &settings(kbits, gop, shape), shape, PATIENCE)?;
         encoder.keep_parameters_apart();
         Ok(Rendition {
             failed: encoder.switches().len(),
@@ -328,15 +330,19 @@ impl Rendition {
     }
 }
 
-/// What a live film asks of its encoder.
-pub(super) fn settings(kbits: u32, gop: u32) -> Settings {
+/// What a live film asks of its encoder. As few threads as are in time: each has a slice of every picture, which costs time and
+/// bits.
+pub(super) fn settings(kbits: u32, gop: u32, shape: Shape) -> Settings {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let Shape { width, height, rate } = shape;
+    let samples = u64::from(width) * u64::from(height) * u64::from(rate);
+    let threads = samples.div_ceil(SAMPLES_OF_A_THREAD).min(cores as u64);
     Settings {
         kbits,
         gop,
         latency: Latency::Low,
         rate_control: RateControl::Cbr,
-        threads: u32::try_from(cores).unwrap_or(MAX_THREADS).clamp(1, MAX_THREADS),
+        threads: u32::try_from(threads).unwrap_or(MAX_THREADS).clamp(1, MAX_THREADS),
         ..Settings::default()
     }
 }

@@ -83,7 +83,7 @@ impl Shared {
     }
 
     /// Where a film is made, and for whom the capture is sealed: for the film's own key too, which nobody else has.
-    fn prepare(
+    pub(super) fn prepare(
         &self,
         tenant: &TenantId,
         egress_id: &str,

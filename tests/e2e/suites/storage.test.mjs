@@ -93,7 +93,7 @@ describe('a room that records itself', () => {
       assert.notEqual((await fetch(place)).status, 200, 'a link without its signature');
     }
 
-    execFileSync(process.env.PARVIS_SERVER, ['recording', 'erase', '--config', join(stage.server.data, 'parvis.toml'), id], { stdio: 'pipe' });
+    execFileSync(process.env.PARVIS_SERVER, ['recording', 'erase', '--config', join(stage.server.data, 'parvis.toml'), '--data', stage.server.data, id], { stdio: 'pipe' });
     assert.deepEqual(lying(id).flatMap((folder) => readdirSync(folder)), [], 'erased there, too');
   });
 });

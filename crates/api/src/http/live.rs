@@ -24,7 +24,7 @@ const AGAIN: &str = "1";
     get,
     path = "/live/{key}/{file}",
     tag = "recordings",
-    operation_id = "watch",
+    operation_id = "watch_live",
     params(
         ("key" = String, Path, description = "The stream's key, as whoever began the stream was given it."),
         ("file" = String, Path, description = "A playlist, or a file that one names."),

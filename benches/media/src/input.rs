@@ -11,7 +11,7 @@ use crate::Fallible;
 pub(crate) enum Scene {
     /// A still test card on the left half, moving patterns on the right, and a tone. Each person has another tone.
     Call { person: u32 },
-    /// Black and silent but for a flash and a click of 100 ms at the beginning of each [`CLAP_SECONDS`].
+    /// Black and silent but for a flash and a click of 100 ms in the middle of each [`CLAP_SECONDS`].
     Clapper,
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn make(
     let (pictures, sounds) = match scene {
         Scene::Call { person } => (call(width, height), format!("sine=frequency={}", 300 + 100 * person)),
         Scene::Clapper => {
-            let claps = format!("lt(mod(t,{CLAP_SECONDS}),0.1)");
+            let claps = format!("lt(mod(t+{CLAP_SECONDS}/2,{CLAP_SECONDS}),0.1)");
             (
                 format!(
                     "color=black:size={width}x{height}:rate={RATE},drawbox=color=white:t=fill:enable='{claps}'"

@@ -102,8 +102,17 @@ fn hold(
     places: &[(&Path, BitFlags<AccessFs>)],
     calls: Calls<'_>,
 ) -> Confinement {
+    hold_by(limit(bounds, more), &|| restrict_files(places), calls)
+}
+
+/// Takes away all that is not needed, once the process's limits are set: by landlock as `restrict` does it, and the calls.
+pub(crate) fn hold_by(
+    limits: nix::Result<()>,
+    restrict: &dyn Fn() -> Result<RulesetStatus, Box<dyn std::error::Error>>,
+    calls: Calls<'_>,
+) -> Confinement {
     let mut missing = Vec::new();
-    if let Err(error) = limit(bounds, more) {
+    if let Err(error) = limits {
         missing.push(format!("limits: {error}"));
     }
     // The filters need it. Asked for now: later there is no call left to ask with.
@@ -112,7 +121,7 @@ fn hold(
     if !no_new_privileges {
         missing.push("no_new_privs: the kernel did not take it".to_owned());
     }
-    let landlock = match restrict_files(places) {
+    let landlock = match restrict() {
         Ok(RulesetStatus::FullyEnforced) => true,
         Ok(RulesetStatus::PartiallyEnforced) => {
             missing.push(

@@ -207,6 +207,16 @@ fn packets(path: &Path) -> Vec<(f64, f64, bool)> {
 #[test]
 fn a_room_is_seen_and_heard_while_it_is_there_in_all_sizes_and_in_the_stream() {
     let _alone = alone();
+    // Each picture is looked at where none was left out; on a machine that other work keeps busy, that takes another try.
+    let in_time = (0..3).any(|_| room_is_seen_and_heard());
+    assert!(
+        in_time,
+        "pictures were left out in three rounds: this machine is too slow to look at each of them"
+    );
+}
+
+/// Whether no picture was left out, and so each was looked at.
+fn room_is_seen_and_heard() -> bool {
     let temp = Temp::new();
     let asked = Live {
         hls: hls(&[("180p", 320, 180), ("90p", 160, 90)], 250),
@@ -341,6 +351,7 @@ fn a_room_is_seen_and_heard_while_it_is_there_in_all_sizes_and_in_the_stream() {
     });
     assert_eq!(checked.len(), 1 + 5, "{checked:?}");
     assert!(checked.iter().all(|file| file.state == recording::State::Whole), "{checked:?}");
+    told.progress.dropped_pictures == 0
 }
 
 #[test]

@@ -12,7 +12,7 @@ use nix::libc;
 use parvis_jobs::{Confinement, PushProtocol, PushTarget};
 use seccompiler::SeccompAction;
 
-use crate::confine::{Bounds, apply, filter, forbidden, limit};
+use crate::confine::{Bounds, apply, filter, forbidden, hold_by, limit};
 
 /// What is read: libraries and plugins, certificates, how names are resolved, and the clock's zone.
 const READ: &[&str] = &[
@@ -50,49 +50,14 @@ const DNS: u16 = 53;
 const FILES: u64 = 256;
 
 pub(super) fn confine(target: &PushTarget, memory_bytes: u64) -> Confinement {
-    let mut missing = Vec::new();
     // Landlock holds the thread that asks and those that it starts, and no others.
     let threads = std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
     if threads != 1 {
-        missing.push(format!("threads: there are {threads} already, which would stay free"));
+        let missing = vec![format!("threads: there are {threads} already, which would stay free")];
         return Confinement { seccomp: false, landlock: false, no_new_privileges: false, missing };
     }
     let bounds = Bounds { memory_bytes, files: FILES };
-    if let Err(error) = limit(bounds, &[]) {
-        missing.push(format!("limits: {error}"));
-    }
-    let _ = nix::sys::prctl::set_no_new_privs();
-    let no_new_privileges = nix::sys::prctl::get_no_new_privs().unwrap_or(false);
-    if !no_new_privileges {
-        missing.push("no_new_privs: the kernel did not take it".to_owned());
-    }
-    let landlock = match restrict(target) {
-        Ok(RulesetStatus::FullyEnforced) => true,
-        Ok(RulesetStatus::PartiallyEnforced) => {
-            missing.push(
-                "landlock: the kernel knows an older one, which holds files and not all else".to_owned(),
-            );
-            true
-        }
-        Ok(RulesetStatus::NotEnforced) => {
-            missing.push(
-                "landlock: the kernel has none, or it is switched off; use Linux 5.13 or newer".to_owned(),
-            );
-            false
-        }
-        Err(error) => {
-            missing.push(format!("landlock: {error}"));
-            false
-        }
-    };
-    let seccomp = match calls() {
-        Ok(()) => true,
-        Err(error) => {
-            missing.push(format!("seccomp: {error}"));
-            false
-        }
-    };
-    Confinement { seccomp, landlock, no_new_privileges, missing }
+    hold_by(limit(bounds, &[]), &|| restrict(target), &calls)
 }
 
 fn restrict(target: &PushTarget) -> Result<RulesetStatus, Box<dyn std::error::Error>> {

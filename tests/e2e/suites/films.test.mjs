@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { BARS, assertBars, eventually } from '../support/check.mjs';
-import { HERTZ, SMALL, Stage } from '../support/call.mjs';
+import { HERTZ, Stage, seenAndHeard } from '../support/call.mjs';
 import { Receiver } from '../support/receiver.mjs';
 import { ask, begin, configuration, egress, kept, keys, manifestOf, pitchOf, probe, recording, until } from '../support/recordings.mjs';
 import { Server } from '../support/server.mjs';
@@ -29,14 +29,6 @@ after(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 afterEach(() => stage.clear());
-
-/** Ada is seen, in Chromium, and Bob is heard. */
-async function meeting(room) {
-  const ada = await stage.join('chromium', room, 'ada');
-  const bob = await stage.join('python', room, 'bob');
-  await ada.ask('publishBars', SMALL);
-  await bob.ask('publishTone', { hertz: HERTZ });
-}
 
 /** Every file below a folder. */
 const below = (path) => existsSync(path) ? readdirSync(path, { recursive: true, withFileTypes: true }).filter((each) => each.isFile()).map((each) => each.name) : [];
@@ -77,7 +69,7 @@ async function fetched(room, id) {
 describe('a film of a meeting', () => {
   it('is made after it, shows and sounds what was sent, and is sealed for nobody but whom it is for', async () => {
     const room = stage.room();
-    await meeting(room);
+    await seenAndHeard(stage, room);
     const advanced = { width: 640, height: 360, framerate: 20, videoBitrate: 800 };
     const begun = await egress(stage.server, 'StartRoomCompositeEgress', { roomName: room, layout: 'grid', fileOutputs: [{ fileType: 'MP4', filepath: 'monday.mp4' }], advanced });
     assert.equal(begun.status, 200, JSON.stringify(begun.body));
@@ -132,7 +124,7 @@ describe('a film of a meeting', () => {
 
   it('is asked for by a moderator, changes its layout, and outlives its server', async () => {
     const room = stage.room();
-    await meeting(room);
+    await seenAndHeard(stage, room);
     const refused = await ask(stage.server, 'POST', `/api/rooms/${room}/recordings`, { film: { layout: 'mosaic' } });
     assert.deepEqual([refused.status, refused.body.code], [501, 'unable']);
     const both = await ask(stage.server, 'POST', `/api/rooms/${room}/recordings`, { film: {}, participant: 'ada' });

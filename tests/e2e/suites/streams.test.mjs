@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { BARS, assertBars, eventually } from '../support/check.mjs';
-import { HERTZ, SMALL, Stage } from '../support/call.mjs';
+import { HERTZ, Stage, seenAndHeard } from '../support/call.mjs';
 import { ask, configuration, egress, kept, pitchOf, probe, recording, until } from '../support/recordings.mjs';
 import { Server } from '../support/server.mjs';
 import { Rtmp, Srt, freePort, lastPicture } from '../support/targets.mjs';
@@ -51,13 +51,6 @@ after(async () => {
 });
 afterEach(() => stage.clear());
 
-async function meeting(room) {
-  const ada = await stage.join('chromium', room, 'ada');
-  const bob = await stage.join('python', room, 'bob');
-  await ada.ask('publishBars', SMALL);
-  await bob.ask('publishTone', { hertz: HERTZ });
-}
-
 async function begin(room, wish) {
   const begun = await egress(stage.server, 'StartRoomCompositeEgress', { roomName: room, layout: 'grid', advanced: ENCODING, ...wish });
   assert.equal(begun.status, 200, JSON.stringify(begun.body));
@@ -94,7 +87,7 @@ function assertFilm(path, what) {
 describe('a room that is streamed', () => {
   it('comes to all targets that take it, whatever becomes of the others, and no key is told', async () => {
     const room = stage.room();
-    await meeting(room);
+    await seenAndHeard(stage, room);
     const gone = `rtmp://127.0.0.1:${dead}/live/${KEY}`;
     const id = await begin(room, { streamOutputs: [{ urls: [rtmp.url(KEY), srt.url(), gone] }] });
     await until(stage.server, room, id, 'EGRESS_ACTIVE', PATIENCE);
@@ -124,7 +117,7 @@ describe('a room that is streamed', () => {
 
   it('goes on at a target that went and came again, and where it is added later', async () => {
     const room = stage.room();
-    await meeting(room);
+    await seenAndHeard(stage, room);
     const id = await begin(room, { streamOutputs: [{ urls: [rtmp.url('comes-again')] }] });
     await eventually('the stream', () => rtmp.recorded('comes-again').some((file) => statSync(file).size > 50_000), PATIENCE);
     await rtmp.stop();
@@ -152,7 +145,7 @@ describe('a room that is streamed', () => {
 
   it('fails where no target takes it, and is refused where it may not go', async () => {
     const room = stage.room();
-    await meeting(room);
+    await seenAndHeard(stage, room);
     const id = await begin(room, { streamOutputs: [{ urls: [`rtmp://127.0.0.1:${dead}/live/${KEY}`] }] });
     const failed = await until(stage.server, room, id, 'EGRESS_FAILED', PATIENCE);
     assert.match(failed.error, /every target of the stream has failed: .*tried 4 times/);
@@ -166,7 +159,7 @@ describe('a room that is streamed', () => {
 describe('a stream that is watched', () => {
   it('plays on its page with pictures and sound as they were sent, follows a layout, and says when it has ended', async () => {
     const room = stage.room();
-    await meeting(room);
+    await seenAndHeard(stage, room);
     const begun = await ask(stage.server, 'POST', `/api/rooms/${room}/recordings`, { live: { layout: 'grid', watched: true } });
     assert.equal(begun.status, 201, JSON.stringify(begun.body));
     const { id } = begun.body;

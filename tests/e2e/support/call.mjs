@@ -82,3 +82,11 @@ export class Stage {
     await this.server.stop();
   }
 }
+
+/** Ada is seen, in Chromium, and Bob is heard. */
+export async function seenAndHeard(stage, room) {
+  const ada = await stage.join('chromium', room, 'ada');
+  const bob = await stage.join('python', room, 'bob');
+  await ada.ask('publishBars', SMALL);
+  await bob.ask('publishTone', { hertz: HERTZ });
+}

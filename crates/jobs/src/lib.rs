@@ -25,6 +25,7 @@
 //! # Ok::<(), parvis_jobs::frame::FrameError>(())
 //! ```
 
+mod encoders;
 pub mod frame;
 mod job;
 mod live;
@@ -32,6 +33,7 @@ mod names;
 mod push;
 mod wire;
 
+pub use encoders::{EncoderFamily, EncoderFate, EncoderNote};
 pub use frame::Limits;
 pub use job::{Action, Job, JobConfig, State, Why};
 pub use live::{

@@ -23,6 +23,9 @@ pub struct Live {
     /// Whose identity is seen alone; [`LiveLayout::Single`] only. Without it, whoever spoke last.
     #[serde(default)]
     pub subject: Option<String>,
+    /// Which track is seen alone, whosever it is; [`LiveLayout::Single`] only, and then no subject.
+    #[serde(default)]
+    pub subject_track: Option<String>,
     /// Width of the canvas and of the main rendition, in samples; even.
     pub width: u32,
     /// Height of both; even.

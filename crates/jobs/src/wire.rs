@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::encoders::EncoderNote;
 use crate::live::{Live, LiveLayout, LiveProgress, Segment};
 use crate::names::{Codec, Kind, Origin, Profile, SrtpKey, UnixMicros};
 
@@ -362,6 +363,8 @@ pub enum ToServer {
         /// The moment that it shows.
         at: UnixMicros,
     },
+    /// An encoder of the live film failed, and another one goes on.
+    Encoder(EncoderNote),
     /// The live film has ended for good; the capture goes on. After this no more is told of the film.
     LiveFailed(Failure),
     /// The job ended in order.

@@ -89,6 +89,7 @@ fn live(number: u32) -> Live {
     Live {
         layout: LiveLayout::Speaker,
         subject: None,
+        subject_track: None,
         width: 1280,
         height: 720,
         rate: 30,

@@ -54,7 +54,7 @@ enum Command {
         /// Be ready to compose the room while it is there, too: with threads, and libraries of others in the process.
         #[arg(long)]
         live: bool,
-        /// Who encodes H.264 then: auto, or a name that `parvis-media probe` prints.
+        /// Who encodes H.264 then: auto, a family (nvenc, vaapi, software), or a name that `parvis-media probe` prints.
         #[arg(long, default_value = "auto", requires = "live")]
         encoder: Wanted,
     },
@@ -127,7 +127,7 @@ enum Command {
         /// Memory that the process may use, in MiB; the stacks of its threads count.
         #[arg(long, default_value_t = 4096)]
         memory_mib: u64,
-        /// Who encodes H.264: auto, or a name that `parvis-media probe` prints.
+        /// Who encodes H.264: auto, a family (nvenc, vaapi, software), or a name that `parvis-media probe` prints.
         #[arg(long, default_value = "auto")]
         encoder: Wanted,
         #[command(flatten)]
@@ -146,6 +146,9 @@ enum Command {
         /// How long one encoder may take before it is ended, in seconds; with --full never less than 240.
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3600))]
         timeout: u64,
+        /// Say which one would be taken of these for H.264: auto, a family (nvenc, vaapi, software), or a name that this prints.
+        #[arg(long, default_value = "auto")]
+        encoder: Wanted,
     },
     /// Try one encoder: started by the others of these commands, with what is to be tried as standard input.
     #[command(hide = true)]
@@ -263,7 +266,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
             // Libraries of others may still have threads: what they do at an end of their own is of no use here.
             std::process::exit(0)
         }
-        Command::Probe { full, json, timeout } => survey(full, json, timeout),
+        Command::Probe { full, json, timeout, encoder } => survey(full, json, timeout, &encoder),
         Command::Trial => hardware::trial::serve().map(|()| ExitCode::SUCCESS),
         Command::Compose {
             directory,
@@ -306,6 +309,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
                 println!("left out from there on: {}: {}", note.file, note.what);
             }
             for switch in &film.switches {
+                eprintln!("{}", switch.note().line());
                 println!("another encoder went on, and nothing is missing: {switch}");
             }
             println!("{:>12} bytes  {:>8.1} s  {}", film.bytes, film.duration as f64 / 1e6, out.display());
@@ -321,10 +325,15 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
 }
 
 /// Says which encoders there are.
-fn survey(full: bool, json: bool, timeout: u64) -> Result<ExitCode, Box<dyn std::error::Error>> {
+fn survey(
+    full: bool,
+    json: bool,
+    timeout: u64,
+    wanted: &Wanted,
+) -> Result<ExitCode, Box<dyn std::error::Error>> {
     compose::prepare()?;
     let prober = Prober { limit: Duration::from_secs(timeout), ..Prober::own() };
-    let survey = Survey::of(&prober, full);
+    let survey = Survey::of(&prober, full, wanted);
     match json {
         true => println!("{}", serde_json::to_string(&survey)?),
         false => print!("{}", survey.text()),
@@ -337,25 +346,25 @@ const MEMORY_MIB: u64 = 512;
 /// And of one that composes as well: GStreamer's plugins, a stack for each thread, and some thirty decoded pictures of 1.4 MB.
 const LIVE_MEMORY_MIB: u64 = 4096;
 
-/// Who encodes a live film. Whoever doesn't work here is named on standard error.
+/// Who encodes a live film. That one, and whoever doesn't work here, is named on standard error.
 fn live_encoders(wanted: &Wanted) -> Result<Encoders, Box<dyn std::error::Error>> {
     compose::prepare()?;
     let choice = compose::live::choose_encoders(wanted, &Prober::own())?;
-    for line in choice.refusals() {
-        eprintln!("parvis-media: {line}");
+    for note in choice.notes() {
+        eprintln!("{}", note.line());
     }
     Ok(choice.encoders)
 }
 
-/// Who encodes the film. Whoever doesn't work here is named on standard error.
+/// Who encodes the film. That one, and whoever doesn't work here, is named on standard error.
 fn encoders(
     options: &compose::Options,
     wanted: &Wanted,
 ) -> Result<Option<Encoders>, Box<dyn std::error::Error>> {
     compose::prepare()?;
     let Some(choice) = compose::choose_encoders(options, wanted, &Prober::own())? else { return Ok(None) };
-    for line in choice.refusals() {
-        eprintln!("parvis-media: {line}");
+    for note in choice.notes() {
+        eprintln!("{}", note.line());
     }
     Ok(Some(choice.encoders))
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
+use parvis_jobs::{EncoderFamily, EncoderFate};
 use parvis_media::compose::{Options, compose};
 use parvis_media::hardware::pattern::{decode, picture};
 use parvis_media::hardware::probe::{Plan, Prober, Report, probe};
@@ -167,7 +168,11 @@ fn who_names_an_encoder_gets_that_one_or_none() {
     assert_eq!((report.chosen.as_deref(), report.tried.len()), (None, 1));
     assert_eq!(report.reason, "it did not pass its trial");
     let unknown = "ffenc_h264".parse::<Wanted>().unwrap_err();
-    assert!(unknown.contains("auto, nvh264enc, ") && unknown.ends_with("x264enc, openh264enc"), "{unknown}");
+    assert!(
+        unknown.contains("auto, nvenc, vaapi, software, nvh264enc, ")
+            && unknown.ends_with("x264enc, openh264enc"),
+        "{unknown}"
+    );
     let other = choose(VideoCodec::H264, &"vp8enc".parse().unwrap(), &Settings::default(), SHAPE, &prober());
     assert_eq!(other.unwrap_err().to_string(), "vp8enc writes VP8, and H.264 is wanted");
 }
@@ -179,8 +184,18 @@ fn where_no_trial_passes_a_film_is_made_in_software_all_the_same() {
     let choice = choose(VideoCodec::H264, &Wanted::Auto, &Settings::default(), SHAPE, &quiet).unwrap();
     assert_eq!(choice.encoders, Encoders::software(VideoCodec::H264));
     assert_eq!(choice.report.reason, "software: taken untried, since no trial passed");
-    let said = choice.refusals();
-    assert!(said.iter().any(|line| line.starts_with("encoder x264enc failed its trial: ")), "{said:?}");
+    let said = choice.notes();
+    let refused = said.iter().find(|note| note.factory == "x264enc" && note.fate == EncoderFate::Refused);
+    assert!(refused.is_some_and(|note| note.why.starts_with("it failed its trial: ")), "{said:?}");
+    let chosen = said.last().unwrap();
+    assert_eq!((chosen.fate, chosen.family), (EncoderFate::Chosen, EncoderFamily::Software));
+    let family = choose(VideoCodec::H264, &"software".parse().unwrap(), &Settings::default(), SHAPE, &quiet);
+    assert_eq!(family.unwrap().encoders, choice.encoders, "who asks for software gets it, too");
+    let absent = choose(VideoCodec::H264, &"nvenc".parse().unwrap(), &Settings::default(), SHAPE, &quiet);
+    assert!(
+        absent.unwrap_err().to_string().starts_with("no encoder for H.264 works here:"),
+        "and no other family"
+    );
     let named = choose(VideoCodec::H264, &"x264enc".parse().unwrap(), &Settings::default(), SHAPE, &quiet);
     assert!(
         named.unwrap_err().to_string().starts_with("no encoder for H.264 works here:\nH.264: no encoder (")

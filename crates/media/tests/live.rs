@@ -41,6 +41,7 @@ fn live(layout: LiveLayout) -> Live {
     Live {
         layout,
         subject: None,
+        subject_track: None,
         width: SIZE.0,
         height: SIZE.1,
         rate: 30,

@@ -3,7 +3,8 @@
 // by ffmpeg; the mark that all see before; and a call that never notices what becomes of the worker.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readFileSync, readdirSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, statfsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { ageKeys } from '../support/age.mjs';
@@ -162,6 +163,76 @@ describe('a meeting', () => {
       await eventually('the mark to go', async () => !(await ada.ask('state')).recording);
       const { files, to } = opener.open(server, id);
       assertBars(barsOf(join(to, files[0]), { width: 640, height: 360 }), 'what was written until then');
+    } finally {
+      await own.close();
+    }
+  });
+
+  it('is kept until the disk is nearly full, and all see that it ends', async () => {
+    const disk = mkdtempSync(join(tmpdir(), 'parvis-disk-'));
+    const filler = join(disk, 'filler');
+    const free = () => { const { bavail, bsize } = statfsSync(disk); return bavail * bsize; };
+    const GIB = 2 ** 30;
+    // Others write to this disk, too: so much that they don't reach the bound, nor miss it afterwards.
+    const stays = free() - 3 * GIB;
+    assert.ok(stays > 5 * GIB, 'this test takes a disk with 8 GiB');
+    const server = await Server.configured(configuration(`directory = "${disk}"\n`).replace('min_free_bytes = 0', `min_free_bytes = ${stays}`));
+    const own = await Stage.over(server);
+    try {
+      const room = own.room();
+      const ada = await own.join('chromium', room, 'ada');
+      const bob = await own.join('python', room, 'bob');
+      await bob.ask('publishBars', SMALL);
+      await ada.ask('seen', { identity: 'bob' });
+      const id = await begin(server, room);
+      await until(server, room, id, 'EGRESS_ACTIVE');
+      await eventually('the mark', async () => (await ada.ask('state')).recording);
+      await new Promise((done) => setTimeout(done, 3000));
+      execFileSync('fallocate', ['-l', String(6 * GIB), filler]);
+      const ended = await until(server, room, id, 'EGRESS_LIMIT_REACHED');
+      assert.match(ended.error, /recording\.min_free_bytes/);
+      await eventually('the mark to go', async () => !(await ada.ask('state')).recording);
+      assert.equal((await ada.ask('state')).connected, true);
+      const refused = await ask(server, 'POST', `/api/rooms/${room}/recordings`, {});
+      assert.ok(refused.status >= 400 && /recording\.min_free_bytes/.test(JSON.stringify(refused.body)), JSON.stringify(refused.body));
+      assert.equal(await server.figure('parvis_recordings_refused_total', { limit: 'min_free_bytes' }), 1);
+      rmSync(filler);
+      const folder = join(disk, 'default', id);
+      const verified = execFileSync(process.env.PARVIS_MEDIA, ['verify', folder], { encoding: 'utf8' });
+      assert.ok(!verified.includes('damaged'), verified);
+      const { to, files, manifest } = opener.openAt(folder);
+      assert.equal(manifest.reason, 'disk_full');
+      const looked = barsOf(join(to, files[0]), SMALL);
+      assertBars(looked, 'what was written');
+      assert.ok(looked.count >= 10, `${looked.count} pictures`);
+      await begin(server, room);
+    } finally {
+      rmSync(disk, { recursive: true, force: true });
+      await own.close();
+    }
+  });
+
+  it('is kept with as many tracks as may be, and goes on without the others', async () => {
+    const server = await Server.configured(configuration('max_tracks = 1'));
+    const own = await Stage.over(server);
+    try {
+      const room = own.room();
+      const ada = await own.join('python', room, 'ada');
+      await ada.ask('publishBars', SMALL);
+      const id = await begin(server, room);
+      await until(server, room, id, 'EGRESS_ACTIVE');
+      const bob = await own.join('python', room, 'bob');
+      await bob.ask('publishTone', { hertz: HERTZ });
+      await eventually('a track to be refused', async () => await server.figure('parvis_recording_sources_refused_total') > 0);
+      await bob.ask('seen', { identity: 'ada' });
+      await new Promise((done) => setTimeout(done, 3000));
+      await stop(server, room, id);
+      const { to, files } = opener.open(server, id);
+      assert.equal(files.length, 1);
+      const looked = barsOf(join(to, files[0]), SMALL);
+      assertBars(looked, 'the one that was there first');
+      assert.ok(looked.count >= 20, `${looked.count} pictures`);
+      assert.match(server.log.join('\n'), /a track is not recorded/);
     } finally {
       await own.close();
     }

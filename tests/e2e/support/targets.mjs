@@ -36,7 +36,7 @@ export class Rtmp extends Target {
 load_module ${process.env.PARVIS_NGINX_RTMP};
 daemon off; master_process off; pid ${this.files}.pid; error_log ${this.files}.log info;
 events {}
-rtmp { server { listen 127.0.0.1:${port}; application live { live on; record all; record_path ${this.files}; record_unique on; } } }
+rtmp { access_log off; server { listen 127.0.0.1:${port}; application live { live on; record all; record_path ${this.files}; record_unique on; } } }
 `);
   }
 

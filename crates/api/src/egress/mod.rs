@@ -147,6 +147,11 @@ pub enum EgressError {
         "web pages are not recorded here: that takes a browser for each recording, and this server runs none"
     )]
     NeedsBrowser,
+    /// Nobody but its people can know what is said there.
+    #[error(
+        "this room is encrypted from end to end, so that nothing in it can be recorded or streamed: e2ee_room"
+    )]
+    Encrypted,
     /// Nobody is there who could do it.
     #[error("this server has no media worker yet: recordings and streams can't be started")]
     NoEngine,
@@ -195,6 +200,9 @@ impl Rooms {
         request: proto::egress_info::Request,
     ) -> Changed {
         let wanted = Wanted::of(&request)?;
+        if self.meetings.is_e2ee(&RoomKey::new(tenant, wanted.room)) {
+            return Err(EgressError::Encrypted);
+        }
         if let Some(webhooks) = self.webhooks.get() {
             webhooks.check_request(tenant, wanted.webhooks).map_err(EgressError::Invalid)?;
         }

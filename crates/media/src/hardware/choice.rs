@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use gstreamer as gst;
+use parvis_jobs::{EncoderFate, EncoderNote};
 
 use super::probe::{Plan, Prober, Report, Tried, probe};
 use super::running::Stage;
@@ -51,6 +52,19 @@ pub enum Wanted {
     Auto,
     /// This one, or none.
     Named(&'static Candidate),
+    /// The first of these that works, or none.
+    Family(Family),
+}
+
+impl Wanted {
+    /// Whether an encoder is one that is wanted.
+    pub(super) fn is(&self, candidate: &Candidate) -> bool {
+        match self {
+            Wanted::Auto => true,
+            Wanted::Named(named) => *named == candidate,
+            Wanted::Family(family) => candidate.family == *family,
+        }
+    }
 }
 
 impl FromStr for Wanted {
@@ -60,10 +74,16 @@ impl FromStr for Wanted {
         if text == "auto" {
             return Ok(Wanted::Auto);
         }
+        if let Ok(family) = text.parse() {
+            return Ok(Wanted::Family(family));
+        }
         let named = Candidate::named(text).map(Wanted::Named);
         named.ok_or_else(|| {
             let known: Vec<_> = Candidate::of(VideoCodec::H264).map(|candidate| candidate.factory).collect();
-            format!("no encoder that we know; for H.264 there are auto, {}", known.join(", "))
+            format!(
+                "no encoder that we know; for H.264 there are auto, nvenc, vaapi, software, {}",
+                known.join(", ")
+            )
         })
     }
 }
@@ -78,15 +98,25 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// Encoders of this machine that were passed over, each with its reason: those that aren't there are no news.
-    pub fn refusals(&self) -> Vec<String> {
+    /// Encoders of this machine that were passed over, each with its reason, and the one that was taken: those that aren't there are
+    /// no news.
+    pub fn notes(&self) -> Vec<EncoderNote> {
         let refused = |tried: &Tried| match &tried.outcome {
-            Outcome::Refused(refusal) if refusal.stage != Stage::Lookup => {
-                Some(format!("encoder {} failed its trial: {}", tried.factory, refusal.why))
-            }
+            Outcome::Refused(refusal) if refusal.stage != Stage::Lookup => Some(EncoderNote {
+                fate: EncoderFate::Refused,
+                family: tried.family.into(),
+                factory: tried.factory.clone(),
+                why: format!("it failed its trial: {}", refusal.why),
+            }),
             _ => None,
         };
-        self.report.tried.iter().filter_map(refused).collect()
+        let chosen = self.encoders.0.first().map(|first| EncoderNote {
+            fate: EncoderFate::Chosen,
+            family: first.family.into(),
+            factory: first.factory.to_owned(),
+            why: self.report.reason.clone(),
+        });
+        self.report.tried.iter().filter_map(refused).chain(chosen).collect()
     }
 }
 
@@ -119,7 +149,7 @@ pub fn choose(
     prober: &Prober,
 ) -> Result<Choice, ChoiceError> {
     let candidates: Vec<_> = match wanted {
-        Wanted::Auto => Candidate::of(codec).collect(),
+        Wanted::Auto | Wanted::Family(_) => Candidate::of(codec).filter(|of| wanted.is(of)).collect(),
         Wanted::Named(Candidate { factory, codec: is, .. }) if *is != codec => {
             return Err(ChoiceError::OtherCodec { factory, is: *is, wanted: codec });
         }
@@ -129,7 +159,7 @@ pub fn choose(
     let software = Encoders::software(codec);
     let first = match (report.chosen.as_deref().and_then(Candidate::named), wanted, software.0.first()) {
         (Some(first), ..) => first,
-        (None, Wanted::Auto, Some(first)) => {
+        (None, Wanted::Auto | Wanted::Family(Family::Software), Some(first)) => {
             report.chosen = Some(first.factory.to_owned());
             report.reason = format!("{}: taken untried, since no trial passed", first.family);
             first
@@ -191,6 +221,20 @@ fn named(directory: &str, begins: &str) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_encoder_is_wanted_by_its_name_or_its_family() {
+        let of = |text: &str| -> Vec<&str> {
+            let wanted: Wanted = text.parse().unwrap();
+            Candidate::of(VideoCodec::H264).filter(|one| wanted.is(one)).map(|one| one.factory).collect()
+        };
+        assert_eq!(of("auto"), Candidate::of(VideoCodec::H264).map(|one| one.factory).collect::<Vec<_>>());
+        assert_eq!(of("x264enc"), ["x264enc"]);
+        assert!(of("software").contains(&"x264enc") && !of("software").contains(&"nvh264enc"));
+        assert!(of("nvenc").contains(&"nvh264enc") && of("nvenc").len() < of("auto").len());
+        let unknown = "quick".parse::<Wanted>().unwrap_err();
+        assert!(unknown.contains("nvenc, vaapi, software"), "{unknown}");
+    }
 
     #[test]
     fn devices_are_found_by_how_their_names_begin() {

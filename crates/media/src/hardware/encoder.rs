@@ -10,11 +10,13 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use gstreamer as gst;
+use parvis_jobs::{EncoderFate, EncoderNote};
 use serde::{Deserialize, Serialize};
 
 use super::apply::Deviation;
 use super::running::{Refusal, Running, Stage};
-use super::settings::{Settings, Shape};
+use super::settings::{Family, Settings, Shape};
+use super::table::Candidate;
 use super::{Encoders, VideoCodec};
 
 /// Pictures that an encoder may have taken and not given back. Those in software look 60 ahead at most, with a few for their
@@ -54,6 +56,19 @@ pub struct Switch {
     pub refusal: Refusal,
 }
 
+impl Switch {
+    /// As whoever runs the worker is told.
+    pub fn note(&self) -> EncoderNote {
+        let family = Candidate::named(&self.factory).map_or(Family::Software, |of| of.family);
+        EncoderNote {
+            fate: EncoderFate::Failed,
+            family: family.into(),
+            factory: self.factory.clone(),
+            why: format!("after {} pictures: {}", self.pictures, self.refusal.why),
+        }
+    }
+}
+
 impl fmt::Display for Switch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Switch { factory, pictures, refusal } = self;
@@ -78,7 +93,7 @@ fn listed(switches: &[Switch]) -> String {
 
 /// Encodes pictures, by whichever encoder still works.
 pub struct Encoder {
-    left: VecDeque<&'static super::Candidate>,
+    left: VecDeque<&'static Candidate>,
     settings: Settings,
     shape: Shape,
     patience: Duration,
@@ -339,10 +354,10 @@ impl Encoder {
 
 /// The first of those that are left that opens.
 fn next(
-    left: &mut VecDeque<&'static super::Candidate>,
+    left: &mut VecDeque<&'static Candidate>,
     switches: &mut Vec<Switch>,
     pictures: u64,
-    open: impl Fn(&'static super::Candidate) -> Result<Running, Refusal>,
+    open: impl Fn(&'static Candidate) -> Result<Running, Refusal>,
 ) -> Option<Running> {
     while let Some(candidate) = left.pop_front() {
         match open(candidate) {

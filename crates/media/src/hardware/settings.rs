@@ -2,7 +2,9 @@
 //! What is asked of an encoder, in our own words and units, whichever encoder it becomes.
 
 use std::fmt;
+use std::str::FromStr;
 
+use parvis_jobs::EncoderFamily;
 use serde::{Deserialize, Serialize};
 
 /// What an encoder writes.
@@ -58,6 +60,25 @@ impl Family {
             Family::Vaapi => "VA-API",
             Family::Software => "software",
         }
+    }
+}
+
+impl From<Family> for EncoderFamily {
+    fn from(family: Family) -> EncoderFamily {
+        match family {
+            Family::Nvenc => EncoderFamily::Nvenc,
+            Family::Vaapi => EncoderFamily::Vaapi,
+            Family::Software => EncoderFamily::Software,
+        }
+    }
+}
+
+impl FromStr for Family {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Family, ()> {
+        let all = [Family::Nvenc, Family::Vaapi, Family::Software];
+        all.into_iter().find(|family| EncoderFamily::from(*family).name() == text).ok_or(())
     }
 }
 

@@ -6,9 +6,11 @@ use std::time::Duration;
 use gstreamer as gst;
 use serde::{Deserialize, Serialize};
 
-use super::probe::{Plan, Prober, Report, probe};
+use super::choice::Wanted;
+use super::probe::{Plan, Prober, Report, Tried, probe};
 use super::settings::{Settings, Shape, VideoCodec};
 use super::table::Candidate;
+use super::trial::Outcome;
 
 /// What a machine can.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,7 +24,9 @@ pub struct Survey {
 impl Survey {
     /// Tries all encoders that we know. A full survey encodes three seconds in two sizes with each, looks at what comes out,
     /// and gives each up in the middle once.
-    pub fn of(prober: &Prober, full: bool) -> Survey {
+    ///
+    /// The one that is taken for H.264 is the first of those that are `wanted`.
+    pub fn of(prober: &Prober, full: bool, wanted: &Wanted) -> Survey {
         let shape = |width, height| Shape { width, height, rate: 30 };
         let plan = match full {
             true => Plan {
@@ -40,7 +44,10 @@ impl Survey {
             }
             false => prober,
         };
-        let report = |codec| probe(codec, Candidate::of(codec), &plan, prober);
+        let report = |codec| {
+            let report = probe(codec, Candidate::of(codec), &plan, prober);
+            if codec == VideoCodec::H264 { narrowed(report, wanted) } else { report }
+        };
         let reports = VideoCodec::ALL.into_iter().map(report).collect();
         Survey { gstreamer: gst::version_string().to_string(), reports }
     }
@@ -59,6 +66,22 @@ impl Survey {
         };
         format!("{}\n\n{}\n{end}\n", self.gstreamer, reports.join("\n"))
     }
+}
+
+/// What a report comes to where not all encoders are wanted.
+fn narrowed(mut report: Report, wanted: &Wanted) -> Report {
+    if matches!(wanted, Wanted::Auto) {
+        return report;
+    }
+    let is_wanted = |tried: &&Tried| Candidate::named(&tried.factory).is_some_and(|of| wanted.is(of));
+    let works = |tried: &&Tried| matches!(tried.outcome, Outcome::Works(_));
+    let first = report.tried.iter().filter(is_wanted).find(works);
+    report.reason = match first {
+        Some(Tried { family, .. }) => format!("{family}: the first of those asked for that passed its trial"),
+        None => "none of those asked for passed its trial".to_owned(),
+    };
+    report.chosen = first.map(|tried| tried.factory.clone());
+    report
 }
 
 /// How long an encoder in software may give nothing on a busy machine.

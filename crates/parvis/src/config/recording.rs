@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use parvis_jobs::{JobConfig, Protection, Quota};
+use parvis_jobs::{EncoderFamily, JobConfig, Protection, Quota};
 use serde::{Deserialize, Serialize};
 
 use super::Config;
@@ -15,6 +15,8 @@ use crate::recording::{FilmBounds, FilmSettings, Keep, RecordingSettings};
 
 /// The worker's file name, where it is not named: it lies beside the server's own.
 pub(crate) const WORKER: &str = "parvis-media";
+/// Any encoder that works.
+const AUTO: &str = "auto";
 /// What every age recipient begins with, and how long one is (<https://age-encryption.org/v1>, bech32 of 32 bytes).
 const RECIPIENT_PREFIX: &str = "age1";
 const RECIPIENT_CHARS: usize = 62;
@@ -29,6 +31,7 @@ pub(crate) struct Recording {
     pub(crate) unprotected: bool,
     pub(crate) worker: PathBuf,
     pub(crate) allow_unconfined: bool,
+    pub(crate) encoder: String,
     pub(crate) name: String,
     pub(crate) max_jobs: Count,
     pub(crate) max_tracks: Count,
@@ -63,6 +66,7 @@ impl Default for Recording {
             unprotected: false,
             worker: PathBuf::new(),
             allow_unconfined: false,
+            encoder: AUTO.to_owned(),
             name: "Recording".to_owned(),
             max_jobs: Bounded::of(50),
             max_tracks: Bounded::of(200),
@@ -119,6 +123,17 @@ impl Config {
                 );
             }
         }
+        let families = EncoderFamily::ALL.map(EncoderFamily::name);
+        if recording.encoder != AUTO && !families.contains(&recording.encoder.as_str()) {
+            return problem(
+                "encoder",
+                format!(
+                    "\"{}\" is no family of encoders; use \"{AUTO}\", \"{}\"",
+                    recording.encoder,
+                    families.join("\", \"")
+                ),
+            );
+        }
         self.storage(base)?;
         if !recording.enabled {
             // What is wrong with it is said all the same.
@@ -149,6 +164,7 @@ impl Config {
             directory: self.recordings_directory(base),
             worker: self.media_worker(base),
             unconfined: recording.allow_unconfined,
+            encoder: recording.encoder.clone(),
             ipv4: true,
             protection,
             name: recording.name.clone(),
@@ -243,6 +259,9 @@ mod tests {
         let secret = "AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQ";
         assert_eq!(refused(|recording| recording.recipients = vec![secret.into()]), "recording.recipients");
         assert_eq!(refused(|recording| recording.stop_timeout = Time::secs(0)), "recording.stop_timeout");
+        assert_eq!(refused(|recording| recording.encoder = "x264enc".into()), "recording.encoder");
+        let hardware = with(|recording| recording.encoder = "nvenc".into()).unwrap().unwrap();
+        assert_eq!(hardware.encoder, "nvenc");
         assert_eq!(refused(|recording| recording.name = "a\u{202e}b".into()), "recording.name");
     }
 

@@ -26,6 +26,8 @@ pub(crate) struct Streaming {
     pub(crate) segment: Time,
     pub(crate) part: Time,
     pub(crate) segments: Bounded<3, 100>,
+    /// Whether segments and images may be kept.
+    pub(crate) keep: bool,
     pub(crate) max_waiting: Count,
     pub(crate) linger: Time,
 }
@@ -44,6 +46,7 @@ impl Default for Streaming {
             segment: Time::secs(4),
             part: Time(std::time::Duration::from_millis(500)),
             segments: Bounded::of(6),
+            keep: false,
             max_waiting: Bounded::of(10_000),
             linger: Time::secs(300),
         }
@@ -104,6 +107,7 @@ impl Config {
             ladder,
             lengths: Lengths { segment, part },
             listed: streaming.segments.size(),
+            keep: streaming.keep,
             max_waiting: streaming.max_waiting.size(),
             linger: streaming.linger.0,
         }))
@@ -128,6 +132,7 @@ mod tests {
         );
         let settings = with(|_| {}).unwrap().unwrap();
         assert_eq!((settings.ladder, settings.lengths.part), (vec![1_080, 720, 360], 500));
+        assert!(!settings.keep, "nothing lies in the clear unless somebody says so");
         for (change, key) in [
             ((|config| config.recording.enabled = false) as fn(&mut Config), "streaming.enabled"),
             (|config| config.streaming.segment = Time::secs(20), "streaming.segment"),

@@ -19,8 +19,7 @@ impl Shared {
     pub(super) async fn begin(&self, tenant: &TenantId, egress: &EgressInfo) -> Result<Begun, EngineError> {
         let settings = &self.settings;
         let asked = request::asked(egress, settings.film.bounds, settings.live.as_ref())?;
-        let keeps = asked.keeps();
-        let request::Asked { scope, film, live } = asked;
+        let request::Asked { scope, film, live, keeps } = asked;
         let film = film.is_some();
         if film {
             check_film(settings)?;

@@ -8,6 +8,7 @@ use livekit_protocol::{EgressInfo, EgressStatus, FileInfo};
 use parvis_jobs::{State, StopReason, Why};
 
 use super::film::{Captured, wish};
+use super::live;
 
 /// Files of one recording that are named in its record; the manifest has all of them.
 const MAX_FILES: usize = 200;
@@ -74,7 +75,7 @@ pub(super) fn error_of(why: &Why) -> String {
             "it lasted as long as it may (recording.max_duration)".to_owned()
         }
         Why::Stopped(StopReason::QuotaReached) => {
-            "it has as many bytes as it may (recording.max_bytes)".to_owned()
+            "it has as many bytes, or segments, as it may (recording.max_bytes)".to_owned()
         }
         Why::Stopped(StopReason::DiskFull) => {
             "the disk is full, or has no more than is to stay free (recording.min_free_bytes)".to_owned()
@@ -117,6 +118,10 @@ fn files(folder: &Path, started_at: i64, ended_at: Option<i64>) -> Vec<FileInfo>
         .filter_map(|entry| {
             let metadata = entry.metadata().ok().filter(std::fs::Metadata::is_file)?;
             let name = entry.file_name().into_string().ok().filter(|name| super::is_plain(name))?;
+            // Segments and pictures of a stream are told of as such.
+            if live::lasts(&name) {
+                return None;
+            }
             Some(FileInfo {
                 location: location(folder, &name),
                 filename: name,

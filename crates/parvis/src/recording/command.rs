@@ -50,6 +50,9 @@ pub(crate) fn start(name: &str, tool: &MediaTool) -> Result<(), Problem> {
             let whose = cli::Settings { config: Some(config), ..cli::Settings::default() };
             let settings = settle(&whose)?.0;
             place(&mut arguments, &settings.config.recordings_directory(&settings.base))?;
+            if name == "probe" && !arguments.iter().any(|argument| argument == "--encoder") {
+                arguments.extend(["--encoder".into(), settings.config.recording.encoder.clone().into()]);
+            }
             settings.config.media_worker(&settings.base)
         }
         None => Config::default().media_worker(Path::new("")),

@@ -186,9 +186,11 @@ fn subfolders(path: &Path, problems: &mut Vec<EraseError>) -> Vec<(String, PathB
     found
 }
 
-/// What the files of a record take, in bytes.
+/// What the files and segments of a record take, in bytes.
 pub(super) fn bytes_of(egress: &EgressInfo) -> u64 {
-    egress.file_results.iter().map(|file| u64::try_from(file.size).unwrap_or_default()).sum()
+    let sizes = egress.file_results.iter().map(|file| file.size);
+    let sizes = sizes.chain(egress.segment_results.iter().map(|segments| segments.size));
+    sizes.map(|size| u64::try_from(size).unwrap_or_default()).sum()
 }
 
 /// Nanoseconds since 1970 as milliseconds.

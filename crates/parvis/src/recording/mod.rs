@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Recordings: which go on, and who does them. [`RecordingEngine`] is what [`parvis_api::Api::record`] takes: it checks what is
 //! asked for ([`request`]), lets a recorder into the room ([`begin`]), and gives each recording a task of its own ([`task`]), which starts
-//! a media worker ([`worker`]), tells it what it is to know of its room ([`present`]) and writes down what becomes of it ([`book`]); [`counts`] says how often.
+//! a media worker ([`worker`]), tells it what it is to know of its room ([`present`]) and writes down what becomes of it ([`book`]); [`counts`] says how often, [`encoders`] who encoded.
 //! Of what was captured a film is made, if one was asked for ([`film`]); what is streamed meanwhile is in [`live`].
 //! What was recorded lies on the disk ([`kept`]) until its time is over ([`retention`]), and in a storage besides or instead ([`upload`]); [`command`] is `parvis recording`.
 //!
@@ -12,6 +12,7 @@ mod begin;
 mod book;
 pub(crate) mod command;
 mod counts;
+mod encoders;
 mod film;
 mod kept;
 mod live;
@@ -42,6 +43,7 @@ use parvis_signal::{RecordScope, RecordingNews};
 use tokio::sync::{Notify, mpsc};
 
 use counts::Counts;
+pub(crate) use encoders::EncoderCounts;
 pub(crate) use film::FilmSettings;
 pub(crate) use film::wish::{Bounds as FilmBounds, layout_of as film_layout};
 use film::{Films, Place, place};
@@ -68,6 +70,8 @@ pub(crate) struct RecordingSettings {
     pub(crate) worker: PathBuf,
     /// Whether it may run where the kernel can't hold it back.
     pub(crate) unconfined: bool,
+    /// Who encodes, as the worker's program takes it: `auto`, or a family.
+    pub(crate) encoder: String,
     /// Whether media has an address of IPv4, and packets reach workers by that.
     pub(crate) ipv4: bool,
     /// For whom they are sealed.
@@ -106,6 +110,7 @@ pub(crate) struct Shared {
     pub(crate) settings: RecordingSettings,
     pub(crate) recorders: Recorders,
     pub(crate) counts: Counts,
+    pub(crate) encoders: Arc<EncoderCounts>,
     films: Films,
     pub(crate) shelves: Arc<Shelves>,
     jobs: Mutex<HashMap<String, Handle>>,
@@ -174,12 +179,14 @@ pub(crate) struct RecordingEngine(Arc<Shared>);
 impl RecordingEngine {
     /// Ready to record in these rooms. Call it in a runtime.
     pub(crate) fn new(settings: RecordingSettings, recorders: Recorders) -> RecordingEngine {
-        let films = Films::new(settings.clone(), recorders.clone());
+        let encoders = Arc::<EncoderCounts>::default();
+        let films = Films::new(settings.clone(), recorders.clone(), Arc::clone(&encoders));
         RecordingEngine(Arc::new(Shared {
             settings,
             films,
             recorders,
             counts: Counts::default(),
+            encoders,
             shelves: Arc::default(),
             jobs: Mutex::default(),
             gone: Notify::new(),
@@ -235,6 +242,7 @@ impl RecordingEngine {
             let mut samples = shared.counts.samples(shared.jobs().len());
             samples.extend(shared.films.samples());
             samples.extend(shared.shelves.samples());
+            samples.extend(shared.encoders.samples());
             samples
         })
     }

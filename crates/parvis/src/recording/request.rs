@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! What of the ways in which an egress is asked for this server can do: capture of a room, a participant or tracks into files, and
-//! a film of a room, which is captured for it, and streams of one. For all else it is said what to ask for instead.
+//! What of the ways in which an egress is asked for this server can do: capture of a room, a participant or tracks into files,
+//! streams of these, and a film of a room, which is captured for it. For all else it is said what to ask for instead.
 
 use std::collections::BTreeSet;
 
@@ -11,14 +11,13 @@ use parvis_api::{CAPTURE_LAYOUT, EngineError};
 use parvis_signal::RecordScope;
 
 use super::film::wish::{Bounds, Encoding, Wish, wish};
-use super::live::{self, LiveSettings, LiveWish, Outputs};
+use super::live::{self, LiveSettings, LiveWish, Outputs, Subject};
 
 /// Why something is not streamed.
 pub(super) const NO_STREAMS: &str =
     "what is kept as it is sent streams nowhere: ask for a room composite with a layout such as \"grid\"";
 
 const NO_SEGMENTS: &str = "what is kept as it is sent has no segments and no images: ask for a room composite with a layout such as \"grid\"";
-const NO_IMAGES: &str = "this server makes no images: leave image_outputs out";
 const NO_ENCODING: &str = "what is sent is kept as it is sent, and not encoded anew: leave out preset and advanced, and the file type, or ask for a film \
                            of the room by the layout \"grid\"";
 const NO_UPLOAD: &str = "recordings stay on this server's disk: leave out the storage, and fetch the files when the recording has ended";
@@ -34,16 +33,13 @@ pub(super) struct Asked {
     pub(super) film: Option<Wish>,
     /// What is streamed of it, if anything.
     pub(super) live: Option<LiveWish>,
+    /// Whether the tracks are kept.
+    pub(super) keeps: bool,
 }
 
 impl Asked {
     fn capture(scope: RecordScope) -> Asked {
-        Asked { scope, film: None, live: None }
-    }
-
-    /// Whether the tracks are kept.
-    pub(super) fn keeps(&self) -> bool {
-        self.live.is_none() || self.film.is_some()
+        Asked { scope, film: None, live: None, keeps: true }
     }
 }
 
@@ -57,27 +53,8 @@ pub(super) fn asked(
     let nothing = || EngineError::Failed("nothing is known of what was asked for".to_owned());
     match egress.request.as_ref().ok_or_else(nothing)? {
         Request::RoomComposite(request) => of_room(request, bounds, live),
-        Request::Participant(request) => {
-            check_outputs(
-                &request.file_outputs,
-                !request.stream_outputs.is_empty(),
-                !request.segment_outputs.is_empty() || !request.image_outputs.is_empty(),
-                request.options.is_some(),
-            )?;
-            Ok(Asked::capture(RecordScope::Participant(request.identity.clone())))
-        }
-        Request::TrackComposite(request) => {
-            check_outputs(
-                &request.file_outputs,
-                !request.stream_outputs.is_empty(),
-                !request.segment_outputs.is_empty() || !request.image_outputs.is_empty(),
-                request.options.is_some(),
-            )?;
-            check_single_tracks(request)?;
-            let tracks = [&request.audio_track_id, &request.video_track_id];
-            let named = tracks.into_iter().filter(|track| !track.is_empty()).cloned();
-            Ok(Asked::capture(RecordScope::Tracks(named.collect())))
-        }
+        Request::Participant(request) => of_participant(request, bounds, live),
+        Request::TrackComposite(request) => of_tracks(request, bounds, live),
         Request::Track(request) => {
             use proto::track_egress_request::Output;
             match &request.output {
@@ -129,16 +106,14 @@ fn of_room(
         Some(Options::Preset(preset)) => Encoding::Preset(*preset),
         Some(Options::Advanced(options)) => Encoding::Advanced(options),
     };
-    check_film(request.video_only, !request.image_outputs.is_empty())?;
+    check_film(request.video_only)?;
     if request.audio_mixing() != proto::AudioMixing::DefaultMixing {
         return Err(unable("all sound of a film is mixed into both channels: leave audio_mixing out"));
     }
     if file.is_some_and(|file| file.output.is_some()) {
         return Err(unable(NO_UPLOAD));
     }
-    let mut outputs = Outputs::default();
-    request.stream_outputs.iter().for_each(|stream| outputs.stream(stream));
-    request.segment_outputs.iter().try_for_each(|segments| outputs.segments(segments))?;
+    let mut outputs = outputs_of(&request.stream_outputs, &request.segment_outputs, &request.image_outputs)?;
     match &request.output {
         Some(Output::Stream(stream)) => outputs.stream(stream),
         Some(Output::Segments(segments)) => outputs.segments(segments)?,
@@ -146,6 +121,94 @@ fn of_room(
     }
     let file = file.map(|file| (file.file_type(), file.filepath.as_str()));
     composed((&request.layout, request.audio_only), encoding, (file, outputs), bounds, live)
+}
+
+fn of_participant(
+    request: &proto::ParticipantEgressRequest,
+    bounds: Bounds,
+    live: Option<&LiveSettings>,
+) -> Result<Asked, EngineError> {
+    use proto::participant_egress_request::Options;
+    let scope = RecordScope::Participant(request.identity.clone());
+    let outputs = outputs_of(&request.stream_outputs, &request.segment_outputs, &request.image_outputs)?;
+    if outputs.is_empty() {
+        check_outputs(&request.file_outputs, false, false, request.options.is_some())?;
+        return Ok(Asked::capture(scope));
+    }
+    if request.screen_share {
+        return Err(unable(
+            "a participant's stream shows the camera: leave screen_share out, or ask for a track composite of the share",
+        ));
+    }
+    let encoding = match &request.options {
+        None => Encoding::Default,
+        Some(Options::Preset(preset)) => Encoding::Preset(*preset),
+        Some(Options::Advanced(options)) => Encoding::Advanced(options),
+    };
+    let subject = Subject::Participant(request.identity.clone());
+    alone((scope, subject), "single", encoding, (&request.file_outputs, outputs), bounds, live)
+}
+
+#[allow(deprecated)]
+fn of_tracks(
+    request: &proto::TrackCompositeEgressRequest,
+    bounds: Bounds,
+    live: Option<&LiveSettings>,
+) -> Result<Asked, EngineError> {
+    use proto::track_composite_egress_request::{Options, Output};
+    let mut outputs = outputs_of(&request.stream_outputs, &request.segment_outputs, &request.image_outputs)?;
+    let mut files = request.file_outputs.clone();
+    match &request.output {
+        None => {}
+        Some(Output::File(file)) => files.push(file.clone()),
+        Some(Output::Stream(stream)) => outputs.stream(stream),
+        Some(Output::Segments(segments)) => outputs.segments(segments)?,
+    }
+    let (sound, pictures) = (&request.audio_track_id, &request.video_track_id);
+    let named = [sound, pictures].into_iter().filter(|track| !track.is_empty()).cloned();
+    let scope = RecordScope::Tracks(named.collect());
+    if outputs.is_empty() {
+        check_outputs(&files, false, false, request.options.is_some())?;
+        return Ok(Asked::capture(scope));
+    }
+    let encoding = match &request.options {
+        None => Encoding::Default,
+        Some(Options::Preset(preset)) => Encoding::Preset(*preset),
+        Some(Options::Advanced(options)) => Encoding::Advanced(options),
+    };
+    let (layout, subject) = match pictures.is_empty() {
+        true => ("audio", Subject::Anybody),
+        false => ("single", Subject::Track(pictures.clone())),
+    };
+    alone((scope, subject), layout, encoding, (&files, outputs), bounds, live)
+}
+
+/// What is streamed of a participant or of tracks, which are kept as they are sent where a file is asked for.
+fn alone(
+    (scope, subject): (RecordScope, Subject),
+    layout: &str,
+    encoding: Encoding<'_>,
+    (files, outputs): (&[proto::EncodedFileOutput], Outputs),
+    bounds: Bounds,
+    live: Option<&LiveSettings>,
+) -> Result<Asked, EngineError> {
+    files.iter().try_for_each(check_file)?;
+    let look = wish((layout, false), encoding, None, bounds)?;
+    let large = matches!(encoding, Encoding::Default).then_some(bounds);
+    let live = LiveWish { subject, ..live::wish(&look, outputs, large, live)? };
+    Ok(Asked { scope, film: None, live: Some(live), keeps: !files.is_empty() })
+}
+
+fn outputs_of(
+    streams: &[proto::StreamOutput],
+    segments: &[proto::SegmentedFileOutput],
+    images: &[proto::ImageOutput],
+) -> Result<Outputs, EngineError> {
+    let mut outputs = Outputs::default();
+    streams.iter().for_each(|stream| outputs.stream(stream));
+    segments.iter().try_for_each(|segments| outputs.segments(segments))?;
+    images.iter().try_for_each(|images| outputs.images(images))?;
+    Ok(outputs)
 }
 
 fn of_template(
@@ -156,7 +219,7 @@ fn of_template(
 ) -> Result<Asked, EngineError> {
     use proto::output::Config;
     use proto::start_egress_request::Encoding as Options;
-    let (mut file, mut images, mut outputs) = (None, false, Outputs::default());
+    let (mut file, mut outputs) = (None, Outputs::default());
     for output in &request.outputs {
         if output.storage.is_some() {
             return Err(unable(NO_UPLOAD));
@@ -165,7 +228,8 @@ fn of_template(
             Some(Config::File(config)) => file = Some((config.file_type(), config.filepath.as_str())),
             Some(Config::Stream(stream)) => outputs.stream(stream),
             Some(Config::Segments(segments)) => outputs.segments(segments)?,
-            Some(Config::Images(_)) | None => images = true,
+            Some(Config::Images(images)) => outputs.images(images)?,
+            None => {}
         }
     }
     if request.storage.is_some() {
@@ -177,12 +241,12 @@ fn of_template(
                 "a room is kept whole: leave out audio_only and video_only, or ask for tracks one by one",
             ));
         }
-        let (streams, segments) = (outputs.pushed, outputs.watched || images);
-        check_outputs(None, streams, segments, request.encoding.is_some())?;
+        let (streams, others) = (outputs.pushed, !outputs.is_empty());
+        check_outputs(None, streams, others, request.encoding.is_some())?;
         file.map_or(Ok(()), |(kind, path)| check_name(kind, path))?;
         return Ok(Asked::capture(RecordScope::Room));
     }
-    check_film(template.video_only, images)?;
+    check_film(template.video_only)?;
     let encoding = match &request.encoding {
         None => Encoding::Default,
         Some(Options::Preset(preset)) => Encoding::Preset(*preset),
@@ -202,18 +266,16 @@ fn composed(
     let scope = RecordScope::Room;
     let film = wish(layout, encoding, file, bounds)?;
     if outputs.is_empty() {
-        return Ok(Asked { scope, film: Some(film), live: None });
+        return Ok(Asked { scope, film: Some(film), live: None, keeps: true });
     }
     let large = matches!(encoding, Encoding::Default).then_some(bounds);
     let live = live::wish(&film, outputs, large, live)?;
-    Ok(Asked { scope, film: file.is_some().then_some(film), live: Some(live) })
+    let keeps = file.is_some();
+    Ok(Asked { scope, film: keeps.then_some(film), live: Some(live), keeps })
 }
 
 /// What no film has, whatever its layout.
-fn check_film(video_only: bool, images: bool) -> Result<(), EngineError> {
-    if images {
-        return Err(unable(NO_IMAGES));
-    }
+fn check_film(video_only: bool) -> Result<(), EngineError> {
     if video_only {
         return Err(unable("a film has its sound: leave out video_only"));
     }
@@ -253,17 +315,6 @@ fn check_name(kind: proto::EncodedFileType, path: &str) -> Result<(), EngineErro
         return Err(unable(OWN_NAMES));
     }
     Ok(())
-}
-
-#[allow(deprecated)]
-fn check_single_tracks(request: &proto::TrackCompositeEgressRequest) -> Result<(), EngineError> {
-    use proto::track_composite_egress_request::Output;
-    match &request.output {
-        None => Ok(()),
-        Some(Output::File(file)) => check_file(file),
-        Some(Output::Stream(_)) => Err(unable(NO_STREAMS)),
-        Some(Output::Segments(_)) => Err(unable(NO_SEGMENTS)),
-    }
 }
 
 fn unable(why: &str) -> EngineError {
@@ -380,7 +431,7 @@ mod tests {
                 |request| request.segment_outputs = vec![proto::SegmentedFileOutput::default()],
                 "streams nowhere",
             ),
-            (|request| request.image_outputs = vec![proto::ImageOutput::default()], "no images"),
+            (|request| request.image_outputs = vec![proto::ImageOutput::default()], "streams nowhere"),
             (
                 |request| request.set_audio_mixing(proto::AudioMixing::DualChannelAgent),
                 "leave audio_mixing out",
@@ -418,5 +469,96 @@ mod tests {
         assert_eq!(template("capture", vec![plain]).unwrap(), Asked::capture(RecordScope::Room));
         let stream = proto::output::Config::Stream(proto::StreamOutput::default());
         assert!(template("grid", vec![stream]).unwrap_err().contains("streams nowhere"));
+    }
+
+    /// As [`whole`], where streams are made and kept.
+    fn streamed(request: Request, keep: bool) -> Result<Asked, String> {
+        let mut config = crate::config::Config::default();
+        (config.recording.enabled, config.streaming.enabled, config.streaming.keep) = (true, true, keep);
+        let live = config.streaming(std::path::Path::new("/")).unwrap();
+        let egress = EgressInfo { request: Some(request), ..EgressInfo::default() };
+        asked(&egress, BOUNDS, live.as_ref()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn segments_and_images_are_kept_where_that_is_allowed_and_with_names() {
+        let named = proto::SegmentedFileOutput { playlist_name: "monday".into(), ..Default::default() };
+        let request = |segments: &[proto::SegmentedFileOutput], images: &[proto::ImageOutput]| {
+            Request::RoomComposite(proto::RoomCompositeEgressRequest {
+                segment_outputs: segments.to_vec(),
+                image_outputs: images.to_vec(),
+                ..Default::default()
+            })
+        };
+        let kept = streamed(request(std::slice::from_ref(&named), &[]), true).unwrap();
+        let live = kept.live.unwrap();
+        assert!(live.lasts.segments.is_some() && !live.watched && !kept.keeps, "segments alone");
+        assert_eq!(live.size, (1_920, 1_080), "as large as for viewers");
+        let handed = streamed(request(&[proto::SegmentedFileOutput::default()], &[]), false).unwrap();
+        let live = handed.live.unwrap();
+        assert!(live.lasts.is_empty() && live.watched, "what has no name is handed out, and not kept");
+        let image = proto::ImageOutput::default();
+        let live = streamed(request(&[], std::slice::from_ref(&image)), true).unwrap().live.unwrap();
+        assert!(live.lasts.pictures.is_some() && !live.watched && !live.pushed);
+        let refusals = [
+            (request(&[named], &[]), false, "streaming.keep"),
+            (request(&[], std::slice::from_ref(&image)), false, "streaming.keep"),
+            (request(&[], &[image.clone(), image.clone()]), true, "one row of images"),
+        ];
+        for (request, keep, expected) in refusals {
+            let refused = streamed(request, keep).unwrap_err();
+            assert!(refused.contains(expected), "{expected}: {refused}");
+        }
+        let sound = Request::RoomComposite(proto::RoomCompositeEgressRequest {
+            audio_only: true,
+            image_outputs: vec![image],
+            ..Default::default()
+        });
+        assert!(streamed(sound, true).unwrap_err().contains("no images"));
+    }
+
+    #[test]
+    fn a_participant_and_tracks_are_streamed_alone() {
+        let stream =
+            proto::StreamOutput { urls: vec!["rtmp://a.example/live/key".into()], ..Default::default() };
+        let participant = proto::ParticipantEgressRequest {
+            identity: "ada".into(),
+            stream_outputs: vec![stream.clone()],
+            ..Default::default()
+        };
+        let asked = streamed(Request::Participant(participant.clone()), false).unwrap();
+        assert_eq!(asked.scope, RecordScope::Participant("ada".into()));
+        assert!(asked.film.is_none() && !asked.keeps, "what is streamed is not kept");
+        let live = asked.live.unwrap();
+        assert_eq!(live.layout, parvis_jobs::LiveLayout::Single);
+        assert_eq!((live.subject, live.pushed), (Subject::Participant("ada".into()), true));
+        let both = proto::ParticipantEgressRequest {
+            file_outputs: vec![proto::EncodedFileOutput::default()],
+            ..participant.clone()
+        };
+        assert!(
+            streamed(Request::Participant(both), false).unwrap().keeps,
+            "unless a file is asked for, too"
+        );
+        let share = proto::ParticipantEgressRequest { screen_share: true, ..participant.clone() };
+        assert!(streamed(Request::Participant(share), false).unwrap_err().contains("leave screen_share out"));
+        assert!(whole(Request::Participant(participant)).unwrap_err().contains("streaming.enabled"));
+
+        let tracks = |sound: &str, pictures: &str| {
+            let request = proto::TrackCompositeEgressRequest {
+                audio_track_id: sound.into(),
+                video_track_id: pictures.into(),
+                stream_outputs: vec![stream.clone()],
+                ..Default::default()
+            };
+            let asked = streamed(Request::TrackComposite(request), false).unwrap();
+            let live = asked.live.unwrap();
+            (asked.scope, live.layout, live.subject)
+        };
+        let scope = RecordScope::Tracks(BTreeSet::from(["TR_1".into(), "TR_2".into()]));
+        let single = (parvis_jobs::LiveLayout::Single, Subject::Track("TR_2".into()));
+        assert_eq!(tracks("TR_1", "TR_2"), (scope, single.0, single.1));
+        let scope = RecordScope::Tracks(BTreeSet::from(["TR_1".into()]));
+        assert_eq!(tracks("TR_1", ""), (scope, parvis_jobs::LiveLayout::Audio, Subject::Anybody));
     }
 }

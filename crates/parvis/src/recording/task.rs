@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use super::film::{self, Captured, Place};
 use super::live::{LiveJob, Push};
 use super::present::{Clock, Present};
+use super::upload::Destination;
 use super::worker::{Launch, Worker};
 use super::{Begun, Counts, Handle, Shared, book, folder};
 
@@ -95,7 +96,13 @@ impl Task {
         let folder = folder(directory, &tenant, &egress.egress_id).unwrap_or_else(|| directory.clone());
         let settings = shared.settings.live.clone().map(|settings| (settings, Arc::clone(&shared.shelves)));
         let live = live.zip(settings).map(|(wish, settings)| {
-            LiveJob::new(wish, settings, (&egress.egress_id, &folder), handle.inbox.clone())
+            let storage = shared.remote.get().map(|remote| Destination {
+                remote: remote.clone(),
+                tenant: tenant.clone(),
+                egress: egress.egress_id.clone(),
+                folder: folder.clone(),
+            });
+            LiveJob::new(wish, settings, (&egress.egress_id, &folder), handle.inbox.clone(), storage)
         });
         Task {
             next_progress: now + shared.settings.progress,
@@ -229,11 +236,21 @@ impl Task {
                     live.segment(told).await;
                 }
             }
+            ToServer::Image { name, number, at } => {
+                if let Some(live) = &mut self.live {
+                    live.picture(name, *number, *at).await;
+                }
+            }
+            ToServer::Encoder(note) => self.shared.encoders.note(note),
             ToServer::LiveFailed(failure) => return self.live_failed(job, now, failure.clone()).await,
             _ => {}
         }
         let starts = matches!(message, ToServer::Started);
-        let actions = job.message(now, &message);
+        let mut actions = job.message(now, &message);
+        let most = self.shared.settings.quota.bytes;
+        if self.live.as_ref().is_some_and(|live| live.is_full(most)) {
+            actions.extend(job.stop(now, StopReason::QuotaReached));
+        }
         if starts && !job.state().is_final() && self.open_outlet().await.is_err() {
             // Whoever sent the recorder out of the room wanted no recording.
             let mut all = actions;
@@ -307,7 +324,8 @@ impl Task {
             executable: &settings.worker,
             directory: &self.folder,
             unconfined: settings.unconfined,
-            live: self.live.is_some(),
+            live: self.live.as_ref().map(|_| settings.encoder.as_str()),
+            encoders: &self.shared.encoders,
             ipv4: settings.ipv4,
         };
         let worker = Worker::start(&launch, self.generation, inbox)?;
@@ -391,6 +409,9 @@ impl Task {
 
     /// Writes down how it is now.
     pub(super) async fn changed(&mut self, state: State, why: Option<&Why>) {
+        if state.is_final() {
+            self.close_live().await;
+        }
         book::update(&mut self.egress, state, why, &self.folder);
         self.note_live(state);
         if state.is_final() && state != State::Aborted && book::is_captured(&self.folder) {

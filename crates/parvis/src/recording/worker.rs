@@ -15,12 +15,13 @@ use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
 use parvis_jobs::frame::{Decoder, Limits, encode};
-use parvis_jobs::{ToServer, ToWorker};
+use parvis_jobs::{EncoderNote, ToServer, ToWorker};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 use tokio::sync::{Notify, mpsc};
 
+use super::encoders::EncoderCounts;
 use super::film::PASSED_ON;
 use super::task::Input;
 
@@ -36,7 +37,7 @@ const LOOK: Duration = Duration::from_millis(50);
 const MAX_LOG_LINE: usize = 1_024;
 
 /// How a worker is started.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) struct Launch<'a> {
     /// What is run.
     pub(super) executable: &'a Path,
@@ -44,8 +45,10 @@ pub(super) struct Launch<'a> {
     pub(super) directory: &'a Path,
     /// Whether it may run where the kernel can't hold it as it should be held.
     pub(super) unconfined: bool,
-    /// Whether it composes a live film.
-    pub(super) live: bool,
+    /// Who encodes, if it composes a live film.
+    pub(super) live: Option<&'a str>,
+    /// Where what it says of encoders is counted.
+    pub(super) encoders: &'a Arc<EncoderCounts>,
     /// Whether packets come to it by IPv4; else by IPv6.
     pub(super) ipv4: bool,
 }
@@ -79,13 +82,14 @@ impl Worker {
 
         let confine = if launch.unconfined { "available" } else { "required" };
         // What composes finds its plugins by these.
-        let passed_on = PASSED_ON.iter().filter(|_| launch.live);
+        let passed_on = PASSED_ON.iter().filter(|_| launch.live.is_some());
         let child = Command::new(launch.executable)
             .arg("capture")
             .arg("--directory")
             .arg(launch.directory)
             .args(["--confine", confine])
-            .args(launch.live.then_some("--live"))
+            .args(launch.live.map(|_| "--live"))
+            .args(launch.live.into_iter().flat_map(|encoder| ["--encoder", encoder]))
             .env_clear()
             .envs(passed_on.filter_map(|name| Some((name, std::env::var_os(name)?))))
             .stdin(OwnedFd::from(theirs))
@@ -98,7 +102,8 @@ impl Worker {
         let (reading, writing) = ours.into_split();
         tokio::spawn(read(reading, generation, inbox.clone()));
         tokio::spawn(write(writing, waiting));
-        tokio::spawn(watch(child, generation, Arc::clone(&kill), inbox));
+        let encoders = Arc::clone(launch.encoders);
+        tokio::spawn(watch(child, generation, (Arc::clone(&kill), encoders), inbox));
         Ok(Worker { generation, media, outgoing, kill })
     }
 
@@ -168,9 +173,14 @@ async fn write(mut stream: tokio::net::unix::OwnedWriteHalf, mut waiting: mpsc::
 }
 
 /// Waits for a worker's end, and brings it about when asked to.
-async fn watch(mut child: Child, generation: u32, kill: Arc<Notify>, inbox: mpsc::Sender<Input>) {
+async fn watch(
+    mut child: Child,
+    generation: u32,
+    (kill, encoders): (Arc<Notify>, Arc<EncoderCounts>),
+    inbox: mpsc::Sender<Input>,
+) {
     if let Some(log) = child.stderr.take() {
-        tokio::spawn(carry_log(log.into()));
+        tokio::spawn(carry_log(log.into(), Some(encoders)));
     }
     let how = loop {
         match child.try_wait() {
@@ -188,8 +198,8 @@ async fn watch(mut child: Child, generation: u32, kill: Arc<Notify>, inbox: mpsc
     let _ = inbox.send(Input::Exited { generation, how }).await;
 }
 
-/// Brings what a worker writes to a pipe into our log, and gives the last line.
-pub(super) async fn carry_log(log: OwnedFd) -> String {
+/// Brings what a worker writes to a pipe into our log, and gives the last line. What it says of encoders is counted.
+pub(super) async fn carry_log(log: OwnedFd, encoders: Option<Arc<EncoderCounts>>) -> String {
     let (mut line, mut last) = (Vec::new(), String::new());
     let Ok(log) = pipe::Receiver::from_owned_fd(log) else { return last };
     let mut reader = BufReader::new(log);
@@ -198,7 +208,12 @@ pub(super) async fn carry_log(log: OwnedFd) -> String {
         match (&mut reader).take(MAX_LOG_LINE as u64).read_until(b'\n', &mut line).await {
             Ok(0) | Err(_) => return last,
             Ok(_) => {
-                last = String::from_utf8_lossy(&line).trim_end().to_owned();
+                let said = String::from_utf8_lossy(&line).trim_end().to_owned();
+                if let (Some(encoders), Some(note)) = (&encoders, EncoderNote::parse(&said)) {
+                    encoders.note(&note);
+                    continue;
+                }
+                last = said;
                 tracing::info!(worker = %last, "a media worker says");
             }
         }

@@ -53,8 +53,9 @@ pub(super) struct Outputs {
 /// Pictures in one size and rate.
 struct Rendition {
     encoder: Encoder,
-    /// How many had failed when this was last looked at.
+    /// How many had failed when a segment began last, and of how many the server was told.
     failed: usize,
+    told: usize,
     scaler: Option<Scaler>,
     size: (u32, u32),
     /// The numbers of the pictures that are with the encoder.
@@ -201,6 +202,11 @@ impl Outputs {
         for place in 0..self.renditions.len() {
             let Some(rendition) = self.renditions.get_mut(place) else { break };
             rendition.encoder.poll()?;
+            let switches = rendition.encoder.switches();
+            for switch in switches.get(rendition.told..).unwrap_or_default() {
+                self.tap.tell(ToServer::Encoder(switch.note()));
+            }
+            rendition.told = switches.len();
             self.write_pictures(place)?;
         }
         let frames = self.sound.frames()?;
@@ -287,6 +293,7 @@ impl Rendition {
         encoder.keep_parameters_apart();
         Ok(Rendition {
             failed: encoder.switches().len(),
+            told: 0,
             encoder,
             scaler: Scaler::new(info, (width, height))?,
             size: (width, height),

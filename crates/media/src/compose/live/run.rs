@@ -234,7 +234,11 @@ fn options(live: &parvis_jobs::Live) -> Options {
     let text = |text: &Option<String>| text.clone().filter(|_| layout != Layout::Audio);
     Options {
         layout,
-        subject: live.subject.clone().filter(|_| layout == Layout::Single).map(Subject::Participant),
+        subject: match (&live.subject, &live.subject_track) {
+            _ if layout != Layout::Single => None,
+            (Some(identity), _) => Some(Subject::Participant(identity.clone())),
+            (None, track) => track.clone().map(Subject::Track),
+        },
         format: Format::Mp4,
         width: live.width,
         height: live.height,

@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parvis_jobs::Protection;
@@ -12,7 +13,7 @@ use tokio::task::JoinHandle;
 use super::place::Place;
 use super::wish::Wish;
 use crate::recording::worker::carry_log;
-use crate::recording::{RecordingSettings, check_space};
+use crate::recording::{EncoderCounts, RecordingSettings, check_space};
 
 /// How often it is looked at a composer.
 const LOOK: Duration = Duration::from_millis(200);
@@ -39,6 +40,8 @@ pub(in crate::recording) const PASSED_ON: [&str; 8] = [
 #[derive(Debug)]
 pub(super) struct Order<'a> {
     pub(super) settings: &'a RecordingSettings,
+    /// Where what it says of encoders is counted.
+    pub(super) encoders: &'a Arc<EncoderCounts>,
     pub(super) place: &'a Place,
     /// The recording's folder.
     pub(super) recording: &'a Path,
@@ -86,7 +89,7 @@ pub(super) async fn compose(order: &Order<'_>, closing: impl Future<Output = ()>
     let film = work.join(&order.wish.name);
     let child =
         command(order, &film).spawn().map_err(|error| system("the composer can't be started", error))?;
-    let mut composer = Composer::new(child);
+    let mut composer = Composer::new(child, order.encoders);
     let status = composer.watch(order, &work, closing).await;
     let said = composer.last_words().await;
     let status = match status {
@@ -117,13 +120,14 @@ pub(super) async fn compose(order: &Order<'_>, closing: impl Future<Output = ()>
 }
 
 fn command(order: &Order<'_>, film: &Path) -> Command {
-    let Order { settings, place, recording, wish } = order;
+    let Order { settings, place, recording, wish, .. } = order;
     let (width, height) = wish.size;
     let mut command = Command::new(&settings.worker);
     command
         .args(["compose", "--job", "--layout", wish.layout, "--size", &format!("{width}x{height}")])
         .args(["--rate", &wish.rate.to_string(), "--kbits", &wish.kbits.to_string()])
-        .args(["--confine", if settings.unconfined { "available" } else { "required" }]);
+        .args(["--confine", if settings.unconfined { "available" } else { "required" }])
+        .args(["--encoder", &settings.encoder]);
     if let Some(key) = place.key() {
         command.arg("--identity").arg(key);
     }
@@ -151,9 +155,9 @@ struct Composer {
 }
 
 impl Composer {
-    fn new(mut child: Child) -> Composer {
-        let stdout = child.stdout.take().map(|pipe| carry_log(pipe.into()));
-        let stderr = child.stderr.take().map(|pipe| carry_log(pipe.into()));
+    fn new(mut child: Child, encoders: &Arc<EncoderCounts>) -> Composer {
+        let stdout = child.stdout.take().map(|pipe| carry_log(pipe.into(), None));
+        let stderr = child.stderr.take().map(|pipe| carry_log(pipe.into(), Some(Arc::clone(encoders))));
         let logs = [stdout, stderr].into_iter().flatten().map(tokio::spawn).collect();
         Composer { child, logs }
     }

@@ -29,7 +29,7 @@ pub(super) use self::composer::PASSED_ON;
 use self::composer::{Failed, Order, compose};
 use self::counts::Counts;
 pub(super) use self::place::{Captured, Place};
-use super::{RecordingSettings, book, folder, request};
+use super::{EncoderCounts, RecordingSettings, book, folder, request};
 
 /// How long a composer that died is waited for before the next, doubled each time.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
@@ -63,6 +63,7 @@ struct Inner {
     settings: RecordingSettings,
     recorders: Recorders,
     counts: Counts,
+    encoders: Arc<EncoderCounts>,
     /// In the order in which they are made. No longer than the store's table of recordings.
     queue: mpsc::UnboundedSender<Id>,
     /// Those that wait or are being made.
@@ -83,13 +84,18 @@ enum Outcome {
 
 impl Films {
     /// Ready to make films. Call it in a runtime.
-    pub(super) fn new(settings: RecordingSettings, recorders: Recorders) -> Films {
+    pub(super) fn new(
+        settings: RecordingSettings,
+        recorders: Recorders,
+        encoders: Arc<EncoderCounts>,
+    ) -> Films {
         let (queue, mut waiting) = mpsc::unbounded_channel::<Id>();
         let rooms = Arc::new(Semaphore::new(settings.film.max));
         let films = Films(Arc::new(Inner {
             settings,
             recorders,
             counts: Counts::default(),
+            encoders,
             queue,
             known: Mutex::default(),
             closing: watch::Sender::new(false),
@@ -242,7 +248,7 @@ impl Inner {
             // It was there when the server died.
             return Outcome::Made;
         }
-        let order = Order { settings, place, recording, wish: &wish };
+        let order = Order { settings, encoders: &self.encoders, place, recording, wish: &wish };
         let mut restarts = 0;
         let failed = loop {
             let since = Instant::now();

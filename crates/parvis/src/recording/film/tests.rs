@@ -78,6 +78,7 @@ impl Studio {
             directory,
             worker,
             unconfined: true,
+            encoder: "auto".to_owned(),
             ipv4: true,
             protection: Protection::None,
             name: "Recording".to_owned(),
@@ -98,7 +99,7 @@ impl Studio {
         let api = Api::new(ApiConfig::default(), keys.unwrap(), Arc::new(Nobody), metrics);
         let store = home.open().await;
         api.keep(store.clone());
-        let films = Films::new(settings.clone(), api.recorders());
+        let films = Films::new(settings.clone(), api.recorders(), Arc::default());
         Studio { home, store, api, settings, films, own: TenantId::default() }
     }
 
@@ -235,7 +236,7 @@ async fn films_are_made_one_after_the_other_and_lie_before_what_was_captured() {
     let steps: Vec<String> =
         log.lines().map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect();
     assert_eq!(steps, ["begin EG_3", "end EG_3", "begin EG_1", "end EG_1", "begin EG_2", "end EG_2"]);
-    let wanted = "compose --job --layout grid --size 1280x720 --rate 30 --kbits 3000 --confine available -- ";
+    let wanted = "compose --job --layout grid --size 1280x720 --rate 30 --kbits 3000 --confine available --encoder auto -- ";
     assert!(log.lines().next().unwrap().contains(wanted), "{log}");
     assert_eq!(studio.figure("parvis_recording_films_made_total", None), 3.0);
     assert_eq!(studio.figure("parvis_recording_films_waiting", None), 0.0);

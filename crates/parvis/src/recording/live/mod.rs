@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Live streams of a room. The worker composes them; here they are brought to where they are watched: to targets, each by a
 //! process of its own ([`target`]) from one transport stream ([`stream`]), and to viewers, from memory ([`shelf`]) by playlists
-//! ([`playlist`]); [`shelves`] has all of them. [`LiveJob`] is one recording's part of that.
+//! ([`playlist`]); [`shelves`] has all of them. Segments and pictures that are to last come into the recording's folder and the storage
+//! ([`lasting`]). [`LiveJob`] is one recording's part of that.
 //!
 //! **The invariant:** no target and no viewer makes the worker wait, another target, or the call.
 
+mod files;
+mod lasting;
 pub(crate) mod playlist;
 pub(crate) mod shelf;
 mod shelves;
@@ -16,35 +19,36 @@ mod wish;
 use std::collections::HashMap;
 use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
 use livekit_protocol::{EgressInfo, SegmentsInfo, StreamInfo, stream_info};
-use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
-use parvis_jobs::{Hls, LIVE_DIRECTORY, Live, LiveLayout, Rendition, STREAM, Segment, SegmentKind};
-use tokio::io::AsyncReadExt as _;
+use parvis_jobs::{
+    Hls, Images, LIVE_DIRECTORY, Live, LiveLayout, Rendition, STREAM, Segment, SegmentKind, UnixMicros,
+};
 use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, watch};
 
+use super::book;
 use super::task::Input;
-use super::{book, is_plain};
+use super::upload::Destination;
+pub(super) use files::read_plain;
+use files::{MAX_SEGMENT_BYTES, load, read};
+pub(crate) use lasting::Lasts;
+pub(crate) use lasting::names::{PLAYLIST, lasts};
+use lasting::{Lasting, Looks};
 pub(crate) use playlist::Lengths;
 use shelf::{MAIN, Shelf};
 pub(crate) use shelves::Shelves;
-use stream::{Fan, Splitter};
+use stream::Fan;
 use target::Pushing;
 pub(crate) use target::{Push, PushSettings};
-pub(crate) use wish::{Outputs, check, layout, wish};
+pub(crate) use wish::{Outputs, Subject, check, layout, wish};
 
-/// Bytes that are read of a stream at once.
-const READ_BYTES: usize = 64 << 10;
-/// The largest file that a worker may have written: a segment of ten seconds at 40 Mbit/s.
-const MAX_SEGMENT_BYTES: u64 = 50 << 20;
 /// Bytes of a key by which a stream is watched: nobody guesses it.
 const KEY_BYTES: usize = 16;
 /// How long what stands in a FIFO has to be read after the worker's end.
@@ -65,6 +69,8 @@ pub(crate) struct LiveSettings {
     pub(crate) lengths: Lengths,
     /// Segments that viewers may go back.
     pub(crate) listed: usize,
+    /// Whether segments and pictures may be kept, in the clear.
+    pub(crate) keep: bool,
     /// Requests that may wait for what comes next.
     pub(crate) max_waiting: usize,
     /// For how long a stream can be watched after its end.
@@ -76,6 +82,8 @@ pub(crate) struct LiveSettings {
 pub(crate) struct LiveWish {
     /// How it is laid out.
     pub(crate) layout: LiveLayout,
+    /// Who or what is seen alone.
+    pub(crate) subject: Subject,
     /// Width and height of the main rendition.
     pub(crate) size: (u32, u32),
     /// Pictures a second.
@@ -88,6 +96,8 @@ pub(crate) struct LiveWish {
     pub(crate) pushed: bool,
     /// Whether it is handed out to viewers.
     pub(crate) watched: bool,
+    /// What of it is kept.
+    pub(crate) lasts: Lasts,
 }
 
 /// A target, as its stream's job knows it.
@@ -115,8 +125,10 @@ pub(crate) struct LiveJob {
     /// The reader of the FIFO; it drains it when `draining` turns true.
     reader: Option<(tokio::task::JoinHandle<()>, watch::Sender<bool>)>,
     next_sequence: u64,
+    next_image: u64,
     /// Segments of the first rendition that came, and their length.
     segments: (i64, u64),
+    lasting: Option<Lasting>,
 }
 
 impl LiveJob {
@@ -125,6 +137,7 @@ impl LiveJob {
         (settings, shelves): (LiveSettings, Arc<Shelves>),
         (egress, folder): (&str, &Path),
         inbox: mpsc::Sender<Input>,
+        storage: Option<Destination>,
     ) -> LiveJob {
         let mut job = LiveJob {
             egress: egress.to_owned(),
@@ -136,7 +149,9 @@ impl LiveJob {
             shelf: None,
             reader: None,
             next_sequence: 0,
+            next_image: 0,
             segments: (0, 0),
+            lasting: None,
             wish,
             settings,
             shelves,
@@ -149,7 +164,26 @@ impl LiveJob {
             job.shelves.shelves().insert(key.clone(), Arc::clone(&shelf));
             job.shelf = Some((key, shelf));
         }
+        if !job.wish.lasts.is_empty() {
+            let looks = Looks {
+                renditions: job.renditions(),
+                rate: job.wish.rate,
+                lengths: job.lengths(),
+                listed: job.settings.listed,
+            };
+            let storage = storage.map(|storage| (storage, Arc::clone(&job.shelves.sent)));
+            job.lasting = Some(Lasting::new((job.wish.lasts.clone(), looks), folder, storage));
+        }
         job
+    }
+
+    /// How long segments and parts are. What lasts has no parts: who watches it does not wait for the next one.
+    fn lengths(&self) -> Lengths {
+        let Lengths { segment, part } = self.settings.lengths;
+        match &self.wish.lasts.segments {
+            Some(segments) => Lengths { segment: segments.millis.unwrap_or(segment), part: 0 },
+            None => Lengths { segment, part },
+        }
     }
 
     /// Makes what a worker needs before it is started. Call it each time.
@@ -177,10 +211,16 @@ impl LiveJob {
     /// What the worker is asked for.
     pub(crate) fn order(&self) -> Live {
         let LiveWish { layout, size: (width, height), rate, kbits, pushed, watched, .. } = self.wish;
-        let lengths = self.settings.lengths;
+        let (lengths, lasts) = (self.lengths(), &self.wish.lasts);
+        let (subject, subject_track) = match &self.wish.subject {
+            Subject::Anybody => (None, None),
+            Subject::Participant(identity) => (Some(identity.clone()), None),
+            Subject::Track(track) => (None, Some(track.clone())),
+        };
         Live {
             layout,
-            subject: None,
+            subject,
+            subject_track,
             width,
             height,
             rate,
@@ -188,16 +228,20 @@ impl LiveJob {
             title: None,
             clock: false,
             watermark: None,
-            hls: watched.then(|| Hls {
+            hls: (watched || lasts.segments.is_some()).then(|| Hls {
                 renditions: self.renditions(),
                 segment_millis: lengths.segment,
                 part_millis: lengths.part,
-                keep_segments: 4,
+                // Those that last are moved elsewhere.
+                keep_segments: if lasts.segments.is_some() { 0 } else { 4 },
             }),
             stream: pushed,
-            images: None,
+            images: lasts.pictures.as_ref().map(|pictures| {
+                let (width, height) = pictures.size.unwrap_or((width, height));
+                Images { every_millis: pictures.every_millis, width, height }
+            }),
             first_sequence: self.next_sequence,
-            first_image: 0,
+            first_image: self.next_image,
         }
     }
 
@@ -231,6 +275,11 @@ impl LiveJob {
     pub(crate) async fn segment(&mut self, told: &Segment) {
         self.next_sequence =
             self.next_sequence.max(told.sequence + u64::from(told.kind == SegmentKind::Segment));
+        if let Some(lasting) = &mut self.lasting
+            && let Err(error) = lasting.segment(&self.directory, told).await
+        {
+            tracing::warn!(recording = self.egress, name = told.name, %error, "a segment of a stream can't be kept");
+        }
         let Some((_, shelf)) = &self.shelf else { return };
         match load(&self.directory, told).await {
             Ok(bytes) => {
@@ -248,6 +297,30 @@ impl LiveJob {
         }
         if told.kind == SegmentKind::Segment && told.rendition == parvis_jobs::AUDIO_RENDITION {
             self.segments = (self.segments.0 + 1, self.segments.1 + told.duration_micros);
+        }
+    }
+
+    /// A worker told of a picture.
+    pub(crate) async fn picture(&mut self, name: &str, number: u64, at: UnixMicros) {
+        self.next_image = self.next_image.max(number.saturating_add(1));
+        if let Some(lasting) = &mut self.lasting
+            && let Err(error) = lasting.picture(&self.directory, name, (number, at)).await
+        {
+            tracing::warn!(recording = self.egress, name, %error, "a picture of a stream can't be kept");
+        }
+    }
+
+    /// Whether as much is kept of it as may be.
+    pub(crate) fn is_full(&self, most: u64) -> bool {
+        self.lasting.as_ref().is_some_and(|lasting| lasting.is_full(most))
+    }
+
+    /// Nothing more comes of what lasts, and its playlists say so.
+    pub(crate) async fn close(&mut self) {
+        if let Some(lasting) = &mut self.lasting
+            && let Err(error) = lasting.end().await
+        {
+            tracing::warn!(recording = self.egress, %error, "the end of a stream can't be written down");
         }
     }
 
@@ -332,7 +405,8 @@ impl LiveJob {
                     info.error.clone_from(&why);
                     finish(info, stream_info::Status::Failed, now);
                 }
-                if !self.wish.watched && self.targets.values().all(|target| target.done) {
+                let others = self.wish.watched || !self.wish.lasts.is_empty();
+                if !others && self.targets.values().all(|target| target.done) {
                     return Some(why);
                 }
             }
@@ -342,6 +416,9 @@ impl LiveJob {
 
     /// What the record says of where it is watched.
     pub(crate) fn note(&self, egress: &mut EgressInfo) {
+        if let Some(lasting) = &self.lasting {
+            lasting.note(egress);
+        }
         let Some((key, _)) = &self.shelf else { return };
         let location = format!("/live/{key}/{MAIN}");
         let (count, micros) = self.segments;
@@ -360,6 +437,7 @@ impl LiveJob {
 
     /// The worker has ended for good: what it wrote last still goes out, then all ends.
     pub(crate) async fn end(mut self, egress: &mut EgressInfo) {
+        self.close().await;
         if let Some((reader, draining)) = self.reader.take() {
             let _ = draining.send(true);
             let mut reader = reader;
@@ -402,58 +480,4 @@ fn finish(info: &mut StreamInfo, status: stream_info::Status, now: i64) {
     info.set_status(status);
     info.ended_at = now;
     info.duration = now.saturating_sub(info.started_at);
-}
-
-/// Reads the transport stream and gives it to the targets. It never waits for one of them.
-async fn read(mut stream: pipe::Receiver, fan: Arc<Fan>, mut draining: watch::Receiver<bool>) {
-    let mut splitter = Splitter::default();
-    let mut bytes = vec![0; READ_BYTES];
-    loop {
-        let count = if *draining.borrow() {
-            match stream.try_read(&mut bytes) {
-                Ok(count) => count,
-                Err(_) => return,
-            }
-        } else {
-            tokio::select! {
-                read = stream.read(&mut bytes) => match read {
-                    Ok(count) => count,
-                    Err(error) => {
-                        tracing::warn!(%error, "a stream can't be read any more");
-                        return;
-                    }
-                },
-                changed = draining.changed() => match changed {
-                    Ok(()) => continue,
-                    Err(_) => return,
-                },
-            }
-        };
-        if count == 0 {
-            return;
-        }
-        for piece in splitter.push(bytes.get(..count).unwrap_or_default()) {
-            fan.give(&piece);
-        }
-    }
-}
-
-/// A file that a worker told of. It may say what it wants: nothing but a plain file of this directory is read.
-async fn load(directory: &Path, told: &Segment) -> io::Result<Bytes> {
-    if !is_plain(&told.name) || told.bytes > MAX_SEGMENT_BYTES {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    let path = directory.join(&told.name);
-    let read = move || {
-        use std::io::Read as _;
-        let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
-        let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        let mut bytes = Vec::new();
-        file.take(MAX_SEGMENT_BYTES).read_to_end(&mut bytes)?;
-        Ok(Bytes::from(bytes))
-    };
-    tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }

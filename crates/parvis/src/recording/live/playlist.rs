@@ -86,21 +86,22 @@ impl Track {
     }
 }
 
-/// The playlist that names all renditions (section 4.4.6). Sound is one of its own, for all.
-pub(super) fn multivariant(looks: &[Look], audio_codec: &str, audio_kbits: u32) -> String {
+/// The playlist that names all renditions (section 4.4.6), whose playlists are called by their names behind `stem`. Sound is one of
+/// its own, for all.
+pub(super) fn multivariant(looks: &[Look], audio_codec: &str, audio_kbits: u32, stem: &str) -> String {
     let mut text = format!("#EXTM3U\n#EXT-X-VERSION:{VERSION}\n#EXT-X-INDEPENDENT-SEGMENTS\n");
     // Writing to a string can't fail.
     if looks.is_empty() {
         let bits = u64::from(audio_kbits) * 1_000;
         let _ = write!(
             text,
-            "#EXT-X-STREAM-INF:BANDWIDTH={bits},CODECS=\"{audio_codec}\"\n{AUDIO_RENDITION}.m3u8\n"
+            "#EXT-X-STREAM-INF:BANDWIDTH={bits},CODECS=\"{audio_codec}\"\n{stem}{AUDIO_RENDITION}.m3u8\n"
         );
         return text;
     }
     let _ = writeln!(
         text,
-        "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"sound\",NAME=\"sound\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\",URI=\"{AUDIO_RENDITION}.m3u8\""
+        "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"sound\",NAME=\"sound\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\",URI=\"{stem}{AUDIO_RENDITION}.m3u8\""
     );
     for look in looks {
         let Look { name, width, height, rate, kbits, codec } = look;
@@ -110,7 +111,7 @@ pub(super) fn multivariant(looks: &[Look], audio_codec: &str, audio_kbits: u32) 
         let _ = write!(
             text,
             "#EXT-X-STREAM-INF:BANDWIDTH={peak},AVERAGE-BANDWIDTH={average},RESOLUTION={width}x{height},FRAME-RATE={rate}.000,\
-             CODECS=\"{codec},{audio_codec}\",AUDIO=\"sound\",CLOSED-CAPTIONS=NONE\n{name}.m3u8\n"
+             CODECS=\"{codec},{audio_codec}\",AUDIO=\"sound\",CLOSED-CAPTIONS=NONE\n{stem}{name}.m3u8\n"
         );
     }
     text
@@ -124,11 +125,7 @@ pub(super) fn media(
     lengths: Lengths,
     ended: bool,
 ) -> String {
-    let seconds = |micros: u64| micros as f64 / 1e6;
-    let longest =
-        track.pieces.iter().filter_map(|piece| piece.whole.as_ref()).map(|(_, _, micros)| *micros).max();
-    let longest = longest.unwrap_or(0).max(u64::from(lengths.segment) * 1_000);
-    let target = ((seconds(longest)).round() as u64).max(1);
+    let target = target(track, lengths);
     let part_target = f64::from(lengths.part + PART_SLACK_MILLIS) / 1e3;
     let mut text = format!("#EXTM3U\n#EXT-X-VERSION:{VERSION}\n#EXT-X-TARGETDURATION:{target}\n");
     if lengths.part > 0 {
@@ -146,16 +143,7 @@ pub(super) fn media(
     }
     let mut init = "";
     for (at, piece) in track.pieces.iter().enumerate() {
-        if piece.discontinuity {
-            text.push_str("#EXT-X-DISCONTINUITY\n");
-        }
-        if piece.init != init {
-            let _ = writeln!(text, "#EXT-X-MAP:URI=\"{}\"", piece.init);
-            init = &piece.init;
-        }
-        if let Some(moment) = piece.at.and_then(moment) {
-            let _ = writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:{moment}");
-        }
+        open(&mut text, piece, &mut init);
         let listed = lengths.part > 0 && at + SEGMENTS_IN_PARTS + 1 > track.pieces.len().saturating_sub(1);
         for part in piece.parts.iter().filter(|_| listed && !ended) {
             let independent = if part.independent { ",INDEPENDENT=YES" } else { "" };
@@ -166,9 +154,7 @@ pub(super) fn media(
                 part.name
             );
         }
-        if let Some((whole, _, micros)) = &piece.whole {
-            let _ = write!(text, "#EXTINF:{:.5},\n{whole}\n", seconds(*micros));
-        }
+        close(&mut text, piece);
     }
     if ended {
         text.push_str("#EXT-X-ENDLIST\n");
@@ -187,6 +173,65 @@ pub(super) fn media(
         }
     }
     text
+}
+
+/// A rendition's playlist of segments that last: all of them (section 4.4.3.5), or so many of the `newest`.
+pub(super) fn lasting(track: &Track, lengths: Lengths, newest: Option<usize>, ended: bool) -> String {
+    let target = target(track, lengths);
+    let mut text = format!("#EXTM3U\n#EXT-X-VERSION:{VERSION}\n#EXT-X-TARGETDURATION:{target}\n");
+    if newest.is_none() {
+        text.push_str(if ended { "#EXT-X-PLAYLIST-TYPE:VOD\n" } else { "#EXT-X-PLAYLIST-TYPE:EVENT\n" });
+    }
+    let skipped = newest.map_or(0, |newest| track.pieces.len().saturating_sub(newest));
+    let first = track.pieces.get(skipped).map_or(0, |piece| piece.sequence);
+    // Writing to a string can't fail.
+    let _ = writeln!(text, "#EXT-X-MEDIA-SEQUENCE:{first}");
+    let gone = track.pieces.iter().take(skipped).filter(|piece| piece.discontinuity).count();
+    if gone > 0 {
+        let _ = writeln!(text, "#EXT-X-DISCONTINUITY-SEQUENCE:{gone}");
+    }
+    let mut init = "";
+    for piece in track.pieces.iter().skip(skipped) {
+        open(&mut text, piece, &mut init);
+        close(&mut text, piece);
+    }
+    if ended {
+        text.push_str("#EXT-X-ENDLIST\n");
+    }
+    text
+}
+
+/// What no segment is longer than, in whole seconds (section 4.4.3.1).
+fn target(track: &Track, lengths: Lengths) -> u64 {
+    let longest =
+        track.pieces.iter().filter_map(|piece| piece.whole.as_ref()).map(|(_, _, micros)| *micros).max();
+    let longest = longest.unwrap_or(0).max(u64::from(lengths.segment) * 1_000);
+    (seconds(longest).round() as u64).max(1)
+}
+
+/// What stands before a segment. `init` is what those before it needed.
+fn open<'a>(text: &mut String, piece: &'a Piece, init: &mut &'a str) {
+    if piece.discontinuity {
+        text.push_str("#EXT-X-DISCONTINUITY\n");
+    }
+    if piece.init != *init {
+        let _ = writeln!(text, "#EXT-X-MAP:URI=\"{}\"", piece.init);
+        *init = &piece.init;
+    }
+    if let Some(moment) = piece.at.and_then(moment) {
+        let _ = writeln!(text, "#EXT-X-PROGRAM-DATE-TIME:{moment}");
+    }
+}
+
+/// A segment itself, once it is whole.
+fn close(text: &mut String, piece: &Piece) {
+    if let Some((whole, _, micros)) = &piece.whole {
+        let _ = write!(text, "#EXTINF:{:.5},\n{whole}\n", seconds(*micros));
+    }
+}
+
+fn seconds(micros: u64) -> f64 {
+    micros as f64 / 1e6
 }
 
 /// The name of the part that comes next, if all goes as it is meant to.
@@ -278,6 +323,34 @@ mod tests {
     }
 
     #[test]
+    fn segments_that_last_are_all_named_or_the_newest_of_them() {
+        let mut track = track();
+        track.pieces.pop_back();
+        track.pieces[1].discontinuity = true;
+        track.pieces[1].init = "720-4.init.mp4".into();
+        let all = lasting(&track, LENGTHS, None, false);
+        assert!(
+            all.contains("#EXT-X-PLAYLIST-TYPE:EVENT\n") && all.contains("#EXT-X-MEDIA-SEQUENCE:3\n"),
+            "{all}"
+        );
+        assert_eq!(all.matches("#EXTINF:").count(), 5);
+        assert!(!all.contains("EXT-X-PART") && !all.contains("ENDLIST"), "{all}");
+        let newest = lasting(&track, LENGTHS, Some(3), false);
+        assert!(newest.contains("#EXT-X-MEDIA-SEQUENCE:5\n#EXT-X-DISCONTINUITY-SEQUENCE:1\n"), "{newest}");
+        assert_eq!((newest.matches("#EXTINF:").count(), newest.matches("PLAYLIST-TYPE").count()), (3, 0));
+        assert!(
+            newest.contains("#EXT-X-MAP:URI=\"720-3.init.mp4\"\n"),
+            "what the first of them needs: {newest}"
+        );
+        let ended = lasting(&track, LENGTHS, None, true);
+        assert!(
+            ended.contains("#EXT-X-PLAYLIST-TYPE:VOD\n") && ended.ends_with("720-7.m4s\n#EXT-X-ENDLIST\n")
+        );
+        let names = multivariant(&[], "mp4a.40.2", 128, "monday-");
+        assert!(names.ends_with("\nmonday-audio.m3u8\n"), "{names}");
+    }
+
+    #[test]
     fn a_blocked_request_waits_for_what_it_names_and_no_longer() {
         let track = track();
         assert!(track.has(7, None) && track.has(8, Some(1)) && track.has(7, Some(9)));
@@ -300,7 +373,7 @@ mod tests {
             codec: "avc1.64001f".into(),
         };
         let text =
-            multivariant(&[look("720", 1_280, 720, 3_000), look("360", 640, 360, 800)], "mp4a.40.2", 128);
+            multivariant(&[look("720", 1_280, 720, 3_000), look("360", 640, 360, 800)], "mp4a.40.2", 128, "");
         assert!(
             text.contains(
                 "BANDWIDTH=4692000,AVERAGE-BANDWIDTH=3128000,RESOLUTION=1280x720,FRAME-RATE=30.000,"
@@ -312,7 +385,7 @@ mod tests {
                 && text.contains("URI=\"audio.m3u8\"")
                 && text.ends_with("\n360.m3u8\n")
         );
-        let sound = multivariant(&[], "mp4a.40.2", 128);
+        let sound = multivariant(&[], "mp4a.40.2", 128, "");
         assert!(
             sound.ends_with("#EXT-X-STREAM-INF:BANDWIDTH=128000,CODECS=\"mp4a.40.2\"\naudio.m3u8\n"),
             "{sound}"

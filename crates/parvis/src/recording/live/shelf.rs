@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::playlist::{self, Lengths, Look, Part, Piece, Track};
 
 /// Kbit/s of the sound.
-const AUDIO_KBITS: u32 = 128;
+pub(super) const AUDIO_KBITS: u32 = 128;
 /// Segments that are there for a while after they are listed no more: for whoever is asking for them just then.
 const KEPT_BEYOND: usize = 3;
 /// How far ahead of the newest segment a playlist may be asked for (section 6.2.5.2).
@@ -265,7 +265,7 @@ impl Shelf {
                     codec: codec(&of.name),
                 })
                 .collect();
-            let text = playlist::multivariant(&looks, &codec(AUDIO_RENDITION), AUDIO_KBITS);
+            let text = playlist::multivariant(&looks, &codec(AUDIO_RENDITION), AUDIO_KBITS, "");
             made.insert(MAIN.to_owned(), Bytes::from(text));
         }
         state.made = made;

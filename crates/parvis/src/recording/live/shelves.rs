@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use parvis_api::{Sample, Watched};
 
+use super::super::upload::FlowCounts;
 use super::shelf::{Audience, Shelf};
 
 /// What all streams share.
@@ -18,6 +19,8 @@ pub(crate) struct Shelves {
     pub(super) dropped: AtomicU64,
     pub(super) retried: AtomicU64,
     pub(super) failed: AtomicU64,
+    /// What of streams was sent to the storage as it came.
+    pub(super) sent: Arc<FlowCounts>,
 }
 
 impl Shelves {
@@ -74,6 +77,30 @@ impl Shelves {
                 "Targets of streams given up.",
                 true,
                 read(&self.failed),
+            ),
+            sample(
+                "parvis_live_files_uploaded_total",
+                "Segments, playlists and images of streams that were sent to the storage while these went on.",
+                true,
+                read(&self.sent.files),
+            ),
+            sample(
+                "parvis_live_uploaded_bytes_total",
+                "Bytes of segments, playlists and images that were sent to the storage.",
+                true,
+                read(&self.sent.bytes),
+            ),
+            sample(
+                "parvis_live_uploads_failed_total",
+                "Tries to send a segment, a playlist or an image to the storage that failed.",
+                true,
+                read(&self.sent.failed),
+            ),
+            sample(
+                "parvis_live_files_to_upload",
+                "Segments and images of streams that are not in the storage yet.",
+                false,
+                read(&self.sent.waiting),
             ),
         ]
     }

@@ -263,7 +263,7 @@ impl Pusher {
         let log = log.map(OwnedFd::from);
         let log = tokio::spawn(async move {
             match log {
-                Some(log) => carry_log(log).await,
+                Some(log) => carry_log(log, None).await,
                 None => String::new(),
             }
         });

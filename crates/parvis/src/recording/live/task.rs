@@ -66,7 +66,7 @@ impl Task {
             actions.push(Action::Kill);
             return actions;
         }
-        if let Some(live) = self.live.take() {
+        if let Some(mut live) = self.live.take() {
             let moment = book::unix_nanos();
             for info in &mut self.egress.stream_results {
                 if info.status() == stream_info::Status::Active {
@@ -74,10 +74,19 @@ impl Task {
                     finish(info, stream_info::Status::Failed, moment);
                 }
             }
+            live.close().await;
+            live.note(&mut self.egress);
             live.end(&mut self.egress).await;
             self.changed_live().await;
         }
         Vec::new()
+    }
+
+    /// What was kept of the stream is all there is.
+    pub(in super::super) async fn close_live(&mut self) {
+        if let Some(live) = &mut self.live {
+            live.close().await;
+        }
     }
 
     /// Brings the record up to date with what is streamed.

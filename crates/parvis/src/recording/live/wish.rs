@@ -6,23 +6,41 @@ use parvis_api::EngineError;
 use parvis_jobs::{LiveLayout, PushTarget};
 
 use super::super::film::wish::{Bounds, Wish};
+use super::lasting::Lasts;
+use super::lasting::names::{Pictures, Segments};
 use super::{LiveSettings, LiveWish};
 
 /// The size and rate in kbit/s of what viewers get where nobody says, if the ladder begins there.
 const LARGE: ((u32, u32), u32) = ((1_920, 1_080), 4_500);
 
 const NOWHERE: &str = "this server streams nowhere: whoever runs it may allow it by streaming.enabled";
-const OWN_SEGMENTS: &str = "segments are handed out by this server under names of its own, and not kept: leave out the storage, \
-                            filename_prefix, playlist_name and live_playlist_name, and take the location from segment_results";
+const KEEPS_NONE: &str = "this server keeps no segments and no images of streams, which would lie in the clear: whoever runs it may allow it by \
+                          streaming.keep; segment_outputs without names and prefix are handed out by this server, and not kept";
+
+/// Who or what is seen in a stream with the layout `single`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// Whoever spoke last.
+    #[default]
+    Anybody,
+    /// One, by identity.
+    Participant(String),
+    /// One track.
+    Track(String),
+}
 
 /// Where what is composed goes, besides a file.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Outputs {
     urls: Vec<String>,
     /// Whether it is pushed.
     pub(crate) pushed: bool,
     /// Whether it is handed out to viewers.
     pub(crate) watched: bool,
+    /// Segments that are kept.
+    segments: Option<Segments>,
+    /// Pictures that are kept.
+    images: Option<proto::ImageOutput>,
 }
 
 impl Outputs {
@@ -34,18 +52,24 @@ impl Outputs {
 
     /// Adds segments.
     pub(crate) fn segments(&mut self, segments: &proto::SegmentedFileOutput) -> Result<(), EngineError> {
-        let names = [&segments.filename_prefix, &segments.playlist_name, &segments.live_playlist_name];
-        let named = names.into_iter().any(|name| !name.is_empty());
-        if named || segments.output.is_some() || segments.segment_duration != 0 {
-            return Err(unable(OWN_SEGMENTS));
+        match Segments::of(segments)? {
+            Some(kept) => self.segments = Some(kept),
+            None => self.watched = true,
         }
-        self.watched = true;
+        Ok(())
+    }
+
+    /// Adds pictures.
+    pub(crate) fn images(&mut self, images: &proto::ImageOutput) -> Result<(), EngineError> {
+        if self.images.replace(images.clone()).is_some() {
+            return Err(unable("a stream has one row of images: leave all image_outputs out but one"));
+        }
         Ok(())
     }
 
     /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
-        !self.pushed && !self.watched
+        !self.pushed && !self.watched && self.segments.is_none() && self.images.is_none()
     }
 }
 
@@ -60,11 +84,23 @@ pub(crate) fn wish(
     check(&outputs.urls, 0, settings)?;
     let ((width, height), kbits) = LARGE;
     let large = free.is_some_and(|bounds| bounds.side >= width && bounds.kbits >= kbits)
-        && outputs.watched
+        && (outputs.watched || outputs.segments.is_some())
         && settings.ladder.first().is_some_and(|first| *first >= height);
     let (size, kbits) = if large { LARGE } else { (film.size, film.kbits) };
-    let Outputs { urls, pushed, watched } = outputs;
-    Ok(LiveWish { layout: layout(film.layout), size, rate: film.rate, kbits, urls, pushed, watched })
+    let Outputs { urls, pushed, watched, segments, images } = outputs;
+    let layout = layout(film.layout);
+    if images.is_some() && layout == LiveLayout::Audio {
+        return Err(unable(
+            "of sound alone there are no images: leave image_outputs out, or ask for pictures too",
+        ));
+    }
+    let pictures = images.map(|images| Pictures::of(&images, size)).transpose()?;
+    let lasts = Lasts { segments, pictures };
+    if !lasts.is_empty() && !settings.keep {
+        return Err(unable(KEEPS_NONE));
+    }
+    let subject = Subject::default();
+    Ok(LiveWish { layout, subject, size, rate: film.rate, kbits, urls, pushed, watched, lasts })
 }
 
 /// Whether these may be pushed to, beside as many as there are already.

@@ -4,8 +4,9 @@
 //!
 //! **The one invariant: nothing is lost to a storage.** A recording is written to the disk first, and its files go from there, if they are
 //! to go, only when all of them lie in the storage, whole, and the record says so. A storage that is down is tried again and again,
-//! and neither calls nor recordings wait for it.
+//! and neither calls nor recordings wait for it. Segments of streams go there as they come ([`flow`]), by the same rule.
 
+mod flow;
 mod http;
 mod remote;
 mod state;
@@ -29,8 +30,10 @@ use parvis_store::{Store, StoreError, TenantId};
 use self::state::State;
 use super::film::Place;
 use super::kept::folders;
+use super::live::PLAYLIST;
 use super::{book, folder, is_plain};
 
+pub(crate) use self::flow::{Destination, Flow, FlowCounts};
 pub(crate) use self::remote::{Remote, RemoteError, StorageSettings};
 
 /// How often it is looked for what has ended, …
@@ -159,7 +162,11 @@ impl Uploads {
                 if state.files.get(&name).is_some_and(|upload| upload.done) {
                     continue;
                 }
-                self.remote.send((tenant, egress_id), (here, &name), &mut state).await?;
+                let sent = self.remote.send((tenant, egress_id), (here, &name), &mut state).await;
+                if sent.is_err() {
+                    state.write(here).map_err(failed)?;
+                }
+                sent?;
                 let bytes = state.files.get(&name).map_or(0, |upload| upload.bytes);
                 self.counts.files.fetch_add(1, Ordering::Relaxed);
                 self.counts.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -277,6 +284,7 @@ fn names(folder: &Path) -> io::Result<Vec<String>> {
             names.push(name);
         }
     }
-    names.sort();
+    // What names others comes after them.
+    names.sort_by_cached_key(|name| (name.ends_with(PLAYLIST), name.clone()));
     Ok(names)
 }

@@ -15,7 +15,9 @@ use object_store::aws::{AmazonS3, AmazonS3Builder, Checksum};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::signer::Signer as _;
-use object_store::{BackoffConfig, ObjectStore as _, ObjectStoreExt as _, RetryConfig};
+use object_store::{
+    Attribute, Attributes, BackoffConfig, ObjectStore as _, ObjectStoreExt as _, PutOptions, RetryConfig,
+};
 use parvis_store::TenantId;
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
@@ -26,6 +28,8 @@ use super::state::{State, Upload};
 
 /// Bytes of each part but the last: 10,000 parts, as many as S3 takes, are 156 GiB.
 pub(super) const PART_BYTES: u64 = 16 << 20;
+/// Small files after which it is written down that they lie there.
+const NOTED_EACH: usize = 64;
 /// How long a URL lasts by which a file is fetched there.
 const URL_AGE: Duration = Duration::from_secs(60);
 
@@ -155,7 +159,7 @@ impl Remote {
         let mut file = tokio::fs::File::open(&path).await.map_err(failed)?;
         if bytes <= PART_BYTES {
             let whole = read(&mut file, 0, bytes).await.map_err(failed)?;
-            self.store.put(&key, whole.into()).await?;
+            self.put((tenant, id), name, whole).await?;
         } else {
             self.send_parts((here, name), &key, &mut file, state).await?;
         }
@@ -168,7 +172,24 @@ impl Remote {
         if let Some(upload) = state.files.get_mut(name) {
             *upload = Upload { done: true, id: None, parts: Vec::new(), ..upload.clone() };
         }
-        state.write(here).map_err(failed)
+        // Of thousands of small ones not each is written down: what is not is sent again.
+        if bytes > PART_BYTES || state.files.len().is_multiple_of(NOTED_EACH) {
+            state.write(here).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Puts a file there that is small.
+    pub(super) async fn put(
+        &self,
+        (tenant, id): (&TenantId, &str),
+        name: &str,
+        bytes: Bytes,
+    ) -> Result<(), RemoteError> {
+        let key = self.key(tenant, id).join(name);
+        let options = PutOptions { attributes: attributes(name), ..PutOptions::default() };
+        self.store.put_opts(&key, bytes.into(), options).await?;
+        Ok(())
     }
 
     async fn send_parts(
@@ -255,6 +276,24 @@ impl Remote {
             }
         }
     }
+}
+
+/// What a player or a cache before the storage is to know of a file of a stream, by its name.
+fn attributes(name: &str) -> Attributes {
+    const LASTING: &str = "public, max-age=31536000, immutable";
+    let (kind, caching) = match name.rsplit_once('.').map(|(_, suffix)| suffix) {
+        Some("m3u8") => ("application/vnd.apple.mpegurl", Some("no-cache")),
+        Some("m4s") => ("video/mp4", Some(LASTING)),
+        // One that takes the place of the one before has the same name.
+        Some("jpeg") => ("image/jpeg", None),
+        _ => return Attributes::new(),
+    };
+    let mut attributes = Attributes::new();
+    attributes.insert(Attribute::ContentType, kind.into());
+    if let Some(caching) = caching {
+        attributes.insert(Attribute::CacheControl, caching.into());
+    }
+    attributes
 }
 
 /// What was not there is gone.

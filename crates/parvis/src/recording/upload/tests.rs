@@ -301,3 +301,108 @@ async fn what_is_erased_while_it_is_sent_leaves_nothing_there() {
     assert!(!desk.folder("EG_1").exists() && !gateway.folder("EG_1").join("film.mp4").exists());
     assert_eq!(gateway.unfinished(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn segments_come_as_they_are_made_and_their_playlist_after_them() {
+    let home = Home::sqlite();
+    let mut gateway = Gateway::start(&home);
+    let mut desk = Desk::new(&home, &gateway).await;
+    desk.settings.keep_local = false;
+    let (here, there) = (desk.folder("EG_1"), gateway.folder("EG_1"));
+    let remote = Remote::new(desk.settings.clone()).unwrap();
+    let to = Destination {
+        remote: remote.clone(),
+        tenant: desk.own.clone(),
+        egress: "EG_1".to_owned(),
+        folder: here.clone(),
+    };
+    assert_eq!(to.url("a.m3u8"), format!("{}/meetings/kept/default/EG_1/a.m3u8", desk.settings.endpoint));
+    gateway.fall();
+    let counts = Arc::new(FlowCounts::default());
+    let flow = Flow::start(to, Arc::clone(&counts));
+    fs::create_dir_all(&here).unwrap();
+    let write = |number: u64| {
+        let name = format!("a-360_{number:05}.m4s");
+        fs::write(here.join(&name), bytes(1_000 + number)).unwrap();
+        name
+    };
+    let playlist = |last: u64| vec![("a.m3u8".to_owned(), bytes::Bytes::from(format!("#{last}")))];
+    for number in 0..70 {
+        flow.add(vec![write(number)], playlist(number));
+    }
+    until("a try that failed", || counts.failed.load(Ordering::Relaxed) > 0).await;
+    assert_eq!(counts.waiting.load(Ordering::Relaxed), 70, "all of them stay here");
+    assert_eq!(
+        State::read(&here).unwrap().unwrap().place,
+        remote.place(),
+        "whoever erases it knows of the storage"
+    );
+    gateway.rise();
+    until("the playlist", || fs::read(there.join("a.m3u8")).is_ok_and(|text| text == b"#69")).await;
+    for number in 0..70 {
+        assert_eq!(fs::read(there.join(format!("a-360_{number:05}.m4s"))).unwrap(), bytes(1_000 + number));
+    }
+    assert_eq!(counts.waiting.load(Ordering::Relaxed), 0);
+    assert_eq!(counts.files.load(Ordering::Relaxed), 71, "of the playlist the newest");
+    let noted = State::read(&here).unwrap().unwrap();
+    assert_eq!(noted.files.len(), 64, "not each is written down, but after so many all are");
+    assert!(!here.join("a-360_00000.m4s").exists() && here.join("a-360_00069.m4s").exists());
+
+    let (status, _) =
+        gateway.get(&signed(&remote, (&desk.own, "EG_1"), (&here, "a-360_00000.m4s")).await.unwrap());
+    assert_eq!(status, 200);
+    flow.add(vec!["gone.m4s".to_owned(), write(70)], playlist(70));
+    flow.end(PATIENCE).await;
+    assert_eq!(fs::read(there.join("a.m3u8")).unwrap(), b"#70", "one that is gone here stops nothing");
+    assert_eq!(State::read(&here).unwrap().unwrap().files.len(), 71);
+
+    // What is left then goes as the rest of a recording.
+    desk.record("EG_1", &[("a.m3u8", b"#END".to_vec())]).await;
+    let uploads = desk.uploads();
+    assert_eq!(uploads.pass().await, 0);
+    assert_eq!(fs::read(there.join("a.m3u8")).unwrap(), b"#END");
+    assert_eq!(
+        figure(&uploads, "parvis_recording_upload_files_total"),
+        1.0,
+        "what lies there is not sent again"
+    );
+    assert!(!here.join("a-360_00069.m4s").exists() && !here.join("a.m3u8").exists());
+    desk.erase("EG_1", Some(&remote)).await.unwrap();
+    assert!(fs::read_dir(&there).map_or(true, |mut left| left.next().is_none()), "erased there, too");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storage_that_is_down_keeps_no_stream_from_its_end() {
+    let home = Home::sqlite();
+    let mut gateway = Gateway::start(&home);
+    let desk = Desk::new(&home, &gateway).await;
+    gateway.fall();
+    let folder = desk.folder("EG_1");
+    let remote = Remote::new(desk.settings.clone()).unwrap();
+    let to =
+        Destination { remote, tenant: desk.own.clone(), egress: "EG_1".to_owned(), folder: folder.clone() };
+    let counts = Arc::new(FlowCounts::default());
+    let flow = Flow::start(to, Arc::clone(&counts));
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("a-360_00000.m4s"), b"segment").unwrap();
+    flow.add(
+        vec!["a-360_00000.m4s".to_owned()],
+        vec![("a.m3u8".to_owned(), bytes::Bytes::from_static(b"#"))],
+    );
+    let since = Instant::now();
+    flow.end(Duration::from_millis(300)).await;
+    assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
+    assert_eq!(counts.waiting.load(Ordering::Relaxed), 0, "it is no stream's any more");
+    gateway.rise();
+    desk.record("EG_1", &[("a-360_00000.m4s", b"segment".to_vec()), ("a.m3u8", b"#END".to_vec())]).await;
+    assert_eq!(desk.uploads().pass().await, 0);
+    assert_eq!(fs::read(gateway.folder("EG_1").join("a-360_00000.m4s")).unwrap(), b"segment");
+}
+
+async fn until(what: &str, so: impl Fn() -> bool) {
+    let since = Instant::now();
+    while !so() {
+        assert!(since.elapsed() < PATIENCE, "{what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

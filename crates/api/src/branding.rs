@@ -31,6 +31,8 @@ pub struct Branding {
     pub accent_dark: Option<Colour>,
     /// Pages of whoever runs the server.
     pub links: Links,
+    /// The language of those whose browser asks for none that the client has, as `fr`; empty for English.
+    pub language: String,
 }
 
 /// Pages that the law or good custom asks for: `https://` URLs, or empty.

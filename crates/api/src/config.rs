@@ -39,10 +39,18 @@ pub struct ApiConfig {
     pub guests: bool,
     /// Characters of a room's name that guests may join: 22 of 64 possible ones are 132 bits, beyond guessing.
     pub guest_room_chars: usize,
+    /// Meetings that people make a room for, at one time: a record of each is kept, of some 2 KB and what it bans.
+    pub max_meetings: usize,
+    /// How long a meeting is kept that nobody opens.
+    pub keep_meetings: Duration,
+    /// Passwords that one address may try, at once and each second.
+    pub password_tries: parvis_signal::Rate,
     /// How long a guest's token opens the door. Sessions go on beyond: the server renews it.
     pub guest_token: Duration,
     /// Addresses of reverse proxies in front of us: they open connections for everyone and say for whom.
     pub trusted_proxies: Vec<IpAddr>,
+    /// Sites that may show the client within a page of theirs, each as [`parvis_web::is_frame_ancestor`] has it.
+    pub frame_ancestors: Vec<String>,
     /// Bounds of connections.
     pub connections: ConnectionLimits,
     /// What takes connections before HTTP does; without it, all that comes is HTTP.
@@ -111,8 +119,12 @@ impl Default for ApiConfig {
             max_rooms: 1_000,
             guests: false,
             guest_room_chars: 22,
+            max_meetings: 10_000,
+            keep_meetings: Duration::from_secs(90 * 86_400),
+            password_tries: parvis_signal::Rate { burst: 10, per_second: 1 },
             guest_token: Duration::from_secs(600),
             trusted_proxies: Vec::new(),
+            frame_ancestors: Vec::new(),
             connections: ConnectionLimits::default(),
             front: None,
             relays: None,

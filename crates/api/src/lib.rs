@@ -23,6 +23,7 @@ mod accept;
 mod agents;
 mod authority;
 mod branding;
+mod conduct;
 mod config;
 mod egress;
 mod elsewhere;
@@ -47,8 +48,8 @@ mod webhook;
 mod whip;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::http::{HeaderName, HeaderValue};
 use livekit_protocol::EgressInfo;
 use parvis_sfu::{Event, ForwarderId, RoomId};
 use parvis_store::{Store, StoreError};
@@ -65,6 +66,7 @@ pub use http::{Access, Content, Route, routes};
 pub use metrics::{Metrics, Sample, Source};
 pub use openapi::openapi;
 pub use parvis_store::TenantId;
+pub use parvis_web::{MAX_FRAME_ANCESTORS, is_frame_ancestor};
 pub use presets::RoomPresets;
 pub use token::{DEV_KEY, KeyError, Keys, MIN_SECRET_BYTES, TokenError, Verified};
 pub use twirp::server_api;
@@ -103,7 +105,22 @@ impl Api {
 
     /// Keeps applications' records in a store from now on. The first call counts; before it such calls are refused.
     pub fn keep(&self, store: Store) {
-        let _ = self.rooms.store.set(store);
+        if self.rooms.store.set(store.clone()).is_ok() {
+            tokio::spawn(Rooms::keep_meetings(Arc::downgrade(&self.rooms), store));
+        }
+    }
+
+    /// Takes up the meetings that people made a room for, with the rules of each. Call it after [`Api::keep`], before anybody is served:
+    /// after an error nobody is to be let in, for nobody would know who may.
+    pub async fn recover_meetings(&self) -> Result<(), StoreError> {
+        self.rooms.recover_meetings().await
+    }
+
+    /// Waits until what was decided in meetings is in the store, or for so long.
+    pub async fn meetings_written(&self, patience: Duration) {
+        if self.rooms.store.get().is_some() {
+            self.rooms.meetings.written(patience).await;
+        }
     }
 
     /// Tells of what happens in rooms from now on. The first call counts.
@@ -141,7 +158,6 @@ impl Api {
             rooms: Arc::clone(&self.rooms),
             joins: Arc::clone(&self.joins),
             stream_keys: self.stream_keys.clone(),
-            page_headers: page_headers(),
         };
         let doors = Doors {
             router: http::router(shared),
@@ -205,14 +221,4 @@ impl Api {
     pub fn stop(&self) {
         self.stop.send_replace(true);
     }
-}
-
-fn page_headers() -> Arc<[(HeaderName, HeaderValue)]> {
-    let headers = parvis_web::headers(&[]);
-    headers
-        .into_iter()
-        .filter_map(|(name, value)| {
-            Some((HeaderName::from_static(name), HeaderValue::from_str(&value).ok()?))
-        })
-        .collect()
 }

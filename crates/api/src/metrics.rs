@@ -61,6 +61,10 @@ pub struct Metrics {
     pub(crate) events_dropped: IntCounter,
     /// What rooms count, by name.
     pub(crate) signal: IntCounterVec,
+    /// What came of hellos on meetings' own sockets, by outcome.
+    pub(crate) hellos: IntCounterVec,
+    /// What meetings count, by name.
+    pub(crate) meetings: IntCounterVec,
     /// What happens with agents, by name.
     pub(crate) agents: IntCounterVec,
     /// Workers of agents that are registered.
@@ -90,7 +94,7 @@ impl Metrics {
             requests: vec("parvis_http_requests_total", "HTTP requests answered.", &["route", "status"])?,
             joins: vec("parvis_joins_total", "Joins asked for.", &["outcome"])?,
             connections: gauge("parvis_http_connections", "HTTP connections open, WebSockets among them.")?,
-            sockets: gauge("parvis_websockets", "Signalling WebSockets open.")?,
+            sockets: gauge("parvis_websockets", "WebSockets open: for signalling, meetings and agents.")?,
             offered: gauge("parvis_offered_sessions", "Participants that publish or watch by WHIP or WHEP.")?,
             connections_refused: vec(
                 "parvis_http_connections_refused_total",
@@ -114,6 +118,8 @@ impl Metrics {
                 "Events of the media side that no room took.",
             )?,
             signal: vec("parvis_signal_total", "What rooms count.", &["what"])?,
+            hellos: vec("parvis_meeting_hellos_total", "Hellos on meetings' own sockets.", &["outcome"])?,
+            meetings: vec("parvis_meeting_total", "What meetings count.", &["what"])?,
             agents: vec("parvis_agents_total", "What happens with agents.", &["what"])?,
             agent_workers: gauge("parvis_agent_workers", "Workers of agents that are registered.")?,
             registry,

@@ -20,6 +20,8 @@ use crate::{http, whip};
     ),
     paths(
         http::guest::join_as_guest,
+        http::meeting::make_room,
+        http::meeting::look_at_room,
         http::consent::standing,
         http::consent::answer,
         http::live::watch,

@@ -8,11 +8,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use livekit_protocol::DisconnectReason;
+use parvis_meeting::assembly::AssemblyStats;
 use parvis_sfu::{Command, ForwarderId, PeerId, RoomId, Spread};
 use parvis_signal::{ConnectionId, Frame, Output, RecordingNews, Room, RoomStats, RpcError};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::rooms::{Input, Rooms};
+use crate::conduct::Parent;
+use crate::rooms::{Hello, Input, MeetRefusal, Rooms};
 use crate::rpc::RpcCall;
 use crate::socket::Outgoing;
 use crate::tenant::RoomKey;
@@ -44,6 +46,7 @@ pub(crate) struct RoomTask {
     participants: Arc<AtomicUsize>,
     counted_participants: usize,
     counted: RoomStats,
+    counted_meeting: AssemblyStats,
     /// Its media is gone: it ends when its clients have been told.
     lost: bool,
     /// It has ended by itself, or was ended.
@@ -63,8 +66,10 @@ impl RoomTask {
     ) -> Self {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let unix_ms = i64::try_from(unix.as_millis()).unwrap_or(i64::MAX);
-        let config = Arc::clone(&rooms.live().config.room);
-        let room = Room::new(config, id, &key.name, rand::random(), Instant::now(), unix_ms);
+        let live = rooms.live();
+        let (config, now) = (Arc::clone(&live.config.room), Instant::now());
+        let mut room = Room::new(config, id, &key.name, rand::random(), now, unix_ms);
+        room.conduct(now, rooms.meetings.open(&key, &live.config));
         let home = rooms.forwarders.home(id);
         let spread = Spread::new(rooms.config.spread, id, home);
         RoomTask {
@@ -80,6 +85,7 @@ impl RoomTask {
             participants,
             counted_participants: 0,
             counted: RoomStats::default(),
+            counted_meeting: AssemblyStats::default(),
             lost: false,
             over: false,
             calls: BTreeMap::new(),
@@ -134,6 +140,9 @@ impl RoomTask {
                     self.sockets.remove(&connection);
                 }
             }
+            Input::Meet { connection, hello, outgoing, reply } => {
+                self.meet(now, connection, hello, outgoing, reply);
+            }
             Input::Message(connection, Frame::Binary(bytes)) => self.room.message(now, connection, &bytes),
             Input::Message(connection, Frame::Text(text)) => self.room.text(now, connection, &text),
             Input::Disconnected(connection) => {
@@ -173,6 +182,32 @@ impl RoomTask {
                 self.room.media_lost(now);
                 self.lost = true;
             }
+        }
+    }
+
+    /// Takes a socket of the meeting's own.
+    fn meet(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        hello: Hello,
+        outgoing: Outgoing,
+        reply: oneshot::Sender<Result<(), MeetRefusal>>,
+    ) {
+        let result = match hello {
+            Hello::Inside { identity, not_before } => {
+                self.room.take_part(now, connection, &identity, not_before).map_err(MeetRefusal::from)
+            }
+            Hello::Outside { waiting } => {
+                self.room.wait(now, connection, &waiting).map_err(MeetRefusal::from)
+            }
+        };
+        if result.is_ok() {
+            self.sockets.insert(connection, outgoing);
+        }
+        if reply.send(result).is_err() {
+            // Whoever asked has gone; the message that says so comes behind.
+            self.sockets.remove(&connection);
         }
     }
 
@@ -251,6 +286,31 @@ impl RoomTask {
                         rooms.record_by_itself(&key, *egress).await;
                     });
                 }
+                Output::Admit { connection, grants } => {
+                    let live = self.rooms.live();
+                    let (key, age) = (&self.key, live.config.guest_token);
+                    match live.keys.issue_for(&key.tenant, &key.name, &grants, age) {
+                        Ok(token) => self.room.admitted(connection, &token),
+                        Err(error) => tracing::warn!(%error, "no token for somebody who was let in"),
+                    }
+                }
+                Output::Conducted(record) => self.rooms.meetings.keep(&self.key, *record),
+                Output::Password(password) => self.rooms.set_password(&self.key, password),
+                Output::Breakout { identity, breakout, grants } => {
+                    let parent = Parent {
+                        key: self.key.clone(),
+                        e2ee: self.room.is_e2ee(),
+                        policy: self.room.policy().clone(),
+                    };
+                    let ticket = self.rooms.breakout_ticket(&parent, breakout.as_deref(), &grants);
+                    if let Some(ticket) = ticket {
+                        self.room.go_to(Instant::now(), &identity, breakout.as_deref(), &ticket);
+                    }
+                }
+                Output::CloseBreakout { breakout } => {
+                    self.rooms.close_breakouts(&self.key, Some(&breakout));
+                }
+                Output::PutOut { identity } => self.rooms.put_out_of_breakouts(&self.key, &identity),
                 Output::RelayAllowed { sid } => {
                     if let Some(relays) = &self.rooms.config.relays {
                         relays.admit(&sid);
@@ -334,6 +394,13 @@ impl RoomTask {
             }
         }
         self.counted = now;
+        let (now, before) = (self.room.assembly_stats(), self.counted_meeting);
+        for ((what, now), (_, before)) in meeting_figures(&now).into_iter().zip(meeting_figures(&before)) {
+            if now > before {
+                metrics.meetings.with_label_values(&[what]).inc_by(now - before);
+            }
+        }
+        self.counted_meeting = now;
     }
 }
 
@@ -341,6 +408,10 @@ impl Drop for RoomTask {
     /// Also runs when the task was aborted, or panicked: nothing of the room stays behind.
     fn drop(&mut self) {
         self.rooms.forget(self.id);
+        if self.rooms.id_of(&self.key).is_none() {
+            self.rooms.meetings.closed(&self.key);
+            self.rooms.close_breakouts(&self.key, None);
+        }
         for occurrence in self.room.abandoned() {
             self.rooms.happened(&self.key, occurrence);
         }
@@ -389,5 +460,27 @@ fn figures(stats: &RoomStats) -> [(&'static str, u64); 17] {
         ("senders_held", stats.senders_held),
         ("slow_readers", stats.slow_readers),
         ("media_failures", stats.media_failures),
+    ]
+}
+
+fn meeting_figures(stats: &AssemblyStats) -> [(&'static str, u64); 17] {
+    [
+        ("knocks", stats.knocks),
+        ("told_to_wait", stats.told_to_wait),
+        ("refused_password", stats.refused_password),
+        ("refused_locked", stats.refused_locked),
+        ("refused_banned", stats.refused_banned),
+        ("refused_full", stats.refused_full),
+        ("waiting_expired", stats.waiting_expired),
+        ("commands", stats.commands),
+        ("commands_malformed", stats.commands_malformed),
+        ("commands_too_many", stats.commands_too_many),
+        ("commands_refused", stats.commands_refused),
+        ("reactions_dropped", stats.reactions_dropped),
+        ("snapshots", stats.snapshots),
+        ("patches", stats.patches),
+        ("removed", stats.removed),
+        ("forgotten", stats.forgotten),
+        ("handed_over", stats.handed_over),
     ]
 }

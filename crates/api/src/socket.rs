@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use parvis_signal::Frame;
@@ -101,10 +102,11 @@ pub(crate) async fn serve(
     outbound: Outbound,
     limits: ConnectionLimits,
     metrics: Metrics,
+    ping: Option<Duration>,
 ) {
     metrics.sockets.inc();
     let (sink, stream) = socket.split();
-    let mut writer = Writer { sink, limit: limits.write };
+    let mut writer = Writer { sink, limit: limits.write, ping };
     let close = {
         let write = write(&mut writer, outbound);
         let read = read(stream, &receiver, &limits);
@@ -136,6 +138,8 @@ impl Close {
 struct Writer {
     sink: SplitSink<WebSocket, Message>,
     limit: Duration,
+    /// How often a client that says nothing by itself is asked whether it is there.
+    ping: Option<Duration>,
 }
 
 impl Writer {
@@ -151,7 +155,18 @@ impl Writer {
 
 /// Sends what the room says; `None` when the client is gone.
 async fn write(writer: &mut Writer, mut outbound: Outbound) -> Option<Close> {
-    while let Some(out) = outbound.queue.recv().await {
+    loop {
+        let ping = writer.ping;
+        let out = tokio::select! {
+            out = outbound.queue.recv() => out,
+            () = async { tokio::time::sleep(ping.unwrap_or(Duration::MAX)).await }, if ping.is_some() => {
+                if !writer.send(Message::Ping(Bytes::new())).await {
+                    return None;
+                }
+                continue;
+            }
+        };
+        let Some(out) = out else { break };
         let frame = match out {
             Out::Frame(frame) => frame,
             Out::Close { code, reason } => return Some(Close { code, reason, cause: "room" }),

@@ -34,7 +34,7 @@ fn strangers() -> [(&'static str, Option<String>); 4] {
 /// Whether it names a room, and not everyone may ask.
 fn is_about_a_room(route: &Route) -> bool {
     let named = route.content == Content::Call || route.path.contains("{room}");
-    named && !matches!(route.access, Access::Open | Access::Link)
+    named && !matches!(route.access, Access::Open | Access::Link | Access::Hello)
 }
 
 /// The head and the body of a request about `room`.

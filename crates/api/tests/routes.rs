@@ -109,6 +109,8 @@ fn wanted(route: &Route, wrong: Wrong) -> Option<&'static [u16]> {
             Access::FileLink | Access::LiveKey => Some(&[404]),
             Access::Record | Access::Participant if wrong == NoGrant => Some(&[403]),
             Access::Link => Some(&[200]),
+            // Who it is is said on the socket: see meeting.rs.
+            Access::Hello => Some(&[101]),
             _ => Some(&[401]),
         },
         NoRight => match access {
@@ -137,7 +139,7 @@ fn wanted(route: &Route, wrong: Wrong) -> Option<&'static [u16]> {
         },
         Kicked => match access {
             Access::Session => Some(&[403]),
-            Access::Open | Access::Link | Access::FileLink | Access::LiveKey => None,
+            Access::Open | Access::Link | Access::Hello | Access::FileLink | Access::LiveKey => None,
             _ => Some(&[401]),
         },
         Oversize => has_body.then_some(&[413]),
@@ -207,7 +209,7 @@ impl Scene {
     /// A token with which nothing is wrong, for whom a route is meant.
     fn good_token(route: &Route) -> Option<String> {
         match route.access {
-            Access::Open | Access::Link | Access::FileLink | Access::LiveKey => None,
+            Access::Open | Access::Link | Access::Hello | Access::FileLink | Access::LiveKey => None,
             Access::Record => Some(token("moderator", &records)),
             Access::Agent => Some(token("worker", &|claims| claims["video"] = json!({ "agent": true }))),
             Access::Session => Some(token("studio", &|_| {})),
@@ -283,7 +285,7 @@ impl Scene {
             Some(wrong) => self.bearer(route, wrong),
             None => Scene::good_token(route),
         };
-        let room = if route.access == Access::Link { LINK } else { ROOM };
+        let room = if matches!(route.access, Access::Link | Access::Hello) { LINK } else { ROOM };
         let path = route.path.replace("{room}", room).replace("{session}", &self.session);
         let path = path.replace("{recording}", "EG_none").replace("{link}", "bm9uZQ.bm9uZQ");
         let path = match route.path.as_str() {
@@ -380,6 +382,7 @@ fn body(route: &Route, wrong: Option<Wrong>) -> Vec<u8> {
     let good = match content {
         Content::Json if route.access == Access::Record => "{\"participant\": \"nobody\"}".to_owned(),
         Content::Json if route.access == Access::Participant => "{\"recording\": true}".to_owned(),
+        Content::Json if route.path == "/api/rooms" => "{\"title\": \"Council\"}".to_owned(),
         Content::Json => "{\"name\": \"Grace\"}".to_owned(),
         Content::Sdp if route.access == Access::Watch => offer("recvonly"),
         Content::Sdp => offer("sendonly"),
@@ -397,6 +400,9 @@ fn body(route: &Route, wrong: Option<Wrong>) -> Vec<u8> {
         }
         Some(DuplicateKey) if route.access == Access::Participant => {
             b"{\"recording\": true, \"r\\u0065cording\": false}".to_vec()
+        }
+        Some(DuplicateKey) if route.path == "/api/rooms" => {
+            b"{\"title\": \"Council\", \"t\\u0069tle\": \"Senate\"}".to_vec()
         }
         Some(DuplicateKey) => b"{\"name\": \"Grace\", \"n\\u0061me\": \"Eve\"}".to_vec(),
         Some(Truncated) if content == Content::Json => good.as_bytes()[..good.len() - 2].to_vec(),
@@ -486,7 +492,7 @@ async fn without_a_mistake_every_route_does_what_it_is_for() {
         let wanted: &[u16] = match (route.access, route.content) {
             (Access::Open, _) => &[200, 204],
             (Access::Link | Access::Participant, _) | (Access::Join, Content::None) => &[200],
-            (Access::Join | Access::Agent, _) => &[101],
+            (Access::Join | Access::Agent | Access::Hello, _) => &[101],
             // Nobody's media is there to be watched.
             (Access::Watch, _) => &[409],
             // It names another ICE session than the one that runs.
@@ -520,7 +526,7 @@ async fn a_path_or_a_method_that_is_in_no_table_is_not_there() {
     let admin = grant(everything(ROOM));
     for (method, path, wanted) in [
         ("GET", "/rtc/v2", 404),
-        ("GET", "/api/rooms", 404),
+        ("GET", "/api/rooms", 405),
         ("GET", "/api/recordings", 404),
         ("DELETE", "/api/rooms/x/recordings", 405),
         ("POST", "/livez", 405),

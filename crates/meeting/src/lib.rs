@@ -25,8 +25,10 @@
 //!     Event::Subscribed { subscriber, track } if *subscriber == bob && *track == camera)));
 //! ```
 
+pub mod assembly;
 mod error;
 mod event;
+pub mod features;
 mod id;
 mod limits;
 mod participant;

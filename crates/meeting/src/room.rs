@@ -20,6 +20,8 @@ pub struct Room {
     deserted_since: Option<Instant>,
     /// Whether anybody ever was.
     ever_joined: bool,
+    /// Whether somebody waits outside.
+    held_open: bool,
     ended: bool,
     /// Whether people are asked before a recorder has their tracks.
     asks_consent: bool,
@@ -67,6 +69,7 @@ impl Room {
             created_at: now,
             deserted_since: Some(now),
             ever_joined: false,
+            held_open: false,
             ended: false,
             asks_consent: false,
             next_id: 1,
@@ -228,6 +231,35 @@ impl Room {
         self.refresh_subscriber(id);
         self.events.push_back(Event::RoomChanged);
         Ok(())
+    }
+
+    /// Has others see a participant, or see it no more. Whatever it publishes, hidden participants' tracks are nobody's. Says
+    /// whether that changed anything.
+    pub fn set_hidden(&mut self, id: ParticipantId, hidden: bool) -> bool {
+        let Some(participant) = self.participants.get_mut(&id) else { return false };
+        if std::mem::replace(&mut participant.permissions.hidden, hidden) == hidden {
+            return false;
+        }
+        let tracks: Vec<TrackId> = participant.tracks.iter().copied().collect();
+        let everyone: Vec<ParticipantId> = self.participants.keys().copied().collect();
+        for track in tracks {
+            for subscriber in &everyone {
+                self.refresh(*subscriber, track);
+            }
+        }
+        self.touch(id);
+        self.events.push_back(Event::RoomChanged);
+        true
+    }
+
+    /// Keeps a meeting open in which nobody is: somebody waits outside, or will be back. When nobody does any more, it has as long as if the last
+    /// one had just left.
+    pub fn hold_open(&mut self, now: Instant, held: bool) {
+        if self.held_open != held {
+            self.held_open = held;
+            self.deserted_since = None;
+            self.watch_desertion(now);
+        }
     }
 
     /// Takes note of a track. Others hear of it with [`Room::announce`].
@@ -593,6 +625,8 @@ impl Room {
     fn watch_desertion(&mut self, now: Instant) {
         if self.participants.values().any(|p| p.kind.keeps_open()) {
             self.ever_joined = true;
+            self.deserted_since = None;
+        } else if self.held_open {
             self.deserted_since = None;
         } else if self.deserted_since.is_none() {
             self.deserted_since = Some(now);

@@ -24,6 +24,17 @@ pub fn clean(what: &'static str, text: &str, limit_chars: usize) -> Result<Strin
     Ok(text.chars().filter(|c| !is_deceptive(*c)).collect())
 }
 
+/// The same for a text of several lines: their breaks stay, as `\n`, and what is blank around it all goes.
+pub fn clean_lines(what: &'static str, text: &str, limit_chars: usize) -> Result<String, MeetingError> {
+    check_chars(what, text, limit_chars)?;
+    let text: String = text
+        .replace("\r\n", "\n")
+        .chars()
+        .filter(|c| *c == '\n' || *c == '\t' || !is_deceptive(*c))
+        .collect();
+    Ok(text.trim().to_owned())
+}
+
 /// Checks the length of a text that only programs read.
 pub fn check_bytes(what: &'static str, bytes: usize, limit: usize) -> Result<(), MeetingError> {
     if bytes > limit {
@@ -67,6 +78,14 @@ mod tests {
             let error = check_name("identity", &format!("a{c}b"), 256).unwrap_err();
             assert_eq!(error, MeetingError::DeceptiveText { what: "identity", character: c });
         }
+    }
+
+    #[test]
+    fn row_46_a_text_of_several_lines_keeps_its_lines_and_nothing_else_that_is_not_seen() {
+        let evil = " \n\tgo to\r\n\tinvoice\u{202E}fdp\u{2069}.exe\u{0}\u{2028}\r!\n\n";
+        assert_eq!(clean_lines("text", evil, 256).unwrap(), "go to\n\tinvoicefdp.exe!");
+        assert_eq!(clean_lines("text", "\u{200F}\r\n\u{7}\t ", 256).unwrap(), "");
+        assert!(clean_lines("text", &"\n".repeat(257), 256).is_err(), "counted as they came");
     }
 
     #[test]

@@ -17,10 +17,11 @@ use crate::settings::settle;
 use crate::stored;
 
 /// What takes effect without a restart: these keys and all below them. Rooms that are there keep what they began with.
-const LIVE: [&str; 14] = [
+const LIVE: [&str; 15] = [
     "keys",
     "tokens",
     "rooms",
+    "meeting",
     "branding",
     "sessions",
     "whip",

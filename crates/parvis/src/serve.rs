@@ -191,6 +191,8 @@ pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Resul
         api.record(Arc::new(engine.clone()));
         let _ = recordings.set(engine.figures());
     }
+    // Without the rules that people made for their meetings nobody may be let in.
+    api.recover_meetings().await?;
     match api.recover().await {
         Ok(()) => match &engine {
             Some(engine) => engine.tidy(),
@@ -264,6 +266,7 @@ pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Resul
     if let Some(engine) = engine {
         engine.close(RECORDINGS_STOP).await;
     }
+    api.meetings_written(STORE_STOP).await;
     api.stop();
     server.abort();
     drop(api);

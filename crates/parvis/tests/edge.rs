@@ -180,6 +180,10 @@ fn a_configuration_that_cannot_be_honoured_is_refused_at_start() {
             "[http]\nplain = \"maybe\"",
             ":2: http.plain: unknown variant `maybe`, expected `redirect` or `serve`",
         ),
+        (
+            "[http]\nframe_ancestors = [\"https://a.example/path\"]",
+            ":2: http.frame_ancestors: \"https://a.example/path\" names no site; write \"https://intranet.example.org\" or \"https://*.example.org\", without a path",
+        ),
     ] {
         let config = configuration(&directory, extra);
         let arguments = [["--config", &config, "--metrics", "127.0.0.1:0"].as_slice(), &ANY_PORTS].concat();

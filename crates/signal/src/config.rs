@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parvis_meeting::Limits;
+use parvis_meeting::assembly::{AssemblyLimits, Policy};
 
 use crate::RelayOffer;
 
@@ -13,6 +14,10 @@ use crate::RelayOffer;
 pub struct RoomConfig {
     /// What a meeting may grow to, and how long it lasts.
     pub meeting: Arc<Limits>,
+    /// What the conduct of a meeting may grow to.
+    pub assembly: Arc<AssemblyLimits>,
+    /// By which rules meetings are conducted of which nobody says otherwise.
+    pub policy: Policy,
     /// How long a session waits for its client after the socket dropped.
     pub resume_timeout: Duration,
     /// How long a client may take until its media connection is up.
@@ -114,6 +119,8 @@ impl Default for RoomConfig {
         let codec = |mime: &str| (mime.to_owned(), String::new());
         RoomConfig {
             meeting: Arc::new(Limits::default()),
+            assembly: Arc::new(AssemblyLimits::default()),
+            policy: Policy::default(),
             resume_timeout: Duration::from_secs(20),
             join_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(60),

@@ -79,6 +79,36 @@ pub enum Output {
         /// The participant's sid.
         sid: Arc<str>,
     },
+    /// Make a token of these grants for somebody who waited and was let in, and hand it to [`crate::Room::admitted`].
+    Admit {
+        /// The socket on which it waits.
+        connection: ConnectionId,
+        /// What the token says.
+        grants: Box<Grants>,
+    },
+    /// How the meeting stands is to be kept: it is conducted so when it is opened again.
+    Conducted(Box<parvis_meeting::assembly::Record>),
+    /// The meeting has another password, or none. It is hashed and compared outside.
+    Password(Option<String>),
+    /// Somebody's place is in that breakout room of this meeting, or back in the meeting: [`crate::Room::go_to`] tells where.
+    Breakout {
+        /// Who.
+        identity: String,
+        /// Which.
+        breakout: Option<String>,
+        /// What the token for it says.
+        grants: Box<Grants>,
+    },
+    /// A breakout room is over.
+    CloseBreakout {
+        /// Which.
+        breakout: String,
+    },
+    /// Somebody was removed from the meeting: also from its breakout rooms.
+    PutOut {
+        /// Who.
+        identity: String,
+    },
     /// Answer the offer that a client without a socket sent last.
     Answered {
         /// Whose.

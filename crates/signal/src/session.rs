@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use livekit_protocol as proto;
-use parvis_meeting::{ParticipantId, TrackId};
+use parvis_meeting::{ParticipantId, Permissions, TrackId};
 use parvis_sfu::{PeerId, SubscriptionId, SubscriptionSettings};
 
 use crate::bucket::Bucket;
@@ -32,6 +32,10 @@ pub(crate) struct Session {
     pub(crate) joined_at_ms: i64,
     /// What its token allows elsewhere.
     pub(crate) beside: Beside,
+    /// What its token allows here; the meeting may allow less.
+    pub(crate) granted: Permissions,
+    /// Whether it is one of those who conduct and are conducted.
+    pub(crate) takes_part: bool,
     /// From when on that token counts, in seconds of Unix time.
     pub(crate) not_before: u64,
     pub(crate) client: proto::ClientInfo,
@@ -185,6 +189,8 @@ impl Session {
             refresh_at: now + config.token_refresh,
             joined_at_ms: 0,
             beside: Beside::default(),
+            granted: Permissions::default(),
+            takes_part: false,
             not_before: 0,
             client: params.client.clone(),
             links,

@@ -50,11 +50,13 @@ pub struct Checks {
     pub bytes: u64,
     /// That nothing is left at the end.
     pub leftovers: u64,
+    /// What somebody was told of a meeting's conduct bit by bit, against the whole.
+    pub assemblies: u64,
 }
 
 impl Checks {
     /// Each by its name.
-    pub fn each(&self) -> [(&'static str, u64); 14] {
+    pub fn each(&self) -> [(&'static str, u64); 15] {
         [
             ("saving encoders", self.saving),
             ("rights", self.rights),
@@ -70,6 +72,7 @@ impl Checks {
             ("entries", self.entries),
             ("bytes", self.bytes),
             ("leftovers", self.leftovers),
+            ("states of assemblies", self.assemblies),
         ]
     }
 
@@ -89,6 +92,7 @@ impl Checks {
         self.entries += other.entries;
         self.bytes += other.bytes;
         self.leftovers += other.leftovers;
+        self.assemblies += other.assemblies;
     }
 }
 

@@ -9,6 +9,7 @@
 //! forwarders that they are spread over, `sleepers` says whose turn it is and `agenda` what arrives. [`scenario`] makes a
 //! run from one number: who comes, over which lines, and what happens to them. `deeds` is what may happen to people, and
 //! what some do to others; `check`, `bounds`, `nonces` and `memory` hold it all against what must be true: see there.
+//! [`assembly`] is how a meeting is conducted, by itself: without a line, and held to what its people must and must not be told.
 //! `faults` are what tests plant to see a checker find it.
 //!
 //! **The one invariant: a run is a function of its seed.** Time is an offset from the run's beginning, all
@@ -33,6 +34,7 @@
 //! ```
 
 mod agenda;
+pub mod assembly;
 mod bounds;
 mod check;
 mod client;

@@ -8,6 +8,7 @@ use parvis_signal::Form;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+use crate::assembly;
 use crate::check::Checks;
 use crate::client::{ClientId, Pictures, Profile, Sound};
 use crate::conference::{Conference, Dtls, Narrator};
@@ -89,7 +90,11 @@ pub fn run(seed: u64, watch: Watch) -> Outcome {
         }
     }
     conference.run_for(Duration::from_secs(12));
-    end(conference, seed, dtls)
+    let mut outcome = end(conference, seed, dtls);
+    let course = assembly::run(seed, None);
+    outcome.checks.assemblies += course.looks;
+    outcome.failures.extend(course.failures);
+    outcome
 }
 
 /// One meeting of so many people on good lines, as large ones are: everyone sees and hears, one in ten has a microphone that is

@@ -372,6 +372,13 @@ impl Server {
             | Output::Recording { .. }
             | Output::Forwarded { .. }
             | Output::GuestGone { .. } => {}
+            // Nobody here knocks or opens a meeting's own socket, and nothing outlives a room.
+            Output::Admit { .. }
+            | Output::Conducted(_)
+            | Output::Password(_)
+            | Output::Breakout { .. }
+            | Output::CloseBreakout { .. }
+            | Output::PutOut { .. } => {}
             // Nobody here comes by an offer over HTTP.
             Output::Answered { .. } => {}
             // There is no relay in these networks.

@@ -8,7 +8,7 @@ use common::Home;
 use livekit_protocol as proto;
 use parvis_store::{
     BackupError, EraseReason, Erasure, NewEvent, RoomSettings, SipTrunk, Store, StoreConfig, StoreLimits,
-    StoredKey, TenantId, verify,
+    StoredKey, StoredMeeting, TenantId, verify,
 };
 
 fn room(name: &str) -> RoomSettings {
@@ -53,6 +53,8 @@ async fn fill(store: &Store) {
         ..Default::default()
     };
     store.create_ingress(&tenant, &ingress).await.unwrap();
+    let record = serde_json::json!({"host": "hash of a key", "policy": {"lobby": true}});
+    store.put_meeting(&tenant, &StoredMeeting { room: "a".to_owned(), record }).await.unwrap();
     let event = NewEvent {
         id: "EV_1".to_owned(),
         tenant,
@@ -93,6 +95,7 @@ async fn moves(from: &Home, to: &Home) {
         "egresses",
         "erasures",
         "ingresses",
+        "meetings",
         "outbox",
         "events",
     ];
@@ -113,7 +116,7 @@ async fn moves(from: &Home, to: &Home) {
     // Nothing is overwritten unless it is said.
     target.delete_room(&tenant, "room 7").await.unwrap();
     let refused = target.restore(backup.as_slice(), false).await.unwrap_err();
-    assert!(matches!(refused, BackupError::NotEmpty(1_210)), "{refused}");
+    assert!(matches!(refused, BackupError::NotEmpty(1_211)), "{refused}");
     assert!(refused.to_string().contains("--replace"), "{refused}");
     assert_eq!(target.room(&tenant, "room 7").await.unwrap(), None);
     target.restore(backup.as_slice(), true).await.unwrap();
@@ -223,8 +226,8 @@ async fn a_backup_that_was_touched_is_refused_at_its_line_and_changes_nothing() 
         }
         assert_eq!(store.list_rooms(&tenant).await.unwrap().len(), 3, "nothing changed by {expected}");
     }
-    let newer = backup.replacen("\"schema\":2", "\"schema\":3", 1);
-    assert!(matches!(verify(newer.as_bytes()), Err(BackupError::Newer { found: 3, known: 2 })));
+    let newer = backup.replacen("\"schema\":3", "\"schema\":4", 1);
+    assert!(matches!(verify(newer.as_bytes()), Err(BackupError::Newer { found: 4, known: 3 })));
     assert!(matches!(store.restore(newer.as_bytes(), true).await, Err(BackupError::Newer { .. })));
     assert_eq!(store.list_rooms(&tenant).await.unwrap().len(), 3);
 }

@@ -8,7 +8,7 @@ use common::Home;
 use livekit_protocol as proto;
 use parvis_store::{
     EraseReason, Erasure, NewEvent, RoomSettings, SipTrunk, Store, StoreConfig, StoreError, StoreLimits,
-    StoredKey, TenantId,
+    StoredKey, StoredMeeting, TenantId,
 };
 
 fn tenants() -> [TenantId; 2] {
@@ -326,6 +326,29 @@ both! {
         let left = store.erasures().await.unwrap();
         assert!(left.len() <= 3, "{left:?}");
         assert_eq!(left.last().map(|(_, erasure)| erasure.egress_id.as_str()), Some("EG_4"));
+    }
+
+    async fn a_meeting_is_kept_by_its_room_and_its_last_word_counts(home: &Home) {
+        let [own, other] = tenants();
+        let store = home.open().await;
+        let meeting = |title: &str| StoredMeeting {
+            room: "b3Vt5nqXb0".to_owned(),
+            record: serde_json::json!({ "title": title, "banned": ["a seat"] }),
+        };
+        for title in ["Council", "Council, budget"] {
+            store.put_meeting(&own, &meeting(title)).await.unwrap();
+        }
+        store.put_meeting(&other, &meeting("Another's")).await.unwrap();
+        let room = "b3Vt5nqXb0".to_owned();
+        let all = [
+            (own.clone(), room.clone(), Ok(meeting("Council, budget"))),
+            (other.clone(), room, Ok(meeting("Another's"))),
+        ];
+        assert_eq!(store.meetings().await.unwrap(), all);
+        assert_eq!(store.meeting(&own, "b3Vt5nqXb0").await.unwrap(), Some(meeting("Council, budget")));
+        assert_eq!(store.delete_meeting(&own, "b3Vt5nqXb0").await.unwrap(), meeting("Council, budget"));
+        assert_eq!(store.meeting(&own, "b3Vt5nqXb0").await.unwrap(), None);
+        assert!(store.meeting(&other, "b3Vt5nqXb0").await.unwrap().is_some(), "another tenant's stays");
     }
 
     async fn two_rules_never_take_the_same_call(home: &Home) {

@@ -30,6 +30,7 @@ fn main() {
     config();
     jobs();
     capture();
+    meeting();
 }
 
 fn seed(target: &str, name: &str, bytes: impl AsRef<[u8]>) {
@@ -451,4 +452,44 @@ fn base64_of_a_sealed_line() -> Vec<u8> {
                 bE1DeXVlUS9sTDF5RzN2eVRvR0xUZlJ4NzZua0dtekdaUU85a1dCUGsKLS0tIHZndm1acy9vRWc0NHpaRFVCemhSYlY1bTR3UWZvNGhs\
                 b0hEaHhiZ1kzZ0UKXrBKl6A4zRNpch7/MmCzMMFkXOd+WSM4vYjOHDxtSThXhMrpwFa9tXL2SEP+wHFyJ306tz5OgQ==";
     base64::engine::general_purpose::STANDARD.decode(text).expect("base64")
+}
+
+/// Commands that follow from one another, each behind a byte: who (0 to 3), and four times how long after the one before.
+fn meeting() {
+    let from = |who: u8, command: &str| [&[who | 5 << 2], command.as_bytes()].concat();
+    let (ada, cem) = (|command: &str| from(0, command), |command: &str| from(2, command));
+    let chat = [
+        cem(r#"{"id":1,"do":"chat.send","text":"Good morning"}"#),
+        ada(r#"{"id":1,"do":"chat.send","text":"Yes?","to":"cem","reply_to":1}"#),
+        ada(r#"{"id":2,"do":"chat.retract","message":1}"#),
+        ada(r#"{"id":3,"do":"policy.set","policy":{"chat":"off","private_chat":false,"lobby":true}}"#),
+    ];
+    let floor = [
+        cem(r#"{"id":1,"do":"hand.raise"}"#),
+        ada(r#"{"id":1,"do":"hand.call","identity":"cem"}"#),
+        ada(r#"{"id":2,"do":"role.set","identity":"dora","role":"speaker"}"#),
+        ada(r#"{"id":3,"do":"rights.set","identity":"dora","rights":{"unmute":false}}"#),
+        ada(r#"{"id":4,"do":"mute","everyone":true,"source":"microphone"}"#),
+        cem(r#"{"id":2,"do":"reaction.send","emoji":"👍"}"#),
+        ada(r#"{"id":5,"do":"remove","identity":"cem","ban":true}"#),
+        ada(r#"{"id":6,"do":"attendance.get"}"#),
+    ];
+    let poll = [
+        ada(r#"{"id":1,"do":"poll.open","question":"?","options":["a","b"],"secret":true,"multiple":false}"#),
+        cem(r#"{"id":1,"do":"poll.vote","poll":1,"options":[1]}"#),
+        ada(r#"{"id":2,"do":"poll.close","poll":1}"#),
+        ada(r#"{"id":3,"do":"poll.remove","poll":1}"#),
+    ];
+    let breakouts = [
+        ada(r#"{"id":1,"do":"breakout.open","rooms":[{"name":"a","members":["cem"]}],"minutes":1}"#),
+        cem(r#"{"id":1,"do":"breakout.help"}"#),
+        ada(r#"{"id":2,"do":"breakout.move","identity":"cem","room":null}"#),
+        ada(r#"{"id":3,"do":"breakout.broadcast","text":"Two minutes"}"#),
+        ada(r#"{"id":4,"do":"breakout.close"}"#),
+        ada(r#"{"id":5,"do":"end"}"#),
+    ];
+    seed("meeting_command", "chat", pieces(&chat));
+    seed("meeting_command", "floor", pieces(&floor));
+    seed("meeting_command", "poll", pieces(&poll));
+    seed("meeting_command", "breakouts", pieces(&breakouts));
 }

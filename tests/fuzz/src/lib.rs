@@ -11,6 +11,7 @@ pub mod config;
 pub mod edge;
 pub mod jobs;
 pub mod media;
+pub mod meeting;
 pub mod sctp;
 pub mod session;
 pub mod transport;

@@ -61,7 +61,7 @@ pub(crate) async fn connect(
     let max = live.config.agents.message_bytes;
     Ok(socket::bounded(upgrade, max).on_upgrade(move |stream| async move {
         let _counted = client.permit;
-        socket::serve(stream, connected, outbound, limits, metrics).await;
+        socket::serve(stream, connected, outbound, limits, metrics, None).await;
     }))
 }
 

@@ -36,6 +36,10 @@ pub(crate) struct Look {
     dark: Option<Colours>,
     /// Pages of whoever runs the server.
     links: LookLinks,
+    /// The language of those whose browser asks for none that the client has.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(example = "fr")]
+    language: String,
 }
 
 /// A colour, and what is written on it.
@@ -63,7 +67,7 @@ pub(crate) struct LookLinks {
 
 impl Look {
     fn of(branding: &Branding) -> Look {
-        let Branding { name, logo, accent, accent_dark, links } = branding;
+        let Branding { name, logo, accent, accent_dark, links, language } = branding;
         let Links { imprint, privacy, terms, accessibility } = links.clone();
         let colours =
             |accent: &Colour| Colours { accent: accent.to_string(), on_accent: accent.ink().to_string() };
@@ -73,6 +77,7 @@ impl Look {
             light: accent.as_ref().map(colours),
             dark: accent_dark.as_ref().map(colours),
             links: LookLinks { imprint, privacy, terms, accessibility },
+            language: language.clone(),
         }
     }
 }

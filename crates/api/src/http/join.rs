@@ -7,7 +7,7 @@ use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{Extension, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use parvis_signal::{ConnectError, Form, Join, JoinParams};
+use parvis_signal::{Form, Join, JoinParams};
 
 use super::{Refusal, Shared, Upgrade, door, no_websocket, token};
 use crate::accept::Client;
@@ -54,7 +54,7 @@ async fn connect(
     let max = shared.rooms.live().config.room.message_bytes;
     Ok(socket::bounded(upgrade, max).on_upgrade(move |stream| async move {
         let _counted = client.permit;
-        socket::serve(stream, attached, outbound, limits, metrics).await;
+        socket::serve(stream, attached, outbound, limits, metrics, None).await;
     }))
 }
 
@@ -166,8 +166,10 @@ async fn validate(
         return Err(JoinRefusal::NoRoom.into());
     }
     let grants = verified.grants;
-    if shared.rooms.ask(&key, move |room, _| room.has_revoked(&grants)).await == Some(true) {
-        return Err(JoinRefusal::from(ConnectError::Revoked).into());
+    if let Some(Some(refused)) =
+        shared.rooms.ask(&key, move |room, now| room.would_refuse(now, &grants)).await
+    {
+        return Err(JoinRefusal::from(refused).into());
     }
     door::refuse_when_full(&shared, &key)?;
     Ok("success".into_response())

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! The participants' routes: [`table`] names them, [`router`] makes them. The web client is in [`page`] and its look in
-//! [`branding`], signalling in [`join`], joining by link in [`guest`], what both pass first in [`door`], recordings in [`recordings`]
+//! [`branding`], signalling in [`join`], joining by link in [`guest`], meetings in [`meeting`], what both pass first in [`door`], recordings in [`recordings`]
 //! with their files in [`files`], live streams in [`live`], and what people say to that in [`consent`], health in [`health`]; [`refusal`] is how requests fail. WHIP and WHEP are in [`crate::whip`].
 
 pub(crate) mod branding;
@@ -11,6 +11,7 @@ pub(crate) mod guest;
 pub(crate) mod health;
 pub(crate) mod join;
 pub(crate) mod live;
+pub(crate) mod meeting;
 pub(crate) mod page;
 pub(crate) mod recordings;
 mod refusal;
@@ -24,7 +25,7 @@ use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use tower_http::cors::{AllowHeaders, Any, CorsLayer};
@@ -49,7 +50,6 @@ pub(crate) struct Shared {
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) joins: Arc<Throttle>,
     pub(crate) stream_keys: Option<Arc<dyn StreamKeys>>,
-    pub(crate) page_headers: Arc<[(HeaderName, HeaderValue)]>,
 }
 
 /// All routes: those of both tables, and the web client's files.
@@ -99,6 +99,8 @@ fn figure(matched: Option<&str>) -> &str {
     match matched {
         None => "page",
         Some("/api/rooms/{room}/join") => "/api/rooms/join",
+        Some("/api/rooms/{room}") => "/api/rooms/room",
+        Some("/api/rooms/{room}/meeting") => "/api/rooms/meeting",
         Some("/api/rooms/{room}/consent") => "/api/rooms/consent",
         Some(path) if path.starts_with("/live/") => "/live",
         Some(path) if path.contains("/recordings") => "/api/recordings",
@@ -132,6 +134,8 @@ pub(crate) fn token(headers: &HeaderMap, query: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     #[test]
@@ -139,8 +143,8 @@ mod tests {
         for route in routes() {
             let figure = figure(Some(&route.path));
             // What stands before the first name, at least.
-            let begins =
-                figure.trim_end_matches("/join").trim_end_matches("/consent").trim_end_matches("/recordings");
+            let ends = ["/join", "/consent", "/recordings", "/meeting", "/room"];
+            let begins = ends.iter().fold(figure, |figure, end| figure.trim_end_matches(end));
             assert!(!figure.contains('{') && route.path.starts_with(begins), "{route:?}");
         }
         assert_eq!(figure(Some("/twirp/{*unknown}")), "/twirp");

@@ -53,8 +53,11 @@ pub(crate) async fn page(
             }
         }
     };
-    for (name, value) in shared.page_headers.iter() {
-        response.headers_mut().insert(name.clone(), value.clone());
+    let live = shared.rooms.live();
+    for (name, value) in parvis_web::headers(&[], &live.config.frame_ancestors) {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(name, value);
+        }
     }
     response
 }

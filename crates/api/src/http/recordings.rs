@@ -122,7 +122,8 @@ pub(crate) struct StreamTarget {
 impl LiveStream {
     fn of(egress: &EgressInfo) -> Option<LiveStream> {
         let playlist = egress.segment_results.first().map(|segments| segments.playlist_location.clone());
-        let playlist = playlist.filter(|playlist| !playlist.is_empty());
+        // What is kept lies elsewhere, and has no page.
+        let playlist = playlist.filter(|playlist| playlist.starts_with("/live/"));
         let page =
             playlist.as_deref().and_then(|path| path.rsplit_once('/')).map(|(page, _)| page.to_owned());
         let streams = egress.stream_results.iter().map(|stream| StreamTarget {
@@ -428,8 +429,14 @@ async fn may_record(
     let actor = authority.actor();
     if !actor.identity.is_empty() {
         let answer = shared.rooms.control(&authority.room(room), &actor, Control::Describe).await;
-        if let Err(failure @ ControlFailure::Refused(ControlError::Revoked)) = answer {
-            return Err(Refusal::new(StatusCode::UNAUTHORIZED, "removed", failure));
+        match answer {
+            Err(failure @ ControlFailure::Refused(ControlError::Revoked)) => {
+                return Err(Refusal::new(StatusCode::UNAUTHORIZED, "removed", failure));
+            }
+            Err(failure @ ControlFailure::Refused(ControlError::Demoted)) => {
+                return Err(Refusal::new(StatusCode::FORBIDDEN, "not_allowed", failure));
+            }
+            _ => {}
         }
     }
     Ok(authority)
@@ -461,6 +468,7 @@ impl From<EgressError> for Refusal {
             EgressError::Store(parvis_store::StoreError::NotFound { .. }) => {
                 (StatusCode::NOT_FOUND, "no_recording")
             }
+            EgressError::Encrypted => (StatusCode::FORBIDDEN, "e2ee_room"),
             EgressError::NeedsBrowser | EgressError::Engine(EngineError::Unable(_)) => {
                 (StatusCode::NOT_IMPLEMENTED, "unable")
             }

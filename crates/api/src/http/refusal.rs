@@ -5,6 +5,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
+use parvis_signal::ConnectError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -63,13 +64,17 @@ impl From<JoinRefusal> for Refusal {
             JoinRefusal::Draining => (unavailable, "draining"),
             JoinRefusal::TooManyRooms => (StatusCode::TOO_MANY_REQUESTS, "too_many_rooms"),
             JoinRefusal::TooManyOffers(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many"),
-            JoinRefusal::NoForwarder | JoinRefusal::Ending => (unavailable, "unavailable"),
+            JoinRefusal::NoForwarder | JoinRefusal::Ending | JoinRefusal::Unreadable => {
+                (unavailable, "unavailable")
+            }
+            JoinRefusal::Refused(ConnectError::Door) => (StatusCode::UNAUTHORIZED, "door"),
             JoinRefusal::Refused(error) => {
                 let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
                 let code = match status {
                     StatusCode::TOO_MANY_REQUESTS => "room_full",
                     StatusCode::SERVICE_UNAVAILABLE => "draining",
                     StatusCode::UNAUTHORIZED => "removed",
+                    StatusCode::FORBIDDEN => "e2ee_room",
                     _ => "refused",
                 };
                 (status, code)

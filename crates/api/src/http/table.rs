@@ -5,7 +5,7 @@
 
 use axum::routing::{MethodRouter, delete, get, patch, post};
 
-use super::{Shared, branding, consent, guest, health, join, live, recordings};
+use super::{Shared, branding, consent, guest, health, join, live, meeting, recordings};
 use crate::whip::{begin, nothing, session};
 use crate::{agents, openapi, twirp};
 
@@ -16,6 +16,8 @@ pub enum Access {
     Open,
     /// Whoever knows a room's link, where guests may join.
     Link,
+    /// Anyone, and what it says first on the socket is what counts: a token for the room of the path, or the secret of a place at its door.
+    Hello,
     /// A token that opens a room.
     Join,
     /// A token with the grant `agent`.
@@ -130,6 +132,9 @@ pub(super) fn table() -> Vec<Row> {
         row(Offers, ("PATCH", "/whep/v1/{session}"), Access::Session, Content::Fragment, patch(session::change)),
         row(Offers, ("DELETE", "/whep/v1/{session}"), Access::Session, Content::None, delete(session::end)),
         row(Offers, ("GET", "/whep/v1/{session}"), Access::Open, Content::None, get(nothing)),
+        row(Own, ("POST", "/api/rooms"), Access::Link, Content::Json, post(meeting::make_room)),
+        row(Own, ("GET", "/api/rooms/{room}"), Access::Link, Content::None, get(meeting::look_at_room)),
+        row(Own, ("GET", "/api/rooms/{room}/meeting"), Access::Hello, Content::WebSocket, get(meeting::meet)),
         row(Own, ("POST", "/api/rooms/{room}/join"), Access::Link, Content::Json, post(guest::join_as_guest)),
         row(Own, ("POST", "/api/rooms/{room}/recordings"), Access::Record, Content::Json, post(recordings::start)),
         row(Own, ("GET", "/api/rooms/{room}/recordings"), Access::Record, Content::None, get(recordings::list)),

@@ -8,14 +8,14 @@ use std::sync::atomic::Ordering;
 use parvis_signal::{ConnectionId, Join, Offer};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Input, JoinRefusal, Opening, Rooms};
+use super::{Hello, Input, JoinRefusal, MeetRefusal, Opening, Rooms};
 use crate::http::Refusal;
 use crate::socket::Outgoing;
 use crate::tenant::RoomKey;
 use crate::whip::{Answered, Arrival, Bearer, Seat, Taken};
 
 /// How often a join tries anew when the room that it found was just ending.
-pub(super) const JOIN_TRIES: usize = 3;
+pub(crate) const JOIN_TRIES: usize = 3;
 
 /// A connection that a room knows of. Dropping it tells the room that it is gone.
 pub(crate) struct Attached {
@@ -88,6 +88,25 @@ impl Rooms {
             }
         }
         Err(JoinRefusal::Ending)
+    }
+
+    /// Brings a socket of the meeting's own to its room, which is there.
+    pub(crate) async fn meet(
+        self: &Arc<Self>,
+        key: &RoomKey,
+        hello: Hello,
+        outgoing: Outgoing,
+    ) -> Result<Attached, MeetRefusal> {
+        let inbox = self.inbox(key).ok_or(MeetRefusal::NotThere)?;
+        let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
+        let attached = Attached { id, inbox };
+        let (reply, answer) = oneshot::channel();
+        let input = Input::Meet { connection: id, hello, outgoing, reply };
+        if !attached.send(input).await {
+            return Err(MeetRefusal::NotThere);
+        }
+        answer.await.map_err(|_| MeetRefusal::NotThere)??;
+        Ok(attached)
     }
 
     fn seat(&self, address: IpAddr) -> Result<Seat, JoinRefusal> {

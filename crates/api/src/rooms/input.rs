@@ -7,6 +7,7 @@ use parvis_sfu::{Event, ForwarderId};
 use parvis_signal::{Actor, ConnectError, ConnectionId, Control, ControlError, Frame, Join, Reply, Room};
 use tokio::sync::oneshot;
 
+use super::MeetRefusal;
 use crate::rpc::RpcCall;
 use crate::socket::Outgoing;
 use crate::whip::{self, Arrival};
@@ -18,6 +19,13 @@ pub(crate) enum Input {
         join: Box<Join>,
         outgoing: Outgoing,
         reply: oneshot::Sender<Result<(), ConnectError>>,
+    },
+    /// A socket of the meeting's own, and who says to be on it.
+    Meet {
+        connection: ConnectionId,
+        hello: Hello,
+        outgoing: Outgoing,
+        reply: oneshot::Sender<Result<(), MeetRefusal>>,
     },
     Message(ConnectionId, Frame),
     Disconnected(ConnectionId),
@@ -47,6 +55,15 @@ pub(crate) enum Input {
     Drain,
     /// The room's media is gone.
     MediaLost,
+}
+
+/// Who is on a socket of the meeting's own, as was verified.
+#[derive(Debug, Clone)]
+pub(crate) enum Hello {
+    /// Somebody in the room, by a token.
+    Inside { identity: String, not_before: u64 },
+    /// Somebody who waits, by the secret of the place.
+    Outside { waiting: String },
 }
 
 /// What is done to a room in its task.

@@ -23,6 +23,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::agents::{self, Agents, News};
+use crate::conduct::{Known, Meetings};
 use crate::config::ApiConfig;
 use crate::egress::{EgressEngine, LinkKey};
 use crate::forwarders::Forwarders;
@@ -36,9 +37,9 @@ use crate::webhook::{self, Webhooks};
 use crate::whip::{LiveIngresses, Resources};
 
 use ahead::Ahead;
-pub(crate) use enter::Attached;
-pub(crate) use failure::{ControlFailure, CreateFailure, JoinRefusal};
-pub(crate) use input::{Act, Input};
+pub(crate) use enter::{Attached, JOIN_TRIES};
+pub(crate) use failure::{ControlFailure, CreateFailure, JoinRefusal, MeetRefusal};
+pub(crate) use input::{Act, Hello, Input};
 
 /// Inputs that may wait for a room. Sockets wait for a place, events don't: 4,096 are some seconds of a busy room.
 const INBOX: usize = 4_096;
@@ -68,6 +69,8 @@ pub(crate) struct Rooms {
     /// Of those, what comes in by an ingress.
     pub(crate) ingresses: LiveIngresses,
     ahead: Ahead,
+    /// Meetings that people made a room for.
+    pub(crate) meetings: Meetings,
     register: Mutex<Register>,
     next_connection: AtomicU64,
     /// Rung when a room has gone.
@@ -120,6 +123,7 @@ impl Rooms {
             resources,
             ingresses: LiveIngresses::default(),
             ahead: Ahead::default(),
+            meetings: Meetings::default(),
             egress_engine: OnceLock::new(),
             link_key: LinkKey::new(&rand::random()),
             egress_writes: tokio::sync::Mutex::default(),
@@ -164,14 +168,16 @@ impl Rooms {
     }
 
     /// The inbox of a room, which comes to be if need be, unless `opening` is `None`. One that was made ahead may always.
-    fn room_for(
+    pub(crate) fn room_for(
         self: &Arc<Self>,
         key: &RoomKey,
         opening: Option<&Opening>,
     ) -> Result<mpsc::Sender<Input>, JoinRefusal> {
         match opening {
             Some(opening) => self.room(key, opening),
-            None if self.is_ahead(key) => self.room(key, &Opening::default()),
+            None if self.is_ahead(key) || self.meetings.get(key).is_some() => {
+                self.room(key, &Opening::default())
+            }
             None => self.inbox(key).ok_or(JoinRefusal::NoRoom),
         }
     }
@@ -184,6 +190,9 @@ impl Rooms {
         }
         if register.draining {
             return Err(JoinRefusal::Draining);
+        }
+        if matches!(self.meetings.get(key), Some(Known::Broken)) {
+            return Err(JoinRefusal::Unreadable);
         }
         if register.by_id.len() >= self.live().config.max_rooms {
             return Err(JoinRefusal::TooManyRooms);

@@ -87,6 +87,7 @@ impl From<EgressError> for TwirpError {
             EgressError::Engine(EngineError::Failed(_)) => Code::Internal,
             EgressError::NoEngine
             | EgressError::NoStore
+            | EgressError::Encrypted
             | EgressError::State { .. }
             | EgressError::Backwards { .. }
             | EgressError::Engine(EngineError::Unknown) => Code::FailedPrecondition,

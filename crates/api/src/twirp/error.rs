@@ -21,6 +21,7 @@ pub(crate) enum Code {
     BadRoute,
     AlreadyExists,
     Unauthenticated,
+    PermissionDenied,
     ResourceExhausted,
     FailedPrecondition,
     DeadlineExceeded,
@@ -38,6 +39,7 @@ impl Code {
             Code::BadRoute => "bad_route",
             Code::AlreadyExists => "already_exists",
             Code::Unauthenticated => "unauthenticated",
+            Code::PermissionDenied => "permission_denied",
             Code::ResourceExhausted => "resource_exhausted",
             Code::FailedPrecondition => "failed_precondition",
             Code::DeadlineExceeded => "deadline_exceeded",
@@ -53,6 +55,7 @@ impl Code {
             Code::NotFound | Code::BadRoute => StatusCode::NOT_FOUND,
             Code::AlreadyExists => StatusCode::CONFLICT,
             Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Code::PermissionDenied => StatusCode::FORBIDDEN,
             Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
             Code::FailedPrecondition => StatusCode::PRECONDITION_FAILED,
             Code::DeadlineExceeded => StatusCode::REQUEST_TIMEOUT,
@@ -129,6 +132,7 @@ impl From<ControlFailure> for TwirpError {
             ControlFailure::NoRoom(_) => Code::NotFound,
             ControlFailure::Refused(refused) => match refused {
                 ControlError::Revoked => Code::Unauthenticated,
+                ControlError::Demoted | ControlError::Outranked(_) => Code::PermissionDenied,
                 ControlError::Ended | ControlError::NoParticipant(_) | ControlError::NoTrack(_) => {
                     Code::NotFound
                 }
@@ -148,7 +152,10 @@ impl From<JoinRefusal> for TwirpError {
         let code = match &refusal {
             JoinRefusal::TooManyRooms | JoinRefusal::TooManyOffers(_) => Code::ResourceExhausted,
             JoinRefusal::NoRoom => Code::NotFound,
-            JoinRefusal::Draining | JoinRefusal::NoForwarder | JoinRefusal::Ending => Code::Unavailable,
+            JoinRefusal::Unreadable
+            | JoinRefusal::Draining
+            | JoinRefusal::NoForwarder
+            | JoinRefusal::Ending => Code::Unavailable,
             JoinRefusal::Refused(_) => Code::FailedPrecondition,
         };
         TwirpError::new(code, refusal)

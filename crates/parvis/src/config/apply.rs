@@ -92,7 +92,7 @@ impl Config {
         self.webhook_config().check(&keys).map_err(|error| (error.key().to_owned(), error.to_string()))
     }
 
-    fn times_that_must_be(&self) -> [(&'static str, Time); 24] {
+    fn times_that_must_be(&self) -> [(&'static str, Time); 26] {
         let (http, media, sessions) = (&self.http, &self.media, &self.sessions);
         let webhooks = &self.webhooks;
         [
@@ -105,6 +105,8 @@ impl Config {
             ("media.tcp_idle_timeout", media.tcp_idle_timeout),
             ("rooms.empty_timeout", self.rooms.empty_timeout),
             ("rooms.longest_timeout", self.rooms.longest_timeout),
+            ("meeting.keep", self.meeting.keep),
+            ("meeting.waiting_timeout", self.meeting.waiting_timeout),
             ("agents.answer_timeout", self.agents.answer_timeout),
             ("agents.token_age", self.agents.token_age),
             ("sessions.resume_timeout", sessions.resume_timeout),
@@ -220,11 +222,15 @@ impl Config {
             max_rooms: self.rooms.max.size(),
             guests: self.rooms.guests,
             guest_room_chars: self.rooms.guest_room_chars.size(),
+            max_meetings: self.meeting.max.size(),
+            keep_meetings: self.meeting.keep.0,
+            password_tries: rate(self.meeting.password_tries_per_address),
             guest_token: self.tokens.guest_age.0,
             agents: self.agent_limits(),
             whip_url: self.server_api.whip_url.clone(),
             server_api_body_bytes: self.server_api.max_body_bytes.size(),
             trusted_proxies: http.trusted_proxies.clone(),
+            frame_ancestors: http.frame_ancestors.clone(),
             connections: ConnectionLimits {
                 max: http.max_connections.size().min(max_connections),
                 max_per_ip: http.max_connections_per_address.size(),
@@ -279,6 +285,8 @@ impl Config {
                 max_duration: rooms.max_duration.limit(),
                 ..Limits::default()
             }),
+            assembly: self.assembly_limits(),
+            policy: self.meeting_policy(),
             resume_timeout: sessions.resume_timeout.0,
             join_timeout: sessions.join_timeout.0,
             message_bytes: sessions.max_message_bytes.size(),

@@ -15,6 +15,11 @@ use super::apply::Problem;
 const MAX_NAME_CHARS: usize = 64;
 /// Characters of a link.
 const MAX_LINK_CHARS: usize = 2_048;
+/// The languages of the client: the official ones of the European Union (`crates/web/client/project.inlang/settings.json`).
+const LANGUAGES: [&str; 24] = [
+    "bg", "cs", "da", "de", "el", "en", "es", "et", "fi", "fr", "ga", "hr", "hu", "it", "lt", "lv", "mt",
+    "nl", "pl", "pt", "ro", "sk", "sl", "sv",
+];
 /// A picture's file is read so far; what is larger is refused by its size.
 const MAX_LOGO_READ: u64 = 1 << 20;
 
@@ -30,12 +35,13 @@ pub(crate) struct Branding {
     pub(crate) privacy: String,
     pub(crate) terms: String,
     pub(crate) accessibility: String,
+    pub(crate) language: String,
 }
 
 impl Config {
     /// The look, checked, with the picture read. A relative path starts at `base`.
     pub(crate) fn look(&self, base: &Path) -> Result<Look, Problem> {
-        let Branding { name, logo, accent, accent_dark, imprint, privacy, terms, accessibility } =
+        let Branding { name, logo, accent, accent_dark, imprint, privacy, terms, accessibility, language } =
             &self.branding;
         let name = text::clean("name", name.trim(), MAX_NAME_CHARS)
             .map_err(|error| problem("name", &format!("{error}; choose another")))?;
@@ -52,6 +58,7 @@ impl Config {
                 terms: link("terms", terms)?,
                 accessibility: link("accessibility", accessibility)?,
             },
+            language: known_language(language)?,
         })
     }
 }
@@ -84,6 +91,14 @@ fn picture(path: &Path, base: &Path) -> Result<Option<Logo>, Problem> {
         .and_then(|file| file.take(MAX_LOGO_READ).read_to_end(&mut bytes))
         .map_err(|error| wrong(&format!("cannot be read: {error}; name a file that the server can read")))?;
     Logo::new(bytes).map(Some).map_err(|error| wrong(&error.to_string()))
+}
+
+fn known_language(code: &str) -> Result<String, Problem> {
+    if code.is_empty() || LANGUAGES.contains(&code) {
+        return Ok(code.to_owned());
+    }
+    let all = LANGUAGES.join(", ");
+    Err(problem("language", &format!("\"{code}\" is no language of the client; use one of {all}")))
 }
 
 /// A page that opens in a browser, over TLS.
@@ -130,6 +145,7 @@ mod tests {
             branding.name = " Visio ".into();
             branding.accent = "#7a1f3d".into();
             branding.privacy = "https://example.org/privacy?lang=fr".into();
+            branding.language = "fr".into();
         });
         let said = said.unwrap();
         assert_eq!(
@@ -137,6 +153,7 @@ mod tests {
             ("Visio", "https://example.org/privacy?lang=fr")
         );
         assert_eq!(said.accent.unwrap().to_string(), "#7a1f3d");
+        assert_eq!(said.language, "fr");
         // On a dark page the same colour would not be seen.
         assert_ne!(said.accent_dark, said.accent);
         assert!(said.accent_dark.unwrap().on_dark().is_ok());
@@ -151,6 +168,10 @@ mod tests {
         };
         for (said, expected) in [
             (wrong(|b| b.name = "x".repeat(65)), "branding.name: "),
+            (
+                wrong(|b| b.language = "French".into()),
+                "branding.language: \"French\" is no language of the client; use one of bg, cs",
+            ),
             (wrong(|b| b.logo = "mark.png".into()), "branding.logo: /nonexistent/mark.png cannot be read: "),
             (wrong(|b| b.accent = "blue".into()), "branding.accent: \"blue\" is no colour"),
             (

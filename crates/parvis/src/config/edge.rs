@@ -178,6 +178,22 @@ impl Config {
                 "http.listen has no port of its own; say under which one clients reach it",
             );
         }
+        let framed = &self.http.frame_ancestors;
+        if framed.len() > parvis_api::MAX_FRAME_ANCESTORS {
+            return problem(
+                "http.frame_ancestors",
+                "there are more than 32; name the domain once instead: \"https://*.example.org\"",
+            );
+        }
+        if let Some(foul) = framed.iter().find(|site| !parvis_api::is_frame_ancestor(site)) {
+            return problem(
+                "http.frame_ancestors",
+                &format!(
+                    "{foul:?} names no site; write \"https://intranet.example.org\" or \"https://*.example.org\", \
+                     without a path"
+                ),
+            );
+        }
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 //!
 //! [`load()`] reads a file and points at what is wrong in it, [`value`] holds the kinds of values, [`apply`] turns all
 //! of it into the words of the crates below, [`stored`] is the same for the database and webhooks, [`applications`] for what
-//! applications' servers and agents may ask for, [`presets`] are rooms' configurations by name, [`branding`] is how the web
+//! applications' servers and agents may ask for, [`presets`] are rooms' configurations by name, [`meeting`] is how meetings are conducted, [`branding`] is how the web
 //! client looks, [`recording`] what is kept of meetings, [`streaming`] what is streamed of them, [`edge`] does both for the public port, [`show()`] prints it with the origin of each value, [`livekit`] takes
 //! over what was written for another server.
 
@@ -13,6 +13,7 @@ mod branding;
 mod edge;
 mod livekit;
 mod load;
+mod meeting;
 mod presets;
 mod recording;
 mod show;
@@ -48,6 +49,7 @@ pub(crate) struct Config {
     pub(crate) metrics: Metrics,
     pub(crate) media: Media,
     pub(crate) rooms: Rooms,
+    pub(crate) meeting: meeting::Meeting,
     pub(crate) branding: branding::Branding,
     pub(crate) whip: Whip,
     pub(crate) sessions: Sessions,
@@ -72,6 +74,7 @@ pub(crate) struct Http {
     pub(crate) public_port: Port,
     pub(crate) plain: PlainHttp,
     pub(crate) trusted_proxies: Vec<IpAddr>,
+    pub(crate) frame_ancestors: Vec<String>,
     pub(crate) proxy_protocol_from: Vec<IpAddr>,
     pub(crate) max_connections: Count,
     pub(crate) max_connections_per_address: Count,
@@ -283,6 +286,7 @@ impl Default for Http {
             public_port: Bounded::of(0),
             plain: PlainHttp::Redirect,
             trusted_proxies: Vec::new(),
+            frame_ancestors: Vec::new(),
             proxy_protocol_from: Vec::new(),
             max_connections: count(limits.max),
             max_connections_per_address: count(limits.max_per_ip),

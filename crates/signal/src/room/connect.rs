@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use livekit_protocol as proto;
 use livekit_protocol::signal_response::Message as Response;
-use parvis_meeting::{Admission, LeaveReason, MeetingError, ParticipantId, Permissions, Profile, State};
+use parvis_meeting::{
+    Admission, Kind, LeaveReason, MeetingError, ParticipantId, Permissions, Profile, State,
+};
 use parvis_sfu::{Command, PeerId, PeerRole};
 
 use super::Cut;
@@ -39,6 +41,12 @@ pub enum ConnectError {
     /// The meeting refuses.
     #[error(transparent)]
     Refused(#[from] MeetingError),
+    /// It was let in at a time at which the meeting's door stood more open.
+    #[error("the meeting's door was closed since this token was made: ask to come in anew")]
+    Door,
+    /// It is none of those who could have the key.
+    #[error("this room is encrypted from end to end: streams, recorders and telephones have no key to it")]
+    Encrypted,
     /// The caller used a connection id twice.
     #[error("the connection has a session already")]
     InUse,
@@ -49,10 +57,11 @@ impl ConnectError {
     pub fn status(&self) -> u16 {
         match self {
             ConnectError::Draining => 503,
-            ConnectError::Revoked => 401,
+            ConnectError::Revoked | ConnectError::Door => 401,
             ConnectError::Refused(MeetingError::Full { .. }) => 429,
             ConnectError::Refused(MeetingError::Ended) => 404,
             ConnectError::Refused(_) => 400,
+            ConnectError::Encrypted => 403,
             ConnectError::InUse => 409,
         }
     }
@@ -135,11 +144,18 @@ impl Room {
         if self.draining {
             return Err(ConnectError::Draining);
         }
+        if self.is_e2ee() && matches!(grants.kind, Kind::Ingress | Kind::Egress | Kind::Sip) {
+            return Err(ConnectError::Encrypted);
+        }
+        let mut grants = grants;
+        let identity = grants.identity.clone();
+        let arrived = self.arrive(now, &mut grants)?;
         let can_subscribe = grants.permissions.can_subscribe;
         let start = grants.room.clone();
         let kind = grants.kind;
         let (beside, not_before) = (grants.beside.clone(), grants.not_before);
-        let id = self.meeting.admit(now, admission(grants, params))?;
+        let admitted = self.meeting.admit(now, admission(grants, params));
+        let id = admitted.inspect_err(|_| self.not_arrived(now, &identity, &arrived))?;
         self.begin_with(start);
         self.record_by_itself(kind);
         // Whoever had this identity is gone before anyone hears of the new one: clients keep their list by identity.
@@ -155,6 +171,8 @@ impl Room {
         session.joined_at_ms = self.unix_ms(now);
         session.beside = beside;
         session.not_before = not_before;
+        session.granted = arrived.granted;
+        session.takes_part = arrived.takes_part;
         for link in session.links.iter() {
             self.by_peer.insert(link.peer, id);
         }
@@ -206,7 +224,9 @@ impl Room {
         if join.grants.not_before >= session.not_before {
             session.beside = join.grants.beside;
             session.not_before = join.grants.not_before;
+            self.arrive_anew(now, id);
         }
+        let Some(session) = self.sessions.get_mut(&id) else { return };
         let cut = session.cut_resume.take();
         let last_message_seq = session.last_sequence;
         let missed = std::mem::take(&mut session.missed);

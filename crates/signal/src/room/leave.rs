@@ -35,6 +35,7 @@ impl Room {
     /// Someone left the meeting, for whichever reason: tells its client, frees what was its.
     pub(super) fn left(&mut self, participant: &Participant, reason: LeaveReason) {
         let guest = self.is_guest(participant.id);
+        self.left_meeting(participant, reason);
         self.end_forwards(participant.id);
         self.forget_pace(participant.id);
         self.forget_data_tracks(participant.id);

@@ -63,7 +63,7 @@ impl Room {
                 self.outlet_clock(subscription, rtp_timestamp, at);
             }
             Event::StreamState { subscription, paused } => self.stream_state(subscription, paused),
-            Event::Speakers { room, speakers } if room == self.id => self.speakers(&speakers),
+            Event::Speakers { room, speakers } if room == self.id => self.speakers(now, &speakers),
             Event::Speakers { .. } => {}
             Event::Quality { peer, report } => self.quality(now, peer, &report),
             Event::Data { peer, channel: DataChannel::DataTrack, payload } => {
@@ -259,7 +259,8 @@ impl Room {
     }
 
     /// Tells everyone who began to speak, speaks louder or softer, or stopped.
-    fn speakers(&mut self, speakers: &[(parvis_sfu::TrackId, f32)]) {
+    fn speakers(&mut self, now: Instant, speakers: &[(parvis_sfu::TrackId, f32)]) {
+        self.note_speech(now);
         let mut speaking: BTreeMap<ParticipantId, f32> = BTreeMap::new();
         for (track, level) in speakers {
             let track = self.by_forwarded.get(track).and_then(|track| self.meeting.track(*track));

@@ -2,7 +2,7 @@
 //! One meeting with its sessions. This file holds the state and the doors; what happens behind them:
 //! [`connect`] joins and resumes, [`request`] and [`publish`] and [`subscribe`] are what clients ask, [`media`] is
 //! what the forwarder tells, [`data`] are messages between clients, [`roster`] tells everyone what changed, [`leave`]
-//! ends sessions, [`control`] is what is done from outside. [`codecs`] chooses what codec each subscriber gets, [`dynacast`]
+//! ends sessions, [`control`] is what is done from outside. [`conduct`] is how the meeting decides over all of it. [`codecs`] chooses what codec each subscriber gets, [`dynacast`]
 //! tells publishers what is wanted, [`pace`] lets reliable messages wait for their readers. [`data_tracks`] and [`blobs`] are
 //! what applications share besides, [`rpc`] calls their methods. [`moves`] sends participants to other rooms, [`forwarded`]
 //! shows them there, [`start`] takes what a token says of a new room, [`simulate`] makes trouble for tests, [`happened`] is
@@ -11,6 +11,7 @@
 
 mod blobs;
 mod codecs;
+mod conduct;
 mod connect;
 mod consent;
 mod control;
@@ -50,6 +51,7 @@ use crate::session::Session;
 use crate::wire::{self, Encoded, WireError};
 use crate::{Output, RoomConfig, RoomStats};
 
+pub use conduct::{Caller, Conduct, NoPlace};
 pub use connect::{ConnectError, Join};
 pub use control::{
     Actor, CONSENT_ASK, CONSENT_TAG, Control, ControlError, RECORD_NOTHING, RECORD_TAG, RETENTION_TAG, Reply,
@@ -114,6 +116,8 @@ pub struct Room {
     /// The application's own text about the room.
     metadata: String,
     standings: control::Standings,
+    /// How the meeting is conducted.
+    conducted: conduct::Conducted,
     /// Of the last messages that came from outside.
     nonces: VecDeque<[u8; 16]>,
     chronicle: happened::Chronicle,
@@ -138,6 +142,7 @@ impl Room {
     ) -> Room {
         let meeting = parvis_meeting::Room::new(config.meeting.clone(), now);
         let (metadata, remembered) = (config.room_metadata.clone(), config.remembered_identities);
+        let conducted = conduct::Conducted::new(&config, now);
         let mut room = Room {
             config,
             id,
@@ -173,6 +178,7 @@ impl Room {
             roster: roster::Roster::default(),
             metadata,
             standings: control::Standings::new(remembered),
+            conducted,
             nonces: VecDeque::new(),
             chronicle: happened::Chronicle::default(),
             draining: false,
@@ -204,17 +210,25 @@ impl Room {
 
     /// A binary message came.
     pub fn message(&mut self, now: Instant, connection: ConnectionId, bytes: &[u8]) {
+        if self.is_meeting_socket(connection) {
+            return self.meeting_message(now, connection, None);
+        }
         self.incoming(now, connection, false, bytes.len(), || wire::decode_request(bytes));
     }
 
-    /// A text message came: the client speaks JSON, and is answered in it from now on.
+    /// A text message came: the client speaks JSON, and is answered in it from now on. Or it is a message of the meeting's own, see
+    /// [`Room::take_part`].
     pub fn text(&mut self, now: Instant, connection: ConnectionId, text: &str) {
+        if self.is_meeting_socket(connection) {
+            return self.meeting_message(now, connection, Some(text));
+        }
         self.incoming(now, connection, true, text.len(), || wire::decode_request_json(text));
     }
 
     /// The socket is gone. Its session waits for the client to come back.
     pub fn disconnected(&mut self, now: Instant, connection: ConnectionId) {
         self.detach(now, connection);
+        self.meeting_disconnected(now, connection);
         self.settle(now);
     }
 
@@ -239,6 +253,7 @@ impl Room {
         self.end_late_calls(now);
         self.settle_simulation(now);
         self.digest(now);
+        self.conduct_timeouts(now);
         self.settle(now);
     }
 
@@ -259,12 +274,14 @@ impl Room {
             self.dynacast_due(),
             self.calls_due(),
             self.simulation_due(),
+            self.conducted.poll_timeout().filter(|_| !self.end_told),
         ];
         rest.into_iter().flatten().min()
     }
 
     /// What to do, in order; `None` when all is done until the next call.
     pub fn poll_output(&mut self) -> Option<Output> {
+        while self.outputs.is_empty() && self.carry_out_decisions() {}
         self.outputs.pop_front()
     }
 

@@ -61,7 +61,7 @@ impl Room {
             metadata: participant.profile.metadata.clone(),
             attributes: participant.profile.attributes.clone(),
             kind: participant.kind,
-            permissions: participant.permissions.clone(),
+            permissions: self.granted_to(participant),
             not_before: 0,
             room: None,
             beside: self
@@ -70,6 +70,12 @@ impl Room {
                 .map(|session| session.beside.clone())
                 .unwrap_or_default(),
         }
+    }
+
+    /// What somebody's token says, whatever the meeting makes of it: it says the same in the next one.
+    fn granted_to(&self, participant: &parvis_meeting::Participant) -> parvis_meeting::Permissions {
+        let session = self.sessions.get(&participant.id).filter(|session| session.takes_part);
+        session.map_or_else(|| participant.permissions.clone(), |session| session.granted.clone())
     }
 
     /// Sends whoever bears this identity to another room, of which `view` was taken and which `token` opens. Says

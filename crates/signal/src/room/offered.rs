@@ -163,6 +163,9 @@ impl Room {
         }
         self.check_revoked(&offer.grants)?;
         let Offer { grants, purpose, sdp, address } = offer;
+        if self.is_e2ee() {
+            return Err(ConnectError::Encrypted.into());
+        }
         let grants = self.as_decided(grants);
         if sdp.len() > self.config.sdp_bytes {
             return Err(OfferError::Malformed(format!("it has more than {} bytes", self.config.sdp_bytes)));

@@ -63,7 +63,7 @@ impl Room {
     pub(super) fn publish(
         &mut self,
         id: ParticipantId,
-        request: proto::AddTrackRequest,
+        mut request: proto::AddTrackRequest,
     ) -> Result<(), (Reason, String)> {
         let meeting_error = |error: MeetingError| (reason(&error), error.to_string());
         check_cid(&request.cid)?;
@@ -85,6 +85,12 @@ impl Room {
             (proto::TrackType::Audio, _) => MediaKind::Audio,
             (proto::TrackType::Video, _) => MediaKind::Video,
         };
+        if self.is_e2ee() && request.encryption() == proto::encryption::Type::None {
+            let message = "this room is encrypted from end to end: what is published in it is, too";
+            return Err((Reason::NotAllowed, message.to_owned()));
+        }
+        let silenced = !request.muted && !self.may_unmute(id, source);
+        request.muted |= silenced;
         let mut info = describe(&request, kind);
         for codec in &info.codecs {
             self.check_codec(&codec.mime_type, kind)?;
@@ -124,6 +130,9 @@ impl Room {
         );
         self.add_encoding(id, track, 0, spec);
         self.send(id, response);
+        if silenced {
+            self.silence(id, track);
+        }
         Ok(())
     }
 
@@ -220,6 +229,7 @@ impl Room {
                 info.simulcast = simulcast;
             }
             self.meeting.announce(track);
+            self.tell_publishing(track);
             self.watch_wishes(track);
             if let Some(publisher) = self.meeting.track(track).map(|track| track.publisher) {
                 self.appeared(track, publisher);
@@ -323,6 +333,7 @@ impl Room {
     pub(super) fn unpublished(&mut self, track: TrackId, publisher: ParticipantId) {
         let Some(publication) = self.publications.remove(&track) else { return };
         self.by_track_sid.remove(&publication.info.sid);
+        self.tell_source(publisher, wire::source(publication.info.source()));
         self.dynacast.close(track);
         for encoding in &publication.encodings {
             self.by_forwarded.remove(&encoding.track);
@@ -343,8 +354,19 @@ impl Room {
 
     pub(super) fn mute(&mut self, id: ParticipantId, request: proto::MuteTrackRequest) {
         let track = self.own_track(id, &request.sid);
+        let source = track.and_then(|track| self.meeting.track(track)).map(|track| track.source);
+        if let (Some(track), Some(source)) = (track, source.filter(|_| !request.muted))
+            && !self.may_unmute(id, source)
+        {
+            self.silence(id, track);
+            let message = "a moderator lets you turn the microphone on";
+            return self.refuse(id, 0, Reason::NotAllowed, message, Some(Echo::Mute(request)));
+        }
         match track.map(|track| (track, self.meeting.set_muted(id, track, request.muted))) {
-            Some((track, Ok(true))) => self.forward_muted(track, request.muted),
+            Some((track, Ok(true))) => {
+                self.forward_muted(track, request.muted);
+                self.tell_publishing(track);
+            }
             Some((_, Ok(false))) => {}
             Some((_, Err(_))) | None => {
                 self.refuse(id, 0, Reason::NotFound, "no such track", Some(Echo::Mute(request)));

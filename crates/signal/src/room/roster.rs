@@ -63,6 +63,7 @@ impl News {
 impl Room {
     /// Does what the meeting's rules make of the last call, and tells everyone.
     pub(super) fn settle(&mut self, now: Instant) {
+        self.conducted.now = now;
         while let Some(event) = self.meeting.poll_event() {
             match event {
                 Event::Joined(id) => {
@@ -71,6 +72,7 @@ impl Room {
                 Event::Updated(id) => {
                     self.news.changed.insert(id);
                     self.review_data_tracks(id);
+                    self.renamed_in_meeting(id);
                 }
                 Event::Left { participant, reason } => {
                     self.news.changed.remove(&participant.id);
@@ -96,6 +98,7 @@ impl Room {
                 }
             }
         }
+        self.hold_for_members(now);
         self.tell_changes();
         if !self.recoded.is_empty() {
             self.begin_sources_anew();
@@ -108,6 +111,7 @@ impl Room {
         self.settle_dynacast(now);
         if self.end.is_some() && self.sessions.is_empty() && !std::mem::replace(&mut self.end_told, true) {
             self.finished();
+            self.end_meeting();
             self.outputs.push_back(Output::Ended);
         }
     }

@@ -46,6 +46,8 @@ pub struct Lab {
     pub egress: Vec<proto::RoomEgress>,
     /// What recorders' workers were told, by the recorder's identity.
     pub recorded: Vec<(String, RecordingNews)>,
+    /// How the meeting stood each time when that was something else.
+    pub records: Vec<parvis_meeting::assembly::Record>,
     /// Everything that the room did, in order: what was said to whom and what was commanded.
     pub order: Vec<String>,
     /// Whose credentials the relay was told to take, and to take no more.
@@ -98,6 +100,7 @@ impl Lab {
             guests_gone: Vec::new(),
             egress: Vec::new(),
             recorded: Vec::new(),
+            records: Vec::new(),
             order: Vec::new(),
             relayed: Vec::new(),
             links: BTreeMap::new(),
@@ -379,6 +382,10 @@ impl Lab {
                     Output::GuestGone { forward } => self.guests_gone.push(forward),
                     Output::RelayAllowed { sid } => self.relayed.push((sid.to_string(), true)),
                     Output::RelayRevoked { sid } => self.relayed.push((sid.to_string(), false)),
+                    // Nobody here knocks, or opens the meeting's own socket: see the api crate's tests of meetings.
+                    Output::Admit { .. } | Output::Password(_) => {}
+                    Output::Breakout { .. } | Output::CloseBreakout { .. } | Output::PutOut { .. } => {}
+                    Output::Conducted(record) => self.records.push(*record),
                     Output::Answered { connection, answer } => self.answers.push((connection, answer)),
                     Output::Ended => self.ended = true,
                 }

@@ -8,6 +8,7 @@ mod erasures;
 mod events;
 mod ingress;
 mod keys;
+mod meetings;
 mod outbox;
 mod rooms;
 mod sip;
@@ -15,6 +16,7 @@ mod sip;
 pub use erasures::{EraseReason, Erasure};
 pub use events::PastEvent;
 pub use keys::StoredKey;
+pub use meetings::{MeetingRow, StoredMeeting};
 pub use outbox::{DueEvent, HeldEvent, NewEvent};
 pub use rooms::RoomSettings;
 pub use sip::SipTrunk;
@@ -153,6 +155,18 @@ pub(crate) const SHAPES: &[Shape] = &[
         ],
         key: "tenant, id",
         records: Some(&ingress::INGRESSES),
+    },
+    Shape {
+        name: "meetings",
+        columns: &[
+            ("tenant", Text),
+            ("id", Text),
+            ("record", Record),
+            ("created_ms", Int),
+            ("updated_ms", Int),
+        ],
+        key: "tenant, id",
+        records: Some(&meetings::MEETINGS),
     },
     Shape {
         name: "outbox",

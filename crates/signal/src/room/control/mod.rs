@@ -13,7 +13,7 @@ use std::time::Instant;
 use livekit_protocol as proto;
 use parvis_meeting::{EndReason, MeetingError, ParticipantId};
 
-use super::Room;
+use super::{ConnectError, Room};
 use crate::Grants;
 
 pub use settings::{
@@ -87,6 +87,12 @@ pub enum ControlError {
     /// The token is of someone who was removed.
     #[error("this token was revoked when its participant was removed from the room")]
     Revoked,
+    /// The token is of someone who moderates no more.
+    #[error("this token is from before its participant was made no moderator of the room")]
+    Demoted,
+    /// A moderator acts upon an owner.
+    #[error("{0:?} outranks you in this meeting: only an owner can do that")]
+    Outranked(String),
     /// The room is about to be gone.
     #[error("the room has ended")]
     Ended,
@@ -123,9 +129,12 @@ impl Room {
         reply
     }
 
-    /// Whether someone with these grants was removed from here, and can't come back with them.
-    pub fn has_revoked(&self, grants: &Grants) -> bool {
-        self.standings.is_revoked(&grants.identity, grants.not_before)
+    /// Why someone with these grants would not be let in: removed, banned, or past a door that was closed since.
+    pub fn would_refuse(&self, now: Instant, grants: &Grants) -> Option<ConnectError> {
+        if self.standings.is_revoked(&grants.identity, grants.not_before) {
+            return Some(ConnectError::Revoked);
+        }
+        self.door_refuses(now, grants)
     }
 
     fn act(&mut self, now: Instant, actor: &Actor, control: Control) -> Result<Reply, ControlError> {
@@ -136,6 +145,7 @@ impl Room {
             self.stats.revoked_refused += 1;
             return Err(ControlError::Revoked);
         }
+        self.check_rank(actor, &control)?;
         match control {
             Control::Describe => Ok(self.described()),
             Control::Configure(settings) => {
@@ -167,6 +177,29 @@ impl Room {
         }
     }
 
+    /// Whether somebody's token still moderates, and whom (row 45): what the meeting's own commands refuse is not to be had from
+    /// outside either. An application's server has no identity, and acts upon everybody.
+    fn check_rank(&mut self, actor: &Actor, control: &Control) -> Result<(), ControlError> {
+        if actor.identity.is_empty() || matches!(control, Control::Consent(_)) {
+            return Ok(());
+        }
+        if self.standings.is_plain(&actor.identity, actor.not_before) {
+            self.stats.revoked_refused += 1;
+            return Err(ControlError::Demoted);
+        }
+        let target = match control {
+            Control::RemoveParticipant(request) => &request.identity,
+            Control::MuteTrack(request) => &request.identity,
+            Control::UpdateParticipant(request) => &request.identity,
+            Control::UpdateSubscriptions(request) => &request.identity,
+            _ => return Ok(()),
+        };
+        if self.outranks(&actor.identity, target) {
+            return Err(ControlError::Outranked(target.clone()));
+        }
+        Ok(())
+    }
+
     fn described(&self) -> Reply {
         Reply::Room(Box::new(self.room_info()))
     }
@@ -182,7 +215,7 @@ impl Room {
     }
 
     /// What a wall clock shows, in seconds of Unix time.
-    fn unix_seconds(&self, now: Instant) -> u64 {
+    pub(super) fn unix_seconds(&self, now: Instant) -> u64 {
         u64::try_from(self.unix_ms(now) / 1000).unwrap_or_default()
     }
 }

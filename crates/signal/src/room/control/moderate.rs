@@ -44,6 +44,7 @@ impl Room {
         }
         if self.meeting.set_muted(id, track, request.muted)? {
             self.forward_muted(track, request.muted);
+            self.tell_publishing(track);
             // Its client stops the device, and shows that it did.
             let mute = proto::MuteTrackRequest { sid: request.track_sid.clone(), muted: request.muted };
             self.send(id, Response::Mute(mute));
@@ -69,6 +70,7 @@ impl Room {
             let permissions = wire::permissions(permission);
             let at = self.unix_seconds(now);
             self.standings.permit(&identity, at, permissions.clone());
+            let permissions = self.grant(id, permissions);
             self.meeting.set_permissions(id, permissions)?;
         }
         self.describe_participant(id, &identity)

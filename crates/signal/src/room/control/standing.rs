@@ -19,6 +19,8 @@ pub(crate) struct Standings {
 struct Standing {
     /// Tokens from before this open nothing.
     revoked_before: u64,
+    /// Tokens from up to this moment do not moderate, whatever they say.
+    plain_at: Option<u64>,
     /// What tokens from up to this moment allow, in place of what they say.
     permissions: Option<(u64, Permissions)>,
 }
@@ -54,6 +56,20 @@ impl Standings {
         (not_before <= *at).then_some(permissions)
     }
 
+    /// Whoever bears this identity moderates no more, whatever tokens from up to that moment say; or does again.
+    pub(crate) fn plain(&mut self, identity: &str, at: Option<u64>) {
+        if at.is_some() || self.by_identity.contains_key(identity) {
+            self.entry(identity).plain_at = at;
+            self.make_room(identity);
+        }
+    }
+
+    /// Whether a token that counts from `not_before` on is from before its bearer ceased to moderate.
+    pub(crate) fn is_plain(&self, identity: &str, not_before: u64) -> bool {
+        let plain_at = self.by_identity.get(identity).and_then(|standing| standing.plain_at);
+        plain_at.is_some_and(|at| not_before <= at)
+    }
+
     fn entry(&mut self, identity: &str) -> &mut Standing {
         self.by_identity.entry(identity.to_owned()).or_default()
     }
@@ -69,7 +85,8 @@ impl Standings {
         if let Some(identity) = least.map(|(identity, _)| identity.clone())
             && let Some(standing) = self.by_identity.remove(&identity)
         {
-            self.floor = self.floor.max(standing.revoked_before);
+            let plain_before = standing.plain_at.map_or(0, |at| at + 1);
+            self.floor = self.floor.max(standing.revoked_before).max(plain_before);
         }
     }
 }
@@ -89,6 +106,21 @@ mod tests {
             assert!(standings.is_revoked(&format!("p{who}"), 999 + who), "p{who}");
         }
         assert!(!standings.is_revoked("new", 11_000), "a token from after all of them still works");
+    }
+
+    #[test]
+    fn row_45_an_older_token_does_not_moderate_what_its_bearer_may_no_longer() {
+        let mut standings = Standings::new(2);
+        standings.plain("ada", Some(100));
+        assert!(standings.is_plain("ada", 100) && standings.is_plain("ada", 0));
+        assert!(!standings.is_plain("ada", 101) && !standings.is_plain("bo", 0));
+        standings.plain("ada", None);
+        assert!(!standings.is_plain("ada", 0), "whoever moderates again does so with any token");
+        standings.plain("ada", Some(100));
+        for other in ["bo", "cem", "dora"] {
+            standings.revoke(other, 50);
+        }
+        assert!(standings.is_plain("ada", 100) || standings.is_revoked("ada", 100), "nor is it forgotten");
     }
 
     #[test]

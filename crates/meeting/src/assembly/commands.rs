@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Commands of those inside: read, held to a rate, handed to whoever knows them, answered. Their actor is the session's
+//! identity and nothing that stands in them.
+
+use std::time::Instant;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::conduct::ConductCommand;
+use super::parse::{self, Parsed};
+use super::{Assembly, At, Member, Queued, state};
+use crate::features::CommandError;
+
+impl Assembly {
+    /// One command of somebody inside, as it came from their socket. The answer follows, whatever it was.
+    pub fn message(&mut self, now: Instant, unix_ms: u64, identity: &str, text: &str) {
+        let at = self.at(now, unix_ms);
+        if !self.is_connected(identity) {
+            return;
+        }
+        self.stats.commands += 1;
+        let (id, result) = match self.read(at, identity, text) {
+            Ok(Parsed { id, word, command }) => (id, self.perform(at, identity, &word, command)),
+            Err((id, error)) => (id, Err(error)),
+        };
+        let message = state::answer(id, &result);
+        self.queue.push_back(Queued::Told { identity: identity.to_owned(), message });
+    }
+
+    fn read(&mut self, at: At, identity: &str, text: &str) -> Result<Parsed, (Option<u64>, CommandError)> {
+        let limit = self.limits.command_bytes;
+        if text.len() > limit {
+            self.stats.commands_malformed += 1;
+            let message = format!("the command has {} bytes, at most {limit} are allowed", text.len());
+            return Err((None, CommandError::bad_value(message)));
+        }
+        let within =
+            self.inside.get_mut(identity).is_some_and(|inside| inside.take_command(at.now, &self.limits));
+        if !within {
+            self.stats.commands_too_many += 1;
+            // It is not done, and read only if that costs next to nothing: its sender would like to know which one it was.
+            let id = if text.len() > SHORT_BYTES { None } else { parse::id_of(text) };
+            return Err((id, CommandError::too_many("too many commands at once, wait a second")));
+        }
+        parse::parse(text).inspect_err(|_| self.stats.commands_malformed += 1)
+    }
+
+    fn perform(&mut self, at: At, identity: &str, word: &str, command: Value) -> Result<Value, CommandError> {
+        let Some(actor) = self.members.get(identity).cloned() else {
+            return Err(CommandError::closed("you are no longer in the meeting"));
+        };
+        let result = if self.ended {
+            Err(CommandError::closed("the meeting is over"))
+        } else if word == "resync" {
+            self.resync(at, &actor, command)
+        } else {
+            let feature = word.split_once('.').map_or("", |(feature, _)| feature);
+            match self.features.iter().position(|slot| slot.word == feature) {
+                Some(place) => self.perform_by(at, place, &actor, command),
+                None => parse::known::<ConductCommand>(command)
+                    .and_then(|command| self.conduct(at, &actor, command))
+                    .map(|()| json!({})),
+            }
+        };
+        result.inspect_err(|_| self.stats.commands_refused += 1)
+    }
+
+    fn perform_by(
+        &mut self,
+        at: At,
+        place: usize,
+        actor: &Member,
+        command: Value,
+    ) -> Result<Value, CommandError> {
+        let Some(word) = self.features.get(place).map(|slot| slot.word) else { return Ok(Value::Null) };
+        let (mut command, mut result) = (Some(command), Ok(Value::Null));
+        self.with_features(at, |slot, context| {
+            if slot.word == word
+                && let Some(command) = command.take()
+            {
+                result = slot.feature.command(context, actor, command);
+            }
+        });
+        result
+    }
+
+    /// Sends the whole state once more. It may be large, so that few are to be had at once.
+    fn resync(&mut self, at: At, actor: &Member, command: Value) -> Result<Value, CommandError> {
+        let OwnCommand::Resync {} = parse::known(command)?;
+        let Some(socket) = self.inside.get_mut(&actor.identity).and_then(|inside| inside.socket.as_mut())
+        else {
+            return Ok(json!({}));
+        };
+        if !socket.wholes.take(at.now, 1, 3) {
+            return Err(CommandError::too_many("the whole state can be had once a second, wait a moment"));
+        }
+        socket.whole = true;
+        self.stale.someone_whole();
+        Ok(json!({}))
+    }
+}
+
+/// What everybody asks for themselves.
+#[derive(Deserialize)]
+#[serde(tag = "do", deny_unknown_fields)]
+enum OwnCommand {
+    #[serde(rename = "resync")]
+    Resync {},
+}
+
+/// Most commands are shorter by far.
+const SHORT_BYTES: usize = 512;

@@ -16,11 +16,13 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 /// What decides the built files. `client/build/stamp.ts` holds the same list: the two hashes must agree.
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 10] = [
     "build",
     "index.html",
+    "messages",
     "package-lock.json",
     "package.json",
+    "project.inlang",
     "public",
     "src",
     "svelte.config.js",

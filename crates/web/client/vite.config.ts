@@ -2,10 +2,12 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vite';
 import { licences } from './build/licences.ts';
+import { messages } from './build/messages.mjs';
+import { serviceWorker } from './build/service-worker.ts';
 import { stamp } from './build/stamp.ts';
 
 export default defineConfig({
-  plugins: [svelte(), licences(), stamp()],
+  plugins: [messages(), svelte(), licences(), stamp(), serviceWorker()],
   // `npm run dev`: the pages from here, the server's part from a `parvis serve --dev` beside it.
   // The views alone, with made-up people, are at /story/index.html. Neither is part of a build.
   server: {
@@ -14,6 +16,8 @@ export default defineConfig({
       '/rtc': { target: 'http://127.0.0.1:7880', ws: true },
     },
   },
+  // The worker that encrypts imports the library's own: a module, as the page's scripts are.
+  worker: { format: 'es' },
   build: {
     target: 'es2022',
     // Every file is its own request: the page's policy allows data: only for images, and nothing is to be inlined there either.

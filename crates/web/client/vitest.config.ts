@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 import { defineConfig } from 'vitest/config';
+import { messages } from './build/messages.mjs';
 
 export default defineConfig({
-  test: { include: ['tests/**/*.test.ts'] },
+  plugins: [messages()],
+  test: { include: ['tests/**/*.test.ts'], setupFiles: ['tests/setup.ts'] },
 });

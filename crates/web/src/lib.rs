@@ -17,7 +17,7 @@
 
 mod headers;
 
-pub use headers::{CACHE_IMMUTABLE, CACHE_REVALIDATE, headers};
+pub use headers::{CACHE_IMMUTABLE, CACHE_REVALIDATE, MAX_FRAME_ANCESTORS, headers, is_frame_ancestor};
 
 /// One embedded file and its compressed forms.
 #[derive(Debug)]
@@ -100,11 +100,12 @@ pub fn resolve(path: &str) -> Option<&'static Asset> {
     if is_route(path) { Some(index()) } else { asset(path) }
 }
 
-/// Whether the client itself shows this path: `/`, `/r/ROOM` and `/live/KEY`.
+/// Whether the client itself shows this path: `/`, `/accessibility`, `/check`, `/r/ROOM` and `/live/KEY`.
 #[must_use]
 pub fn is_route(path: &str) -> bool {
     let room = |rest: &str| !rest.is_empty() && !rest.trim_end_matches('/').contains('/');
-    path == "/" || ["/r/", "/live/"].into_iter().any(|of| path.strip_prefix(of).is_some_and(room))
+    matches!(path, "/" | "/accessibility" | "/check")
+        || ["/r/", "/live/"].into_iter().any(|of| path.strip_prefix(of).is_some_and(room))
 }
 
 /// Every embedded path, sorted.
@@ -146,7 +147,7 @@ mod tests {
 
     #[test]
     fn rooms_and_home_are_pages_and_nothing_else_is() {
-        for page in ["/", "/r/abc", "/r/abc/", "/live/abc"] {
+        for page in ["/", "/accessibility", "/check", "/r/abc", "/r/abc/", "/live/abc"] {
             assert!(is_route(page), "{page}");
         }
         for other in [
@@ -157,6 +158,7 @@ mod tests {
             "/live/",
             "/live/a/b",
             "/rtc",
+            "/check/x",
             "/api/rooms/x/join",
             "/assets/../index.html",
         ] {

@@ -52,7 +52,7 @@ const asVisio = ({ title, name, lead, mark, button, links }) => {
   assert.doesNotMatch(lead, /Parvis/);
   assert.deepEqual(mark, { size: [60, 30], colour: [0xe4, 0x00, 0x7f, 255], height: 30 });
   assert.deepEqual(button, { backgroundColor: 'rgb(122, 31, 61)', color: 'rgb(255, 255, 255)' });
-  assert.deepEqual(links, ['https://example.org/legal', '/licences.txt']);
+  assert.deepEqual(links, ['https://example.org/legal', '/accessibility', '/licences.txt']);
 };
 
 describe('the look of whoever runs the server', () => {
@@ -73,7 +73,7 @@ describe('the look of whoever runs the server', () => {
     await early.page.getByRole('button', { name: 'New meeting' }).waitFor();
     assert.match(await server.reload(GUESTS + TREFF), /changed="branding\.accent, .*branding\.name"/);
     const { title, mark, button, links } = await look();
-    assert.deepEqual([title, mark.colour, links], ['Treff', [0x00, 0xa6, 0x51, 255], ['/licences.txt']]);
+    assert.deepEqual([title, mark.colour, links], ['Treff', [0x00, 0xa6, 0x51, 255], ['/accessibility', '/licences.txt']]);
     assert.equal(button.backgroundColor, 'rgb(0, 89, 79)');
     // Nobody said a colour for dark pages: it is made of the other, so that it stands out there.
     const dark = await look({ colorScheme: 'dark' });

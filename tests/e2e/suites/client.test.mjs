@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { eventually } from '../support/check.mjs';
 import { Server, token } from '../support/server.mjs';
-import { Visitors, button, join } from '../support/visitors.mjs';
+import { Visitors, button, join, newMeeting } from '../support/visitors.mjs';
 
 let server;
 let visitors;
@@ -44,8 +44,7 @@ const isGreen = ({ mean: [r, g, b] }) => g > 60 && g > 2 * b && g > r;
 describe('from the start page to the call and back', () => {
   it('a link is made, sent, opened; both see each other; one leaves and comes again', async () => {
     const ada = await someone();
-    await button(ada, 'New meeting').click();
-    await ada.page.waitForURL(/\/r\/[0-9a-hjkmnp-tv-z]{26}$/);
+    await newMeeting(ada);
     await join(ada, 'Ada');
     await ada.page.getByText('You are the first one here.').waitFor();
     await button(ada, 'Invite others: copy the link').click();

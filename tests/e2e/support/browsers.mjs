@@ -32,7 +32,7 @@ const CHROMIUM = [
   '--autoplay-policy=no-user-gesture-required', '--disable-background-timer-throttling',
   '--disable-backgrounding-occluded-windows', '--disable-renderer-backgrounding', '--no-sandbox',
 ];
-const FIREFOX = {
+export const FIREFOX = {
   'media.navigator.streams.fake': true,
   'media.navigator.permission.disabled': true,
   'media.peerconnection.ice.obfuscate_host_addresses': false,

@@ -11,10 +11,11 @@ const FLAGS = [
 
 /** A browser, and those who have come with it. */
 export class Visitors {
-  static async of(server) {
+  /** With further flags of the browser, if the test has some. */
+  static async of(server, ...flags) {
     const visitors = new Visitors();
     visitors.server = server;
-    visitors.browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: FLAGS });
+    visitors.browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: [...FLAGS, ...flags] });
     visitors.open = [];
     return visitors;
   }
@@ -22,8 +23,9 @@ export class Visitors {
   /** Someone with a browser of their own. All that the page must never do, or say, is noted in `wrongs`. */
   async someone(path = '/', { devices = true, ...options } = {}) {
     const { server } = this;
+    // What tests put in the way of requests would not be in the way of a service worker's.
     const permissions = devices ? ['camera', 'microphone', 'clipboard-read', 'clipboard-write'] : [];
-    const context = await this.browser.newContext({ permissions, ...options });
+    const context = await this.browser.newContext({ permissions, serviceWorkers: 'block', ...options });
     const page = await context.newPage();
     const wrongs = [];
     page.on('request', (request) => {
@@ -78,4 +80,17 @@ export async function join(person, name) {
   await person.page.keyboard.press('Enter');
   await button(person, 'Leave the meeting').waitFor({ timeout: 20_000 });
   return person;
+}
+
+/** From the start page before the call of a new meeting; gives its path. What is not wished stays as the dialog has it. */
+export async function newMeeting(person, { title = '', password = '', lobby = false } = {}) {
+  const { page } = person;
+  await button(person, 'New meeting').click();
+  const dialog = page.getByRole('dialog', { name: 'New meeting' });
+  if (title) await dialog.getByLabel('Title').fill(title);
+  if (password) await dialog.getByLabel('Password').fill(password);
+  if (lobby) await dialog.getByLabel('Let people wait outside').check();
+  await dialog.getByRole('button', { name: 'Create the meeting' }).click();
+  await page.waitForURL(/\/r\/[\w-]{20,}$/);
+  return new URL(page.url()).pathname;
 }

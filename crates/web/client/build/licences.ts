@@ -15,6 +15,7 @@ const ACCEPTED = new Set([
   'BSD-3-Clause',
   'ISC',
   'MIT',
+  '(MIT OR Apache-2.0)',
   '(Apache-2.0 AND BSD-3-Clause)',
 ]);
 

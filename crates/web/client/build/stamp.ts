@@ -12,8 +12,10 @@ import type { Plugin } from 'vite';
 const SOURCES = [
   'build',
   'index.html',
+  'messages',
   'package-lock.json',
   'package.json',
+  'project.inlang',
   'public',
   'src',
   'svelte.config.js',
@@ -34,7 +36,7 @@ export function stamp(): Plugin {
   };
 }
 
-function stampOf(root: string): string {
+export function stampOf(root: string): string {
   const files = SOURCES.flatMap((source) => filesBelow(root, source));
   // By code unit, as Rust sorts: these names are ASCII.
   files.sort((a, b) => (a < b ? -1 : 1));

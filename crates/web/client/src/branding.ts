@@ -14,12 +14,14 @@ export interface Branding {
   light: Colours | undefined;
   dark: Colours | undefined;
   links: Partial<Record<LinkName, string>>;
+  /** The language of those whose browser asks for none that the client has. */
+  language: string | undefined;
 }
 
 export const LINK_NAMES: readonly LinkName[] = ['imprint', 'privacy', 'terms', 'accessibility'];
 
 /** As it is built. */
-const BUILT: Branding = { name: 'Parvis', logo: undefined, light: undefined, dark: undefined, links: {} };
+const BUILT: Branding = { name: 'Parvis', logo: undefined, light: undefined, dark: undefined, links: {}, language: undefined };
 
 /** How long the page waits for an answer. After that it shows itself as it is built, and stays so. */
 const PATIENCE_MS = 1500;
@@ -56,6 +58,7 @@ export function parseBranding(answer: unknown): Branding {
     light: coloursOf(said.light),
     dark: coloursOf(said.dark),
     links,
+    language: typeof said.language === 'string' && /^[a-z]{2}$/.test(said.language) ? said.language : undefined,
   };
 }
 
@@ -70,17 +73,6 @@ export function variablesOf({ light, dark }: Pick<Branding, 'light' | 'dark'>, i
     ['--on-accent', colours.onAccent],
     ['--accent-soft', mixed(15, 'var(--surface)')],
   ]);
-}
-
-/** Keeps the page in the colours of its time of day. */
-export function showColours(look: Branding, style: CSSStyleDeclaration, dark: MediaQueryList): void {
-  const names = [...variablesOf(look, true).keys(), ...variablesOf(look, false).keys()];
-  const show = () => {
-    for (const name of names) style.removeProperty(name);
-    for (const [name, value] of variablesOf(look, dark.matches)) style.setProperty(name, value);
-  };
-  show();
-  dark.addEventListener('change', show);
 }
 
 function coloursOf(said: unknown): Colours | undefined {

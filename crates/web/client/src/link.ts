@@ -5,6 +5,8 @@ export type Route =
   | { page: 'home' }
   | { page: 'room'; room: string }
   | { page: 'live'; key: string }
+  | { page: 'check' }
+  | { page: 'accessibility' }
   | { page: 'unknown' };
 
 /** Letters and digits that are not mistaken for each other when read aloud (Crockford's base 32). */
@@ -27,6 +29,8 @@ export function pathOfRoom(room: string): string {
 
 export function parseRoute(path: string): Route {
   if (path === '/' || path === '') return { page: 'home' };
+  if (path === '/check') return { page: 'check' };
+  if (path === '/accessibility') return { page: 'accessibility' };
   const key = /^\/live\/([\w-]+)\/?$/.exec(path)?.[1];
   if (key !== undefined) return { page: 'live', key };
   const room = roomOfPath(path);
@@ -46,9 +50,15 @@ export function roomOfInput(text: string, origin: string): string | 'elsewhere' 
     return url.origin === origin ? roomOfPath(url.pathname) : 'elsewhere';
   }
   const host = new URL(origin).host;
-  if (input.startsWith(`${host}/`)) return roomOfPath(input.slice(host.length));
-  if (input.startsWith('/')) return roomOfPath(input);
+  const path = input.replace(/[?#].*$/s, '');
+  if (path.startsWith(`${host}/`)) return roomOfPath(path.slice(host.length));
+  if (path.startsWith('/')) return roomOfPath(path);
   return /^[\w-]+$/.test(input) && input.length <= MAX_NAME_LENGTH ? input : undefined;
+}
+
+/** What a pasted link has behind its path, from the `#` on: in an encrypted meeting, the key. */
+export function fragmentOfInput(text: string): string {
+  return /#\S*/.exec(text.trim())?.[0] ?? '';
 }
 
 function roomOfPath(path: string): string | undefined {

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: EUPL-1.2
 /** What this browser remembers of its user. It is stored here and sent nowhere, save the name when joining. */
+import type { ViewKind } from './stage/compose.ts';
+import type { SelfView } from './stage/model.ts';
 import { cleanName } from './text.ts';
+
+export const THEMES = ['system', 'light', 'dark', 'contrast'] as const;
+export type Theme = (typeof THEMES)[number];
 
 export interface Settings {
   name: string;
@@ -9,9 +14,17 @@ export interface Settings {
   microphoneId: string | undefined;
   cameraId: string | undefined;
   speakerId: string | undefined;
+  /** The language that was chosen here; without one, the browser's. */
+  language: string | undefined;
+  theme: Theme;
+  /** Whether keys do anything in the call, Space to talk among them. */
+  shortcuts: boolean;
+  view: ViewKind;
+  selfView: SelfView;
 }
 
 const KEY = 'parvis.settings';
+const SELF_VIEWS: readonly SelfView[] = ['tile', 'floating', 'hidden'];
 
 type Storage = Pick<globalThis.Storage, 'getItem' | 'setItem'>;
 
@@ -31,6 +44,11 @@ export function loadSettings(storage: Storage | undefined = localStorageIfAny())
     microphoneId: text('microphoneId'),
     cameraId: text('cameraId'),
     speakerId: text('speakerId'),
+    language: text('language'),
+    theme: THEMES.find((theme) => theme === stored.theme) ?? 'system',
+    shortcuts: stored.shortcuts !== false,
+    view: stored.view === 'speaker' ? 'speaker' : 'grid',
+    selfView: SELF_VIEWS.find((each) => each === stored.selfView) ?? 'tile',
   };
 }
 

@@ -8,9 +8,20 @@ export const MAX_NAME_LENGTH = 64;
 const UNPRINTABLE = /[\p{Cc}\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/gu;
 
 export function cleanName(name: string): string {
-  const clean = name.replace(UNPRINTABLE, ' ').replace(/\s+/g, ' ').trim();
+  return cleanLine(name, MAX_NAME_LENGTH);
+}
+
+/** One line of at most so many characters. */
+export function cleanLine(text: string, most: number): string {
+  const clean = text.replace(UNPRINTABLE, ' ').replace(/\s+/g, ' ').trim();
   // By code point, so that no character is cut in two.
-  return Array.from(clean).slice(0, MAX_NAME_LENGTH).join('').trim();
+  return Array.from(clean).slice(0, most).join('').trim();
+}
+
+/** The same for a text of several lines, whose ends and indents are its author's. */
+export function cleanText(text: string): string {
+  const lines = text.replace(/\r\n?/g, '\n').split('\n');
+  return lines.map((line) => line.replace(UNPRINTABLE, (unseen) => (unseen === '\t' ? unseen : ' '))).join('\n').trim();
 }
 
 /** One or two letters that stand for a person without a picture; none where the name has no letter. */

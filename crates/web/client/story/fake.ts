@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 import type { Person, Picture, RoomState, Screen, Source } from '../src/room/state.ts';
+import type { Counters } from '../src/room/stats.ts';
 import { Store } from '../src/store.ts';
 
 const NAMES = [
@@ -27,7 +28,7 @@ export class FakeRoom extends Store<RoomState> {
       isLocal: i === 0,
       speaking: i === 1,
       muted: i % 3 === 2,
-      connection: i === 4 ? 'weak' : i === 6 ? 'lost' : 'good',
+      connection: i === 4 ? 'weak' : i === 6 ? 'lost' : i === 0 && query.has('weak') ? 'weak' : 'excellent',
       camera: (i * 0.37) % 1 < cameras ? drawn(i, false) : undefined,
     }));
     const screens: Screen[] = Array.from({ length: number('screens', 0) }, (_, i) => ({
@@ -42,12 +43,15 @@ export class FakeRoom extends Store<RoomState> {
       phase,
       ending: undefined,
       people,
+      speakers: ['person-1'],
       screens,
       recording: query.has('recording'),
       consent: (query.get('consent') ?? undefined) as RoomState['consent'],
       consentFailed: query.has('unheard'),
       sounds: [],
       soundBlocked: query.has('blocked'),
+      saving: 'off',
+      retryAt: query.has('retry') ? Date.now() + 8_000 : undefined,
       microphone: { on: true, changing: false },
       camera: { on: !query.has('off'), changing: false },
       screen: { on: query.has('sharing'), changing: false },
@@ -61,6 +65,33 @@ export class FakeRoom extends Store<RoomState> {
     this.patch({ [source]: { on, changing: false } });
   }
   async leave(): Promise<void> {}
+  async join(): Promise<void> {}
+  async setSaving(saving: RoomState['saving']): Promise<void> {
+    this.patch({ saving });
+  }
+  retryNow(): void {}
+  readonly microphoneTrack = undefined;
+  readonly othersLevel = 0;
+  async counters(): Promise<Counters[]> {
+    const since = performance.now();
+    return this.value.people.slice(0, 4).map((person, i) => ({
+      identity: person.identity,
+      name: person.name,
+      isLocal: person.isLocal,
+      source: 'camera',
+      atMs: since,
+      bytes: since * (40 + 17 * i),
+      packets: since / 10,
+      lost: i * 3,
+      lostShare: person.isLocal ? 0.004 : undefined,
+      roundTripMs: 23 + i,
+      jitterMs: 3,
+      width: 1280 >> i,
+      height: 720 >> i,
+      fps: 30,
+      codec: 'VP8',
+    }));
+  }
   async startSound(): Promise<void> {}
   async answerConsent(given: boolean): Promise<void> {
     this.patch({ consent: given ? 'given' : 'refused' });

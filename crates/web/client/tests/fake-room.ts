@@ -1,16 +1,27 @@
 // SPDX-License-Identifier: EUPL-1.2
 /** As much of livekit-client's `Room` as the model uses, driven by the test. */
 import { EventEmitter } from 'node:events';
-import { ConnectionQuality, DisconnectReason, ParticipantKind, type Room, RoomEvent, Track } from 'livekit-client';
+import { ConnectionQuality, DisconnectReason, ParticipantKind, type Room, RoomEvent, Track, VideoQuality } from 'livekit-client';
 
 export class FakePublication {
   isMuted = false;
+  isDesired = true;
+  videoQuality = VideoQuality.HIGH;
   constructor(
     readonly source: Track.Source,
     readonly track: FakeMediaTrack | undefined = new FakeMediaTrack(),
   ) {}
   get videoTrack(): FakeMediaTrack | undefined {
     return this.track;
+  }
+  get kind(): Track.Kind {
+    return this.source === Track.Source.Camera || this.source === Track.Source.ScreenShare ? Track.Kind.Video : Track.Kind.Audio;
+  }
+  setSubscribed(yes: boolean): void {
+    this.isDesired = yes;
+  }
+  setVideoQuality(quality: VideoQuality): void {
+    this.videoQuality = quality;
   }
 }
 
@@ -26,6 +37,7 @@ export class FakeMediaTrack {
 
 export class FakeParticipant {
   isSpeaking = false;
+  audioLevel = 0;
   kind = ParticipantKind.STANDARD;
   connectionQuality = ConnectionQuality.Excellent;
   readonly publications = new Map<Track.Source, FakePublication>();
@@ -36,6 +48,10 @@ export class FakeParticipant {
     readonly isLocal: boolean,
     readonly joinedAt = new Date(0),
   ) {}
+
+  get trackPublications(): Map<string, FakePublication> {
+    return this.publications;
+  }
 
   get audioTrackPublications(): Map<string, FakePublication> {
     const audio = [...this.publications.values()].filter(

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: EUPL-1.2
 import { describe, expect, test } from 'vitest';
-import { pack, packWithScreens, type Rect, type Size } from '../src/stage/layout.ts';
+import { gridCapacity, MAX_PER_PAGE, type MainKind, pack, packFocus, type Rect, type Size, stripCapacity } from '../src/stage/layout.ts';
 
 const WINDOWS: Size[] = [
   { width: 304, height: 480 },
-  { width: 640, height: 280 },
-  { width: 1264, height: 700 },
+  { width: 552, height: 230 },
+  { width: 1264, height: 614 },
   { width: 1000, height: 1000 },
   { width: 3824, height: 2060 },
   { width: 2500, height: 400 },
@@ -21,36 +21,39 @@ function overlap(a: Rect, b: Rect): boolean {
   );
 }
 
-function expectSound(rects: Rect[], stage: Size, height: number): void {
+/** Whole, within the stage, and nobody covered. */
+function expectSound(rects: Rect[], stage: Size): void {
   for (const [i, rect] of rects.entries()) {
     expect(rect.x).toBeGreaterThanOrEqual(-0.01);
     expect(rect.y).toBeGreaterThanOrEqual(-0.01);
     expect(rect.x + rect.width).toBeLessThanOrEqual(stage.width + 0.01);
-    expect(rect.y + rect.height).toBeLessThanOrEqual(height + 0.01);
+    expect(rect.y + rect.height).toBeLessThanOrEqual(stage.height + 0.01);
     for (const other of rects.slice(i + 1)) expect(overlap(rect, other)).toBe(false);
   }
 }
 
 describe.each(WINDOWS)('in a stage of $width × $height', (stage) => {
-  test('tiles of any number are whole, apart, of one size and of a face’s shape', () => {
-    for (let count = 1; count <= 60; count++) {
-      const { rects, height } = pack(count, stage);
+  test('tiles of any number that a page holds are whole, apart, of one size, of a face’s shape, and large enough to read', () => {
+    const most = gridCapacity(stage);
+    expect(most).toBeGreaterThanOrEqual(2);
+    expect(most).toBeLessThanOrEqual(MAX_PER_PAGE);
+    for (let count = 1; count <= most; count++) {
+      const rects = pack(count, stage);
       expect(rects).toHaveLength(count);
-      expectSound(rects, stage, height);
+      expectSound(rects, stage);
       for (const rect of rects) {
         expect(rect.width).toBeCloseTo(rects[0]?.width ?? 0, 5);
         expect(rect.width / rect.height).toBeLessThan(16 / 9 + 0.01);
         expect(rect.width / rect.height).toBeGreaterThan(0.74);
-        expect(rect.width).toBeGreaterThanOrEqual(Math.min(131.9, stage.width));
+        expect(Math.min(rect.width, rect.height * (4 / 3))).toBeGreaterThanOrEqual(98);
       }
     }
   });
 
   test('no other number of columns would make the tiles larger', () => {
     for (const count of [1, 2, 3, 5, 7, 12, 25]) {
-      const { rects, height } = pack(count, stage);
-      if (height > stage.height) continue;
-      const area = (rects[0]?.width ?? 0) * (rects[0]?.height ?? 0);
+      const [first] = pack(count, stage);
+      const area = (first?.width ?? 0) * (first?.height ?? 0);
       for (let columns = 1; columns <= count; columns++) {
         const rows = Math.ceil(count / columns);
         const width = (stage.width - 8 * (columns - 1)) / columns;
@@ -64,20 +67,50 @@ describe.each(WINDOWS)('in a stage of $width × $height', (stage) => {
     }
   });
 
-  test('a shared screen is as wide as anyone and nobody is covered', () => {
-    for (const people of [1, 2, 5, 12, 30]) {
-      for (const screens of [1, 2]) {
-        const { rects, height } = packWithScreens(screens, people, stage);
-        expect(rects).toHaveLength(screens + people);
-        expectSound(rects, stage, height);
+  test('what is large covers nobody, and nobody beside it is larger', () => {
+    const mains: MainKind[][] = [
+      ['screen'],
+      ['screen', 'screen'],
+      ['screen', 'screen', 'screen'],
+      ['person'],
+      ['person', 'person'],
+      ['screen', 'person'],
+      ['person', 'screen', 'person'],
+    ];
+    for (const main of mains) {
+      for (const foot of [0, 52]) {
+        const most = stripCapacity(stage, main, foot);
+        for (const side of [0, 1, 2, most].filter((count) => count <= most)) {
+          const focus = packFocus(main, side, stage, foot);
+          expect(focus.main).toHaveLength(main.length);
+          expect(focus.side).toHaveLength(side);
+          const all = [...focus.main, ...focus.side];
+          expectSound(focus.foot === undefined ? all : [...all, focus.foot], stage);
+          if (main.length > 1) continue;
+          const [large] = focus.main;
+          for (const small of focus.side) {
+            expect((large?.width ?? 0) * (large?.height ?? 0)).toBeGreaterThanOrEqual(small.width * small.height - 1);
+          }
+        }
       }
-      const [screen, ...others] = packWithScreens(1, people, stage).rects;
-      for (const other of others) expect(screen?.width).toBeGreaterThanOrEqual(other.width - 0.01);
     }
+  });
+
+  test('a screen has more of the place than the people who stand large beside it', () => {
+    const { main } = packFocus(['person', 'screen'], 0, stage);
+    const area = (rect: Rect | undefined) => (rect?.width ?? 0) * (rect?.height ?? 0);
+    expect(area(main[1])).toBeGreaterThan(area(main[0]));
   });
 });
 
+test('a telephone has pages of few, a desk of 25', () => {
+  expect(gridCapacity({ width: 304, height: 480 })).toBe(8);
+  expect(gridCapacity({ width: 552, height: 230 })).toBe(8);
+  expect(gridCapacity({ width: 1264, height: 614 })).toBe(25);
+});
+
 test('a stage that has no size yet shows nothing', () => {
-  expect(pack(3, { width: 0, height: 0 }).rects).toEqual([]);
-  expect(pack(0, { width: 100, height: 100 }).rects).toEqual([]);
+  expect(pack(3, { width: 0, height: 0 })).toEqual([]);
+  expect(pack(0, { width: 100, height: 100 })).toEqual([]);
+  expect(packFocus(['screen'], 2, { width: 0, height: 0 })).toEqual({ main: [], side: [], foot: undefined });
 });

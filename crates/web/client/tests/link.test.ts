@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 import { expect, test } from 'vitest';
-import { newRoomName, parseRoute, pathOfRoom, roomOfInput } from '../src/link.ts';
+import { fragmentOfInput, newRoomName, parseRoute, pathOfRoom, roomOfInput } from '../src/link.ts';
+import { shareLink } from '../src/pages/invite.ts';
 
 const ORIGIN = 'https://meet.example.org';
 
@@ -42,4 +43,15 @@ test('what is no link of this server is told apart from what is no link', () => 
   for (const input of ['', '  ', 'hello there', 'https://', 'javascript:alert(1)', 'https://meet.example.org/', '/x/abc']) {
     expect(roomOfInput(input, ORIGIN), input).toBeUndefined();
   }
+});
+
+test('what stands behind the path of an encrypted meeting’s link goes along, and decides nothing else', () => {
+  const link = `${ORIGIN}/r/abc#k=KEY`;
+  for (const input of [link, 'meet.example.org/r/abc#k=KEY', '/r/abc?x=1#k=KEY']) {
+    expect(roomOfInput(input, ORIGIN), input).toBe('abc');
+    expect(fragmentOfInput(input), input).toBe('#k=KEY');
+  }
+  expect(fragmentOfInput('abc')).toBe('');
+  expect(fragmentOfInput(` ${link} and more`)).toBe('#k=KEY');
+  expect(shareLink({ origin: ORIGIN, pathname: '/r/abc', hash: '#k=KEY' })).toBe(link);
 });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: EUPL-1.2
-import { ConnectionError, ConnectionQuality, DisconnectReason, ParticipantKind, RoomEvent, Track } from 'livekit-client';
+import { ConnectionError, ConnectionQuality, DisconnectReason, ParticipantKind, RoomEvent, Track, VideoQuality } from 'livekit-client';
 import { expect, test } from 'vitest';
 import type { Consent } from '../src/consent.ts';
 import { JoinError } from '../src/join.ts';
@@ -339,4 +339,71 @@ test('nobody is asked where the room does not ask', async () => {
   await settled();
   expect(consents).toEqual([undefined]);
   expect(model.value.consent).toBeUndefined();
+});
+
+test('of those who are heard, the loudest is first, and oneself is not among them', async () => {
+  const { model, room } = setUp();
+  await model.join(NOTHING);
+  for (const [identity, level] of [['ada', 0.2], ['bo', 0.7], ['cem', 0]] as const) {
+    const one = room.enter(identity);
+    one.isSpeaking = level > 0;
+    one.audioLevel = level;
+  }
+  room.localParticipant.isSpeaking = true;
+  room.emit(RoomEvent.ActiveSpeakersChanged);
+  await settled();
+  expect(model.value.speakers).toEqual(['bo', 'ada']);
+});
+
+test('sound only: no picture is subscribed to, of those who come later neither, and the own camera goes off', async () => {
+  const { model, room } = setUp();
+  await model.join({ ...NOTHING, camera: TRACK });
+  const camera = room.enter('ada').publish(Track.Source.Camera);
+  await settled();
+  await model.setSaving('audio');
+  expect(camera.isDesired).toBe(false);
+  expect(model.value.people[1]?.camera).toBeUndefined();
+  expect(model.value.camera.on).toBe(false);
+  const bo = room.enter('bo');
+  const [later, screen, microphone] = [Track.Source.Camera, Track.Source.ScreenShare, Track.Source.Microphone].map((source) => bo.publish(source));
+  room.emit(RoomEvent.TrackPublished);
+  await settled();
+  expect([later?.isDesired, screen?.isDesired, microphone?.isDesired]).toEqual([false, false, true]);
+  expect(model.value.screens).toEqual([]);
+
+  await model.setSaving('off');
+  await settled();
+  expect([camera, later, screen].map((each) => each?.isDesired)).toEqual([true, true, true]);
+  expect(model.value.camera.on).toBe(false);
+});
+
+test('saving data: cameras come small, screens as they are', async () => {
+  const { model, room } = setUp();
+  await model.join(NOTHING);
+  const ada = room.enter('ada');
+  const [camera, screen] = [ada.publish(Track.Source.Camera), ada.publish(Track.Source.ScreenShare)];
+  await settled();
+  await model.setSaving('saver');
+  expect([camera.videoQuality, screen.videoQuality]).toEqual([VideoQuality.LOW, VideoQuality.HIGH]);
+  await model.setSaving('off');
+  expect(camera.videoQuality).toBe(VideoQuality.HIGH);
+});
+
+test('between two tries to come back the user knows when the next is, and need not wait for it', async () => {
+  const [first, second] = [new FakeRoom(), new FakeRoom()];
+  const { model, tickets, pauses } = setUp(first, second);
+  await model.join(NOTHING);
+  tickets.push(new JoinError('unreachable', 'x'));
+  first.drop(DisconnectReason.UNKNOWN_REASON);
+  await settled();
+  expect(model.value.phase).toBe('reconnecting');
+  expect(model.value.retryAt).toBeGreaterThan(Date.now());
+  model.retryNow();
+  await settled();
+  expect(pauses.map(({ ms }) => ms)).toEqual([500, 1_000]);
+  expect(model.value.phase).toBe('reconnecting');
+  model.retryNow();
+  await settled();
+  expect(model.value.phase).toBe('connected');
+  expect(model.value.retryAt).toBeUndefined();
 });

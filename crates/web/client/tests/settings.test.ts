@@ -13,13 +13,13 @@ function memory(initial?: string) {
 test('the name and the devices are remembered, one change at a time', () => {
   const storage = memory();
   saveSettings({ name: 'Ada', cameraOn: false }, storage);
-  saveSettings({ microphoneId: 'm1' }, storage);
-  expect(loadSettings(storage)).toMatchObject({ name: 'Ada', cameraOn: false, microphoneOn: true, microphoneId: 'm1' });
+  saveSettings({ microphoneId: 'm1', language: 'fr', theme: 'contrast' }, storage);
+  expect(loadSettings(storage)).toMatchObject({ name: 'Ada', cameraOn: false, microphoneOn: true, microphoneId: 'm1', language: 'fr', theme: 'contrast' });
 });
 
 test('storage that is foreign, broken or forbidden gives the defaults', () => {
-  const defaults = { name: '', microphoneOn: true, cameraOn: true, cameraId: undefined };
-  for (const stored of ['', '{', '[]', 'null', '7', '{"name":7,"cameraOn":"no","cameraId":{}}']) {
+  const defaults = { name: '', microphoneOn: true, cameraOn: true, cameraId: undefined, language: undefined, theme: 'system' };
+  for (const stored of ['', '{', '[]', 'null', '7', '{"name":7,"cameraOn":"no","cameraId":{},"theme":"pink","language":3}']) {
     expect(loadSettings(memory(stored)), stored).toMatchObject(defaults);
   }
   expect(loadSettings(undefined)).toMatchObject(defaults);

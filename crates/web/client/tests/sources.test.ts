@@ -3,7 +3,6 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import * as en from '../src/messages/en.ts';
 
 const SRC = new URL('../src', import.meta.url).pathname;
 const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' })
@@ -25,15 +24,5 @@ test('row 47: no source names another origin', () => {
     // Comments and the shape of a link in a sentence aside.
     const urls = text.match(/https?:\/\/[a-z0-9]/gi) ?? [];
     expect(urls, file).toEqual([]);
-  }
-});
-
-test('every message says something, and every one is used', () => {
-  const all = files.filter(({ file }) => !file.endsWith('en.ts')).map(({ text }) => text).join('\n');
-  for (const [name, message] of Object.entries(en)) {
-    const text = (message as (p: object) => string)({ name: 'Ada', names: ['Ada', 'Grace'], count: 2, number: 1 });
-    expect(text.trim(), name).not.toBe('');
-    expect(text, name).not.toContain('undefined');
-    expect(new RegExp(`\\bm\\.${name}\\b`).test(all), `${name} is not used`).toBe(true);
   }
 });

@@ -7,17 +7,28 @@ const CEILING_DB = -12;
 const INTERVAL_MS = 66;
 const SAMPLES = 1024;
 
-/** The place of a block of samples between the floor and the ceiling, on a logarithmic scale as ears have it. */
+/** The place of a root mean square between the floor and the ceiling, on a logarithmic scale as ears have it. */
+export function placeOf(rms: number): number {
+  if (rms <= 0) return 0;
+  return Math.min(1, Math.max(0, (20 * Math.log10(rms) - FLOOR_DB) / (CEILING_DB - FLOOR_DB)));
+}
+
+/** The place of a block of samples of that scale. */
 export function loudness(samples: ArrayLike<number>): number {
   let sum = 0;
   for (let i = 0; i < samples.length; i++) sum += (samples[i] ?? 0) ** 2;
-  if (sum === 0) return 0;
-  const db = 10 * Math.log10(sum / samples.length);
-  return Math.min(1, Math.max(0, (db - FLOOR_DB) / (CEILING_DB - FLOOR_DB)));
+  return placeOf(Math.sqrt(sum / Math.max(1, samples.length)));
 }
 
-/** Measures until the returned function is called. */
-export function measureLevel(track: MediaStreamTrack, onLevel: (level: number) => void): () => void {
+/** The greatest of a block of samples. Even a quiet room is above zero; only a microphone that gives nothing is not. */
+export function peakOf(samples: ArrayLike<number>): number {
+  let peak = 0;
+  for (let i = 0; i < samples.length; i++) peak = Math.max(peak, Math.abs(samples[i] ?? 0));
+  return peak;
+}
+
+/** Measures until the returned function is called. `peak` is that of the latest samples alone. */
+export function measureLevel(track: MediaStreamTrack, onLevel: (level: number, peak: number) => void): () => void {
   const context = new AudioContext();
   const source = context.createMediaStreamSource(new MediaStream([track]));
   const analyser = context.createAnalyser();
@@ -34,7 +45,7 @@ export function measureLevel(track: MediaStreamTrack, onLevel: (level: number) =
     analyser.getFloatTimeDomainData(samples);
     // Up at once, down slowly: a syllable stays long enough to be seen.
     shown = Math.max(loudness(samples), shown * 0.8);
-    onLevel(shown);
+    onLevel(shown, peakOf(samples));
   }, INTERVAL_MS);
   return () => {
     clearInterval(timer);

@@ -13,23 +13,23 @@ export function deviceWords(camera: DeviceProblem | undefined, microphone: Devic
 }
 
 const BOTH = {
-  denied: m.denied_both,
-  absent: m.absent_both,
-  busy: m.busy_both,
-  insecure: m.insecure_devices,
-  failed: m.failed_both,
+  denied: () => m.denied_both(),
+  absent: () => m.absent_both(),
+  busy: () => m.busy_both(),
+  insecure: () => m.insecure_devices(),
+  failed: () => m.failed_both(),
 };
 const CAMERA = {
-  denied: m.denied_camera,
-  absent: m.absent_camera,
-  busy: m.busy_camera,
-  insecure: m.insecure_devices,
-  failed: m.failed_camera,
+  denied: () => m.denied_camera(),
+  absent: () => m.absent_camera(),
+  busy: () => m.busy_camera(),
+  insecure: () => m.insecure_devices(),
+  failed: () => m.failed_camera(),
 };
 const MICROPHONE = {
-  denied: m.denied_microphone,
-  absent: m.absent_microphone,
-  busy: m.busy_microphone,
-  insecure: m.insecure_devices,
-  failed: m.failed_microphone,
+  denied: () => m.denied_microphone(),
+  absent: () => m.absent_microphone(),
+  busy: () => m.busy_microphone(),
+  insecure: () => m.insecure_devices(),
+  failed: () => m.failed_microphone(),
 };

@@ -15,7 +15,18 @@ export function refusalWords(refusal: Refusal): { title: string; body: string } 
       return { title: m.error_unreachable(), body: m.error_unreachable_body() };
     case 'media':
       return { title: m.error_media(), body: m.error_media_body() };
+    case 'locked':
+      return { title: m.door_locked(), body: m.door_locked_body() };
+    case 'banned':
+      return { title: m.door_banned(), body: m.door_banned_body() };
+    case 'declined':
+      return { title: m.door_declined(), body: m.door_declined_body() };
+    case 'ended':
+      return { title: m.door_ended(), body: m.door_ended_body() };
     case 'bad_name':
+    // The door itself asks for passwords.
+    case 'password_needed':
+    case 'password_wrong':
     case 'other':
       return { title: m.error_other(), body: m.error_other_body() };
   }

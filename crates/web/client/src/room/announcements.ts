@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 /** What a screen reader says about who comes and goes: gathered for a moment, so that fifty arrivals are one sentence. */
+import { listed } from '../messages/format.ts';
 import { m } from '../messages/index.ts';
 import { Store } from '../store.ts';
 
@@ -67,11 +68,11 @@ export class Announcements extends Store<string> {
 function sentence(
   names: string[],
   one: (p: { name: string }) => string,
-  several: (p: { names: string[] }) => string,
+  several: (p: { names: string }) => string,
   many: (p: { count: number }) => string,
 ): string | undefined {
   const first = names[0];
   if (first === undefined) return undefined;
   if (names.length === 1) return one({ name: first });
-  return names.length <= NAMES_AT_MOST ? several({ names }) : many({ count: names.length });
+  return names.length <= NAMES_AT_MOST ? several({ names: listed(names) }) : many({ count: names.length });
 }

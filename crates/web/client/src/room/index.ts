@@ -2,15 +2,22 @@
 /** The way into `room/`: all that needs livekit-client, in one chunk that is fetched while the user types a name. */
 import { LocalAudioTrack, LocalVideoTrack, LogLevel, Room, setLogLevel } from 'livekit-client';
 import { requestConsent } from '../consent.ts';
-import { requestTicket } from '../join.ts';
+import type { LinkKey } from '../e2ee/key.ts';
+import { Encryption, LinkKeySource } from '../e2ee/session.ts';
+import type { Ticket } from '../join.ts';
 import { RoomModel } from './model.ts';
 
 export interface Choice {
   room: string;
-  name: string;
+  /** A place in the room, asked anew for each new connection. */
+  ticket: () => Promise<Ticket>;
+  /** Is given each connection's room before it connects. */
+  onroom?: (room: Room) => void;
   cameraId: string | undefined;
   microphoneId: string | undefined;
   speakerId: string | undefined;
+  /** Out of the link of an encrypted meeting: nothing leaves but encrypted by it. */
+  key?: LinkKey | undefined;
 }
 
 /** How this client publishes. VP8 in three layers is what every browser sends and receives. */
@@ -20,19 +27,25 @@ setLogLevel(LogLevel.warn);
 
 export function createRoom(choice: Choice): RoomModel {
   const device = (id: string | undefined) => (id === undefined ? {} : { deviceId: id });
+  const encryption = choice.key && new Encryption(new LinkKeySource(choice.key, choice.room));
   return new RoomModel({
+    encryption,
     serverUrl: location.origin.replace(/^http/, 'ws'),
-    ticket: () => requestTicket(choice.room, choice.name),
+    ticket: choice.ticket,
     consent: requestConsent,
-    newRoom: () =>
-      new Room({
+    newRoom: () => {
+      const room = new Room({
         adaptiveStream: true,
         dynacast: true,
+        ...(encryption && { encryption: encryption.options() }),
         publishDefaults: PUBLISH,
         audioCaptureDefaults: device(choice.microphoneId),
         videoCaptureDefaults: device(choice.cameraId),
         audioOutput: device(choice.speakerId),
-      }),
+      });
+      choice.onroom?.(room);
+      return room;
+    },
     // Not "provided by user": livekit-client may stop the camera when it is turned off and start it anew.
     localTrack: (source, track) =>
       source === 'camera'

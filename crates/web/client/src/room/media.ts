@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: EUPL-1.2
 /** Tracks as things to be shown: each track is one object for as long as it lives, so that views need not attach it again. */
-import type { Track } from 'livekit-client';
+import { RemoteVideoTrack, type Track } from 'livekit-client';
 import type { Media, Picture, Sound } from './state.ts';
+
+/** Whoever is seen is attached by then. */
+const SEEN_BY_MS = 400;
 
 export class MediaRegistry {
   readonly #known = new WeakMap<Track, Media<HTMLMediaElement>>();
@@ -27,7 +30,19 @@ export class MediaRegistry {
         },
       };
       this.#known.set(track, media);
+      if (track instanceof RemoteVideoTrack) setTimeout(() => holdBack(track), SEEN_BY_MS);
     }
     return media;
   }
+}
+
+/**
+ * livekit-client tells the server that a picture is not looked at only when it goes out of sight. One that never was in sight
+ * would come by the network all the same, so it is shown for no time at all.
+ */
+function holdBack(track: RemoteVideoTrack): void {
+  if (track.attachedElements.length > 0) return;
+  const nobody = document.createElement('video');
+  track.attach(nobody);
+  track.detach(nobody);
 }

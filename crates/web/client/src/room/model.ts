@@ -7,26 +7,25 @@
  * user leaves or the server has said that there is nothing to come back to.
  */
 import {
-  ConnectionError,
-  ConnectionErrorReason,
-  ConnectionQuality,
-  DisconnectReason,
   type LocalAudioTrack,
   type LocalVideoTrack,
   type Participant,
-  ParticipantKind,
   type Room,
   RoomEvent,
   Track,
 } from 'livekit-client';
 import type { Consent } from '../consent.ts';
 import { problemOf } from '../devices/media.ts';
-import { JoinError, type Ticket } from '../join.ts';
+import type { Decryption, Encryption } from '../e2ee/session.ts';
+import { isFinal, type Ticket } from '../join.ts';
 import { Store } from '../store.ts';
 import { cleanName } from '../text.ts';
 import { ConsentKeeper } from './consent.ts';
 import { MediaRegistry } from './media.ts';
-import type { Ending, Person, Refusal, RoomState, Screen, Source } from './state.ts';
+import { byArrival, connectionOf, endingOf, keepMissing, levelOf, records, refusalOf } from './meanings.ts';
+import { applySaving, isUnwanted } from './saving.ts';
+import type { Ending, Person, RoomState, Saving, Screen, Source } from './state.ts';
+import { type Counters, countersOf } from './stats.ts';
 
 /** What the model needs from the world; tests give it another. */
 export interface World {
@@ -40,6 +39,8 @@ export interface World {
   localTrack(source: 'microphone' | 'camera', track: MediaStreamTrack): LocalAudioTrack | LocalVideoTrack;
   /** Resolves after so long, or earlier when the network seems to be back. */
   pause(ms: number): Promise<void>;
+  /** In an encrypted meeting. */
+  encryption?: Pick<Encryption, 'prepare' | 'observe' | 'of' | 'guards' | 'close'> | undefined;
 }
 
 export interface Start {
@@ -79,12 +80,15 @@ const INITIAL: RoomState = {
   phase: 'connecting',
   ending: undefined,
   people: [],
+  speakers: [],
   screens: [],
   recording: false,
   consent: undefined,
   consentFailed: false,
   sounds: [],
   soundBlocked: false,
+  saving: 'off',
+  retryAt: undefined,
   microphone: { on: false, changing: false },
   camera: { on: false, changing: false },
   screen: { on: false, changing: false },
@@ -101,10 +105,13 @@ export class RoomModel extends Store<RoomState> {
   /** Tracks on their way to the server; the user sees them at once. */
   readonly #pending = new Map<Source, LocalAudioTrack | LocalVideoTrack>();
   #refreshDue = false;
+  /** Ends the wait for the next try to join. */
+  #retry: () => void = () => undefined;
 
   constructor(world: World) {
     super(INITIAL);
     this.#world = world;
+    world.encryption?.observe(() => this.#refreshSoon());
     this.#consent = new ConsentKeeper(world, (consent) => {
       if (!this.#ended) this.patch({ consent, consentFailed: false });
     });
@@ -181,6 +188,51 @@ export class RoomModel extends Store<RoomState> {
     }
   }
 
+  /** How much is to come by the network. Less than all turns the own camera off as well; it is not turned on again by itself. */
+  async setSaving(saving: Saving): Promise<void> {
+    this.patch({ saving });
+    this.#refresh();
+    if (saving !== 'off' && this.value.camera.on) await this.setOn('camera', false);
+  }
+
+  /** Joins at once rather than at `retryAt`. */
+  retryNow(): void {
+    this.#retry();
+  }
+
+  /** What the microphone gives, on or off; nothing where there is none. */
+  get microphoneTrack(): MediaStreamTrack | undefined {
+    return this.#room?.localParticipant.getTrackPublication(Track.Source.Microphone)?.track?.mediaStreamTrack;
+  }
+
+  /** How loud the loudest of the others is played now: root mean square, from 0 to 1. */
+  get othersLevel(): number {
+    const levels = [...(this.#room?.remoteParticipants.values() ?? [])]
+      .flatMap((p) => [...p.audioTrackPublications.values()])
+      .map((publication) => levelOf(publication.track));
+    return Math.max(0, ...levels);
+  }
+
+  /** What the browser has counted of each track until now. */
+  async counters(): Promise<Counters[]> {
+    const room = this.#room;
+    if (room === undefined) return [];
+    const all = [room.localParticipant, ...room.remoteParticipants.values()].flatMap((participant) =>
+      [...participant.trackPublications.values()].map((publication) => ({ participant, publication })),
+    );
+    const counted = all.map(async ({ participant, publication }) => {
+      const report = await publication.track?.getRTCStatsReport().catch(() => undefined);
+      if (report === undefined) return undefined;
+      return countersOf(report, {
+        identity: participant.identity,
+        name: cleanName(participant.name ?? ''),
+        isLocal: participant.isLocal,
+        source: publication.source,
+      });
+    });
+    return (await Promise.all(counted)).filter((each) => each !== undefined);
+  }
+
   dismissProblem(): void {
     this.patch({ problem: undefined });
   }
@@ -193,6 +245,7 @@ export class RoomModel extends Store<RoomState> {
     this.#observe(room);
     this.#room = room;
     try {
+      await this.#world.encryption?.prepare(room);
       await room.connect(this.#world.serverUrl, ticket.token);
     } catch (error) {
       this.#room = undefined;
@@ -264,8 +317,10 @@ export class RoomModel extends Store<RoomState> {
     this.patch({ phase: 'reconnecting' });
     for (let attempt = 0; !this.#ended; attempt++) {
       const delay = REJOIN_DELAYS_MS[Math.min(attempt, REJOIN_DELAYS_MS.length - 1)] ?? 0;
-      await this.#world.pause(delay);
+      this.patch({ retryAt: Date.now() + delay });
+      await Promise.race([this.#world.pause(delay), new Promise<void>((resolve) => (this.#retry = resolve))]);
       if (this.#ended) return;
+      this.patch({ retryAt: undefined });
       try {
         const room = await this.#connect();
         if (room === undefined) return;
@@ -275,7 +330,7 @@ export class RoomModel extends Store<RoomState> {
         return;
       } catch (error) {
         const refusal = refusalOf(error);
-        if (refusal === 'not_allowed' || refusal === 'bad_name') this.#end({ kind: 'refused', refusal });
+        if (isFinal(refusal)) this.#end({ kind: 'refused', refusal });
       }
     }
   }
@@ -288,6 +343,7 @@ export class RoomModel extends Store<RoomState> {
     if (this.#ended) return;
     this.#room = undefined;
     this.#consent.joined(undefined);
+    this.#world.encryption?.close();
     this.set({ ...INITIAL, phase: 'ended', ending });
   }
 
@@ -307,13 +363,14 @@ export class RoomModel extends Store<RoomState> {
     const others = byArrival(room.remoteParticipants.values());
     // Who records is no face among the others: the mark says that it is there.
     const participants = [room.localParticipant, ...others.filter((p) => !records(p))];
+    applySaving([...room.remoteParticipants.values()], this.value.saving);
     const live = participants.map((p) => this.#person(p));
     const screens = participants.map((p) => this.#screen(p)).filter((s) => s !== undefined);
     const sounds = [...room.remoteParticipants.values()]
       .flatMap((p) => [...p.audioTrackPublications.values()])
       .map((publication) => publication.track)
-      .filter((track) => track !== undefined)
-      .map((track) => this.#media.sound(track));
+      .filter((track) => track !== undefined && this.#mayPlay(track))
+      .map((track) => this.#media.sound(track as Track));
     const recording = room.isRecording || others.some(records);
     this.#consent.recording(recording);
     const gone = this.value.phase === 'reconnecting';
@@ -327,6 +384,10 @@ export class RoomModel extends Store<RoomState> {
       this.value[source].changing ? this.value[source] : { on: on(source), changing: false };
     this.patch({
       people: gone ? keepMissing(this.value.people, live) : live,
+      speakers: others
+        .filter((p) => p.isSpeaking && !records(p))
+        .sort((a, b) => b.audioLevel - a.audioLevel)
+        .map((p) => p.identity),
       screens: gone && screens.length === 0 ? this.value.screens : screens,
       recording,
       sounds,
@@ -341,7 +402,7 @@ export class RoomModel extends Store<RoomState> {
     const microphone = participant.getTrackPublication(Track.Source.Microphone);
     const camera = participant.getTrackPublication(Track.Source.Camera);
     const pending = (source: Source) => (participant.isLocal ? this.#pending.get(source) : undefined);
-    const track = camera === undefined ? pending('camera') : camera.isMuted ? undefined : camera.videoTrack;
+    const track = camera === undefined ? pending('camera') : camera.isMuted || isUnwanted(camera) ? undefined : camera.videoTrack;
     const muted = microphone === undefined ? !pending('microphone') : microphone.isMuted;
     return {
       identity: participant.identity,
@@ -350,14 +411,31 @@ export class RoomModel extends Store<RoomState> {
       speaking: participant.isSpeaking && !muted,
       muted,
       connection: connectionOf(participant.connectionQuality),
-      camera: track && this.#media.picture(track),
+      camera: track && this.#mayPlay(track) ? this.#media.picture(track) : undefined,
+      encryption: this.#decryption(participant),
     };
+  }
+
+  /** In an encrypted meeting nothing is handed to a view that the decryption does not stand before. */
+  #mayPlay(track: Track): boolean {
+    return track.isLocal || (this.#world.encryption?.guards(track) ?? true);
+  }
+
+  /** How it stands with all that comes from someone: a single track that can't be decrypted is enough to say so. */
+  #decryption(participant: Participant): Decryption | undefined {
+    const encryption = this.#world.encryption;
+    if (encryption === undefined) return undefined;
+    if (participant.isLocal) return 'open';
+    const tracks = [...participant.trackPublications.values()].map(({ track }) => track).filter((t) => t !== undefined);
+    const all = tracks.map((track) => encryption.of(track));
+    return all.includes('closed') ? 'closed' : all.includes('open') ? 'open' : 'waiting';
   }
 
   #screen(participant: Participant): Screen | undefined {
     const publication = participant.getTrackPublication(Track.Source.ScreenShare);
     const track = publication?.videoTrack;
-    if (track === undefined || publication?.isMuted === true) return undefined;
+    if (publication === undefined || track === undefined || publication.isMuted || isUnwanted(publication)) return undefined;
+    if (!this.#mayPlay(track)) return undefined;
     return {
       id: `screen:${participant.identity}`,
       identity: participant.identity,
@@ -365,66 +443,5 @@ export class RoomModel extends Store<RoomState> {
       isLocal: participant.isLocal,
       picture: this.#media.picture(track),
     };
-  }
-}
-
-function records(participant: Participant): boolean {
-  return participant.kind === ParticipantKind.EGRESS;
-}
-
-function byArrival(participants: Iterable<Participant>): Participant[] {
-  const time = (p: Participant) => p.joinedAt?.getTime() ?? 0;
-  return [...participants].sort((a, b) => time(a) - time(b) || (a.identity < b.identity ? -1 : 1));
-}
-
-/** While the connection is gone, those who were there stay where they were, with the last that was seen of them. */
-function keepMissing(before: readonly Person[], live: readonly Person[]): Person[] {
-  const found = new Map(live.map((p) => [p.identity, p]));
-  const local = live.find((p) => p.isLocal);
-  const kept = before.map((p) => {
-    const now = p.isLocal ? local : found.get(p.identity);
-    if (now !== undefined) found.delete(now.identity);
-    return { ...(now ?? { ...p, speaking: false }), camera: now?.camera ?? p.camera };
-  });
-  return [...kept, ...found.values()];
-}
-
-function connectionOf(quality: ConnectionQuality): Person['connection'] {
-  if (quality === ConnectionQuality.Lost) return 'lost';
-  return quality === ConnectionQuality.Poor ? 'weak' : 'good';
-}
-
-/** Nothing where coming back makes sense: the network's faults, and a server that restarts. */
-function endingOf(reason: DisconnectReason | undefined): Ending | undefined {
-  switch (reason) {
-    case DisconnectReason.CLIENT_INITIATED:
-      return { kind: 'left' };
-    case DisconnectReason.DUPLICATE_IDENTITY:
-      return { kind: 'elsewhere' };
-    case DisconnectReason.PARTICIPANT_REMOVED:
-      return { kind: 'removed' };
-    case DisconnectReason.ROOM_DELETED:
-    case DisconnectReason.ROOM_CLOSED:
-      return { kind: 'closed' };
-    default:
-      return undefined;
-  }
-}
-
-function refusalOf(error: unknown): Refusal {
-  if (error instanceof JoinError) return error.refusal;
-  if (!(error instanceof ConnectionError)) return 'other';
-  switch (error.reason) {
-    case ConnectionErrorReason.NotAllowed:
-      return 'not_allowed';
-    case ConnectionErrorReason.ServerUnreachable:
-    case ConnectionErrorReason.WebSocket:
-    case ConnectionErrorReason.Timeout:
-      return 'unreachable';
-    // What livekit-client reports when the peer connection does not come up.
-    case ConnectionErrorReason.InternalError:
-      return 'media';
-    default:
-      return 'other';
   }
 }

@@ -2,7 +2,9 @@
 /** What a view may know of a call: plain values, replaced as a whole at each change. */
 import type { Consent } from '../consent.ts';
 import type { DeviceProblem } from '../devices/media.ts';
+import type { Decryption } from '../e2ee/session.ts';
 import type { JoinRefusal } from '../join.ts';
+import type { Connection } from '../stage/quality.ts';
 
 /** `reconnecting` has no end of its own: it goes on until it works or the user leaves. */
 export type Phase = 'connecting' | 'connected' | 'reconnecting' | 'ended';
@@ -36,8 +38,10 @@ export interface Person {
   isLocal: boolean;
   speaking: boolean;
   muted: boolean;
-  connection: 'good' | 'weak' | 'lost';
+  connection: Connection;
   camera: Picture | undefined;
+  /** In an encrypted meeting: whether what comes from them can be decrypted. `closed`: it can't, and nothing of it plays. */
+  encryption?: Decryption | undefined;
 }
 
 export interface Screen {
@@ -48,6 +52,9 @@ export interface Screen {
   isLocal: boolean;
   picture: Picture;
 }
+
+/** How much comes by the network: all of it; small pictures, and none of one's own; or sound alone. */
+export type Saving = 'off' | 'saver' | 'audio';
 
 export type Source = 'microphone' | 'camera' | 'screen';
 
@@ -63,6 +70,8 @@ export interface RoomState {
   ending: Ending | undefined;
   /** The user first, then by arrival. */
   people: readonly Person[];
+  /** The others who are heard now, the loudest first. */
+  speakers: readonly string[];
   screens: readonly Screen[];
   /** Something of this call is kept. */
   recording: boolean;
@@ -73,6 +82,9 @@ export interface RoomState {
   sounds: readonly Sound[];
   /** The browser plays nothing until the user has pressed something. */
   soundBlocked: boolean;
+  saving: Saving;
+  /** When joining is tried again, as `Date.now()` counts; undefined while a try is under way. */
+  retryAt: number | undefined;
   microphone: Switch;
   camera: Switch;
   screen: Switch;

@@ -27,6 +27,7 @@ pub(crate) fn live((width, height): (u32, u32), rate: u32, kbits: u32) -> Live {
     Live {
         layout: LiveLayout::Grid,
         subject: None,
+        subject_track: None,
         width,
         height,
         rate,

@@ -259,7 +259,11 @@ fn the_command_composes_while_it_is_confined() {
     assert!(!done && said.contains("timeline-000.jsonl.age"), "{said}");
     assert!(!out.exists());
     let (done, said) = run(&["--identity", keys.to_str().unwrap()]);
-    assert!(done && said.contains("1.0 s") && said.lines().count() == 1, "{said}");
+    // Beside the film: who encodes it, on standard error.
+    let (encoder, film): (Vec<&str>, Vec<&str>) =
+        said.lines().partition(|line| line.starts_with("encoder: "));
+    assert!(done && film.len() == 1 && film[0].contains("1.0 s"), "{said}");
+    assert_eq!(encoder.iter().filter(|line| line.contains(r#""fate":"chosen""#)).count(), 1, "{said}");
     assert_scenes(&Film::open(&out, SIZE), Arrangement::Grid, &[(0, &[RED])], 100);
 }
 

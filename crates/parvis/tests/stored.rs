@@ -131,7 +131,7 @@ async fn a_backup_is_made_while_the_server_runs_and_restored_elsewhere() {
     let backup =
         |more: &[&str]| parvis(&[["backup", &file, "--dev", "--data", &data].as_slice(), more].concat());
     let made = backup(&[]);
-    assert_eq!(text(&made.stdout), "backed up: 1 rows of schema 2: rooms 1", "{}", text(&made.stderr));
+    assert_eq!(text(&made.stdout), "backed up: 1 rows of schema 3: rooms 1", "{}", text(&made.stderr));
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     drop(server);
 
@@ -142,10 +142,10 @@ async fn a_backup_is_made_while_the_server_runs_and_restored_elsewhere() {
     assert!(backup(&["--replace"]).status.success());
 
     let verified = parvis(&["restore", &file, "--verify"]);
-    assert_eq!(text(&verified.stdout), "whole: 1 rows of schema 2: rooms 1");
+    assert_eq!(text(&verified.stdout), "whole: 1 rows of schema 3: rooms 1");
     let restore =
         |more: &[&str]| parvis(&[["restore", &file, "--dev", "--data", &other].as_slice(), more].concat());
-    assert_eq!(text(&restore(&[]).stdout), "restored: 1 rows of schema 2: rooms 1");
+    assert_eq!(text(&restore(&[]).stdout), "restored: 1 rows of schema 3: rooms 1");
     let refused = restore(&[]);
     assert!(text(&refused.stderr).contains("holds 1 rows already"), "{}", text(&refused.stderr));
     assert!(restore(&["--replace"]).status.success());

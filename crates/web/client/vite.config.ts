@@ -5,9 +5,10 @@ import { licences } from './build/licences.ts';
 import { messages } from './build/messages.mjs';
 import { serviceWorker } from './build/service-worker.ts';
 import { stamp } from './build/stamp.ts';
+import { weight } from './build/weight.ts';
 
 export default defineConfig({
-  plugins: [messages(), svelte(), licences(), stamp(), serviceWorker()],
+  plugins: [messages(), svelte(), licences(), stamp(), serviceWorker(), weight()],
   // `npm run dev`: the pages from here, the server's part from a `parvis serve --dev` beside it.
   // The views alone, with made-up people, are at /story/index.html. Neither is part of a build.
   server: {

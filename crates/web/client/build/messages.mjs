@@ -18,6 +18,24 @@ import { fileURLToPath } from 'node:url';
 
 export const AREAS = ['base', 'panels', 'stage', 'extras'];
 
+/**
+ * What is shown before the call, of areas that are mostly of the call: by the first word of their keys. All else of these areas is a
+ * module of its own, fetched with the call or the page that needs it, so that the first page is light in every language.
+ */
+const AT_THE_DOOR = {
+  panels: ['after', 'back', 'cancel', 'close', 'door', 'new', 'wait'],
+  stage: ['prejoin'],
+  extras: ['e2ee', 'pwa'],
+};
+/** Of the call, and shown at the door as well. */
+const EVERYWHERE = ['stage_close'];
+
+/** Whether a message may be shown before the call's own texts are there. @param {string} area @param {string} key @returns {boolean} */
+export function isAtTheDoor(area, key) {
+  const words = /** @type {Record<string, string[]>} */ (AT_THE_DOOR)[area];
+  return words === undefined || EVERYWHERE.includes(key) || words.includes(key.split('_')[0] ?? '');
+}
+
 /** What the compiled files depend on besides the catalogues themselves. */
 const FORM = ['build/messages.mjs', 'project.inlang/settings.json', 'package-lock.json'];
 
@@ -74,14 +92,19 @@ async function compileMessages(root) {
     mkdirSync(join(out, 'messages'), { recursive: true });
     // The plural and number rules, and one module a language. Nothing else of the compiler's is part of the client.
     put(join(out, 'registry.js'), readFileSync(join(scratch, 'registry.js'), 'utf8'));
+    const atTheDoor = new Set(
+      AREAS.flatMap((area) => Object.keys(catalogue(root, area, baseLocale)).filter((key) => isAtTheDoor(area, key))),
+    );
     for (const locale of offered) {
-      put(join(out, 'messages', `${locale}.js`), readFileSync(join(scratch, 'messages', `${locale}.js`), 'utf8'));
+      const [door, call] = parted(readFileSync(join(scratch, 'messages', `${locale}.js`), 'utf8'), atTheDoor);
+      put(join(out, 'messages', `${locale}.js`), door);
+      put(join(out, 'messages', `${locale}.call.js`), call);
     }
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
   for (const file of readdirSync(join(out, 'messages'))) {
-    if (!offered.includes(file.replace(/\.js$/, ''))) rmSync(join(out, 'messages', file), { force: true });
+    if (!offered.includes(file.replace(/(\.call)?\.js$/, ''))) rmSync(join(out, 'messages', file), { force: true });
   }
   put(join(out, 'catalogues.js'), loaders(offered));
   put(join(out, 'catalogues.d.ts'), types(root, baseLocale));
@@ -109,10 +132,23 @@ export function messages() {
   };
 }
 
+/**
+ * A compiled language in two: what is shown at the door, and the rest.
+ * @param {string} compiled @param {Set<string>} atTheDoor @returns {[string, string]}
+ */
+function parted(compiled, atTheDoor) {
+  const [head = '', ...messages] = compiled.split(/^(?=export const \w+ = )/m);
+  const imports = head.split('\n').filter((line) => line.startsWith('import '));
+  const part = (/** @type {boolean} */ door) =>
+    [...imports, ...messages.filter((text) => atTheDoor.has(/^export const (\w+)/.exec(text)?.[1] ?? '') === door)].join('\n');
+  return [part(true), part(false)];
+}
+
 /** @param {string[]} offered */
 function loaders(offered) {
-  const lines = offered.map((locale) => `  '${locale}': () => import('./messages/${locale}.js'),`);
-  return `export const catalogues = {\n${lines.join('\n')}\n};\n`;
+  const list = (/** @type {string} */ end) =>
+    offered.map((locale) => `  '${locale}': () => import('./messages/${locale}${end}.js'),`).join('\n');
+  return `export const catalogues = {\n${list('')}\n};\nexport const ofTheCall = {\n${list('.call')}\n};\n`;
 }
 
 /** @param {string} root @param {string} baseLocale */
@@ -125,7 +161,9 @@ function types(root, baseLocale) {
     '/** Every text of the client, by its key. */',
     `export interface Messages {\n${lines.join('\n')}\n}`,
     '/** The languages that are complete, and how each is fetched. */',
-    'export declare const catalogues: Record<string, () => Promise<Messages>>;',
+    'export declare const catalogues: Record<string, () => Promise<Partial<Messages>>>;',
+    '/** What is shown in the call only, likewise. */',
+    'export declare const ofTheCall: Record<string, () => Promise<Partial<Messages>>>;',
     '',
   ].join('\n');
 }

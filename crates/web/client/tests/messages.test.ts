@@ -3,7 +3,7 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { AREAS, catalogue, languages, missing, type Message } from '../build/messages.mjs';
+import { AREAS, catalogue, isAtTheDoor, languages, missing, type Message } from '../build/messages.mjs';
 import { SAME_AS_ENGLISH } from './same-as-english.ts';
 
 const ROOT = new URL('..', import.meta.url).pathname;
@@ -45,6 +45,28 @@ const QUOTES: Record<string, string> = {
 
 test('the languages are the 24 official ones of the Union', () => {
   expect([...locales].sort().join(' ')).toBe('bg cs da de el en es et fi fr ga hr hu it lt lv mt nl pl pt ro sk sl sv');
+});
+
+test('what is shown before the call needs no text of the call', () => {
+  const seen = new Set<string>();
+  const calls: string[] = [];
+  const visit = (file: string): void => {
+    if (seen.has(file)) return;
+    seen.add(file);
+    const source = readFileSync(file, 'utf8');
+    for (const [, key] of source.matchAll(/\bm\.(\w+)/g)) {
+      const area = AREAS.find((area) => key !== undefined && key in catalogue(ROOT, area, baseLocale));
+      if (key !== undefined && area !== undefined && !isAtTheDoor(area, key)) calls.push(`${key} in ${file.slice(ROOT.length)}`);
+    }
+    // What is fetched later is no part of it, and types are nothing at all.
+    for (const [, what, path] of source.matchAll(/^\s*(?:import|export) ([^;]*?)from '(\.[^']+\.(?:ts|svelte))'/gm)) {
+      if (what?.startsWith('type ') || path === undefined) continue;
+      visit(join(file, '..', path));
+    }
+  };
+  visit(join(ROOT, 'src/main.ts'));
+  expect([...seen].some((file) => file.endsWith('pages/Lobby.svelte')), 'the walk came as far as the pre-join page').toBe(true);
+  expect(calls).toEqual([]);
 });
 
 test('every message is used by a view, and has one home', () => {

@@ -36,4 +36,8 @@ export const SAME_AS_ENGLISH: Record<string, readonly string[]> = {
   lt: ['chat_quoted', 'chat_news', 'file_about', 'keys_ctrl', 'keys_shift', 'stats_kilobits', 'stats_percent', 'stats_ms'],
   lv: ['chat_quoted', 'chat_news', 'file_about', 'keys_ctrl', 'keys_shift', 'stats_kilobits', 'stats_percent', 'stats_ms'],
   ga: ['chat_quoted', 'chat_news', 'file_about', 'keys_ctrl', 'keys_shift', 'stats_kilobits', 'stats_ms'],
+  // Likewise names and figures alone, labels of keys, and SI units; in Romanian also the words moderator and secret.
+  ro: ['role_moderator', 'poll_secret', 'chat_quoted', 'chat_news', 'file_about', 'keys_ctrl', 'keys_shift', 'stats_kilobits', 'stats_percent', 'stats_ms'],
+  pt: ['chat_quoted', 'chat_news', 'file_about', 'keys_ctrl', 'keys_shift', 'stats_kilobits', 'stats_percent', 'stats_ms'],
+  el: ['chat_quoted', 'chat_news', 'file_about', 'keys_ctrl', 'keys_shift', 'stats_kilobits', 'stats_percent', 'stats_ms'],
 };

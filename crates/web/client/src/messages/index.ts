@@ -5,13 +5,17 @@
  *
  * A message is a whole sentence. None is put together from pieces, since other languages order them differently. Call a
  * message where it is shown, not when a module is loaded: the catalogue is not there yet by then.
+ *
+ * Texts of the call are a second part of each language: whoever shows a view of it awaits {@link callTexts} first.
  */
 import { createSubscriber } from 'svelte/reactivity';
-import { catalogues, type Messages } from '../../compiled/catalogues.js';
+import { catalogues, type Messages, ofTheCall } from '../../compiled/catalogues.js';
 import { BASE, directionOf } from './locales.ts';
 
 let locale = BASE;
-let current: Messages | undefined;
+let current: Partial<Messages> | undefined;
+/** Whether the texts of the call were asked for: another language is fetched with them, then. */
+let whole = false;
 let changed = () => {};
 const follow = createSubscriber((update) => {
   changed = update;
@@ -21,8 +25,9 @@ const follow = createSubscriber((update) => {
 export const m: Messages = new Proxy({} as Messages, {
   get(_, key) {
     follow();
-    if (current === undefined) throw new Error(`the message ${String(key)} was called before its catalogue came`);
-    return current[key as keyof Messages];
+    const message = current?.[key as keyof Messages];
+    if (message === undefined) throw new Error(`the message ${String(key)} was called before its catalogue came`);
+    return message;
   },
 });
 
@@ -34,10 +39,10 @@ export function language(): string {
 
 /** Fetches a language and changes to it. A language that cannot be fetched leaves the one in use. */
 export async function useLanguage(wanted: string): Promise<boolean> {
-  const load = catalogues[wanted];
-  if (load === undefined) return false;
   try {
-    current = await load();
+    const parts = await fetchParts(wanted);
+    if (parts === undefined) return false;
+    current = parts;
   } catch {
     return false;
   }
@@ -48,4 +53,22 @@ export async function useLanguage(wanted: string): Promise<boolean> {
   }
   changed();
   return true;
+}
+
+/** Has the texts of the call as well, from now on in every language. Fails where they can't be fetched. */
+export async function callTexts(): Promise<void> {
+  whole = true;
+  const wanted = locale;
+  const parts = await fetchParts(wanted);
+  // Another language may have come meanwhile, and has its own.
+  if (parts !== undefined && locale === wanted) {
+    current = parts;
+    changed();
+  }
+}
+
+async function fetchParts(wanted: string): Promise<Partial<Messages> | undefined> {
+  const [door, call] = [catalogues[wanted], ofTheCall[wanted]];
+  if (door === undefined || call === undefined) return undefined;
+  return whole ? { ...(await door()), ...(await call()) } : await door();
 }

@@ -75,9 +75,11 @@ export class FakeLocalParticipant extends FakeParticipant {
   readonly calls: string[] = [];
   /** The next switch fails with this. */
   failure: Error | undefined;
+  /** Tracks are on their way until then. */
+  publishes: Promise<void> = Promise.resolve();
 
   async publishTrack(_: unknown, options: { source: Track.Source }): Promise<void> {
-    await Promise.resolve();
+    await this.publishes;
     this.#fail();
     this.calls.push(`publish ${options.source}`);
     this.publish(options.source);
@@ -95,6 +97,8 @@ export class FakeLocalParticipant extends FakeParticipant {
     await Promise.resolve();
     this.#fail();
     this.calls.push(`${source} ${on ? 'on' : 'off'}`);
+    // As the library does: where nothing is published there is nothing to mute, and it says nothing of that.
+    if (!on && !this.publications.has(source)) return;
     if (!on && source === Track.Source.ScreenShare) this.publications.delete(source);
     else (this.publications.get(source) ?? this.publish(source)).isMuted = !on;
   }

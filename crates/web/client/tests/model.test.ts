@@ -61,6 +61,34 @@ test('tracks that already run are published and shown as on', async () => {
   expect(model.value.camera.on).toBe(true);
 });
 
+test('a microphone that is turned off on its way to the server is off when it is there, however often it was pressed', async () => {
+  for (const presses of [[false], [false, true, false], [false, true]]) {
+    const { model, room } = setUp();
+    let arrive = (): void => undefined;
+    room.localParticipant.publishes = new Promise((resolve) => (arrive = resolve));
+    const joined = model.join({ microphone: TRACK, camera: undefined });
+    await settled();
+    const pressed = presses.map((on) => model.setOn('microphone', on));
+    await settled();
+    arrive();
+    await Promise.all([joined, ...pressed]);
+    const last = presses.at(-1);
+    expect(room.localParticipant.getTrackPublication(Track.Source.Microphone)?.isMuted).toBe(!last);
+    expect(model.value.microphone).toEqual({ on: last, changing: false });
+  }
+});
+
+test('a switch that is pressed again while it is being thrown ends as it was pressed last', async () => {
+  for (const presses of [[true, false], [true, false, true]]) {
+    const { model, room } = setUp();
+    await model.join(NOTHING);
+    await Promise.all(presses.map((on) => model.setOn('microphone', on)));
+    const last = presses.at(-1);
+    expect(room.localParticipant.getTrackPublication(Track.Source.Microphone)?.isMuted).toBe(!last);
+    expect(model.value.microphone).toEqual({ on: last, changing: false });
+  }
+});
+
 test('the own picture is there before the server has taken it', async () => {
   const { model } = setUp();
   const seen: boolean[] = [];

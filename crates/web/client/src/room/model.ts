@@ -104,6 +104,7 @@ export class RoomModel extends Store<RoomState> {
   readonly #wanted = { microphone: false, camera: false };
   /** Tracks on their way to the server; the user sees them at once. */
   readonly #pending = new Map<Source, LocalAudioTrack | LocalVideoTrack>();
+  readonly #publishing = new Map<Source, Promise<unknown>>();
   #refreshDue = false;
   /** Ends the wait for the next try to join. */
   #retry: () => void = () => undefined;
@@ -145,12 +146,21 @@ export class RoomModel extends Store<RoomState> {
   async setOn(source: Source, on: boolean): Promise<void> {
     if (source !== 'screen') this.#wanted[source] = on;
     const local = this.#room?.localParticipant;
+    // What is under way takes note of what is wanted when it is done.
     if (local === undefined || this.value[source].changing) return;
     this.patch({ [source]: { on, changing: true } });
     try {
-      if (source === 'microphone') await local.setMicrophoneEnabled(on);
-      if (source === 'camera') await local.setCameraEnabled(on);
-      if (source === 'screen') await local.setScreenShareEnabled(on, { audio: true, contentHint: 'detail' });
+      // A track that is on its way can't be switched yet: the library would pass over that in silence.
+      await this.#publishing.get(source);
+      for (let now = on, done = false; !done; ) {
+        if (source === 'microphone') await local.setMicrophoneEnabled(now);
+        if (source === 'camera') await local.setCameraEnabled(now);
+        if (source === 'screen') await local.setScreenShareEnabled(now, { audio: true, contentHint: 'detail' });
+        const next = source === 'screen' ? now : this.#wanted[source];
+        done = next === now;
+        if (!done) this.patch({ [source]: { on: next, changing: true } });
+        now = next;
+      }
       if (this.value.problem?.source === source) this.patch({ problem: undefined });
     } catch (error) {
       const problem = problemOf(error);
@@ -296,7 +306,9 @@ export class RoomModel extends Store<RoomState> {
       const local = this.#world.localTrack(source, track);
       this.#pending.set(source, local);
       this.#refresh();
-      await room.localParticipant.publishTrack(local, { source: SOURCES[source] });
+      const published = room.localParticipant.publishTrack(local, { source: SOURCES[source] });
+      this.#publishing.set(source, published.catch(() => undefined));
+      await published;
       this.#pending.delete(source);
       // The user may have pressed the switch before there was anything to switch.
       if (!this.#wanted[source]) await this.setOn(source, false);
@@ -307,6 +319,7 @@ export class RoomModel extends Store<RoomState> {
       }
     } finally {
       this.#pending.delete(source);
+      this.#publishing.delete(source);
       this.#refresh();
     }
   }

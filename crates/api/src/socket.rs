@@ -24,6 +24,9 @@ const PROTOCOL_ERROR: u16 = 1002;
 const POLICY: u16 = 1008;
 const TOO_BIG: u16 = 1009;
 
+/// How long a client may take to say that it has read our Close frame.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// Bytes read at a time. The library's 128 KiB stay with every socket, most of which are idle; a larger message grows it.
 const READ_BYTES: usize = 4096;
 
@@ -105,21 +108,30 @@ pub(crate) async fn serve(
     ping: Option<Duration>,
 ) {
     metrics.sockets.inc();
-    let (sink, stream) = socket.split();
+    let (sink, mut stream) = socket.split();
     let mut writer = Writer { sink, limit: limits.write, ping };
     let close = {
         let write = write(&mut writer, outbound);
-        let read = read(stream, &receiver, &limits);
+        let read = read(&mut stream, &receiver, &limits);
         tokio::select! {
             closed = write => closed,
             closed = read => closed,
         }
     };
+    // Whoever hears the client need not wait for the farewell.
+    drop(receiver);
     if let Some(close) = close {
         metrics.sockets_closed.with_label_values(&[close.cause]).inc();
         writer.close(close.code, close.reason).await;
     }
+    farewell(stream).await;
     metrics.sockets.dec();
+}
+
+/// Reads to the end what nobody hears any more. It is reading that answers a client's own Close frame, and what was left unread
+/// would reset the connection and take ours away with it: either way the client would think that its line broke.
+async fn farewell(mut stream: SplitStream<WebSocket>) {
+    let _ = timeout(FAREWELL, async { while let Some(Ok(_)) = stream.next().await {} }).await;
 }
 
 /// How a socket ends when it is we who end it.
@@ -188,7 +200,7 @@ async fn write(writer: &mut Writer, mut outbound: Outbound) -> Option<Close> {
 
 /// Hands on what comes; `None` when the client ended it.
 async fn read(
-    mut stream: SplitStream<WebSocket>,
+    stream: &mut SplitStream<WebSocket>,
     receiver: &impl Receiver,
     limits: &ConnectionLimits,
 ) -> Option<Close> {

@@ -149,7 +149,8 @@ describe('the grid', () => {
     assert.equal(new Set(nine.map(({ y }) => Math.round(y))).size, 3, 'three rows');
     const area = nine.reduce((sum, { width, height }) => sum + width * height, 0);
     assert.ok(area > 0.75 * 1264 * 600, `the tiles fill the stage, but for ${Math.round(area)} pixels`);
-    await ada.page.evaluate(() => window.crowd[4].close());
+    // A SignalRequest of nothing but `leave`: a socket that only closes would be waited for.
+    await ada.page.evaluate(() => window.crowd[4].send(new Uint8Array([0x42, 0])));
     await eventually('P5 has gone', async () => (await places(ada)).length === 8);
     assert.deepEqual((await places(ada)).map(({ name }) => name), ['Ada (you)', 'P1', 'P2', 'P3', 'P4', 'P6', 'P7', 'P8']);
   });

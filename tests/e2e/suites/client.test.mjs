@@ -110,7 +110,8 @@ describe('from the start page to the call and back', () => {
     await seen.locator('video').waitFor({ state: 'detached' });
     await button(bob, 'Turn on camera').click();
     await seen.locator('video').waitFor();
-    await button(bob, 'Turn on microphone').click();
+    // A hint may offer the same: somebody speaks and is not heard.
+    await bob.page.getByRole('group', { name: 'Meeting controls' }).getByRole('button', { name: 'Turn on microphone' }).click();
     await seen.getByText('microphone off').waitFor({ state: 'detached' });
   });
 });
@@ -209,7 +210,8 @@ describe('pages', () => {
           return { name: b.ariaLabel ?? b.textContent, inside: left >= 0 && right <= innerWidth && top >= 0 && bottom <= innerHeight, width, height };
         }),
       );
-      assert.ok(sizes.length >= 6);
+      // On a small screen four buttons, the rest behind the third of them.
+      assert.ok(sizes.length >= 4, `only ${sizes.map(({ name }) => name)}`);
       for (const { name, inside, width, height } of sizes) {
         assert.ok(inside, `${name} is outside of the window`);
         assert.ok(width >= 43.5 && height >= 43.5, `${name} is only ${width} × ${height}`);

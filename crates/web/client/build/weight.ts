@@ -20,7 +20,7 @@ export function weight(): Plugin {
         counted.add(name);
         return size(chunk.code) + chunk.imports.reduce((sum, next) => sum + count(next), 0);
       };
-      const page = chunks.filter((chunk) => chunk.isEntry).reduce((sum, chunk) => sum + count(chunk.fileName), 0);
+      const page = chunks.filter((chunk) => chunk.isEntry && chunk.fileName !== 'sw.js').reduce((sum, chunk) => sum + count(chunk.fileName), 0);
       const texts = chunks
         .map((chunk) => ({ locale: /compiled\/messages\/(\w+)\.js$/.exec(chunk.facadeModuleId ?? '')?.[1], bytes: size(chunk.code) }))
         .filter(({ locale }) => locale !== undefined)

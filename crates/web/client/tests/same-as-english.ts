@@ -2,6 +2,7 @@
 /** Messages that are rightly the same as in English, by language: the word is the same in both. */
 export const SAME_AS_ENGLISH: Record<string, readonly string[]> = {
   // In these four: names and figures alone, units as SI writes them, the key Ctrl; and words that the language shares (chat, hand, camera, browser, moderator, name, rate, send).
+  fr: ['file_about', 'keys_ctrl'],
   nl: [
     'link_privacy', 'device_camera', 'camera_short', 'panel_chat_button', 'panel_chat_short', 'hand_short', 'role_moderator', 'chat_title', 'chat_quoted', 'chat_news', 'file_about',
     'person_right_camera', 'keys_ctrl', 'keys_shift', 'stats_camera', 'stats_kilobits', 'stats_ms', 'check_title_browser', 'check_title_camera',
@@ -39,5 +40,9 @@ export const SAME_AS_ENGLISH: Record<string, readonly string[]> = {
   // Likewise names and figures alone, labels of keys, and SI units; in Romanian also the words moderator and secret.
   ro: ['role_moderator', 'poll_secret', 'chat_quoted', 'chat_news', 'file_about', 'keys_ctrl', 'keys_shift', 'stats_kilobits', 'stats_percent', 'stats_ms'],
   pt: ['chat_quoted', 'chat_news', 'file_about', 'keys_ctrl', 'keys_shift', 'stats_kilobits', 'stats_percent', 'stats_ms'],
+  // Likewise; Italian has the words chat and browser from English.
+  it: [
+    'panel_chat_button', 'panel_chat_short', 'chat_title', 'chat_quoted', 'chat_news', 'file_about', 'keys_ctrl', 'stats_kilobits', 'stats_percent', 'stats_ms', 'check_title_browser',
+  ],
   el: ['chat_quoted', 'chat_news', 'file_about', 'keys_ctrl', 'keys_shift', 'stats_kilobits', 'stats_percent', 'stats_ms'],
 };

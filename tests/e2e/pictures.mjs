@@ -3,6 +3,7 @@
 import { mkdirSync } from 'node:fs';
 import { chromium } from 'playwright-core';
 import { Server } from './support/server.mjs';
+import { button, newMeeting } from './support/visitors.mjs';
 
 const FOLDER = new URL('../../docs/pictures/', import.meta.url).pathname;
 const FLAGS = ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', '--allow-loopback-in-peer-connection', '--no-sandbox'];
@@ -62,6 +63,27 @@ function drawnCamera({ wall, light, skin, hair, clothes }) {
   };
 }
 
+async function enter(page) {
+  await page.keyboard.press('Enter');
+  await page.getByRole('button', { name: 'Leave the meeting' }).waitFor();
+}
+
+/** A panel, from the bar or from what is behind “More”. */
+async function open(page, from, title) {
+  if (typeof from === 'string') {
+    await button({ page }, /^More/).click();
+    await page.getByRole('dialog', { name: 'More' }).getByRole('button', { name: from, exact: true }).click();
+  } else {
+    await button({ page }, from).click();
+  }
+  await page.getByRole('heading', { name: title, exact: true }).waitFor();
+}
+
+async function write(page, text) {
+  await page.getByLabel('Message to all').fill(text);
+  await page.keyboard.press('Enter');
+}
+
 mkdirSync(FOLDER, { recursive: true });
 const server = await Server.start();
 const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: FLAGS });
@@ -76,21 +98,64 @@ try {
   const [first, ...others] = pages;
   await first.goto(server.url);
   await first.screenshot({ path: `${FOLDER}home.png` });
-  await first.getByRole('button', { name: 'New meeting' }).click();
+  await newMeeting({ page: first }, { title: 'Council', lobby: true });
   await first.getByLabel('Your name').fill(PEOPLE[0].name);
   await first.waitForFunction(() => [...document.querySelectorAll('video')].some((video) => video.videoWidth > 0 && video.currentTime > 0.5));
   await first.screenshot({ path: `${FOLDER}prejoin.png` });
-  for (const [place, page] of pages.entries()) {
-    if (page !== first) await page.goto(first.url());
-    await page.getByLabel('Your name').fill(PEOPLE[place].name);
+  await enter(first);
+  // The others come by way of the lobby: the second is seen waiting, the third is let in at once.
+  const room = first.url();
+  for (const [place, page] of others.entries()) {
+    await page.goto(room);
+    await page.getByLabel('Your name').fill(PEOPLE[place + 1].name);
     await page.keyboard.press('Enter');
-    await page.getByRole('button', { name: 'Leave the meeting' }).waitFor();
+    const outside = first.getByRole('region', { name: 'People waiting outside' });
+    await outside.waitFor();
+    if (place === 0) await first.screenshot({ path: `${FOLDER}lobby.png` });
+    await outside.getByRole('button', { name: 'Admit', exact: true }).click();
+    await button({ page }, 'Leave the meeting').waitFor();
   }
   // The made-up microphones beep: nobody wants to be shown speaking all at once.
   for (const page of others) await page.getByRole('button', { name: 'Turn off microphone' }).click();
   await first.waitForFunction(() => [...document.querySelectorAll('li video')].filter((video) => video.videoWidth >= 640 && video.currentTime > 9).length === 3);
   await first.mouse.move(640, 780);
   await first.screenshot({ path: `${FOLDER}call.png` });
+
+  await button({ page: others[0] }, 'Raise your hand').click();
+  await open(first, /^People/, 'People');
+  await first.getByText('hand raised, number 1 in the queue').first().waitFor({ state: 'attached' });
+  await first.screenshot({ path: `${FOLDER}people.png` });
+  await button({ page: first }, 'Close this panel').click();
+
+  await open(first, /^Chat/, 'Chat');
+  await write(first, 'Good morning! The budget is at https://example.org/budget');
+  await open(others[1], /^Chat/, 'Chat');
+  await write(others[1], 'Thank you, I have it.');
+  await first.getByText('Thank you, I have it.').first().waitFor();
+  await first.screenshot({ path: `${FOLDER}chat.png` });
+  await button({ page: first }, 'Close this panel').click();
+
+  await open(first, 'Polls', 'Polls');
+  await button({ page: first }, 'New poll').click();
+  await first.getByLabel('Question').fill('Shall we meet again on Friday?');
+  await first.getByLabel('Answer 1').fill('Yes');
+  await first.getByLabel('Answer 2').fill('Another day');
+  await button({ page: first }, 'Start the poll').click();
+  await first.getByText('Choose one answer').first().waitFor();
+  await first.screenshot({ path: `${FOLDER}poll.png` });
+  await button({ page: first }, 'Close this panel').click();
+
+  await open(first, 'Run the meeting', 'Run the meeting');
+  await first.screenshot({ path: `${FOLDER}moderation.png` });
+  await button({ page: first }, 'Close this panel').click();
+
+  await first.emulateMedia({ colorScheme: 'dark' });
+  await first.waitForTimeout(400);
+  await first.screenshot({ path: `${FOLDER}dark.png` });
+  await first.emulateMedia({ colorScheme: 'light' });
+  await first.setViewportSize({ width: 320, height: 568 });
+  await first.waitForTimeout(600);
+  await first.screenshot({ path: `${FOLDER}phone.png` });
 } finally {
   await browser.close();
   await server.stop();

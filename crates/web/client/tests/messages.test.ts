@@ -58,6 +58,9 @@ test('what is shown before the call needs no text of the call', () => {
       const area = AREAS.find((area) => key !== undefined && key in catalogue(ROOT, area, baseLocale));
       if (key !== undefined && area !== undefined && !isAtTheDoor(area, key)) calls.push(`${key} in ${file.slice(ROOT.length)}`);
     }
+    for (const [, view] of source.matchAll(/\bimport\('([^']+\.svelte)'\)/g)) {
+      expect(source, `${view} comes with the texts of the call`).toMatch(new RegExp(`import\\('${view?.replaceAll('.', '\\.')}'\\), callTexts\\(\\)`));
+    }
     // What is fetched later is no part of it, and types are nothing at all.
     for (const [, what, path] of source.matchAll(/^\s*(?:import|export) ([^;]*?)from '(\.[^']+\.(?:ts|svelte))'/gm)) {
       if (what?.startsWith('type ') || path === undefined) continue;

@@ -2,7 +2,7 @@
 /** Messages that are rightly the same as in English, by language: the word is the same in both. */
 export const SAME_AS_ENGLISH: Record<string, readonly string[]> = {
   // In these four: names and figures alone, units as SI writes them, the key Ctrl; and words that the language shares (chat, hand, camera, browser, moderator, name, rate, send).
-  fr: ['file_about', 'keys_ctrl'],
+  fr: ['file_about', 'keys_ctrl', 'stats_kilobits', 'stats_ms'],
   es: ['panel_chat_button', 'panel_chat_short', 'chat_title', 'chat_quoted', 'chat_news', 'file_about', 'keys_ctrl', 'stats_kilobits', 'stats_percent', 'stats_ms'],
   nl: [
     'link_privacy', 'device_camera', 'camera_short', 'panel_chat_button', 'panel_chat_short', 'hand_short', 'role_moderator', 'chat_title', 'chat_quoted', 'chat_news', 'file_about',

@@ -9,7 +9,7 @@ use crate::sh::{Result, print, process, say};
 use crate::{bench, compatibility, deny, e2e, fuzz, habits, programs, setup, sim, web};
 
 /// More failures than these are no starvation.
-const RETRIED_AT_MOST: usize = 6;
+const RETRIED_AT_MOST: usize = 3;
 
 /// Long enough for each fuzz target to go through its seeds and some thousands of mutations of them.
 const FUZZ_SECONDS: u64 = 4;

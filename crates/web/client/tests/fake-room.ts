@@ -73,6 +73,8 @@ export class FakeParticipant {
 
 export class FakeLocalParticipant extends FakeParticipant {
   readonly calls: string[] = [];
+  /** What was turned on while nothing of it was published: the library starts a device for it. */
+  readonly ownTracks: Track.Source[] = [];
   /** The next switch fails with this. */
   failure: Error | undefined;
   /** Tracks are on their way until then. */
@@ -100,7 +102,11 @@ export class FakeLocalParticipant extends FakeParticipant {
     // As the library does: where nothing is published there is nothing to mute, and it says nothing of that.
     if (!on && !this.publications.has(source)) return;
     if (!on && source === Track.Source.ScreenShare) this.publications.delete(source);
-    else (this.publications.get(source) ?? this.publish(source)).isMuted = !on;
+    else {
+      // Where nothing is published yet the library takes a second track of its own.
+      if (!this.publications.has(source)) this.ownTracks.push(source);
+      (this.publications.get(source) ?? this.publish(source)).isMuted = !on;
+    }
   }
   #fail(): void {
     const failure = this.failure;

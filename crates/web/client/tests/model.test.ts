@@ -75,6 +75,7 @@ test('a microphone that is turned off on its way to the server is off when it is
     const last = presses.at(-1);
     expect(room.localParticipant.getTrackPublication(Track.Source.Microphone)?.isMuted).toBe(!last);
     expect(model.value.microphone).toEqual({ on: last, changing: false });
+    expect(room.localParticipant.ownTracks, 'no second track is taken').toEqual([]);
   }
 });
 

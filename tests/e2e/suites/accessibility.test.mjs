@@ -4,28 +4,18 @@
 // `PARVIS_ACCESSIBILITY=write` writes it anew, otherwise it is held against what was found.
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { after, afterEach, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { Axe, Keyboard } from '../support/accessible.mjs';
 import { eventually } from '../support/check.mjs';
-import { Server } from '../support/server.mjs';
-import { Visitors, button, join, newMeeting } from '../support/visitors.mjs';
+import { button, join, newMeeting, openHouse } from '../support/visitors.mjs';
 
 const RESULTS = new URL('../../../crates/web/client/src/accessibility/results.json', import.meta.url).pathname;
 const WRITES = process.env.PARVIS_ACCESSIBILITY === 'write';
 
-let server, visitors;
+const house = openHouse();
 const axe = new Axe();
 const walks = [];
-before(async () => {
-  server = await Server.start();
-  visitors = await Visitors.of(server);
-});
-after(async () => {
-  await visitors?.close();
-  await server?.stop();
-});
-afterEach(() => visitors.leave());
-const someone = (path, options) => visitors.someone(path, options);
+const someone = (path, options) => house.visitors.someone(path, options);
 
 let planned = 0;
 let passed = 0;
@@ -34,7 +24,7 @@ function proves(name, options, body) {
   planned++;
   it(name, options, async () => {
     await body();
-    await visitors.leave();
+    await house.visitors.leave();
     passed++;
   });
 }

@@ -1,29 +1,18 @@
 // SPDX-License-Identifier: EUPL-1.2
 // The client as an installed app: what its service worker keeps, and what it shows without a network.
 import assert from 'node:assert/strict';
-import { after, afterEach, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { eventually } from '../support/check.mjs';
-import { Server } from '../support/server.mjs';
-import { Visitors, button, join } from '../support/visitors.mjs';
+import { button, join, openHouse } from '../support/visitors.mjs';
 
-let server;
-let visitors;
-before(async () => {
-  server = await Server.start();
-  visitors = await Visitors.of(server);
-});
-after(async () => {
-  await visitors?.close();
-  await server?.stop();
-});
-afterEach(() => visitors.leave());
+const house = openHouse();
 
 const ROOM = '/r/apptest00000000000000000000';
 const KEY = 'k'.repeat(42) + 'A';
 
 /** Someone whose browser has a service worker in charge of the page. */
 async function installed() {
-  const person = await visitors.someone('/', { serviceWorkers: 'allow' });
+  const person = await house.visitors.someone('/', { serviceWorkers: 'allow' });
   await person.page.evaluate(() => navigator.serviceWorker.ready);
   await person.page.reload();
   await eventually('a service worker in charge', () => person.page.evaluate(() => navigator.serviceWorker.controller !== null));
@@ -42,11 +31,11 @@ const kept = ({ page }) =>
 
 describe('the manifest', () => {
   it('names icons that are there, each of the size that it says', async () => {
-    const { page } = await visitors.someone();
+    const { page } = await house.visitors.someone();
     const manifest = await page.evaluate(async () => (await fetch(document.querySelector('link[rel=manifest]').href)).json());
     assert.equal(manifest.display, 'standalone');
     for (const { src, sizes, type } of manifest.icons) {
-      const answer = await fetch(server.url + src);
+      const answer = await fetch(house.server.url + src);
       assert.equal(answer.headers.get('content-type'), type, src);
       const size = await page.evaluate(async (src) => {
         const image = new Image();
@@ -62,7 +51,7 @@ describe('the manifest', () => {
 describe('the service worker', () => {
   it('keeps the client’s own files and nothing of anyone', async () => {
     const ada = await installed();
-    await ada.page.goto(`${server.url}${ROOM}#k=${KEY}`);
+    await ada.page.goto(`${house.server.url}${ROOM}#k=${KEY}`);
     await join(ada, 'Ada Unmistakable');
     await eventually('files kept', async () => Object.keys(await kept(ada)).length >= 4);
     const found = await kept(ada);
@@ -78,7 +67,7 @@ describe('the service worker', () => {
   it('says in words that there is no network, and goes on when it is back', async () => {
     const ada = await installed();
     await ada.context.setOffline(true);
-    await ada.page.goto(server.url + ROOM).catch(() => {});
+    await ada.page.goto(house.server.url + ROOM).catch(() => {});
     await ada.page.getByRole('heading', { name: 'The server cannot be reached' }).waitFor();
     const policy = await ada.page.evaluate(() => document.querySelector('script:not([src]), style') === null);
     assert.ok(policy, 'the page holds no script or style of its own');

@@ -1,21 +1,10 @@
 // SPDX-License-Identifier: EUPL-1.2
-// The page that checks a device and its network, with a real call of the browser to itself by way of the server.
+// The page that checks a device and its network, with a real call of the browser to itself by way of the house.server.
 import assert from 'node:assert/strict';
-import { after, afterEach, before, describe, it } from 'node:test';
-import { Server } from '../support/server.mjs';
-import { Visitors, button } from '../support/visitors.mjs';
+import { describe, it } from 'node:test';
+import { button, openHouse } from '../support/visitors.mjs';
 
-let server;
-let visitors;
-before(async () => {
-  server = await Server.start();
-  visitors = await Visitors.of(server);
-});
-after(async () => {
-  await visitors?.close();
-  await server?.stop();
-});
-afterEach(() => visitors.leave());
+const house = openHouse();
 
 /** Each line of the page, by its title: verdict and text. */
 const lines = ({ page }) =>
@@ -30,7 +19,7 @@ const lines = ({ page }) =>
   );
 
 async function checked(options) {
-  const person = await visitors.someone('/check', options);
+  const person = await house.visitors.someone('/check', options);
   await button(person, 'Start the check').click();
   await button(person, 'Check again').waitFor({ timeout: 90_000 });
   return person;
@@ -71,7 +60,7 @@ describe('the check', () => {
   });
 
   it('says so when sound and pictures don’t get through, and what to do', async () => {
-    const ada = await visitors.someone('/');
+    const ada = await house.visitors.someone('/');
     // As behind a firewall that lets nothing but web pages through.
     await ada.page.addInitScript(() => {
       const add = RTCPeerConnection.prototype.addIceCandidate;
@@ -83,7 +72,7 @@ describe('the check', () => {
         return set.call(this, { type, sdp: sdp.replace(/^a=candidate:.*\r\n/gm, '') });
       };
     });
-    await ada.page.goto(`${server.url}/check`);
+    await ada.page.goto(`${house.server.url}/check`);
     await button(ada, 'Start the check').click();
     await button(ada, 'Check again').waitFor({ timeout: 120_000 });
     const seen = await lines(ada);

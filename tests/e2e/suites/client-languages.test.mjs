@@ -2,10 +2,9 @@
 // The language of the client: who gets which, what is fetched for it, how it is chosen and kept, and the views read from the right.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { after, afterEach, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { eventually } from '../support/check.mjs';
-import { Server } from '../support/server.mjs';
-import { Visitors, button, join } from '../support/visitors.mjs';
+import { button, join, openHouse } from '../support/visitors.mjs';
 
 const CLIENT = new URL('../../../crates/web/client/', import.meta.url);
 const read = (path) => JSON.parse(readFileSync(new URL(path, CLIENT), 'utf8'));
@@ -13,17 +12,7 @@ const { locales } = read('project.inlang/settings.json');
 /** A text of the client as the catalogue of a language has it. */
 const text = (locale, area, key) => read(`messages/${area}/${locale}.json`)[key];
 
-let server;
-let visitors;
-before(async () => {
-  server = await Server.start();
-  visitors = await Visitors.of(server);
-});
-after(async () => {
-  await visitors?.close();
-  await server?.stop();
-});
-afterEach(() => visitors.leave());
+const house = openHouse();
 
 /** The catalogues that a page asks for from now on, in the order of the alphabet: `fr`, and `fr.call` for the call's texts. */
 function fetched(page) {
@@ -40,7 +29,7 @@ const title = (page, locale) => page.getByRole('heading', { name: text(locale, '
 
 describe('the language', () => {
   it('is the browser’s, and no other is fetched', async () => {
-    const { page } = await visitors.someone('/', { locale: 'fr-CA' });
+    const { page } = await house.visitors.someone('/', { locale: 'fr-CA' });
     await title(page, 'fr').waitFor();
     const catalogues = fetched(page);
     await page.reload();
@@ -48,20 +37,20 @@ describe('the language', () => {
     assert.equal(await lang(page), 'fr');
     assert.deepEqual(catalogues(), ['fr'], 'the start page needs nothing of the call');
 
-    await page.goto(`${server.url}/r/languagetest00000000000000`);
+    await page.goto(`${house.server.url}/r/languagetest00000000000000`);
     await page.getByRole('button', { name: text('fr', 'base', 'lobby_join'), exact: true }).waitFor();
     await eventually('the texts of the call', async () => catalogues().includes('fr.call'));
     assert.deepEqual(catalogues(), ['fr', 'fr.call']);
   });
 
   it('is English where nobody has the one that is asked for', async () => {
-    const { page } = await visitors.someone('/', { locale: 'ja-JP' });
+    const { page } = await house.visitors.someone('/', { locale: 'ja-JP' });
     await title(page, 'en').waitFor();
     assert.equal(await lang(page), 'en');
   });
 
   it('is changed below the page, at once, and stays after a reload, into the call too', async () => {
-    const { page } = await visitors.someone('/', { locale: 'fr-FR' });
+    const { page } = await house.visitors.someone('/', { locale: 'fr-FR' });
     await title(page, 'fr').waitFor();
     await page.getByLabel(text('fr', 'base', 'language_label')).selectOption({ label: 'Deutsch' });
     await title(page, 'de').waitFor();
@@ -74,7 +63,7 @@ describe('the language', () => {
     assert.equal(await lang(page), 'de');
     assert.deepEqual(catalogues(), ['de']);
 
-    await page.goto(`${server.url}/r/languagetest00000000000000`);
+    await page.goto(`${house.server.url}/r/languagetest00000000000000`);
     await page.getByLabel(text('de', 'base', 'lobby_name_label')).fill('Ada');
     await page.getByRole('button', { name: text('de', 'base', 'lobby_join'), exact: true }).click();
     await page.getByRole('button', { name: text('de', 'base', 'leave'), exact: true }).waitFor({ timeout: 20_000 });
@@ -96,7 +85,7 @@ describe('read from the right', () => {
   const turn = (page) => page.evaluate(() => (document.documentElement.dir = 'rtl'));
 
   it('the start page is mirrored, and nothing reaches over the edge', async () => {
-    const { page } = await visitors.someone('/', { viewport: { width: 1280, height: 720 } });
+    const { page } = await house.visitors.someone('/', { viewport: { width: 1280, height: 720 } });
     const heading = title(page, 'en');
     const field = page.getByLabel('Meeting link');
     await heading.waitFor();
@@ -109,7 +98,7 @@ describe('read from the right', () => {
   });
 
   it('so are the page before the call and the call, with its panels on the other side', async () => {
-    const ada = await visitors.someone('/r/languagetest00000000000001', { viewport: { width: 1280, height: 720 } });
+    const ada = await house.visitors.someone('/r/languagetest00000000000001', { viewport: { width: 1280, height: 720 } });
     const { page } = ada;
     await page.getByLabel('Your name').waitFor();
     await turn(page);

@@ -1,22 +1,11 @@
 // SPDX-License-Identifier: EUPL-1.2
 // The meeting around the call, in the client that people open: the door, chat, hands, polls, and what a moderator does.
 import assert from 'node:assert/strict';
-import { after, afterEach, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { eventually } from '../support/check.mjs';
-import { Server } from '../support/server.mjs';
-import { Visitors, button, join, newMeeting } from '../support/visitors.mjs';
+import { button, join, newMeeting, openHouse } from '../support/visitors.mjs';
 
-let server;
-let visitors;
-before(async () => {
-  server = await Server.start();
-  visitors = await Visitors.of(server);
-});
-after(async () => {
-  await visitors?.close();
-  await server?.stop();
-});
-afterEach(() => visitors.leave());
+const house = openHouse();
 
 const panel = ({ page }) => page.getByRole('complementary');
 const status = ({ page }) => page.locator('body > #app > p[role=status], main ~ p[role=status]').first();
@@ -82,11 +71,11 @@ const heard = ({ page }) =>
 
 describe('the door', () => {
   it('whoever knocks waits outside and sees nothing of the meeting; one is admitted, another refused', async () => {
-    const ada = await visitors.someone();
+    const ada = await house.visitors.someone();
     const path = await newMeeting(ada, { title: 'Council, budget', lobby: true });
     await join(ada, 'Ada');
 
-    const bo = await visitors.someone(path);
+    const bo = await house.visitors.someone(path);
     await knock(bo, 'Bo');
     await bo.page.getByRole('heading', { name: 'You will be let in soon' }).waitFor();
     assert.match(await bo.page.title(), /^Waiting to be admitted/);
@@ -108,7 +97,7 @@ describe('the door', () => {
     await join(bo, 'Bo');
     await eventually('Bo is there once', async () => (await tiles(ada).filter({ hasText: 'Bo' }).count()) === 1);
 
-    const cem = await visitors.someone(path);
+    const cem = await house.visitors.someone(path);
     await knock(cem, 'Cem');
     await openPanel(ada, /^People/);
     await panel(ada).getByRole('button', { name: 'Refuse Cem' }).click();
@@ -117,11 +106,11 @@ describe('the door', () => {
   });
 
   it('a password is asked for, and a wrong one is said to be wrong', async () => {
-    const ada = await visitors.someone();
+    const ada = await house.visitors.someone();
     const path = await newMeeting(ada, { password: 'Lantern 7' });
     // Whoever made the room needs none.
     await join(ada, 'Ada');
-    const bo = await visitors.someone(path);
+    const bo = await house.visitors.someone(path);
     await knock(bo, 'Bo');
     await bo.page.getByRole('heading', { name: 'This meeting has a password' }).waitFor();
     const field = bo.page.getByLabel('Password', { exact: true });
@@ -138,10 +127,10 @@ describe('the door', () => {
 
 describe('in the meeting', () => {
   it('chat: what one writes the other reads, as text; replies, retracting and what is unread', async () => {
-    const ada = await visitors.someone();
+    const ada = await house.visitors.someone();
     const path = await newMeeting(ada);
     await join(ada, 'Ada');
-    const bo = await join(await visitors.someone(path), 'Bo');
+    const bo = await join(await house.visitors.someone(path), 'Bo');
 
     await openPanel(ada, /^Chat/);
     const evil = '<img src=x onerror=alert(1)> see https://example.org/a?b=c.';
@@ -173,11 +162,11 @@ describe('in the meeting', () => {
   });
 
   it('hands stand in the order in which they were raised; the one who is called is told', async () => {
-    const ada = await visitors.someone();
+    const ada = await house.visitors.someone();
     const path = await newMeeting(ada);
     await join(ada, 'Ada');
-    const bo = await join(await visitors.someone(path), 'Bo');
-    const cem = await join(await visitors.someone(path), 'Cem');
+    const bo = await join(await house.visitors.someone(path), 'Bo');
+    const cem = await join(await house.visitors.someone(path), 'Cem');
     await button(cem, 'Turn off microphone').click();
 
     await button(cem, 'Raise your hand').click();
@@ -199,10 +188,10 @@ describe('in the meeting', () => {
   });
 
   it('a poll is asked, answered, changed and closed: nobody reads the counts before', async () => {
-    const ada = await visitors.someone();
+    const ada = await house.visitors.someone();
     const path = await newMeeting(ada);
     await join(ada, 'Ada');
-    const bo = await join(await visitors.someone(path), 'Bo');
+    const bo = await join(await house.visitors.someone(path), 'Bo');
 
     await openFromList(ada, 'Polls');
     await panel(ada).getByRole('button', { name: 'New poll' }).click();
@@ -234,10 +223,10 @@ describe('in the meeting', () => {
   });
 
   it('a file is sent once the rules allow it, and is saved byte for byte by a press', async () => {
-    const ada = await visitors.someone();
+    const ada = await house.visitors.someone();
     const path = await newMeeting(ada);
     await join(ada, 'Ada');
-    const bo = await join(await visitors.someone(path), 'Bo');
+    const bo = await join(await house.visitors.someone(path), 'Bo');
     await openFromList(ada, 'Run the meeting');
     const allowed = panel(ada).getByLabel('Sending files');
     if (!(await allowed.isChecked())) await allowed.click();
@@ -262,10 +251,10 @@ describe('in the meeting', () => {
   });
 
   it('breakout rooms: whoever is sent to one is there and nowhere else, reads a broadcast, and comes back', async () => {
-    const ada = await visitors.someone();
+    const ada = await house.visitors.someone();
     const path = await newMeeting(ada);
     await join(ada, 'Ada');
-    const bo = await join(await visitors.someone(path), 'Bo');
+    const bo = await join(await house.visitors.someone(path), 'Bo');
     await tiles(ada).filter({ hasText: 'Bo' }).waitFor();
     await openFromList(ada, 'Breakout rooms');
     await panel(ada).getByLabel('Bo', { exact: true }).selectOption('Room 2');
@@ -289,10 +278,10 @@ describe('in the meeting', () => {
   });
 
   it('a reaction is seen by the others near whoever sent it', async () => {
-    const ada = await visitors.someone();
+    const ada = await house.visitors.someone();
     const path = await newMeeting(ada);
     await join(ada, 'Ada');
-    const bo = await join(await visitors.someone(path), 'Bo');
+    const bo = await join(await house.visitors.someone(path), 'Bo');
     await button(bo, 'Send a reaction').click();
     await bo.page.getByRole('toolbar', { name: 'Send a reaction' }).getByRole('button', { name: 'Applause' }).click();
     const reaction = ada.page.getByRole('img', { name: '👏 from Bo' });
@@ -306,11 +295,11 @@ describe('in the meeting', () => {
 
 describe('what a moderator does', () => {
   it('a muted person is heard no more, is told by whom, and turns the microphone on when asked', async () => {
-    const ada = await visitors.someone();
+    const ada = await house.visitors.someone();
     const path = await newMeeting(ada);
     await join(ada, 'Ada');
     await button(ada, 'Turn off microphone').click();
-    const bo = await join(await visitors.someone(path), 'Bo');
+    const bo = await join(await house.visitors.someone(path), 'Bo');
     await eventually('Bo is heard', async () => (await heard(ada)) > 0.01);
 
     await openPanel(ada, /^People/);
@@ -328,10 +317,10 @@ describe('what a moderator does', () => {
   });
 
   it('whoever is removed and banned is out at once, and does not come back by a reload', async () => {
-    const ada = await visitors.someone();
+    const ada = await house.visitors.someone();
     const path = await newMeeting(ada);
     await join(ada, 'Ada');
-    const bo = await join(await visitors.someone(path), 'Bo');
+    const bo = await join(await house.visitors.someone(path), 'Bo');
     await openPanel(ada, /^People/);
     await button(ada, 'Actions for Bo').click();
     const dialog = ada.page.getByRole('dialog');
@@ -356,10 +345,10 @@ describe('what a moderator does', () => {
   });
 
   it('the chair ends the meeting for all', async () => {
-    const ada = await visitors.someone();
+    const ada = await house.visitors.someone();
     const path = await newMeeting(ada);
     await join(ada, 'Ada');
-    const bo = await join(await visitors.someone(path), 'Bo');
+    const bo = await join(await house.visitors.someone(path), 'Bo');
     await tiles(ada).filter({ hasText: 'Bo' }).waitFor();
     await button(ada, 'Leave the meeting').click();
     await ada.page.getByRole('dialog', { name: 'Leave the meeting' }).getByRole('button', { name: 'End for all' }).click();

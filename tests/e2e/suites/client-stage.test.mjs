@@ -1,23 +1,13 @@
 // SPDX-License-Identifier: EUPL-1.2
 // The stage, the bar, the keys and the hints of a call, with a call behind them: what is seen is measured and looked at.
 import assert from 'node:assert/strict';
-import { after, afterEach, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import puppeteer from 'puppeteer-core';
 import { eventually } from '../support/check.mjs';
-import { Server, token } from '../support/server.mjs';
-import { Visitors, button, join } from '../support/visitors.mjs';
+import { token } from '../support/server.mjs';
+import { button, join, openHouse } from '../support/visitors.mjs';
 
-let server;
-let visitors;
-before(async () => {
-  server = await Server.start();
-  visitors = await Visitors.of(server);
-});
-after(async () => {
-  await visitors?.close();
-  await server?.stop();
-});
-afterEach(() => visitors.leave());
+const house = openHouse();
 
 let rooms = 0;
 const newRoom = () => `/r/${`stagetest${++rooms}`.padEnd(26, '0')}`;
@@ -29,7 +19,7 @@ const tile = (person, name) => list(person).getByRole('listitem').filter({ hasTe
 
 /** Someone whose page counts what its connections receive, before any script of the page runs. */
 async function watched(room, { media, ...options } = {}) {
-  const person = await visitors.someone('/', { ...DESK, ...options });
+  const person = await house.visitors.someone('/', { ...DESK, ...options });
   await person.page.addInitScript(() => {
     const connections = (window.connections = []);
     const Native = window.RTCPeerConnection;
@@ -50,7 +40,7 @@ async function watched(room, { media, ...options } = {}) {
     };
   });
   if (media !== undefined) await person.page.addInitScript(media);
-  await person.page.goto(server.url + room);
+  await person.page.goto(house.server.url + room);
   return person;
 }
 
@@ -64,7 +54,7 @@ async function rate({ page }, kind) {
 /** People without sound and picture, by the signalling alone: they cost nothing. They come in this order. */
 async function crowd(person, room, names) {
   for (const name of names) {
-    const address = `${server.ws}/rtc?protocol=16&access_token=${token(room.slice('/r/'.length), name.toLowerCase(), {}, name)}`;
+    const address = `${house.server.ws}/rtc?protocol=16&access_token=${token(room.slice('/r/'.length), name.toLowerCase(), {}, name)}`;
     await person.page.evaluate((address) => {
       const socket = new WebSocket(address);
       (window.crowd ??= []).push(socket);
@@ -161,7 +151,7 @@ describe('the grid', () => {
     await crowd(ada, room, Array.from({ length: 11 }, (_, i) => `P${i + 1}`));
     await eventually('a first page of eight', async () => (await places(ada)).length === 8);
     apart(await places(ada), PHONE.viewport);
-    const bob = await join(await visitors.someone(room), 'Bob');
+    const bob = await join(await house.visitors.someone(room), 'Bob');
     // He is silent: sound would give him a seat on the first page.
     await button(bob, 'Turn off microphone').click();
     await ada.page.getByText('Page 1 of 2').waitFor({ state: 'attached' });
@@ -182,7 +172,7 @@ describe('who is large', () => {
   it('by one’s own pin, from the keyboard alone; twice pressed as well; and the seats are as before afterwards', async () => {
     const room = newRoom();
     const ada = await join(await watched(room), 'Ada');
-    await join(await visitors.someone(room), 'Bob');
+    await join(await house.visitors.someone(room), 'Bob');
     await crowd(ada, room, ['P1', 'P2', 'P3']);
     await eventually('Bob’s picture', () => sees(ada, 'Bob'));
     await eventually('five tiles', async () => (await places(ada)).length === 5);
@@ -213,7 +203,7 @@ describe('who is large', () => {
   it('in the speaker’s view whoever talks, and a signer all the same', async () => {
     const room = newRoom();
     const ada = await join(await watched(room), 'Ada');
-    await join(await visitors.someone(room), 'Bob');
+    await join(await house.visitors.someone(room), 'Bob');
     await crowd(ada, room, ['P1', 'P2']);
     await eventually('four tiles', async () => (await places(ada)).length === 4);
     await more(ada, 'Who speaks');
@@ -280,7 +270,7 @@ describe('who is large', () => {
   it('not oneself: the own picture floats, goes to the corner that an arrow key says, or is hidden, and the others see it all the same', async () => {
     const room = newRoom();
     const ada = await join(await watched(room), 'Ada');
-    const bob = await join(await visitors.someone(room), 'Bob');
+    const bob = await join(await house.visitors.someone(room), 'Bob');
     await eventually('two tiles', async () => (await places(ada)).length === 2);
     await more(ada, 'In a corner');
     const own = ada.page.getByRole('group', { name: 'Your own picture' });
@@ -304,7 +294,7 @@ describe('little network', () => {
   it('sound only: pictures stop coming, the own camera goes off, sound goes on; and all comes back', async () => {
     const room = newRoom();
     const ada = await join(await watched(room), 'Ada');
-    const bob = await join(await visitors.someone(room), 'Bob');
+    const bob = await join(await house.visitors.someone(room), 'Bob');
     await eventually('Bob’s picture', () => sees(ada, 'Bob'));
     await more(ada, 'Sound only');
     await ada.page.getByText('Sound only: no pictures come in').waitFor();
@@ -319,7 +309,7 @@ describe('little network', () => {
   it('figures of the call are those of the call, and their copy names nobody', async () => {
     const room = newRoom();
     const ada = await join(await watched(room), 'Ada');
-    await join(await visitors.someone(room), 'Bob');
+    await join(await house.visitors.someone(room), 'Bob');
     await eventually('Bob’s picture', () => sees(ada, 'Bob'));
     await button(ada, 'More options').click();
     await button(ada, 'Call statistics').click();
@@ -367,7 +357,7 @@ describe('hints and keys', () => {
     const ada = await watched(room, { media: SPEAKS });
     await ada.page.mouse.click(5, 300);
     await join(ada, 'Ada');
-    const bob = await join(await visitors.someone(room), 'Bob');
+    const bob = await join(await house.visitors.someone(room), 'Bob');
     await button(ada, 'Turn off microphone').click();
     await ada.page.getByText('You are speaking, but your microphone is off.').waitFor({ timeout: 10_000 });
     assert.match(await ada.page.title(), /^Microphone off/);
@@ -463,13 +453,13 @@ describe('small windows', () => {
 
 describe('before the call', () => {
   it('whoever has refused the devices is told where this browser keeps its permissions', async () => {
-    const bob = await visitors.someone(newRoom(), { devices: false });
+    const bob = await house.visitors.someone(newRoom(), { devices: false });
     await bob.page.getByText('How to allow camera and microphone').click();
     await bob.page.getByText('Press the symbol with two sliders').waitFor();
   });
 
   it('the loudspeaker is tried by a melody that can be heard', async () => {
-    const bob = await visitors.someone('/');
+    const bob = await house.visitors.someone('/');
     await bob.page.addInitScript(() => {
       const notes = (window.notes = []);
       const start = OscillatorNode.prototype.start;
@@ -478,7 +468,7 @@ describe('before the call', () => {
         return start.call(this, at);
       };
     });
-    await bob.page.goto(server.url + newRoom());
+    await bob.page.goto(house.server.url + newRoom());
     await button(bob, 'Test the sound').click();
     await bob.page.getByText('You should hear a short melody now.').waitFor();
     await bob.page.getByText('Nothing heard?').waitFor();
@@ -505,7 +495,7 @@ describe('Firefox', () => {
     try {
       const page = await browser.newPage();
       await page.setViewport(DESK.viewport);
-      await page.goto(server.url + room);
+      await page.goto(house.server.url + room);
       await page.waitForSelector('#name');
       await page.type('#name', 'Fay');
       await page.keyboard.press('Enter');

@@ -1,13 +1,31 @@
 // SPDX-License-Identifier: EUPL-1.2
 // People with Chromium who open the client that the server brings.
 import assert from 'node:assert/strict';
+import { after, afterEach, before } from 'node:test';
 import { chromium } from 'playwright-core';
+import { Server } from './server.mjs';
 
 const FLAGS = [
   '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', '--allow-loopback-in-peer-connection',
   '--disable-background-timer-throttling', '--disable-backgrounding-occluded-windows', '--disable-renderer-backgrounding',
   '--auto-select-desktop-capture-source=Entire screen', '--no-sandbox',
 ];
+
+/** For the tests of a file: a server, and visitors who all leave after each test. Both are there when the first test is. */
+export function openHouse() {
+  const house = { server: undefined, visitors: undefined };
+  before(async () => {
+    house.server = await Server.start();
+    house.visitors = await Visitors.of(house.server);
+  });
+  after(async () => {
+    await house.visitors?.close();
+    await house.server?.stop();
+  });
+  // Row 47 as well: whatever a test did, no page asked anyone but its own server.
+  afterEach(() => house.visitors.leave());
+  return house;
+}
 
 /** A browser, and those who have come with it. */
 export class Visitors {

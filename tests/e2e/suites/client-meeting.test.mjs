@@ -337,7 +337,10 @@ describe('what a moderator does', () => {
     assert.equal(await tiles(ada).count(), 1);
 
     await openFromList(ada, 'Run the meeting');
-    await panel(ada).getByRole('button', { name: 'Let Bo back in' }).click();
+    const back = panel(ada).getByRole('button', { name: 'Let Bo back in' });
+    await back.click();
+    // It is gone when the server has said so: from then on Bo may come.
+    await back.waitFor({ state: 'detached' });
     await join(bo, 'Bo');
     await eventually('Bo is back', async () => (await tiles(ada).count()) === 2);
     expected(bo, REFUSED);

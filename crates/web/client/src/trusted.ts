@@ -12,12 +12,13 @@ interface Factory {
 /** Is on the list of the page's headers. */
 const POLICY = 'parvis-own-scripts';
 
-let policy: { createScriptURL(url: string): unknown } | undefined;
+/** Made with the page's first script, before anything else could take the name: it is given once, and to whoever asks first. */
+const policy: { createScriptURL(url: string): unknown } = (
+  globalThis as { trustedTypes?: Factory }
+).trustedTypes?.createPolicy(POLICY, { createScriptURL: (url) => checked(url) }) ?? { createScriptURL: (url) => checked(url) };
 
 /** The address of a file of the client's own, to start a worker with. */
 export function ownScript(url: string): string {
-  const factory = (globalThis as { trustedTypes?: Factory }).trustedTypes;
-  policy ??= factory?.createPolicy(POLICY, { createScriptURL: checked }) ?? { createScriptURL: checked };
   return policy.createScriptURL(url) as string;
 }
 

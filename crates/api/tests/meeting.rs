@@ -276,8 +276,11 @@ async fn row_44_whoever_is_removed_and_banned_is_out_and_comes_back_by_no_way_bu
     }
     let ban = ada.state["members"]["banned"][0]["id"].clone();
     ada.done(json!({ "do": "unban", "ban": ban })).await;
-    let (status, _) = knock(&server, &room, json!({ "name": "Bo", "seat": bo.seat })).await;
+    let (status, ticket) = knock(&server, &room, json!({ "name": "Bo", "seat": bo.seat })).await;
     assert_eq!(status, 200);
+    // And what is given then opens, in the second of the removal as well.
+    let back = Person::enter(&server, &room, &ticket).await;
+    assert_eq!(back.identity, bo.identity);
 }
 
 #[tokio::test]

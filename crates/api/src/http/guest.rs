@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Joining a room by its link, without a token.
 
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
 use axum::Json;
 use axum::extract::{Extension, Path, State};
 use axum::http::header::CACHE_CONTROL;
@@ -8,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use parvis_meeting::assembly::{Refused, WaitReason};
 use parvis_meeting::text;
-use parvis_signal::{Beside, Grants};
+use parvis_signal::{Beside, ConnectError, Grants, Room};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -111,6 +113,7 @@ pub(crate) async fn join_as_guest(
     let seated = seat_of(&key, seat);
     let comer = Comer { name: name.clone(), seated: seated.clone(), address, host_key, password };
     let Seated { seat, identity } = seated;
+    past_revocation(&shared, &key, &identity).await;
     let (status, answer) = match shared.rooms.knock(&key, comer).await? {
         AtDoor::In { role } => {
             let beside = Beside { room_admin: role.is_moderator(), ..Beside::default() };
@@ -126,6 +129,21 @@ pub(crate) async fn join_as_guest(
         AtDoor::Refused(refused) => return Err(refused.into()),
     };
     Ok((status, [(CACHE_CONTROL, "no-store")], answer).into_response())
+}
+
+/// Tokens count by the second, and all of the second in which their bearer was removed are dead (row 44): whoever is to come back in
+/// that second is heard when it is over, since what it would be given now opens nothing.
+async fn past_revocation(shared: &Shared, key: &RoomKey, identity: &str) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let at = |not_before: u64| Grants { not_before, ..Grants::of(identity) };
+    let (this_second, next) = (at(now.as_secs()), at(now.as_secs() + 1));
+    let is_over_then = move |room: &mut Room, now: Instant| {
+        let is_dead = |grants: &Grants| room.would_refuse(now, grants) == Some(ConnectError::Revoked);
+        is_dead(&this_second) && !is_dead(&next)
+    };
+    if shared.rooms.ask(key, is_over_then).await == Some(true) {
+        tokio::time::sleep(Duration::from_secs(1) - Duration::from_nanos(now.subsec_nanos().into())).await;
+    }
 }
 
 /// Guests may join, or make rooms, where the operator lets them.

@@ -51,10 +51,18 @@ pub struct StoreLimits {
     pub outbox_rows: usize,
     /// Events of one tenant that are kept after they happened; the oldest go first. 0: none is kept.
     pub events: usize,
+    /// Bytes that the audit log may take, about. 0: acts leave no entry.
+    pub audit_bytes: u64,
 }
 
 impl Default for StoreLimits {
     fn default() -> Self {
-        StoreLimits { rows: 10_000, record_bytes: 64 << 10, outbox_rows: 100_000, events: 0 }
+        StoreLimits {
+            rows: 10_000,
+            record_bytes: 64 << 10,
+            outbox_rows: 100_000,
+            events: 0,
+            audit_bytes: 1 << 30,
+        }
     }
 }

@@ -117,6 +117,13 @@ impl Database {
         Ok(Database { pool, timeout: config.timeout, writer: Mutex::new(()), counters: Counters::default() })
     }
 
+    /// Opens what is there, to read it and nothing else.
+    pub(crate) async fn open_to_read(config: &StoreConfig) -> Result<Database, StoreError> {
+        let Some(path) = sqlite_file(config) else { return Database::open(config).await };
+        let pool = Pool::Sqlite(open_copy(&path, config).await?);
+        Ok(Database { pool, timeout: config.timeout, writer: Mutex::new(()), counters: Counters::default() })
+    }
+
     /// Whether there is a file to open, or a server to ask.
     pub(crate) fn is_there(config: &StoreConfig) -> bool {
         sqlite_file(config).is_none_or(|path| path.exists())
@@ -291,6 +298,8 @@ async fn open_sqlite(path: &Path, config: &StoreConfig) -> Result<SqlitePool, St
         // Each commit reaches the disk: an event that was written is sent, whatever happens to the machine.
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
+        // What is erased is overwritten: a person's key is gone when its row is.
+        .pragma("secure_delete", "ON")
         // Before our own deadline, so that the error says what it was.
         .busy_timeout(config.timeout * 2 / 3)
         .disable_statement_logging();
@@ -300,6 +309,22 @@ async fn open_sqlite(path: &Path, config: &StoreConfig) -> Result<SqlitePool, St
         StoreError::Refused(problem) => StoreError::File { path: path.to_owned(), problem },
         other => other,
     })
+}
+
+/// A file that is only read. Without a journal beside it nothing is under way, and it may lie where nothing can be written.
+async fn open_copy(path: &Path, config: &StoreConfig) -> Result<SqlitePool, StoreError> {
+    let failed = |problem: String| StoreError::File { path: path.to_owned(), problem };
+    std::fs::File::open(path).map_err(|error| failed(error.to_string()))?;
+    let mut journal = path.as_os_str().to_owned();
+    journal.push("-wal");
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .immutable(!Path::new(&journal).exists())
+        .busy_timeout(config.timeout * 2 / 3)
+        .disable_statement_logging();
+    let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(config.timeout);
+    pool.connect_with(options).await.map_err(StoreError::of)
 }
 
 async fn open_postgres(url: &str, config: &StoreConfig) -> Result<PgPool, StoreError> {

@@ -32,6 +32,14 @@ pub enum StoreError {
         /// Its bound.
         limit: usize,
     },
+    /// The audit log takes as much as it may.
+    #[error(
+        "the audit log takes {limit} bytes, as many as audit.max_bytes lets it: raise that, or lower audit.keep"
+    )]
+    AuditFull {
+        /// Its bound.
+        limit: u64,
+    },
     /// One record is larger than it may be.
     #[error("the {what} has {bytes} bytes, at most {limit} are kept")]
     TooLarge {

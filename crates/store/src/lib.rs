@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What outlives the server: rooms made ahead, API keys, agent dispatches, telephony, records of egress and ingress, what was
-//! erased of recordings, meetings that people made a room for, the outbox of webhooks, and what happened. SQLite by default, PostgreSQL by its URL; one schema and one set of tests.
+//! erased of recordings, meetings that people made a room for, the outbox of webhooks, what happened, and the audit log. SQLite by default, PostgreSQL by its URL; one schema and one set of tests.
 //!
 //! **The invariant: no call waits for the store.** Every operation ends by [`StoreConfig::timeout`], with an error that
 //! says whether trying again may help ([`StoreError::is_transient`]); whoever is on a path that people wait on keeps what
@@ -42,6 +42,6 @@ pub use error::StoreError;
 pub use stats::StoreStats;
 pub use store::{Store, TenantId};
 pub use tables::{
-    DueEvent, EraseReason, Erasure, HeldEvent, MeetingRow, NewEvent, PastEvent, RoomSettings, SipTrunk,
-    StoredKey, StoredMeeting,
+    AuditCopy, AuditPerson, AuditProblem, AuditState, DueEvent, EraseReason, Erasure, HeldEvent, MeetingRow,
+    NewEvent, PastEvent, RoomSettings, SipTrunk, StoredKey, StoredMeeting,
 };

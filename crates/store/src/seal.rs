@@ -44,8 +44,12 @@ impl Seal {
         let bytes = bytes.ok_or_else(|| {
             failed("is no key of 64 hexadecimal digits; restore it from where you keep it".to_owned())
         })?;
-        let key = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| failed("is no key".to_owned()))?;
-        Ok(Seal { key: LessSafeKey::new(key) })
+        Seal::of(&bytes).ok_or_else(|| failed("is no key".to_owned()))
+    }
+
+    /// With this key, if it is one.
+    pub(crate) fn of(key: &[u8]) -> Option<Seal> {
+        Some(Seal { key: LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).ok()?) })
     }
 
     /// Seals a text so that it opens at its own place only.
@@ -91,7 +95,7 @@ pub(crate) fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
     file.sync_all()
 }
 
-fn random<const N: usize>() -> Result<[u8; N], String> {
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], String> {
     let mut bytes = [0; N];
     rand::fill(&mut bytes).map_err(|_| "the system gives no randomness".to_owned())?;
     Ok(bytes)

@@ -48,7 +48,9 @@ impl Counters {
         let counter = match error {
             StoreError::Busy(_) => &self.busy,
             StoreError::Unavailable(_) => &self.unavailable,
-            StoreError::Full { .. } | StoreError::TooLarge { .. } => &self.full,
+            StoreError::Full { .. } | StoreError::AuditFull { .. } | StoreError::TooLarge { .. } => {
+                &self.full
+            }
             StoreError::NotFound { .. } | StoreError::Exists { .. } => return,
             _ => &self.failed,
         };

@@ -6,6 +6,7 @@ mod common;
 
 use common::Home;
 use livekit_protocol as proto;
+use parvis_audit::{Act, Event, Who};
 use parvis_store::{
     BackupError, EraseReason, Erasure, NewEvent, RoomSettings, SipTrunk, Store, StoreConfig, StoreLimits,
     StoredKey, StoredMeeting, TenantId, verify,
@@ -65,6 +66,8 @@ async fn fill(store: &Store) {
         targets: vec!["one".to_owned()],
     };
     store.add_events(&[event]).await.unwrap();
+    store.audit_append(&[Event::new("default", Act::Ban, Who::Server).about("bo")]).await.unwrap();
+    store.audit_put_checkpoint(1, "a note").await.unwrap();
 }
 
 async fn written(store: &Store) -> Vec<u8> {
@@ -98,6 +101,10 @@ async fn moves(from: &Home, to: &Home) {
         "meetings",
         "outbox",
         "events",
+        "audit_entries",
+        "audit_people",
+        "audit_checkpoints",
+        "audit_state",
     ];
     let expected: Vec<(&str, u64)> =
         [("rooms", 1_201)].into_iter().chain(one_of_each.map(|table| (table, 1))).collect();
@@ -116,7 +123,7 @@ async fn moves(from: &Home, to: &Home) {
     // Nothing is overwritten unless it is said.
     target.delete_room(&tenant, "room 7").await.unwrap();
     let refused = target.restore(backup.as_slice(), false).await.unwrap_err();
-    assert!(matches!(refused, BackupError::NotEmpty(1_211)), "{refused}");
+    assert!(matches!(refused, BackupError::NotEmpty(1_215)), "{refused}");
     assert!(refused.to_string().contains("--replace"), "{refused}");
     assert_eq!(target.room(&tenant, "room 7").await.unwrap(), None);
     target.restore(backup.as_slice(), true).await.unwrap();
@@ -226,8 +233,8 @@ async fn a_backup_that_was_touched_is_refused_at_its_line_and_changes_nothing() 
         }
         assert_eq!(store.list_rooms(&tenant).await.unwrap().len(), 3, "nothing changed by {expected}");
     }
-    let newer = backup.replacen("\"schema\":3", "\"schema\":4", 1);
-    assert!(matches!(verify(newer.as_bytes()), Err(BackupError::Newer { found: 4, known: 3 })));
+    let newer = backup.replacen("\"schema\":4", "\"schema\":5", 1);
+    assert!(matches!(verify(newer.as_bytes()), Err(BackupError::Newer { found: 5, known: 4 })));
     assert!(matches!(store.restore(newer.as_bytes(), true).await, Err(BackupError::Newer { .. })));
     assert_eq!(store.list_rooms(&tenant).await.unwrap().len(), 3);
 }

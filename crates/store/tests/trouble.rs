@@ -86,11 +86,11 @@ async fn a_newer_database_and_one_with_another_past_are_left_alone() {
     let home = Home::sqlite();
     home.open().await.close().await;
     let mut intruder = intruder(&home).await;
-    intruder.execute("INSERT INTO schema_versions VALUES (4, 'x', 0)").await.unwrap();
-    let newer = StoreError::Newer { found: 4, known: 3 };
+    intruder.execute("INSERT INTO schema_versions VALUES (5, 'x', 0)").await.unwrap();
+    let newer = StoreError::Newer { found: 5, known: 4 };
     assert_eq!(Store::open(home.config()).await.unwrap_err(), newer);
     assert_eq!(Store::probe(home.config()).await.unwrap_err(), newer);
-    intruder.execute("DELETE FROM schema_versions WHERE version = 4").await.unwrap();
+    intruder.execute("DELETE FROM schema_versions WHERE version = 5").await.unwrap();
     intruder.execute("UPDATE schema_versions SET hash = 'x'").await.unwrap();
     assert!(matches!(Store::open(home.config()).await.unwrap_err(), StoreError::Corrupt(_)));
 }
@@ -102,14 +102,23 @@ async fn a_database_of_an_older_server_is_brought_up_to_date_and_keeps_what_it_h
     store.create_room(&tenant, &room("a")).await.unwrap();
     store.close().await;
     let mut intruder = intruder(&home).await;
-    intruder.execute("DROP TABLE meetings").await.unwrap();
-    intruder.execute("DROP TABLE erasures").await.unwrap();
+    for drop in [
+        "DROP TABLE meetings",
+        "DROP TABLE erasures",
+        "DROP TABLE audit_entries",
+        "DROP TABLE audit_people",
+        "DROP TABLE audit_checkpoints",
+        "DROP TABLE audit_state",
+    ] {
+        intruder.execute(drop).await.unwrap();
+    }
     intruder.execute("DELETE FROM schema_versions WHERE version >= 2").await.unwrap();
     Store::probe(home.config()).await.unwrap();
     let store = home.open().await;
     assert_eq!(store.room(&tenant, "a").await.unwrap(), Some(room("a")));
     assert!(store.erasures().await.unwrap().is_empty());
     assert!(store.meetings().await.unwrap().is_empty());
+    assert_eq!(store.audit_state().await.unwrap().size(), 0);
 }
 
 #[tokio::test]

@@ -2,8 +2,10 @@
 //! What was erased of recordings, when and why. It says neither who was there nor what was said, and stays when the egress's
 //! own record is gone: the evidence that it is.
 
+use parvis_audit::Event;
 use serde::{Deserialize, Serialize};
 
+use super::audit::log;
 use crate::records::{Draft, Put, Table, put};
 use crate::{Store, StoreError, TenantId};
 
@@ -58,10 +60,20 @@ impl Store {
     /// Takes an egress's record out, if there is one, and writes down that what it kept is erased: both or neither. Of a full
     /// table, the oldest go. [`StoreError::Refused`] for one that has not ended.
     pub async fn erase_egress(&self, tenant: &TenantId, erasure: &Erasure) -> Result<(), StoreError> {
+        self.erase_egress_with(tenant, erasure, &[]).await
+    }
+
+    /// The same, with what the audit log is to say of it: all of it or nothing.
+    pub async fn erase_egress_with(
+        &self,
+        tenant: &TenantId,
+        erasure: &Erasure,
+        events: &[Event],
+    ) -> Result<(), StoreError> {
         let id = erasure.egress_id.as_str();
         let draft = self.draft(&ERASURES, tenant, id, &[&erasure.room], erasure)?;
-        match self.put_erasure(tenant, id, &draft, 0).await {
-            Err(StoreError::Full { .. }) => self.put_erasure(tenant, id, &draft, MAKE_PLACE).await,
+        match self.put_erasure(tenant, id, &draft, 0, events).await {
+            Err(StoreError::Full { .. }) => self.put_erasure(tenant, id, &draft, MAKE_PLACE, events).await,
             other => other,
         }
     }
@@ -83,6 +95,7 @@ impl Store {
         id: &str,
         draft: &Draft<'_>,
         make_place: i64,
+        events: &[Event],
     ) -> Result<(), StoreError> {
         let (database, limit) = (self.database(), self.limits().rows);
         let work = async {
@@ -105,6 +118,7 @@ impl Store {
                 other => other?,
             }
             open.execute("DELETE FROM egresses WHERE tenant = $1 AND id = $2", &which).await?;
+            log(self, &mut open, events).await?;
             open.commit().await
         };
         database.timed(work).await

@@ -2,6 +2,7 @@
 //! What the store keeps, one file for each family of tables. Each is methods of [`crate::Store`]: create, update, list,
 //! delete; what is deleted is given back.
 
+mod audit;
 mod dispatch;
 mod egress;
 mod erasures;
@@ -13,6 +14,7 @@ mod outbox;
 mod rooms;
 mod sip;
 
+pub use audit::{AuditCopy, AuditPerson, AuditProblem, AuditState};
 pub use erasures::{EraseReason, Erasure};
 pub use events::PastEvent;
 pub use keys::StoredKey;
@@ -200,5 +202,49 @@ pub(crate) const SHAPES: &[Shape] = &[
         ],
         key: "id",
         records: None,
+    },
+    Shape {
+        name: "audit_entries",
+        columns: &[("seq", Int), ("tenant", Text), ("entry", Text), ("chain", Text)],
+        key: "seq",
+        records: None,
+    },
+    Shape {
+        name: "audit_people",
+        columns: &[
+            ("tenant", Text),
+            ("id", Text),
+            ("lookup", Text),
+            ("record", Record),
+            ("created_ms", Int),
+            ("updated_ms", Int),
+        ],
+        key: "tenant, id",
+        records: Some(&audit::PEOPLE),
+    },
+    Shape {
+        name: "audit_checkpoints",
+        columns: &[("size", Int), ("note", Text), ("created_ms", Int)],
+        key: "size",
+        records: None,
+    },
+    Shape {
+        name: "audit_state",
+        columns: &[
+            ("tenant", Text),
+            ("id", Text),
+            ("record", Record),
+            ("size", Int),
+            ("bytes", Int),
+            ("frontier", Text),
+            ("chain", Text),
+            ("pruned", Int),
+            ("pruned_frontier", Text),
+            ("pruned_chain", Text),
+            ("created_ms", Int),
+            ("updated_ms", Int),
+        ],
+        key: "tenant, id",
+        records: Some(&audit::STATE),
     },
 ];

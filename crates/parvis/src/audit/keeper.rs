@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: EUPL-1.2
+//! Signs what the log is, at a steady pace, and brings that to the second places; erases entries that have been kept as long as they are to be;
+//! and checks the whole log at the start and once a day, so that an operator hears of a break before an auditor does.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parvis_audit::{Checkpoint, Signer, Sink as _};
+use parvis_store::{AuditProblem, Store, StoreError};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::place::Place;
+use super::{AuditSettings, Log, now_ms};
+
+/// How often it is seen whether something is old.
+const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
+/// How often the whole log is checked.
+const CHECK_EVERY: Duration = Duration::from_secs(86_400);
+
+/// See the module's page.
+pub(super) struct Keeper {
+    store: Store,
+    log: Log,
+    signer: Signer,
+    places: Vec<Place>,
+    keep: Duration,
+    interval: Duration,
+    last: Mutex<Last>,
+    state: State,
+}
+
+/// The last checkpoint, and where it is still to go.
+#[derive(Debug, Default)]
+struct Last {
+    size: Option<u64>,
+    note: String,
+    owed: Vec<bool>,
+}
+
+/// What figures are made of.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) bytes: AtomicU64,
+    /// When the last checkpoint was signed, in milliseconds since 1970.
+    pub(super) signed_ms: AtomicI64,
+    /// Since when entries are there that no checkpoint covers; 0: all are covered.
+    pub(super) unsigned_ms: AtomicI64,
+    /// Failures of each place.
+    pub(super) failures: Vec<AtomicU64>,
+    /// Checkpoints that could not be made or kept.
+    pub(super) failed: AtomicU64,
+    pub(super) broken: AtomicBool,
+    pub(super) checked_ms: AtomicI64,
+    pub(super) pruned: AtomicU64,
+}
+
+impl Keeper {
+    pub(super) fn new(
+        store: Store,
+        log: Log,
+        signer: Signer,
+        places: Vec<Place>,
+        settings: &AuditSettings,
+    ) -> Keeper {
+        let state =
+            State { failures: places.iter().map(|_| AtomicU64::new(0)).collect(), ..State::default() };
+        let last = Mutex::new(Last { owed: vec![false; places.len()], ..Last::default() });
+        let AuditSettings { keep, interval, .. } = *settings;
+        Keeper { store, log, signer, places, keep, interval, last, state }
+    }
+
+    /// Works until it is ended.
+    pub(super) async fn run(self: std::sync::Arc<Self>) {
+        let mut signing = interval(self.interval);
+        signing.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first check waits a moment: at a start others have more to do.
+        let (mut prune_at, mut check_at) = (Instant::now(), Instant::now() + self.interval);
+        loop {
+            signing.tick().await;
+            if let Some(event) = self.log.counts().take_refusals() {
+                self.log.record(event);
+            }
+            self.log.flush().await;
+            self.checkpoint().await;
+            let now = Instant::now();
+            if now >= check_at {
+                self.check().await;
+                check_at = now + CHECK_EVERY;
+            }
+            if now >= prune_at {
+                self.prune().await;
+                prune_at = now + PRUNE_EVERY;
+            }
+        }
+    }
+
+    /// Signs the log as it is now, if it is another one than at the last time, and brings that to each place that has it not yet.
+    pub(super) async fn checkpoint(&self) {
+        let mut last = self.last.lock().await;
+        if let Err(error) = self.sign(&mut last).await {
+            self.state.failed.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(%error, "the audit log is not signed; it is tried again");
+        }
+        let Last { size: Some(size), note, owed } = &mut *last else { return };
+        for ((place, owed), failures) in self.places.iter().zip(owed).zip(&self.state.failures) {
+            if !*owed {
+                continue;
+            }
+            match place.put(*size, note).await {
+                Ok(()) => *owed = false,
+                Err(error) => {
+                    failures.fetch_add(1, Ordering::Relaxed);
+                    let place = place.word();
+                    tracing::error!(
+                        place,
+                        error,
+                        "a checkpoint of the audit log is not there; it is tried again"
+                    );
+                }
+            }
+        }
+    }
+
+    async fn sign(&self, last: &mut Last) -> Result<(), String> {
+        let state = self.store.audit_state().await.map_err(|error| error.to_string())?;
+        self.state.bytes.store(state.bytes, Ordering::Relaxed);
+        if last.size == Some(state.size()) || state.size() == 0 {
+            return Ok(());
+        }
+        let time_ms = now_ms();
+        // Until it is signed, entries are there that it does not cover.
+        let _ = self.state.unsigned_ms.compare_exchange(0, time_ms, Ordering::Relaxed, Ordering::Relaxed);
+        let origin = self.signer.verifier().name().to_owned();
+        let checkpoint = Checkpoint { origin, size: state.size(), root: state.frontier.root(), time_ms };
+        let note = self.signer.sign(&checkpoint.text()).map_err(|error| error.to_string())?;
+        let kept = self.store.audit_put_checkpoint(state.size(), &note).await;
+        kept.map_err(|error| error.to_string())?;
+        self.state.signed_ms.store(time_ms, Ordering::Relaxed);
+        self.state.unsigned_ms.store(0, Ordering::Relaxed);
+        (last.size, last.note) = (Some(state.size()), note);
+        last.owed.fill(true);
+        Ok(())
+    }
+
+    async fn prune(&self) {
+        let keep = i64::try_from(self.keep.as_millis()).unwrap_or(i64::MAX);
+        loop {
+            match self.store.audit_prune(now_ms().saturating_sub(keep)).await {
+                Ok(0) => return,
+                Ok(gone) => {
+                    self.state.pruned.fetch_add(gone, Ordering::Relaxed);
+                    tracing::info!(
+                        gone,
+                        "entries of the audit log were kept as long as they are to be and are erased"
+                    );
+                }
+                Err(error) => {
+                    return tracing::error!(%error, "old entries of the audit log stay; it is tried again in an hour");
+                }
+            }
+        }
+    }
+
+    /// Checks the whole log against its own checkpoints. Only what the log is, and no failure to read it, says that it is broken.
+    pub(super) async fn check(&self) {
+        let keys = [self.signer.verifier().clone()];
+        match self.store.audit_check(&keys, Vec::new()).await {
+            Ok(checked) => {
+                self.state.broken.store(false, Ordering::Relaxed);
+                self.state.checked_ms.store(now_ms(), Ordering::Relaxed);
+                tracing::info!(first = checked.first, size = checked.size, "the audit log is whole");
+            }
+            Err(AuditProblem::Store(error)) if !matches!(error, StoreError::Corrupt(_)) => {
+                tracing::warn!(%error, "the audit log can't be checked now");
+            }
+            Err(problem) => {
+                self.state.broken.store(true, Ordering::Relaxed);
+                self.state.checked_ms.store(now_ms(), Ordering::Relaxed);
+                tracing::error!(%problem, "the audit log is broken: see docs/audit.md");
+            }
+        }
+    }
+
+    pub(super) fn log(&self) -> &Log {
+        &self.log
+    }
+
+    pub(super) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The most that the log may take.
+    pub(super) fn max_bytes(&self) -> u64 {
+        self.store.limits().audit_bytes
+    }
+
+    /// The words of the places, in the order of their failures.
+    pub(super) fn places(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.places.iter().map(Place::word)
+    }
+}

@@ -6,21 +6,17 @@
 //! executed, no privileges to gain; memory, files and cores bounded. The list of system calls *allows*: what isn't on it
 //! fails with EPERM.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, PathBeneath, PathFd,
-    Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus, Scope,
-};
 use nix::libc;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use parvis_jobs::Confinement;
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
-    TargetArch,
+use parvis_confine::{
+    AccessFs, Besides, BitFlags, Failure, RulesetStatus, SeccompAction, SeccompCmpArgLen, SeccompCmpOp,
+    SeccompCondition, SeccompRule,
 };
+pub(crate) use parvis_confine::{Rules, apply, filter};
+use parvis_jobs::Confinement;
 
 use crate::hardware::Devices;
 
@@ -94,7 +90,7 @@ const SHARED: &[&str] = &[
     "/dev/urandom",
 ];
 
-type Calls<'a> = &'a dyn Fn() -> Result<(), Box<dyn std::error::Error>>;
+type Calls<'a> = &'a dyn Fn() -> Result<(), Failure>;
 
 fn hold(
     bounds: Bounds,
@@ -102,52 +98,23 @@ fn hold(
     places: &[(&Path, BitFlags<AccessFs>)],
     calls: Calls<'_>,
 ) -> Confinement {
-    hold_by(limit(bounds, more), &|| restrict_files(places), calls)
+    hold_by(limit(bounds, more), &|| parvis_confine::restrict_files(places, Besides::Network), calls)
 }
 
 /// Takes away all that is not needed, once the process's limits are set: by landlock as `restrict` does it, and the calls.
 pub(crate) fn hold_by(
     limits: nix::Result<()>,
-    restrict: &dyn Fn() -> Result<RulesetStatus, Box<dyn std::error::Error>>,
+    restrict: &dyn Fn() -> Result<RulesetStatus, Failure>,
     calls: Calls<'_>,
 ) -> Confinement {
     let mut missing = Vec::new();
     if let Err(error) = limits {
         missing.push(format!("limits: {error}"));
     }
-    // The filters need it. Asked for now: later there is no call left to ask with.
-    let _ = nix::sys::prctl::set_no_new_privs();
-    let no_new_privileges = nix::sys::prctl::get_no_new_privs().unwrap_or(false);
-    if !no_new_privileges {
-        missing.push("no_new_privs: the kernel did not take it".to_owned());
-    }
-    let landlock = match restrict() {
-        Ok(RulesetStatus::FullyEnforced) => true,
-        Ok(RulesetStatus::PartiallyEnforced) => {
-            missing.push(
-                "landlock: the kernel knows an older one, which holds files and not all else".to_owned(),
-            );
-            true
-        }
-        Ok(RulesetStatus::NotEnforced) => {
-            missing.push(
-                "landlock: the kernel has none, or it is switched off; use Linux 5.13 or newer with lsm=landlock"
-                    .to_owned(),
-            );
-            false
-        }
-        Err(error) => {
-            missing.push(format!("landlock: {error}"));
-            false
-        }
-    };
-    let seccomp = match calls() {
-        Ok(()) => true,
-        Err(error) => {
-            missing.push(format!("seccomp: {error}"));
-            false
-        }
-    };
+    // Asked for now: later there is no call left to ask with.
+    let no_new_privileges = parvis_confine::no_new_privileges(&mut missing);
+    let landlock = parvis_confine::landlock(restrict(), &mut missing);
+    let seccomp = parvis_confine::seccomp(calls(), &mut missing);
     Confinement { seccomp, landlock, no_new_privileges, missing }
 }
 
@@ -181,46 +148,11 @@ fn own() -> BitFlags<AccessFs> {
         | AccessFs::Truncate
 }
 
-fn restrict_files(
-    places: &[(&Path, BitFlags<AccessFs>)],
-) -> Result<RulesetStatus, Box<dyn std::error::Error>> {
-    const NEWEST: ABI = ABI::V6;
-    let mut ruleset = Ruleset::default()
-        .set_compatibility(CompatLevel::BestEffort)
-        .handle_access(AccessFs::from_all(NEWEST))?
-        .handle_access(AccessNet::from_all(NEWEST))?
-        .scope(Scope::from_all(NEWEST))?
-        .create()?;
-    for (path, access) in places {
-        let access = if path.is_dir() { *access } else { *access & AccessFs::from_file(NEWEST) };
-        ruleset = ruleset.add_rule(PathBeneath::new(PathFd::new(path)?, access))?;
-    }
-    Ok(ruleset.restrict_self()?.ruleset)
-}
-
-pub(crate) type Rules = BTreeMap<i64, Vec<SeccompRule>>;
-
-pub(crate) fn filter(
-    rules: Rules,
-    otherwise: SeccompAction,
-    listed: SeccompAction,
-) -> Result<BpfProgram, Box<dyn std::error::Error>> {
-    let arch = TargetArch::try_from(std::env::consts::ARCH)?;
-    Ok(SeccompFilter::new(rules, otherwise, listed, arch)?.try_into()?)
-}
-
-pub(crate) fn apply(program: &BpfProgram) -> Result<(), Box<dyn std::error::Error>> {
-    seccompiler::apply_filter(program).map_err(|error| match error {
-        seccompiler::Error::Prctl(error) | seccompiler::Error::Seccomp(error) => Box::new(error) as Box<_>,
-        other => Box::<dyn std::error::Error>::from(other.to_string()),
-    })
-}
-
 /// What a composer must not: talk to anybody, become or start another program, look into another process, or reach for
 /// parts of the kernel that codecs have no use for, or type into its terminal. The rest is allowed: libraries of others need more than a list of ours
 /// would foresee, and what they can reach by it is bounded by landlock. Two sockets that know each other only may be made:
 /// GStreamer wakes its threads by them.
-pub(crate) fn forbidden() -> Result<Rules, seccompiler::BackendError> {
+pub(crate) fn forbidden() -> Result<Rules, Failure> {
     let mut rules: Rules = FORBIDDEN.iter().map(|call| (*call, Vec::new())).collect();
     let thread = libc::CLONE_THREAD.unsigned_abs().into();
     let no_thread = SeccompCmpOp::MaskedEq(thread);
@@ -288,7 +220,7 @@ const FORBIDDEN: &[i64] = &[
 ];
 
 /// What a capture needs: its files, its two sockets, memory, time, randomness, and an end.
-fn rules() -> Result<Rules, seccompiler::BackendError> {
+fn rules() -> Result<Rules, Failure> {
     let mut rules: Rules = CALLS.iter().map(|call| (*call, Vec::new())).collect();
     // Memory that is written is never executed.
     let no_exec = || {
@@ -401,35 +333,9 @@ pub fn attempts(directory: &Path, threads: bool) -> Vec<Attempt> {
 
 #[cfg(test)]
 mod tests {
+    use parvis_confine::{ALLOWED, REFUSED, answer};
+
     use super::*;
-
-    const ALLOWED: u32 = 0x7fff_0000;
-    const REFUSED: u32 = 0x0005_0000 | libc::EPERM.unsigned_abs();
-
-    /// What a filter answers to a call: it is run as the kernel runs it (`linux/seccomp.h`, `linux/bpf_common.h`).
-    fn answer(program: &BpfProgram, call: i64, arguments: [u64; 2]) -> u32 {
-        let arch: u32 = if cfg!(target_arch = "x86_64") { 0xc000_003e } else { 0xc000_00b7 };
-        let mut data = [&(call as u32).to_ne_bytes()[..], &arch.to_ne_bytes(), &[0; 8]].concat();
-        data.extend(arguments.iter().flat_map(|argument| argument.to_ne_bytes()));
-        data.resize(64, 0);
-        let word = |at: u32| u32::from_ne_bytes(*data.get(at as usize..).unwrap().first_chunk().unwrap());
-        let (mut at, mut accumulator) = (0, 0);
-        loop {
-            let step = program.get(at).unwrap();
-            let jump = |is_so: bool| usize::from(if is_so { step.jt } else { step.jf });
-            at += 1;
-            match step.code {
-                0x20 => accumulator = word(step.k),
-                0x54 => accumulator &= step.k,
-                0x05 => at += step.k as usize,
-                0x15 => at += jump(accumulator == step.k),
-                0x25 => at += jump(accumulator > step.k),
-                0x35 => at += jump(accumulator >= step.k),
-                0x06 => return step.k,
-                other => panic!("an instruction {other:#x}"),
-            }
-        }
-    }
 
     #[test]
     fn row_53_a_composer_has_threads_and_no_processes_and_types_into_no_terminal() {
@@ -448,7 +354,7 @@ mod tests {
             (libc::SYS_ioctl, [0, libc::TIOCLINUX], REFUSED),
             (libc::SYS_rt_sigqueueinfo, [1, 9], REFUSED),
         ] {
-            assert_eq!(answer(&program, call, arguments), expected, "call {call} with {arguments:?}");
+            assert_eq!(answer(&program, call, arguments), Some(expected), "call {call} with {arguments:?}");
         }
     }
 }

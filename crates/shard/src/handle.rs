@@ -68,6 +68,9 @@ struct ShardEnd {
     wake: Arc<EventFd>,
     stop: Arc<AtomicBool>,
     alive: Arc<AtomicBool>,
+    /// How often it was asked whether it goes on, and up to which of these it has answered.
+    asked: Arc<AtomicU64>,
+    answered: Arc<AtomicU64>,
     rooms: AtomicUsize,
     stats: Arc<ShardStats>,
     candidates: Vec<LocalCandidate>,
@@ -102,6 +105,8 @@ impl<E: Engine> Shards<E> {
                 wake,
                 stop: Arc::default(),
                 alive: Arc::new(AtomicBool::new(true)),
+                asked: Arc::default(),
+                answered: Arc::default(),
                 rooms: AtomicUsize::new(0),
                 stats: Arc::default(),
                 candidates: candidates.clone(),
@@ -115,6 +120,8 @@ impl<E: Engine> Shards<E> {
                 wake: Arc::clone(&end.wake),
                 stop: Arc::clone(&end.stop),
                 alive: Arc::clone(&end.alive),
+                asked: Arc::clone(&end.asked),
+                answered: Arc::clone(&end.answered),
                 stats: Arc::clone(&end.stats),
             };
             let worker = Worker::new(shard, udp, tcp, candidates, control, links, Arc::clone(&engine_stat))?;
@@ -257,6 +264,24 @@ impl ShardHandle {
     /// How many of them run.
     pub fn alive(&self) -> usize {
         self.shards.iter().filter(|end| end.alive.load(Ordering::Acquire)).count()
+    }
+
+    /// Asks each shard whether it goes on; [`ShardHandle::silent`] says which have not answered.
+    pub fn ask(&self) {
+        for end in self.shards.iter() {
+            end.asked.fetch_add(1, Ordering::AcqRel);
+            let _ = end.wake.write(1);
+        }
+    }
+
+    /// Shards that run and have not ended a turn since they were [asked](ShardHandle::ask) last.
+    pub fn silent(&self) -> Vec<usize> {
+        let is_silent = |end: &ShardEnd| {
+            let asked = end.asked.load(Ordering::Acquire);
+            end.alive.load(Ordering::Acquire) && end.answered.load(Ordering::Acquire) < asked
+        };
+        let silent = self.shards.iter().enumerate().filter(|(_, end)| is_silent(end));
+        silent.map(|(shard, _)| shard).collect()
     }
 
     /// A shard's counters.

@@ -16,6 +16,7 @@
 //! | `UDP_GRO` | a train of datagrams arrives as one buffer | one datagram a buffer |
 //! | `UDP_SEGMENT` | equal-sized datagrams to one address leave as one train | single datagrams; counted |
 //! | `SO_RCVBUFFORCE` | receive buffer above `net.core.rmem_max` | the largest buffer that the system allows |
+//! | IPv6, IPv4 | every address that is named | those of the other family ([`of_present_families`]) |
 //!
 //! ```
 //! use parvis_shard::local_addresses;
@@ -40,7 +41,7 @@ mod trunk;
 mod tun;
 mod udp;
 
-pub use address::local_addresses;
+pub use address::{local_addresses, of_present_families};
 pub use config::{ShardConfig, ShardError, TcpConfig};
 pub use engine::{Engine, EngineSetup};
 pub use handle::{Full, ShardEvent, ShardHandle, Shards};

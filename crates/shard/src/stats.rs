@@ -4,17 +4,17 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! stats {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+    ($($(#[doc = $doc:literal])+ $name:ident),* $(,)?) => {
         /// A shard's counters. Each only grows, but for those that end in `_now`.
         #[derive(Debug, Default)]
         pub struct ShardStats {
-            $($(#[$doc])* pub $name: AtomicU64,)*
+            $($(#[doc = $doc])+ pub $name: AtomicU64,)*
         }
 
         /// A shard's counters at one moment.
         #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
         pub struct StatsSnapshot {
-            $($(#[$doc])* pub $name: u64,)*
+            $($(#[doc = $doc])+ pub $name: u64,)*
         }
 
         impl ShardStats {
@@ -25,9 +25,9 @@ macro_rules! stats {
         }
 
         impl StatsSnapshot {
-            /// Name and value of each, in the order of their declaration.
-            pub fn fields(&self) -> impl Iterator<Item = (&'static str, u64)> {
-                [$((stringify!($name), self.$name),)*].into_iter()
+            /// Name, meaning and value of each, in the order of their declaration.
+            pub fn fields(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+                [$((stringify!($name), concat!($($doc),+), self.$name),)*].into_iter()
             }
         }
     };
@@ -36,11 +36,11 @@ macro_rules! stats {
 stats! {
     /// Datagrams that came by UDP.
     udp_packets_in,
-    /// Their bytes.
+    /// Bytes of the datagrams that came by UDP.
     udp_bytes_in,
     /// Datagrams that left by UDP.
     udp_packets_out,
-    /// Their bytes.
+    /// Bytes of the datagrams that left by UDP.
     udp_bytes_out,
     /// Datagrams that left in a train of two or more.
     udp_packets_out_gso,
@@ -98,6 +98,10 @@ stats! {
     panics,
     /// Turns of the loop.
     turns,
+    /// Time in which the loop did not wait, in microseconds.
+    busy_us,
+    /// Turns that took longer than 20 ms: whatever came meanwhile waited.
+    late_turns,
 }
 
 /// Adds to a counter that only this thread writes.

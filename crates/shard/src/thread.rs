@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -40,6 +40,8 @@ const STATS_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_WAIT: Duration = Duration::from_secs(1);
 /// How soon to try again when the control side's queue was full.
 const RETRY: Duration = Duration::from_millis(5);
+/// A turn that takes longer is counted: sound is sent every 20 ms.
+const LATE: Duration = Duration::from_millis(20);
 /// Panics within [`PANIC_WINDOW`] after which a shard gives up.
 const MAX_PANICS: usize = 5;
 const PANIC_WINDOW: Duration = Duration::from_secs(60);
@@ -53,6 +55,8 @@ pub(crate) struct Control {
     pub(crate) wake: Arc<EventFd>,
     pub(crate) stop: Arc<AtomicBool>,
     pub(crate) alive: Arc<AtomicBool>,
+    pub(crate) asked: Arc<AtomicU64>,
+    pub(crate) answered: Arc<AtomicU64>,
     pub(crate) stats: Arc<ShardStats>,
 }
 
@@ -185,6 +189,8 @@ impl<S: Clone + Default + Send + 'static> Worker<S> {
                 }
             };
             add(&self.control.stats.turns, 1);
+            // Read before anything is done, answered once all of it is.
+            let asked = self.control.asked.load(Ordering::Acquire);
             let now = Instant::now();
             for event in &ready[..count] {
                 self.handle_ready(now, *event, engine, scratch);
@@ -197,6 +203,14 @@ impl<S: Clone + Default + Send + 'static> Worker<S> {
             }
             self.tcp.handle_timeout(now, &self.epoll, &self.control.stats);
             self.finish_turn(now, engine, scratch);
+            let took = now.elapsed();
+            add(&self.control.stats.busy_us, took.as_micros() as u64);
+            if took > LATE {
+                add(&self.control.stats.late_turns, 1);
+            }
+            if self.control.answered.load(Ordering::Relaxed) != asked {
+                self.control.answered.store(asked, Ordering::Release);
+            }
         }
     }
 

@@ -222,4 +222,48 @@ mod tests {
         assert_eq!(trains.unroutable(&outbox, &["127.0.0.1:1".parse().unwrap()]), 3);
         assert_eq!(trains.unroutable(&outbox, &[LOCAL.parse().unwrap()]), 0);
     }
+
+    proptest::proptest! {
+        /// A train is a part of what one outbox holds for one destination, and an outbox holds what one turn let out: whatever a
+        /// pacer released, no train is longer than that, nor than the kernel takes.
+        #[test]
+        fn no_train_holds_more_than_one_outbox_has_for_its_destination(
+            turns in proptest::collection::vec(
+                proptest::collection::vec((1u16..5, 0usize..1_500), 0..200),
+                1..4,
+            ),
+        ) {
+            // One that is used again and again, as a shard does: nothing of an earlier turn joins a later one's train.
+            let mut trains = Trains::default();
+            for sizes in turns {
+                let mut outbox = Outbox::default();
+                for (number, (port, size)) in sizes.iter().enumerate() {
+                    outbox.push(path(*port), &vec![number as u8; *size]);
+                }
+                trains.group(&outbox);
+                proptest::prop_assert_eq!(trains.plan(&outbox, LOCAL.parse().unwrap(), true), sizes.len());
+                let (mut skip, mut sent) = (0, std::collections::BTreeMap::<u16, Vec<(u8, usize)>>::new());
+                for message in trains.messages() {
+                    let pieces: Vec<&[u8]> = trains.pieces(&outbox, skip).take(message.pieces).collect();
+                    let bytes: usize = pieces.iter().map(|piece| piece.len()).sum();
+                    proptest::prop_assert!(message.pieces <= MAX_SEGMENTS && bytes <= MAX_TRAIN_BYTES);
+                    let segment = message.segment.map_or(bytes, usize::from);
+                    let (last, whole) = pieces.split_last().unwrap();
+                    proptest::prop_assert!(whole.iter().all(|piece| piece.len() == segment));
+                    proptest::prop_assert!(last.len() <= segment);
+                    let to = sent.entry(message.to.port()).or_default();
+                    to.extend(pieces.iter().map(|piece| (piece.first().copied().unwrap_or(0), piece.len())));
+                    skip += message.pieces;
+                }
+                for (port, sent) in &mut sent {
+                    let of = |(number, (to, size)): (usize, &(u16, usize))| {
+                        (to == port).then_some((if *size == 0 { 0 } else { number as u8 }, *size))
+                    };
+                    let released: Vec<_> = sizes.iter().enumerate().filter_map(of).collect();
+                    proptest::prop_assert_eq!(&*sent, &released);
+                }
+                proptest::prop_assert_eq!(skip, sizes.len());
+            }
+        }
+    }
 }

@@ -38,6 +38,9 @@ impl Engine for Echo {
             [b'e', ..] => outbox.push(path, datagram),
             [b'n', count, ..] => (0..*count).for_each(|number| outbox.push(path, &[number; 1_200])),
             [b'p', ..] => panic!("told to"),
+            [b's', high, low] => {
+                std::thread::sleep(Duration::from_millis(u16::from_be_bytes([*high, *low]).into()));
+            }
             _ => {}
         }
     }

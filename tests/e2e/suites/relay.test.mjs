@@ -1,26 +1,12 @@
 // SPDX-License-Identifier: EUPL-1.2
 // Calls that go through the relay and nothing else, and one port for everything else: HTTPS, WebSocket, TURN, ICE-TCP.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { openChromium } from '../support/browsers.mjs';
+import { selfSigned } from '../support/certificate.mjs';
 import { assertBars, assertTone, eventually } from '../support/check.mjs';
 import { HERTZ, SMALL, Stage } from '../support/call.mjs';
 import { Server } from '../support/server.mjs';
-
-/** A certificate for loopback that nobody has signed, and its key. */
-function selfSigned() {
-  const folder = mkdtempSync(join(tmpdir(), 'parvis-pair-'));
-  const [chain, key] = ['chain.pem', 'key.pem'].map((name) => join(folder, name));
-  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '3',
-    '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-keyout', key, '-out', chain], { stdio: 'ignore' });
-  const files = { 'chain.pem': readFileSync(chain), 'key.pem': readFileSync(key) };
-  rmSync(folder, { recursive: true });
-  return files;
-}
 
 const TOML = `
 [media]

@@ -81,12 +81,17 @@ export class Server {
     return this.url.replace(/^http/, 'ws');
   }
 
-  /** A figure of /metrics: the sum over all whose labels are among them, such as `{ shard: 0 }`. */
-  async figure(name, labels = {}) {
+  /** What Prometheus reads. */
+  async metrics() {
     // The log has colours.
     const log = this.log.join('\n').replaceAll(/\x1b\[[0-9;]*m/g, '');
     const address = /metrics=([\d.:]+)/.exec(log)[1];
-    const page = await (await fetch(`http://${address}/metrics`)).text();
+    return { address, page: await (await fetch(`http://${address}/metrics`)).text() };
+  }
+
+  /** A figure of /metrics: the sum over all whose labels are among them, such as `{ shard: 0 }`. */
+  async figure(name, labels = {}) {
+    const { page } = await this.metrics();
     const wanted = Object.entries(labels).map(([label, value]) => `${label}="${value}"`);
     const lines = [...page.matchAll(new RegExp(`^${name}(?:\\{(.*)\\})? ([\\d.e+]+)$`, 'gm'))];
     const found = lines.filter(([, own = '']) => wanted.every((label) => own.split(',').includes(label)));

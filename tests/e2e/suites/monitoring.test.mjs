@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: EUPL-1.2
+// What an operator sees: the dashboards, rules and alerts of configs/, in Debian's own Prometheus, over a real call that is
+// recorded. Each panel shows something, each alert reads what is there, and what is caused fires.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { selfSigned } from '../support/certificate.mjs';
+import { eventually } from '../support/check.mjs';
+import { HERTZ, SMALL, Stage } from '../support/call.mjs';
+import { CONFIGS, Monitoring, PROMTOOL, metricsPage } from '../support/monitoring.mjs';
+import { begin, configuration, until } from '../support/recordings.mjs';
+import { Server, token } from '../support/server.mjs';
+
+const METRICS = join(CONFIGS, '../docs/metrics.md');
+const RUNBOOKS = join(CONFIGS, '../docs/runbooks');
+/** The suite about storage reads them. */
+const ONLY_WITH_STORAGE = ['parvis_recordings_to_upload', 'parvis_recording_uploads_failed_total'];
+const TLS = '[media]\naddresses = ["127.0.0.1"]\n[tls]\ncertificate = "chain.pem"\nkey = "key.pem"\n';
+
+const dashboards = () => readdirSync(join(CONFIGS, 'grafana')).map((file) =>
+  JSON.parse(readFileSync(join(CONFIGS, 'grafana', file), 'utf8')));
+
+describe('rules', () => {
+  it('are right, and each alert fires when it should and not otherwise', () => {
+    const folder = join(CONFIGS, 'prometheus');
+    execFileSync(PROMTOOL, ['check', 'config', join(folder, 'prometheus.yml')], { stdio: 'pipe' });
+    execFileSync(PROMTOOL, ['test', 'rules', join(folder, 'tests/alerts.yml')], { stdio: 'pipe' });
+  });
+
+  it('have a test and a page for each alert, and no page for none', () => {
+    const read = (path) => readFileSync(join(CONFIGS, 'prometheus', path), 'utf8');
+    const rules = read('rules/parvis-alerts.yml');
+    const alerts = [...rules.matchAll(/^ *- alert: (\w+)$/gm)].map((found) => found[1]);
+    assert.ok(alerts.length > 15, `${alerts}`);
+    const tests = read('tests/alerts.yml');
+    for (const alert of alerts) assert.ok(tests.includes(alert) || tests.includes('ParvisCertificate.*'), `no test of ${alert}`);
+    const pages = [...rules.matchAll(/runbook: docs\/runbooks\/(\S+)$/gm)].map((found) => found[1]);
+    assert.equal(pages.length, alerts.length, 'each alert names its page');
+    for (const page of pages) assert.ok(existsSync(join(RUNBOOKS, page)), page);
+    const there = readdirSync(RUNBOOKS).filter((file) => file !== 'README.md');
+    assert.deepEqual(there.sort(), [...new Set(pages)].sort());
+    for (const file of there) {
+      const named = /^Alerts: (.*)$/m.exec(readFileSync(join(RUNBOOKS, file), 'utf8'))[1].match(/\w+/g);
+      for (const alert of named) assert.ok(alerts.includes(alert), `${file} is about ${alert}, which is no alert`);
+    }
+  });
+});
+
+describe('a server with a recorded call', () => {
+  let stage, tls, monitoring, at;
+  before(async () => {
+    stage = await Stage.over(await Server.configured(configuration()));
+    tls = await Server.configured(TLS, '127.0.0.1:0', selfSigned());
+    at = await Promise.all([stage.server, tls].map(async (server) => (await server.metrics()).address));
+    monitoring = await Monitoring.of(...at);
+    // What had happened before the first look would be no rise.
+    await eventually('both servers to be looked at', async () => (await monitoring.query('parvis_participants')).length === 2);
+    const room = stage.room();
+    const ada = await stage.join('chromium', room, 'ada');
+    const bob = await stage.join('python', room, 'bob');
+    await ada.ask('publishBars', SMALL);
+    await ada.ask('publishTone', { hertz: HERTZ });
+    await bob.ask('seen', { identity: 'ada' });
+    const late = await stage.join('python', room, 'late');
+    await late.ask('seen', { identity: 'ada' });
+    const id = await begin(stage.server, room);
+    await until(stage.server, room, id, 'EGRESS_ACTIVE');
+    // Somebody whose token says nothing of the sort.
+    const refused = token(room, 'eve', {}, 'eve', { name: 'main', secret: 'guessed' });
+    const answer = await fetch(`${stage.server.url}/rtc?access_token=${refused}`);
+    assert.equal(answer.status, 401);
+    await fetch(`${tls.url}/livez`).catch(() => null);
+  });
+  after(async () => {
+    await monitoring?.close();
+    await tls?.stop();
+    await stage?.close();
+  });
+
+  it('shows something in each panel of each dashboard', async () => {
+    const all = dashboards();
+    assert.deepEqual(all.map((each) => each.title.replace('Parvis: ', '')).sort(), [
+      'media quality', 'overview', 'recording and streaming', 'rooms and meetings', 'security', 'shards and packets', 'the machine',
+    ]);
+    const targets = all.flatMap((board) => board.panels.flatMap((panel) => (panel.targets ?? []).map(({ expr }) => ({
+      where: `${board.title}, ${panel.title}`,
+      expression: expr.replaceAll('$instance', '.*').replaceAll('$__rate_interval', '2m'),
+    }))));
+    assert.ok(targets.length > 80, `${targets.length}`);
+    for (const { where, expression } of targets) {
+      await eventually(`${where} to show something: ${expression}`, async () => {
+        const found = await monitoring.query(expression);
+        // A share of nothing is no figure.
+        return found.length > 0 && found.some(({ value }) => Number.isFinite(value));
+      });
+    }
+  });
+
+  it('shows what is there, and not just something', async () => {
+    const value = async (expression) => (await monitoring.query(expression))[0]?.value;
+    await eventually('three people and a recorder in one room', async () =>
+      await value('sum(parvis_participants)') === 4 && await value('sum(parvis_rooms)') === 1);
+    assert.equal(await value('sum(parvis_recordings)'), 1);
+    const connect = await value('sum(parvis_participant_connect_seconds_sum) / sum(parvis_participant_connect_seconds_count)');
+    assert.ok(connect > 0 && connect < 5, `connected in ${connect} s`);
+    const sent = await value('sum(rate(parvis_media_sent_packets_total[10s]))');
+    assert.ok(sent > 20, `a tone for two and a recorder: ${sent} packets a second`);
+    const ends = await value('parvis_edge_certificate_not_after_timestamp_seconds - time()');
+    assert.ok(Math.abs(ends - 3 * 86_400) < 3_600, `the certificate ends in ${ends} s`);
+  });
+
+  it('is shown live in a terminal', () => {
+    const top = (address) => execFileSync(process.env.PARVIS_SERVER,
+      ['top', '--metrics', address, '--count', '1', '--every', '1'], { encoding: 'utf8', stdio: 'pipe' });
+    const picture = top(at[0]);
+    assert.match(picture, /^people +4 +rooms +1 +recordings +1 /, picture);
+    const shards = [...picture.matchAll(/^ +\d+ +(\d+) +(\d+) +(\d+) +(\d+) /gm)].map((found) => found.slice(1).map(Number));
+    assert.ok(shards.length >= 1 && shards.some(([peers, rooms, , out]) => peers >= 4 && rooms === 1 && out > 20), picture);
+    assert.throws(() => top('127.0.0.1:1'), /no figures at http:\/\/127\.0\.0\.1:1\/metrics: .*metrics\.listen/);
+  });
+
+  it('has its figures on the page that lists them', async () => {
+    const pages = await Promise.all([stage.server, tls].map(async (server) => (await server.metrics()).page));
+    const page = metricsPage(pages);
+    if (process.env.PARVIS_METRICS === 'write') writeFileSync(METRICS, page);
+    assert.equal(readFileSync(METRICS, 'utf8'), page, 'docs/metrics.md is stale: PARVIS_METRICS=write has this test write it');
+  });
+
+  it('gives every rule what it reads, and none an error', async () => {
+    await eventually('rules to have been evaluated', async () => (await monitoring.rules()).every((rule) => rule.health !== 'unknown'));
+    for (const rule of await monitoring.rules()) assert.equal(rule.health, 'ok', `${rule.name}: ${rule.lastError}`);
+    for (const rule of await monitoring.rules()) {
+      const names = rule.query.match(/\b(parvis|node|instance|instance_direction|up)[a-z0-9_]*(:[a-z0-9_:]+)?\b(?=[{[ )]|$)/g) ?? [];
+      const read = names.filter((name) => /_|:|^up$/.test(name));
+      for (const name of read.filter((name) => !ONLY_WITH_STORAGE.includes(name))) {
+        await eventually(`${name}, which ${rule.name} reads`, async () => (await monitoring.query(`count({__name__="${name}"})`)).length === 1);
+      }
+      if (rule.type === 'recording') {
+        await eventually(`${rule.name} to say something`, async () => (await monitoring.query(rule.name)).length > 0);
+      }
+    }
+  });
+
+  it('raises the alert for what is done to it', async () => {
+    // The certificate is one of three days: the first alert is there by itself.
+    await eventually('the alert on the certificate', async () => (await monitoring.firing()).includes('ParvisCertificateEnds'));
+    assert.ok(!(await monitoring.firing()).includes('ParvisDown'));
+    await tls.stop();
+    await eventually('the alert on a server that is down', async () => (await monitoring.firing()).includes('ParvisDown'));
+    const [down] = await monitoring.query('ALERTS{alertname="ParvisDown", alertstate="firing"}');
+    assert.equal(down.labels.instance, at[1], 'of that one, and not of the other');
+  });
+});

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: EUPL-1.2
+// Debian's own Prometheus, with the configuration and the rules that we hand to operators, in front of servers of a test.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { eventually } from './check.mjs';
+import { freePort } from './targets.mjs';
+
+export const CONFIGS = new URL('../../../configs/', import.meta.url).pathname;
+const HOME = process.env.PARVIS_PROMETHEUS;
+export const PROMTOOL = `${HOME}/promtool`;
+
+/** Replaces what must be there, all of it. */
+function put(text, from, to) {
+  assert.ok(text.includes(from), `no ${from} in what is handed out`);
+  return text.replaceAll(from, to);
+}
+
+/** A program that ends with the test. */
+function run(program, flags) {
+  const child = spawn(program, flags, { stdio: ['ignore', 'ignore', 'pipe'] });
+  const said = [];
+  child.stderr.on('data', (data) => said.push(String(data)));
+  const exited = new Promise((done) => child.once('exit', done));
+  return { child, exited, said };
+}
+
+/** The page that lists all figures of these pages of servers: name, kind, labels, meaning. */
+export function metricsPage(pages) {
+  const found = new Map();
+  for (const page of pages) {
+    for (const [, name, help] of page.matchAll(/^# HELP (\S+) (.*)$/gm)) found.set(name, { help, labels: new Set() });
+  }
+  for (const page of pages) {
+    for (const [, name, kind] of page.matchAll(/^# TYPE (\S+) (\S+)$/gm)) found.get(name).kind = kind;
+    for (const [, series, labels] of page.matchAll(/^([a-z_]+)\{(.*)\} \S+$/gm)) {
+      const of = found.get(series) ?? found.get(series.replace(/_(bucket|sum|count)$/, ''));
+      for (const [, label] of labels.matchAll(/(\w+)="/g)) if (label !== 'le') of.labels.add(label);
+    }
+  }
+  const row = ([name, { kind, labels, help }]) =>
+    `| \`${name}\` | ${kind} | ${[...labels].sort().map((label) => `\`${label}\``).join(', ')} | ${help.replaceAll('|', '\\|')} |`;
+  return `# Figures for Prometheus
+
+At \`metrics.listen\`, below \`/metrics\`. This page is written by the tests from what a server with a recorded call and one with
+TLS show. Labels have few values: never the name of a room or of a person. Some series of labels are there only once something
+was counted. \`configs/\` has rules, alerts and dashboards over these figures; \`docs/runbooks/\` says what to do when one of them calls.
+
+| name | kind | labels | what it says |
+|---|---|---|---|
+${[...found].sort(([a], [b]) => (a < b ? -1 : 1)).map(row).join('\n')}
+`;
+}
+
+export class Monitoring {
+  /** Watches servers whose metrics are at these addresses. Everything is as handed out, but for addresses, and seconds in place of minutes. */
+  static async of(...addresses) {
+    const here = new Monitoring();
+    here.folder = mkdtempSync(join(tmpdir(), 'parvis-monitoring-'));
+    const exporter = await freePort();
+    here.exporter = run(process.env.PARVIS_NODE_EXPORTER,
+      [`--web.listen-address=127.0.0.1:${exporter}`, '--collector.disable-defaults', '--collector.timex']);
+    cpSync(join(CONFIGS, 'prometheus/rules'), join(here.folder, 'rules'), { recursive: true });
+    for (const file of readdirSync(join(here.folder, 'rules'))) {
+      const path = join(here.folder, 'rules', file);
+      const rules = readFileSync(path, 'utf8');
+      writeFileSync(path, rules.replaceAll(/^( *for: )\d+[mh]$/gm, '$11s'));
+    }
+    let config = readFileSync(join(CONFIGS, 'prometheus/prometheus.yml'), 'utf8');
+    config = put(config, '_interval: 15s', '_interval: 1s');
+    config = put(config, '"127.0.0.1:7891"', addresses.map((each) => `"${each}"`).join(', '));
+    config = put(config, '"127.0.0.1:9100"', `"127.0.0.1:${exporter}"`);
+    writeFileSync(join(here.folder, 'prometheus.yml'), config);
+    const port = await freePort();
+    here.url = `http://127.0.0.1:${port}`;
+    here.prometheus = run(`${HOME}/prometheus`, [
+      `--config.file=${join(here.folder, 'prometheus.yml')}`, `--storage.tsdb.path=${join(here.folder, 'data')}`,
+      `--web.listen-address=127.0.0.1:${port}`, '--log.level=warn',
+    ]);
+    await eventually('Prometheus to be ready', async () => (await fetch(`${here.url}/-/ready`).catch(() => null))?.ok);
+    return here;
+  }
+
+  async #api(path, parameters = {}) {
+    const answer = await fetch(`${this.url}/api/v1/${path}?${new URLSearchParams(parameters)}`);
+    const body = await answer.json();
+    assert.equal(body.status, 'success', `${path} ${JSON.stringify(parameters)}: ${body.error}`);
+    return body.data;
+  }
+
+  /** What an expression gives now: labels and value of each. */
+  async query(expression) {
+    const { result } = await this.#api('query', { query: expression });
+    return result.map(({ metric, value }) => ({ labels: metric, value: Number(value[1]) }));
+  }
+
+  /** All rules, with what became of them. */
+  async rules() {
+    return (await this.#api('rules')).groups.flatMap((group) => group.rules);
+  }
+
+  /** Names of the alerts that fire now. */
+  async firing() {
+    const found = await this.query('ALERTS{alertstate="firing"}');
+    return [...new Set(found.map(({ labels }) => labels.alertname))].sort();
+  }
+
+  async close() {
+    for (const each of [this.prometheus, this.exporter]) {
+      each?.child.kill('SIGKILL');
+      await each?.exited;
+    }
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}

@@ -59,6 +59,11 @@ enum Command {
         #[arg(last = true, required = true)]
         command: Vec<String>,
     },
+    /// Makes a key, and says for whom what it opens is to be sealed.
+    Key {
+        /// A new file.
+        identity: PathBuf,
+    },
     /// How well a film shows what stands still.
     Still {
         /// The film, which is as large as live ones are.
@@ -144,6 +149,7 @@ fn main() -> ExitCode {
         Command::Feed(arguments) => feed(&arguments),
         Command::Rival(arguments) => rival(&arguments),
         Command::Time { command } => time(&command),
+        Command::Key { identity } => key(&identity),
         Command::Still { film, people, size } => tell_still(&film, people, size),
         Command::Skew { pictures, sound } => tell_skew(&pictures, &sound),
     };
@@ -220,6 +226,13 @@ fn rival(arguments: &Rival) -> Fallible<()> {
         seconds: *seconds,
     };
     println!("{}", rival::run(&order)?);
+    Ok(())
+}
+
+fn key(path: &Path) -> Fallible<()> {
+    let identity = Identity::generate()?;
+    fs::write(path, identity.to_secret_text() + "\n")?;
+    println!("{}", json!({ "recipient": identity.recipient().to_string() }));
     Ok(())
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What a worker says of encoders, as lines of what it logs: also before it has a control stream, and where it has none.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// What such a line begins with.
@@ -73,5 +75,36 @@ impl EncoderNote {
     pub fn parse(line: &str) -> Option<EncoderNote> {
         let note = line.strip_prefix(MARK).filter(|_| line.len() <= MAX_LINE)?;
         serde_json::from_str(note).ok()
+    }
+}
+
+impl fmt::Display for EncoderNote {
+    /// For people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let EncoderNote { fate, family, factory, why } = self;
+        let what = match fate {
+            EncoderFate::Chosen => "encodes",
+            EncoderFate::Refused => "is passed over",
+            EncoderFate::Failed => "failed, and another one goes on",
+        };
+        write!(f, "{factory} ({}) {what}: {why}", family.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_a_line_for_programs_and_a_sentence_for_people() {
+        let note = EncoderNote {
+            fate: EncoderFate::Refused,
+            family: EncoderFamily::Vaapi,
+            factory: "vah264enc".to_owned(),
+            why: "it failed its trial: no device".to_owned(),
+        };
+        assert_eq!(EncoderNote::parse(&note.line()), Some(note.clone()));
+        assert_eq!(note.to_string(), "vah264enc (vaapi) is passed over: it failed its trial: no device");
+        assert_eq!(EncoderNote::parse(&note.to_string()), None);
     }
 }

@@ -26,6 +26,7 @@
 //! ```
 
 mod encoders;
+mod film;
 pub mod frame;
 mod job;
 mod live;
@@ -34,6 +35,7 @@ mod push;
 mod wire;
 
 pub use encoders::{EncoderFamily, EncoderFate, EncoderNote};
+pub use film::FILM_PART_DIED;
 pub use frame::Limits;
 pub use job::{Action, Job, JobConfig, State, Why};
 pub use live::{
@@ -43,6 +45,6 @@ pub use live::{
 pub use names::{Codec, Kind, Origin, Profile, SrtpKey, UnixMicros};
 pub use push::{MAX_ORDER_BYTES, PushOrder, PushProtocol, PushTarget};
 pub use wire::{
-    Confinement, Failure, FailureKind, File, Hello, NEWEST_VERSION, OLDEST_VERSION, Participant, Protection,
-    Quota, Source, Start, StopReason, ToServer, ToWorker, TrackProgress, VersionError,
+    Confinement, Failure, FailureKind, File, Hello, Message, NEWEST_VERSION, OLDEST_VERSION, Participant,
+    Protection, Quota, Source, Start, StopReason, ToServer, ToWorker, TrackProgress, VersionError,
 };

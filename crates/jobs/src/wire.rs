@@ -134,13 +134,31 @@ pub enum ToWorker {
         /// When.
         at: UnixMicros,
     },
-    /// What the room's people wrote, where the room allows that it is kept.
+    /// What the room's people wrote to all, where the room allows that it is kept. A worker that is started anew is told all that is
+    /// to be kept of the whole job right after `Start`: what it keeps takes the place of what those before it kept.
     Chat {
+        /// In the order in which they wrote it.
+        messages: Vec<Message>,
+    },
+    /// A message was taken back. Nothing is left of it in the end.
+    ChatRetracted {
+        /// Its number.
+        message: u64,
+        /// When.
+        at: UnixMicros,
+    },
+    /// What somebody said was written down.
+    Caption {
         /// The participant's id.
         participant: String,
+        /// In which track, where that is known.
+        #[serde(default)]
+        track: Option<String>,
         /// What.
         text: String,
-        /// When.
+        /// Since when they said it.
+        from: UnixMicros,
+        /// Until when.
         at: UnixMicros,
     },
     /// A sender report of the source's sender (RFC 3550 section 6.4.1), with `ntp` as the *server's* clock had it: senders'
@@ -275,6 +293,23 @@ pub struct Participant {
     pub identity: String,
     /// Its name.
     pub name: String,
+}
+
+/// What somebody wrote to all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Its number: later ones have greater ones.
+    pub message: u64,
+    /// The participant's id.
+    pub participant: String,
+    /// The identity.
+    pub identity: String,
+    /// Their name then.
+    pub name: String,
+    /// What.
+    pub text: String,
+    /// When.
+    pub at: UnixMicros,
 }
 
 /// Why a job ends or ended.

@@ -229,7 +229,8 @@ fn a_frame_that_is_too_long_is_refused_by_its_head_alone() {
     assert!(matches!(error, FrameError::Length { length: 101, limit: 100 }), "{error}");
     assert!(error.to_string().contains("101"), "{error}");
     let mut wire = vec![7];
-    let long = ToWorker::Chat { participant: "PA_1".into(), text: "x".repeat(200), at: UnixMicros(0) };
+    let (participant, text, at) = ("PA_1".into(), "x".repeat(200), UnixMicros(0));
+    let long = ToWorker::Caption { participant, track: None, text, from: at, at };
     assert!(encode(&long, Limits { frame_bytes: 100 }, &mut wire).is_err());
     assert_eq!(wire, [7], "nothing of it was written");
 }

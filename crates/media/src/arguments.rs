@@ -62,6 +62,9 @@ pub(crate) struct Film {
     /// Also write chapters beside the film: FILM.chapters.vtt.
     #[arg(long)]
     chapters: bool,
+    /// Also write captions beside the film, if there are any: FILM.vtt.
+    #[arg(long)]
+    captions: bool,
     /// Also write the first moment with somebody's picture: FILM.jpg.
     #[arg(long, conflicts_with = "thumbnails_every")]
     thumbnail: bool,
@@ -154,6 +157,7 @@ impl Film {
             max_bytes: self.max_mib.saturating_mul(1 << 20),
             looks,
             chapters: self.chapters,
+            captions: self.captions,
             thumbnails: every.or(self.thumbnail.then_some(Thumbnails::First)),
             speakers: self.speakers.map(|directory| Speakers { directory, format: speakers_format }),
             ..options

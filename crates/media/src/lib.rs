@@ -5,7 +5,7 @@
 //! The server starts `parvis-media capture`, one for each job, with a stream socket in the place of its standard input and
 //! a datagram socket in the place of its output ([`worker`]). [`capture`] is what it does, [`confine`] what holds it,
 //! [`recording`] checks, opens and exports what it wrote, and [`compose`] makes a film of it, which [`seal`] seals, beside a server's
-//! calls where they leave room ([`yielding`]), or of a room that is still there ([`compose::live`]). [`push`] brings a stream to where others watch it. `docs/recording-format.md` describes the files.
+//! calls where they leave room ([`yielding`]), or of a room that is still there ([`compose::live`]). [`push`] brings a stream to where others watch it. [`door`] starts all of these as units of the service manager's. `docs/recording-format.md` describes the files.
 //!
 //! **The invariant:** whatever comes from the trunk or the server, nothing is written but to the job's own directory, and what
 //! was written two seconds ago survives the end of the process in any way whatsoever.
@@ -22,6 +22,7 @@ pub mod capture;
 pub mod codec;
 pub mod compose;
 pub mod confine;
+pub mod door;
 pub mod hardware;
 pub mod manifest;
 pub mod mkv;

@@ -3,25 +3,27 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks through these")]
 
 mod arguments;
+mod composing;
 
+use std::ffi::OsString;
 use std::fs::OpenOptions;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use parvis_jobs::{Confinement, Limits};
-use parvis_media::age::{Identity, Recipient};
+use parvis_media::age::Identity;
 use parvis_media::capture::Settings;
-use parvis_media::compose::{self, Layout};
+use parvis_media::compose;
 use parvis_media::confine::{self, Bounds};
+use parvis_media::door::{self, Kind};
 use parvis_media::hardware::probe::Prober;
 use parvis_media::hardware::{self, Devices, Encoders, Survey, Wanted};
 use parvis_media::push;
 use parvis_media::recording::{self, State};
-use parvis_media::seal::seal;
 use parvis_media::worker::{self, Options};
-use parvis_media::yielding;
 
 #[derive(Parser)]
 #[command(
@@ -57,6 +59,19 @@ enum Command {
         /// Who encodes H.264 then: auto, a family (nvenc, vaapi, software), or a name that `parvis-media probe` prints.
         #[arg(long, default_value = "auto", requires = "live")]
         encoder: Wanted,
+    },
+    /// Start one worker of a kind for the connection that is the standard input: started by the service manager.
+    #[command(hide = true)]
+    Door {
+        /// media, compose or push.
+        #[arg(value_parser = kind)]
+        kind: Kind,
+    },
+    /// Write manual pages.
+    #[command(hide = true)]
+    Man {
+        /// A directory that exists.
+        to: PathBuf,
     },
     /// Confine this process as a worker is, try what must fail, and say whether it does.
     ConfineCheck {
@@ -101,40 +116,7 @@ enum Command {
         identity: Option<PathBuf>,
     },
     /// Make one film of a recording: MP4, WebM or Ogg.
-    Compose {
-        /// The recording's directory.
-        directory: PathBuf,
-        /// The film, a new file.
-        out: PathBuf,
-        /// What it shows.
-        #[arg(long, value_enum, default_value = "grid")]
-        layout: Shown,
-        /// Width and height in samples.
-        #[arg(long, default_value = "1280x720", value_parser = size)]
-        size: (u32, u32),
-        /// Pictures a second.
-        #[arg(long, default_value_t = 30)]
-        rate: u32,
-        /// The most that pictures take, in kbit/s.
-        #[arg(long, default_value_t = 2500)]
-        kbits: u32,
-        /// A file with age identities; not needed for a recording in the clear.
-        #[arg(long)]
-        identity: Option<PathBuf>,
-        /// What to do where the kernel can't confine the process.
-        #[arg(long, value_enum, default_value = "required")]
-        confine: Confine,
-        /// Memory that the process may use, in MiB; the stacks of its threads count.
-        #[arg(long, default_value_t = 4096)]
-        memory_mib: u64,
-        /// Who encodes H.264: auto, a family (nvenc, vaapi, software), or a name that `parvis-media probe` prints.
-        #[arg(long, default_value = "auto")]
-        encoder: Wanted,
-        #[command(flatten)]
-        film: Box<arguments::Film>,
-        #[command(flatten)]
-        service: Service,
-    },
+    Compose(Box<composing::Compose>),
     /// Try the encoders that this machine may have, and say which one films are made with.
     Probe {
         /// Encode some seconds with each, look at what comes out, and have another go on in the middle.
@@ -176,17 +158,6 @@ enum Command {
     },
 }
 
-/// What a server asks of a composer besides.
-#[derive(Args)]
-struct Service {
-    /// Seal the film, and what is made beside it, for these age recipients once it is whole: its name then ends with .age.
-    #[arg(long, value_name = "RECIPIENT")]
-    seal: Vec<Recipient>,
-    /// Let everything else on this machine go first, and end when standard input does.
-    #[arg(long)]
-    job: bool,
-}
-
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Confine {
     /// Refuse to run.
@@ -195,28 +166,36 @@ enum Confine {
     Available,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Shown {
-    /// Everybody in tiles of one size.
-    Grid,
-    /// Who shares or speaks large, the others under it.
-    Speaker,
-    /// A share large with the others beside it, and as speaker while nobody shares.
-    Screen,
-    /// One picture: who speaks, or --participant or --track.
-    Single,
-    /// Sound only.
-    Audio,
-}
-
 fn main() -> ExitCode {
-    match run(Cli::parse().command) {
+    let result = match by_unit() {
+        Some(ended) => ended,
+        None => run(Cli::parse().command),
+    };
+    match result {
         Ok(code) => code,
         Err(problem) => {
             eprintln!("parvis-media: {problem}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Has a unit of the service manager's do it, if that is what this program's name says and what is to be done has one.
+fn by_unit() -> Option<Result<ExitCode, Box<dyn std::error::Error>>> {
+    let mut arguments = std::env::args_os();
+    let is_meant = Path::new(&arguments.next()?).file_name().is_some_and(|name| name == door::BY_UNIT);
+    let arguments: Vec<OsString> = arguments.collect();
+    let kind = Kind::of(&arguments).filter(|_| is_meant)?;
+    let socket = std::env::var_os("PARVIS_MEDIA_DOOR").map(PathBuf::from);
+    let socket = socket.unwrap_or_else(|| Path::new(door::SOCKETS).join(kind.name()));
+    let (input, output, error) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    let ended = door::ask(&socket, &arguments, [input.as_fd(), output.as_fd(), error.as_fd()]);
+    Some(ended.map(|status| ExitCode::from(door::end_as(status))).map_err(Into::into))
+}
+
+fn kind(name: &str) -> Result<Kind, String> {
+    let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name);
+    kind.ok_or_else(|| "it is none of media, compose, push".to_owned())
 }
 
 fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
@@ -234,6 +213,11 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
                 limits: Limits::default(),
                 live,
             })?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Door { kind } => door::open(kind).map(|()| ExitCode::SUCCESS).map_err(Into::into),
+        Command::Man { to } => {
+            clap_mangen::generate_to(Cli::command(), to)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::ConfineCheck { directory, composer, device } => confine_check(&directory, composer, device),
@@ -268,59 +252,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
         }
         Command::Probe { full, json, timeout, encoder } => survey(full, json, timeout, &encoder),
         Command::Trial => hardware::trial::serve().map(|()| ExitCode::SUCCESS),
-        Command::Compose {
-            directory,
-            out,
-            layout,
-            size: (width, height),
-            rate,
-            kbits,
-            identity,
-            confine,
-            memory_mib,
-            encoder,
-            film,
-            service,
-        } => {
-            if service.job {
-                yielding::yield_to_others()?;
-            }
-            let layout = match layout {
-                Shown::Grid => Layout::Grid,
-                Shown::Speaker => Layout::Speaker,
-                Shown::Screen => Layout::Screen,
-                Shown::Single => Layout::Single,
-                Shown::Audio => Layout::Audio,
-            };
-            let options =
-                compose::Options { layout, width, height, rate, kbits, ..compose::Options::default() };
-            let options = film.add_to(options, &out)?;
-            let identities = identities(identity.as_deref())?;
-            let encoders = encoders(&options, &encoder)?;
-            let devices = encoders.as_ref().map(Encoders::devices).unwrap_or_default();
-            let options = compose::Options { encoders, ..options };
-            let speakers = options.speakers.as_ref().map(|speakers| speakers.directory.as_path());
-            confine_composer(&directory, &out, speakers, &devices, confine, memory_mib)?;
-            if service.job {
-                yielding::end_with_input()?;
-            }
-            let film = compose::compose(&directory, &out, &identities, &options)?;
-            for note in &film.notes {
-                println!("left out from there on: {}: {}", note.file, note.what);
-            }
-            for switch in &film.switches {
-                eprintln!("{}", switch.note().line());
-                println!("another encoder went on, and nothing is missing: {switch}");
-            }
-            println!("{:>12} bytes  {:>8.1} s  {}", film.bytes, film.duration as f64 / 1e6, out.display());
-            for file in &film.beside {
-                println!("beside it: {}", file.display());
-            }
-            for file in std::iter::once(&out).chain(&film.beside).filter(|_| !service.seal.is_empty()) {
-                println!("sealed: {}", seal(file, &service.seal)?.display());
-            }
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Compose(arguments) => composing::run(*arguments),
     }
 }
 
@@ -356,43 +288,6 @@ fn live_encoders(wanted: &Wanted) -> Result<Encoders, Box<dyn std::error::Error>
     Ok(choice.encoders)
 }
 
-/// Who encodes the film. That one, and whoever doesn't work here, is named on standard error.
-fn encoders(
-    options: &compose::Options,
-    wanted: &Wanted,
-) -> Result<Option<Encoders>, Box<dyn std::error::Error>> {
-    compose::prepare()?;
-    let Some(choice) = compose::choose_encoders(options, wanted, &Prober::own())? else { return Ok(None) };
-    for note in choice.notes() {
-        eprintln!("{}", note.line());
-    }
-    Ok(Some(choice.encoders))
-}
-
-/// Holds this process to the recording, the film's directory and that of the speakers.
-fn confine_composer(
-    recording: &Path,
-    out: &Path,
-    speakers: Option<&Path>,
-    devices: &Devices,
-    confine: Confine,
-    memory_mib: u64,
-) -> Result<(), Box<dyn std::error::Error>> {
-    let films = match out.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-        None => return Err(format!("{}: no name of a file", out.display()).into()),
-    };
-    if let Some(missing) = [recording, films].into_iter().find(|directory| !directory.is_dir()) {
-        return Err(format!("{}: no directory", missing.display()).into());
-    }
-    compose::prepare()?;
-    let bounds = Bounds { memory_bytes: memory_mib * 1024 * 1024, ..Bounds::default() };
-    let written: Vec<&Path> = [films].into_iter().chain(speakers).collect();
-    let held = confine::confine_composer(recording, &written, devices, bounds);
-    accept(held, confine)
-}
-
 /// Takes what holds this process, if that is enough.
 fn accept(held: Confinement, confine: Confine) -> Result<(), Box<dyn std::error::Error>> {
     if confine == Confine::Required && !confine::is_complete(&held) {
@@ -403,12 +298,6 @@ fn accept(held: Confinement, confine: Confine) -> Result<(), Box<dyn std::error:
         eprintln!("parvis-media: missing: {missing}");
     }
     Ok(())
-}
-
-fn size(text: &str) -> Result<(u32, u32), String> {
-    let sides =
-        text.split_once('x').and_then(|(width, height)| Some((width.parse().ok()?, height.parse().ok()?)));
-    sides.ok_or_else(|| "a size is two numbers with an x between them, like 1280x720".to_owned())
 }
 
 fn told(written: &[recording::Written]) -> Result<ExitCode, Box<dyn std::error::Error>> {

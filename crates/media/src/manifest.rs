@@ -77,6 +77,9 @@ pub struct Manifest {
     pub lines_left_out: u64,
     /// What happened in the room, in a file for each run.
     pub timelines: Vec<FileEntry>,
+    /// What people wrote to all, where that is kept: one file, or more where workers were killed.
+    #[serde(default)]
+    pub chats: Vec<FileEntry>,
     /// The tracks.
     pub tracks: Vec<Track>,
 }
@@ -254,7 +257,7 @@ impl Manifest {
     /// Every file but the manifest.
     pub fn files(&self) -> impl Iterator<Item = &FileEntry> {
         let parts = self.tracks.iter().flat_map(|track| track.parts.iter().map(|part| &part.file));
-        self.timelines.iter().chain(parts)
+        self.timelines.iter().chain(&self.chats).chain(parts)
     }
 }
 

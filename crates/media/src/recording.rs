@@ -2,6 +2,7 @@
 //! What is done with a recording afterwards: checked, opened, exported. Files that a killed worker left open are read as
 //! far as they go: their whole chunks, then what their tail has beyond them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -12,8 +13,10 @@ use zeroize::Zeroizing;
 
 use crate::age::{AgeError, Identity, Opener};
 use crate::capture::file::{SEALED_SUFFIX, TAIL_HEAD_BYTES, TAIL_MAGIC, TAIL_SLOT_BYTES, TAIL_SUFFIX};
+use crate::compose;
 use crate::manifest::{FileEntry, MANIFEST, Manifest, ManifestError, Part, is_file_name};
 use crate::mkv::{self, MkvError, Reader, ReaderLimits};
+use crate::timeline::{Entry, What};
 
 /// Why a recording, or a file of it, can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -92,9 +95,9 @@ pub struct Written {
 }
 
 /// What a film's name ends with, before that of a sealed file.
-const FILM_SUFFIXES: [&str; 3] = [".mp4", ".ogg", ".webm"];
+const FILM_SUFFIXES: [&str; 4] = [".mp4", ".ogg", ".webm", ".vtt"];
 
-/// Films that were laid beside a capture. Its manifest doesn't know them.
+/// Films that were laid beside a capture, and their captions. Its manifest doesn't know them.
 fn films(directory: &Path) -> Result<Vec<FileEntry>, RecordingError> {
     let failed = |error| from_io(&directory.display().to_string(), error);
     let mut names = Vec::new();
@@ -123,7 +126,7 @@ pub fn verify(directory: &Path, identities: &[Identity]) -> Result<Vec<Checked>,
     let manifest = Manifest::read(directory)?;
     let opens = !identities.is_empty() || manifest.recipients.is_empty();
     let mut checked = Vec::new();
-    let timelines = manifest.timelines.iter().map(|file| (file, None));
+    let timelines = manifest.timelines.iter().chain(&manifest.chats).map(|file| (file, None));
     let parts =
         manifest.tracks.iter().flat_map(|track| track.parts.iter().map(|part| (&part.file, Some(part))));
     for (file, part) in timelines.chain(parts) {
@@ -169,12 +172,14 @@ pub fn decrypt(
     Ok(written)
 }
 
-/// Writes every track's parts as files with a duration in which players can seek, the timelines, and films, to `to`.
+/// Writes every track's parts as files with a duration in which players can seek, the timelines, films, what was written in the chat
+/// and not taken back (`chat.jsonl`), and captions (`captions.vtt`), to `to`.
 pub fn export(directory: &Path, to: &Path, identities: &[Identity]) -> Result<Vec<Written>, RecordingError> {
     let manifest = Manifest::read(directory)?;
     new_directory(to)?;
     let mut written = Vec::new();
-    for file in manifest.files().chain(&films(directory)?) {
+    let is_chat = |file: &&FileEntry| manifest.chats.contains(file);
+    for file in manifest.files().filter(|file| !is_chat(file)).chain(&films(directory)?) {
         let Some(mut plain) = open_if_begun(directory, file, identities)? else { continue };
         let name = clear_name(&file.name);
         let mut out = new_file(to, name)?;
@@ -190,8 +195,62 @@ pub fn export(directory: &Path, to: &Path, identities: &[Identity]) -> Result<Ve
         let bytes = out.get_ref().metadata().map_err(failed)?.len();
         written.push(Written { name: name.to_owned(), bytes, recovered: plain.was_recovered() });
     }
+    let chat = chat(directory, &manifest, identities)?;
+    let lines = |entry: &Entry| serde_json::to_string(entry).map(|line| line + "\n").unwrap_or_default();
+    let chat = (!chat.is_empty()).then(|| chat.iter().map(lines).collect::<String>());
+    let captions = compose::captions(directory, &manifest, identities)?;
+    for (name, text) in [("chat.jsonl", chat), ("captions.vtt", captions)] {
+        let Some(text) = text else { continue };
+        let mut out = new_file(to, name)?;
+        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| from_io(name, error))?;
+        written.push(Written { name: name.to_owned(), bytes: text.len() as u64, recovered: false });
+    }
     copy_manifest(directory, to)?;
     Ok(written)
+}
+
+/// What was written in the chat and not taken back, each message once: whoever is started anew keeps all of it again.
+pub fn chat(
+    directory: &Path,
+    manifest: &Manifest,
+    identities: &[Identity],
+) -> Result<Vec<Entry>, RecordingError> {
+    let mut kept = BTreeMap::new();
+    let mut retracted = BTreeSet::new();
+    for entry in entries(directory, &manifest.chats, identities)? {
+        match entry.what {
+            What::Chat { message, .. } => drop(kept.insert(message, entry)),
+            What::ChatRetracted { message } => drop(retracted.insert(message)),
+            _ => {}
+        }
+    }
+    Ok(kept.into_iter().filter(|(message, _)| !retracted.contains(message)).map(|(_, entry)| entry).collect())
+}
+
+/// All lines of such files, in the order of their moments. What a newer version wrote and this one doesn't know is passed over.
+pub(crate) fn entries(
+    directory: &Path,
+    files: &[FileEntry],
+    identities: &[Identity],
+) -> Result<Vec<Entry>, RecordingError> {
+    let mut entries = Vec::new();
+    for file in files {
+        let Some(plain) = open_if_begun(directory, file, identities)? else { continue };
+        for line in BufReader::new(plain).lines() {
+            let line = line.map_err(|error| from_io(&file.name, error))?;
+            if let Ok(entry) = serde_json::from_str(&line) {
+                entries.push(entry);
+            } else if serde_json::from_str::<serde::de::IgnoredAny>(&line).is_err() {
+                // The last line of a killed worker.
+                if file.sha256.is_none() {
+                    break;
+                }
+                return Err(from_io(&file.name, io::Error::other("a line that is no JSON")));
+            }
+        }
+    }
+    entries.sort_by_key(|entry: &Entry| entry.at);
+    Ok(entries)
 }
 
 /// Opens one file of a recording. One that is finished must be whole; of one that isn't, all that is there is read.

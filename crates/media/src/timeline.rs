@@ -85,10 +85,32 @@ pub enum What {
         /// Height in samples, where known.
         height: Option<u32>,
     },
-    /// Somebody wrote something.
+    /// Somebody wrote something to all. In a file of its own, as is what follows.
     Chat {
+        /// Its number.
+        message: u64,
         /// The participant's id.
         participant: String,
+        /// The identity.
+        identity: String,
+        /// Their name then.
+        name: String,
+        /// What.
+        text: String,
+    },
+    /// A message before it was taken back. It stands only in files of workers that were killed.
+    ChatRetracted {
+        /// Its number.
+        message: u64,
+    },
+    /// What somebody said from then on was written down.
+    Caption {
+        /// The participant's id.
+        participant: String,
+        /// In which track, where that is known.
+        track: Option<String>,
+        /// Until when, in microseconds since the recording's start.
+        until: i64,
         /// What.
         text: String,
     },

@@ -260,10 +260,17 @@ fn the_command_composes_while_it_is_confined() {
     assert!(!out.exists());
     let (done, said) = run(&["--identity", keys.to_str().unwrap()]);
     // Beside the film: who encodes it, on standard error.
-    let (encoder, film): (Vec<&str>, Vec<&str>) =
-        said.lines().partition(|line| line.starts_with("encoder: "));
+    let (encoder, film): (Vec<&str>, Vec<&str>) = said.lines().partition(|line| line.contains("(software)"));
     assert!(done && film.len() == 1 && film[0].contains("1.0 s"), "{said}");
-    assert_eq!(encoder.iter().filter(|line| line.contains(r#""fate":"chosen""#)).count(), 1, "{said}");
+    assert_eq!(encoder.iter().filter(|line| line.contains(" encodes: ")).count(), 1, "{said}");
+    assert!(!said.contains('{'), "people are told in words: {said}");
+    // A server reads it as JSON.
+    std::fs::remove_file(&out).unwrap();
+    let (done, said) = run(&["--identity", keys.to_str().unwrap(), "--job"]);
+    let told =
+        said.lines().filter(|line| line.starts_with("encoder: ") && line.contains(r#""fate":"chosen""#));
+    assert!(!done && told.count() == 1, "its standard input has ended, and so does it: {said}");
+    run(&["--identity", keys.to_str().unwrap()]);
     assert_scenes(&Film::open(&out, SIZE), Arrangement::Grid, &[(0, &[RED])], 100);
 }
 

@@ -3,9 +3,10 @@
 //!
 //! [`Capture`] has no socket and no clock: messages, datagrams and the time go in, messages come out. What it writes to is one
 //! directory. `jitter` puts packets in order, [`crate::codec`] makes frames of them, `clock` gives each its moment,
-//! `track` writes them to a `file` that is sealed as it grows, `store` counts what is used,
+//! `track` writes them to a `file` that is sealed as it grows, `chat` what people write, `store` counts what is used,
 //! `failure` says why nothing can be captured.
 
+mod chat;
 pub mod clock;
 mod failure;
 pub mod file;
@@ -19,15 +20,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parvis_jobs::{
-    Failure, FailureKind, File, Participant, Source, Start, StopReason, ToServer, ToWorker, UnixMicros,
+    Failure, FailureKind, File, Message, Participant, Source, Start, StopReason, ToServer, ToWorker,
+    UnixMicros,
 };
 
 use crate::age::AgeError;
 use crate::compose::live::Tap;
 use crate::manifest::{self, FORMAT, FileEntry, MANIFEST, Manifest, Run, VERSION};
 use crate::timeline::{Entry, What};
+use chat::Chat;
 use failure::{failure, recipients, taken, unreadable};
-use file::{GrowingFile, is_full};
+use file::{Finished, GrowingFile, is_full};
 use jitter::JitterConfig;
 use store::Store;
 use track::{Taken, Track};
@@ -50,6 +53,8 @@ pub struct Settings {
     pub tracks_in_all: usize,
     /// The longest timeline, in bytes. What comes after that is left out and counted.
     pub timeline_bytes: u64,
+    /// The most that is kept of the chat, which is held in memory as well. The rest is left out and counted.
+    pub chat_bytes: u64,
 }
 
 impl Default for Settings {
@@ -62,6 +67,7 @@ impl Default for Settings {
             tracks: 512,
             tracks_in_all: 10_000,
             timeline_bytes: 256 * 1024 * 1024,
+            chat_bytes: 128 * 1024 * 1024,
         }
     }
 }
@@ -87,6 +93,8 @@ pub struct Capture {
     by_ssrc: HashMap<u32, String>,
     /// `None` where nothing is kept.
     timeline: Option<GrowingFile>,
+    /// From the first message on.
+    chat: Option<Chat>,
     tap: Option<Arc<Tap>>,
     live_due: UnixMicros,
     timeline_len: u64,
@@ -148,6 +156,7 @@ impl Capture {
             tracks: BTreeMap::new(),
             by_ssrc: HashMap::new(),
             timeline,
+            chat: None,
             tap: None,
             live_due: now,
             timeline_len,
@@ -235,7 +244,17 @@ impl Capture {
             ToWorker::LayerChanged { track, width, height, at } => {
                 self.note(now, at, What::Layer { track, width, height })
             }
-            ToWorker::Chat { participant, text, at } => self.note(now, at, What::Chat { participant, text }),
+            ToWorker::Chat { messages } => {
+                messages.into_iter().try_for_each(|message| self.wrote(now, message))
+            }
+            ToWorker::ChatRetracted { message, at } => {
+                let at = at.since(self.started_at);
+                self.chat.as_mut().map_or(Ok(()), |chat| chat.retract(now, at, message))
+            }
+            ToWorker::Caption { participant, track, text, from, at } => {
+                let until = at.since(self.started_at);
+                self.note(now, from, What::Caption { participant, track, until, text })
+            }
             ToWorker::SenderReport { track, rtp_timestamp, at } => {
                 if let Some((_, known)) = self.tracks.get_mut(&track) {
                     known.report(now, rtp_timestamp, at);
@@ -354,7 +373,7 @@ impl Capture {
             self.timeline.as_mut().map_or(Ok(()), GrowingFile::sync)?;
             self.timeline_unsafe_since = None;
         }
-        Ok(())
+        self.chat.as_mut().map_or(Ok(()), |chat| chat.secure(now, self.settings.unsafe_micros))
     }
 
     /// Limits, and the manifest.
@@ -461,6 +480,49 @@ impl Capture {
         timeline.write(&bytes)
     }
 
+    /// Somebody wrote to all.
+    fn wrote(&mut self, now: UnixMicros, message: Message) -> Result<(), AgeError> {
+        if self.timeline.is_none() {
+            return Ok(());
+        }
+        if self.chat.is_none() {
+            let chat = Chat::begin(&self.store)?;
+            self.manifest.chats.push(FileEntry { name: chat.name().to_owned(), bytes: None, sha256: None });
+            (self.chat, self.manifest_changed) = (Some(chat), true);
+        }
+        let most = self.settings.chat_bytes;
+        let added =
+            self.chat.as_mut().map(|chat| chat.add(now, self.started_at, message, most)).transpose()?;
+        if added == Some(false) {
+            self.manifest.lines_left_out += 1;
+            self.manifest_changed = true;
+        }
+        Ok(())
+    }
+
+    /// Finishes what was written. It takes the place of all that workers before this one kept, who could not finish theirs.
+    fn finish_chat(&mut self) -> Result<(), AgeError> {
+        if self.timeline.is_none() {
+            return Ok(());
+        }
+        let finished = self.chat.as_mut().map(|chat| chat.finish(&self.store)).transpose()?;
+        let stays = finished.map(|Finished { name, bytes, sha256 }| FileEntry {
+            name,
+            bytes: Some(bytes),
+            sha256: Some(sha256),
+        });
+        let mut removed = Ok(());
+        let former = std::mem::take(&mut self.manifest.chats).into_iter();
+        for former in former.filter(|former| stays.as_ref().is_none_or(|stays| stays.name != former.name)) {
+            if let Err(error) = self.store.remove(&former.name) {
+                self.manifest.chats.push(former);
+                removed = Err(error.into());
+            }
+        }
+        self.manifest.chats.extend(stays);
+        removed
+    }
+
     /// Ends the capture over a fault.
     fn check(&mut self, now: UnixMicros, done: Result<(), AgeError>) {
         let Err(error) = done else { return };
@@ -506,6 +568,8 @@ impl Capture {
             }
             Err(error) => result = result.and(Err(error)),
         }
+        let chat = self.finish_chat();
+        result = result.and(chat);
         self.manifest.ended = Some(self.since(now));
         let full = result.as_ref().is_err_and(is_full_error);
         self.manifest.reason = Some(if full { StopReason::DiskFull } else { reason });
@@ -553,7 +617,8 @@ impl Capture {
 
     fn open_bytes(&self) -> u64 {
         let tracks: u64 = self.tracks.values().map(|(_, track)| track.open_bytes()).sum();
-        tracks + self.timeline.as_ref().map_or(0, GrowingFile::bytes_on_disk)
+        let chat = self.chat.as_ref().map_or(0, Chat::bytes_on_disk);
+        tracks + chat + self.timeline.as_ref().map_or(0, GrowingFile::bytes_on_disk)
     }
 
     fn used(&self) -> u64 {
@@ -579,6 +644,7 @@ fn first_manifest(start: &Start, recipients: Vec<String>) -> Manifest {
         runs: Vec::new(),
         lines_left_out: 0,
         timelines: Vec::new(),
+        chats: Vec::new(),
         tracks: Vec::new(),
     }
 }

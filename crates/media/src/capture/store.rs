@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::statvfs::statvfs;
 use parvis_jobs::Quota;
 
-use super::file::{GrowingFile, named};
+use super::file::{GrowingFile, TAIL_SUFFIX, named};
 use crate::age::{AgeError, Recipient};
 
 /// Room that is taken at the start, and given back when the disk is full, so that files can be finished then.
@@ -66,6 +66,18 @@ impl Store {
         let what =
             format!("{stem}: {MAX_NUMBER} files of this name are there; end the recording and begin another");
         Err(AgeError::Io(io::Error::new(io::ErrorKind::AlreadyExists, what)))
+    }
+
+    /// Takes a file away, with its tail. One that is not there is none.
+    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
+        for name in [name, &format!("{name}{TAIL_SUFFIX}")] {
+            let path = self.directory.join(name);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(named(&path, &error)),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// A file was finished, or is left as it is.

@@ -120,7 +120,8 @@ pub(super) fn webvtt(chapters: &[Chapter], end: u64) -> String {
     format!("WEBVTT\n{}", cues.collect::<String>())
 }
 
-fn moment(micros: u64) -> String {
+/// A moment as WebVTT writes it.
+pub(super) fn moment(micros: u64) -> String {
     let ms = micros / 1000;
     format!("{:02}:{:02}:{:02}.{:03}", ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000)
 }

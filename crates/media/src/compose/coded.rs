@@ -29,7 +29,7 @@ pub(super) struct Coded {
 }
 
 /// Decoding may begin before the film does. So all times are moved by this, as GStreamer's own encoders do.
-const SHIFT: u64 = 1000 * 3600 * 1_000_000_000;
+pub(super) const SHIFT: u64 = 1000 * 3600 * 1_000_000_000;
 
 impl Coded {
     /// Opens an encoder, whose pictures go to `source`.
@@ -102,8 +102,8 @@ pub fn choose_encoders(
 }
 
 /// What a film asks of its encoder. A key frame each two seconds is what players seek to.
-fn settings(options: &Options) -> Settings {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+pub(super) fn settings(options: &Options) -> Settings {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from).div_ceil(options.beside.max(1));
     // Each thread holds a picture back; more than these would not be busy.
     let threads = u32::try_from(cores * 3 / 2).unwrap_or(MAX_THREADS).clamp(1, MAX_THREADS);
     Settings { kbits: options.kbits, gop: options.rate * 2, threads, ..Settings::default() }
@@ -111,7 +111,7 @@ fn settings(options: &Options) -> Settings {
 
 const MAX_THREADS: u32 = 16;
 
-fn shape(options: &Options) -> Shape {
+pub(super) fn shape(options: &Options) -> Shape {
     Shape { width: options.width, height: options.height, rate: options.rate }
 }
 

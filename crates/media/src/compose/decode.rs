@@ -18,7 +18,7 @@ use super::stretch::stretched;
 use super::{CHANNELS, ComposeError, Note, PATIENCE, SAMPLE_RATE, element, first_error, launch};
 use crate::age::Identity;
 use crate::manifest::{Part, Track};
-use crate::mkv::{Block, Cluster, MkvError, Reader, ReaderLimits};
+use crate::mkv::{Block, Cluster, MkvError, Reader, ReaderLimits, TrackHead};
 use crate::recording::{self, Plain, RecordingError};
 
 /// Where the recording lies, and what opens it.
@@ -159,12 +159,23 @@ pub(super) struct Parts<'a> {
     files: Files<'a>,
     codec: Codec,
     left: std::slice::Iter<'a, Part>,
+    /// What is shown then is the first that is wanted, in microseconds.
+    from: u64,
     open: Option<Decoder>,
 }
 
 impl<'a> Parts<'a> {
     pub(super) fn new(files: Files<'a>, track: &'a Track) -> Parts<'a> {
-        Parts { files, codec: track.codec, left: track.parts.iter(), open: None }
+        Parts::since(files, track, 0)
+    }
+
+    /// As [`Parts::new`], without what nobody needs who begins at the moment `from`, in microseconds since the recording's start: he
+    /// needs what is shown then, and so what has come since the key frame before.
+    pub(super) fn since(files: Files<'a>, track: &'a Track, from: u64) -> Parts<'a> {
+        let begun = track.parts.iter().rposition(|part| part.first <= from);
+        let first = begun.filter(|_| from > 0).unwrap_or(0);
+        let left = track.parts.get(first..).unwrap_or_default().iter();
+        Parts { files, codec: track.codec, left, from, open: None }
     }
 }
 
@@ -181,7 +192,7 @@ impl Feed for Parts<'_> {
                     return Ok(None);
                 };
                 self.left.next();
-                match Decoder::open(self.files, part, self.codec) {
+                match Decoder::open(self.files, part, self.codec, self.from) {
                     Ok(decoder) => self.open = decoder,
                     Err(ComposeError::Recording(RecordingError::Content { name, error })) => {
                         notes.push(Note { file: name, what: error.to_string() });
@@ -211,26 +222,22 @@ struct Decoder {
 }
 
 impl Decoder {
-    /// `None` for a part of which a killed worker wrote nothing.
-    fn open(files: Files<'_>, part: &Part, codec: Codec) -> Result<Option<Decoder>, ComposeError> {
+    /// `None` for a part of which a killed worker wrote nothing. It begins at the last key frame up to the moment `from`.
+    fn open(files: Files<'_>, part: &Part, codec: Codec, from: u64) -> Result<Option<Decoder>, ComposeError> {
         let name = part.file.name.clone();
-        let Some(plain) = recording::open_if_begun(files.directory, &part.file, files.identities)? else {
-            return Ok(None);
+        let Some((mut frames, head)) = Frames::open(files, part)? else { return Ok(None) };
+        // Read twice: what lies between two key frames may be too much to hold.
+        let passed_over = match part.first < from {
+            true => Frames::open(files, part)?.map_or(0, |(frames, _)| frames.before_key(from / 1_000)),
+            false => 0,
         };
-        let interrupted = part.file.sha256.is_none();
-        let reader = match Reader::new(plain, ReaderLimits::default()) {
-            Ok(reader) => reader,
-            Err(MkvError::Truncated { .. }) if interrupted => return Ok(None),
-            Err(error) => return Err(RecordingError::Content { name, error }.into()),
-        };
-        let head = reader.head().track.clone();
+        frames.pass_over(passed_over);
         let pipeline = launch(&chain(codec, 2))?;
         let source: AppSrc = element(&pipeline, "in")?;
         let sink: AppSink = element(&pipeline, "out")?;
         source.set_caps(Some(&caps(head.codec, head.channels, &head.private)));
         let unreadable = Arc::new(Mutex::new(None));
         let told = Arc::clone(&unreadable);
-        let mut frames = Frames { reader: Some(reader), waiting: VecDeque::new(), interrupted };
         let feed = move |source: &AppSrc, _wanted: u32| match frames.next_frame() {
             Ok(Some(block)) => {
                 let at = gst::ClockTime::from_mseconds(block.timestamp);
@@ -283,6 +290,45 @@ struct Frames {
 }
 
 impl Frames {
+    /// Those of a part, and what stands before them; `None` for a part of which a killed worker wrote nothing.
+    fn open(files: Files<'_>, part: &Part) -> Result<Option<(Frames, TrackHead)>, ComposeError> {
+        let Some(plain) = recording::open_if_begun(files.directory, &part.file, files.identities)? else {
+            return Ok(None);
+        };
+        let interrupted = part.file.sha256.is_none();
+        let reader = match Reader::new(plain, ReaderLimits::default()) {
+            Ok(reader) => reader,
+            Err(MkvError::Truncated { .. }) if interrupted => return Ok(None),
+            Err(error) => {
+                return Err(RecordingError::Content { name: part.file.name.clone(), error }.into());
+            }
+        };
+        let head = reader.head().track.clone();
+        Ok(Some((Frames { reader: Some(reader), waiting: VecDeque::new(), interrupted }, head)))
+    }
+
+    /// How many frames come before the last key frame up to a moment, in milliseconds. What is wrong with the file is for
+    /// whoever decodes it.
+    fn before_key(mut self, until: u64) -> u64 {
+        let (mut count, mut before) = (0, 0);
+        while let Ok(Some(block)) = self.next_frame()
+            && block.timestamp <= until
+        {
+            if block.key {
+                before = count;
+            }
+            count += 1;
+        }
+        before
+    }
+
+    /// Leaves out so many frames, which are known to be whole.
+    fn pass_over(&mut self, count: u64) {
+        for _ in 0..count {
+            let _ = self.next_frame();
+        }
+    }
+
     fn next_frame(&mut self) -> Result<Option<Block>, MkvError> {
         loop {
             if let Some(block) = self.waiting.pop_front() {

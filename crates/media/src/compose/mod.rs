@@ -5,7 +5,7 @@
 //! what tiles are painted on with what `text` writes, `overlay` is what lies over them (`logo`, and `stamp`s of all kinds), and
 //! `output` encodes and writes. `film` is the loop, and it is the only clock: for each picture of the film it asks each track for
 //! what belongs to that moment. So nothing depends on how fast anything is, nothing waits for a track that gives nothing,
-//! and the same capture gives the same film. `speakers`, `chapters` and `thumbnails` are what is made beside it; `work` keeps
+//! and the same capture gives the same film. `speakers`, `chapters`, `captions` and `thumbnails` are what is made beside it; `work` keeps
 //! all of it out of sight until it is whole.
 //!
 //! GStreamer decodes, scales, writes letters and encodes; which elements it needs is said where they are named
@@ -13,8 +13,11 @@
 
 pub mod layout;
 pub mod live;
+pub mod parts;
 
+mod beside;
 mod canvas;
+mod captions;
 mod chapters;
 mod coded;
 mod decode;
@@ -34,15 +37,17 @@ mod work;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, BufRead as _, BufReader};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
+use serde::{Deserialize, Serialize};
 
+use self::beside::Beside;
 pub use self::coded::choose_encoders;
 use self::decode::Files;
-use self::film::Film;
+use self::film::{Mix, Reel};
 pub use self::logo::{Logo, MAX_LOGO_BYTES, MAX_LOGO_SIDE};
 pub use self::options::{
     Corner, Format, Layout, Looks, MAX_NOTICE_BYTES, MAX_SPEAKERS, MAX_THUMBNAILS, MAX_TITLE_BYTES,
@@ -97,6 +102,14 @@ pub enum ComposeError {
     /// There is nothing in it.
     #[error("manifest.json: no frame was captured, so there is nothing to compose")]
     Empty,
+    /// A part of a film that can't be used.
+    #[error("{path}: {what}")]
+    Part {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
     /// A file that can't be written.
     #[error("{path}: {error}")]
     Io {
@@ -119,7 +132,7 @@ pub enum ComposeError {
 }
 
 /// A file that could not be used to its end, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
     /// The file.
     pub file: String,
@@ -128,7 +141,7 @@ pub struct Note {
 }
 
 /// A film that was made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Composed {
     /// How long it is, in microseconds.
     pub duration: u64,
@@ -159,37 +172,43 @@ pub fn compose(
         return Err(ComposeError::Empty);
     }
     story.check(options.subject.as_ref())?;
-    let chapters = options.chapters.then(|| out.with_extension("chapters.vtt"));
-    chapters.as_deref().map_or(Ok(()), work::refuse)?;
+    let beside = Beside::new(out, options, &manifest, &story)?;
     options.thumbnails.map_or(Ok(()), |which| thumbnails::check(which, story.end(), out))?;
-    let voices = options.speakers.as_ref();
-    let voices = voices.map(|speakers| speakers::voices(speakers, &manifest, &story)).transpose()?;
     prepare()?;
     let files = Files { directory, identities };
-    let mut film = Film::new(files, &manifest, &story, options)?;
+    let mut reel = Reel::new(files, &manifest, &story, options, 0)?;
+    let mut mix = Mix::new(files, &manifest);
     let mut work = Work::default();
     let part = work.begin(out)?;
     output::media_of(&part, options.format).map_or(Ok(()), |media| work.scratch(&media))?;
     let shots = options.thumbnails.map(|which| Shots::new(which, out, options)).transpose()?;
     let mut output = Output::new(&part, options)?;
-    film.run(&mut output, shots, &mut work)?;
+    film::run(&mut reel, &mut mix, &mut output, shots, &mut work)?;
     let switches = output.finish()?;
-    let mut notes = film.notes;
-    if let Some(voices) = voices {
-        speakers::write(voices, files, &story, options, &mut work, &mut notes)?;
-        // The same files were read once for the film.
-        let mut told = BTreeSet::new();
-        notes.retain(|Note { file, what }| told.insert((file.clone(), what.clone())));
-    }
-    if let Some(path) = chapters {
-        let part = work.begin(&path)?;
-        let text = chapters::webvtt(&chapters::chapters(&story), story.end());
-        fs::write(&part, text).map_err(|error| ComposeError::Io { path, error })?;
-    }
+    let mut notes = [mix.notes, reel.notes].concat();
+    beside.write(files, &story, options, &mut work, &mut notes)?;
+    composed(work, out, story.end(), notes, switches)
+}
+
+/// What was made, once all of it has its name.
+fn composed(
+    work: Work,
+    out: &Path,
+    duration: u64,
+    mut notes: Vec<Note>,
+    switches: Vec<Switch>,
+) -> Result<Composed, ComposeError> {
+    once(&mut notes);
     let mut made = work.finish()?;
     let beside = made.split_off(1);
     let bytes = fs::metadata(out).map_err(|error| ComposeError::Io { path: out.to_owned(), error })?.len();
-    Ok(Composed { duration: story.end(), bytes, notes, switches, beside })
+    Ok(Composed { duration, bytes, notes, switches, beside })
+}
+
+/// Leaves out what was noted before: files are read more than once.
+fn once(notes: &mut Vec<Note>) {
+    let mut told = BTreeSet::new();
+    notes.retain(|Note { file, what }| told.insert((file.clone(), what.clone())));
 }
 
 /// Makes GStreamer ready, which looks at its plugins by a program of its own where it has not done so before. A process that
@@ -198,31 +217,22 @@ pub fn prepare() -> Result<(), ComposeError> {
     gst::init().map_err(|error| ComposeError::Missing(error.to_string()))
 }
 
-/// All lines of the timelines. What a newer version wrote and this one doesn't know is passed over.
+/// The captions of the recording in `directory`, as WebVTT; `None` where there are none.
+pub fn captions(
+    directory: &Path,
+    manifest: &Manifest,
+    identities: &[Identity],
+) -> Result<Option<String>, RecordingError> {
+    Ok(captions::webvtt(&Story::new(manifest, &entries(directory, manifest, identities)?)))
+}
+
+/// All lines of the timelines.
 fn entries(
     directory: &Path,
     manifest: &Manifest,
     identities: &[Identity],
-) -> Result<Vec<Entry>, ComposeError> {
-    let mut entries = Vec::new();
-    for file in &manifest.timelines {
-        let Some(plain) = recording::open_if_begun(directory, file, identities)? else { continue };
-        let failed = |error| RecordingError::Io { name: file.name.clone(), error };
-        for line in BufReader::new(plain).lines() {
-            let line = line.map_err(failed)?;
-            if let Ok(entry) = serde_json::from_str(&line) {
-                entries.push(entry);
-            } else if serde_json::from_str::<serde::de::IgnoredAny>(&line).is_err() {
-                // The last line of a killed worker.
-                if file.sha256.is_none() {
-                    break;
-                }
-                return Err(failed(io::Error::other("a line that is no JSON")).into());
-            }
-        }
-    }
-    entries.sort_by_key(|entry: &Entry| entry.at);
-    Ok(entries)
+) -> Result<Vec<Entry>, RecordingError> {
+    recording::entries(directory, &manifest.timelines, identities)
 }
 
 fn launch(description: &str) -> Result<gst::Pipeline, ComposeError> {

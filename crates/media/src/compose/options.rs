@@ -171,12 +171,16 @@ pub struct Options {
     pub kbits: u32,
     /// Who encodes H.264; those in software without it.
     pub encoders: Option<Encoders>,
+    /// How many others encode at the same time: each takes its share of the processors.
+    pub beside: usize,
     /// The most bytes that the film may have.
     pub max_bytes: u64,
     /// What lies over the picture.
     pub looks: Looks,
     /// Whether a file with chapters is written beside the film: `….chapters.vtt`.
     pub chapters: bool,
+    /// Whether captions are written beside the film, where there are any: `….vtt`.
+    pub captions: bool,
     /// Pictures beside the film: `….jpg`, or `…-0001.jpg` and so on.
     pub thumbnails: Option<Thumbnails>,
     /// Sound of each person.
@@ -195,9 +199,11 @@ impl Default for Options {
             rate: 30,
             kbits: 2500,
             encoders: None,
+            beside: 1,
             max_bytes: 64 << 30,
             looks: Looks::default(),
             chapters: false,
+            captions: false,
             thumbnails: None,
             speakers: None,
         }

@@ -133,18 +133,7 @@ impl Output {
             Pictures::Coded(coded) => coded.finish()?,
         };
         ended(&self.sound).map_err(|_| self.failure())?;
-        let bus = self.pipeline.bus();
-        let ends = [gst::MessageType::Eos, gst::MessageType::Error];
-        // Moving the index to the front copies the file: as long as an hour of it takes on a slow disk.
-        let last = bus.and_then(|bus| bus.timed_pop_filtered(gst::ClockTime::from_seconds(600), &ends));
-        match last {
-            Some(message) if message.type_() == gst::MessageType::Eos => {}
-            Some(message) => return Err(ComposeError::Pipeline(super::told(&message))),
-            None => {
-                let why = "the file could not be ended within ten minutes".to_owned();
-                return Err(ComposeError::Pipeline(why));
-            }
-        }
+        wait_for_end(&self.pipeline)?;
         if switches.iter().any(|switch| switch.pictures > 0) {
             let failed = |error| ComposeError::Io { path: self.path.clone(), error };
             allow_parameters_in_stream(&self.path).map_err(failed)?;
@@ -164,6 +153,21 @@ impl Drop for Output {
     }
 }
 
+/// Waits until the file is whole that a pipeline writes, of which all has been given to it.
+pub(super) fn wait_for_end(pipeline: &gst::Pipeline) -> Result<(), ComposeError> {
+    let ends = [gst::MessageType::Eos, gst::MessageType::Error];
+    // Moving the index to the front copies the file: as long as an hour of it takes on a slow disk.
+    let limit = gst::ClockTime::from_seconds(600);
+    match pipeline.bus().and_then(|bus| bus.timed_pop_filtered(limit, &ends)) {
+        Some(message) if message.type_() == gst::MessageType::Eos => Ok(()),
+        Some(message) => Err(ComposeError::Pipeline(super::told(&message))),
+        None => {
+            let why = "the file could not be ended within ten minutes".to_owned();
+            Err(ComposeError::Pipeline(why))
+        }
+    }
+}
+
 /// `from` and `to` are counted at `rate` a second.
 pub(super) fn timed(mut buffer: gst::Buffer, from: u64, to: u64, rate: u64) -> gst::Buffer {
     let moment = |number: u64| gst::ClockTime::from_nseconds(number * 1_000_000_000 / rate.max(1));
@@ -175,46 +179,54 @@ pub(super) fn timed(mut buffer: gst::Buffer, from: u64, to: u64, rate: u64) -> g
 }
 
 fn chain(options: &Options) -> String {
-    let Options { width, height, rate, kbits, .. } = options;
-    // A key frame each two seconds is what players seek to.
-    let keys = rate * 2;
-    let vpx = |encoder: &str| {
-        format!(
-            "{encoder} deadline=1 cpu-used=5 threads=2 end-usage=cq cq-level=24 min-quantizer=4 target-bitrate={} \
-             keyframe-max-dist={keys}",
-            kbits * 1000
-        )
-    };
-    let raw = |encoder: String| {
-        format!(
-            "caps=video/x-raw,format=I420,width={width},height={height},framerate={rate}/1,colorimetry=bt601,\
-             interlace-mode=progressive,pixel-aspect-ratio=1/1 ! {encoder}"
-        )
-    };
     let video = match options.format {
         Format::Mp4 => "handle-segment-change=true".to_owned(),
-        Format::WebmVp9 => raw(vpx("vp9enc row-mt=true")),
-        Format::Webm | Format::Ogg => raw(vpx("vp8enc")),
-    };
-    let audio = match options.format {
-        Format::Mp4 => "avenc_aac bitrate=128000 ! aacparse",
-        // A frame is at most as large as at the constant rate, so that no player's buffer runs over.
-        Format::Webm | Format::WebmVp9 | Format::Ogg => "opusenc bitrate=96000 bitrate-type=constrained-vbr",
-    };
-    let mux = match options.format {
-        Format::Mp4 => "mp4mux name=mux faststart=true",
-        Format::Webm | Format::WebmVp9 => "webmmux name=mux",
-        Format::Ogg => "oggmux name=mux",
+        Format::Webm | Format::WebmVp9 | Format::Ogg => pictures_to_vpx(options),
     };
     let pictures = format!(
         "appsrc name=pictures format=time max-buffers=0 max-bytes=0 max-time=0 {video} ! queue max-size-bytes=0 \
          max-size-buffers=0 max-size-time=0 ! mux.video_0"
     );
     let sound = format!(
-        "appsrc name=sound format=time max-buffers=0 max-bytes=0 max-time=0 \
-         caps=audio/x-raw,format=F32LE,rate={SAMPLE_RATE},channels=2,layout=interleaved ! audioconvert ! \
-         {audio} ! queue max-size-bytes=0 max-size-buffers=0 max-size-time=0 ! mux."
+        "appsrc name=sound format=time max-buffers=0 max-bytes=0 max-time=0 {} ! queue max-size-bytes=0 max-size-buffers=0 \
+         max-size-time=0 ! mux.",
+        sound_to_coded(options.format)
     );
     let pictures = if options.has_pictures() { pictures } else { String::new() };
-    format!("{mux} ! filesink name=file sync=false {pictures} {sound}")
+    format!("{} ! filesink name=file sync=false {pictures} {sound}", muxer(options.format))
+}
+
+/// What makes one file of pictures and sound.
+pub(super) fn muxer(format: Format) -> &'static str {
+    match format {
+        Format::Mp4 => "mp4mux name=mux faststart=true",
+        Format::Webm | Format::WebmVp9 => "webmmux name=mux",
+        Format::Ogg => "oggmux name=mux",
+    }
+}
+
+/// The rest of a source of pictures, and the encoder of WebM.
+pub(super) fn pictures_to_vpx(options: &Options) -> String {
+    let Options { width, height, rate, kbits, .. } = options;
+    let encoder = if options.format == Format::WebmVp9 { "vp9enc row-mt=true" } else { "vp8enc" };
+    // A key frame each two seconds is what players seek to.
+    let keys = rate * 2;
+    format!(
+        "caps=video/x-raw,format=I420,width={width},height={height},framerate={rate}/1,colorimetry=bt601,\
+         interlace-mode=progressive,pixel-aspect-ratio=1/1 ! {encoder} deadline=1 cpu-used=5 threads=2 end-usage=cq cq-level=24 \
+         min-quantizer=4 target-bitrate={} keyframe-max-dist={keys}",
+        kbits * 1000
+    )
+}
+
+/// The rest of a source of sound, and its encoder.
+pub(super) fn sound_to_coded(format: Format) -> String {
+    let encoder = match format {
+        Format::Mp4 => "avenc_aac bitrate=128000 ! aacparse",
+        // A frame is at most as large as at the constant rate, so that no player's buffer runs over.
+        Format::Webm | Format::WebmVp9 | Format::Ogg => "opusenc bitrate=96000 bitrate-type=constrained-vbr",
+    };
+    format!(
+        "caps=audio/x-raw,format=F32LE,rate={SAMPLE_RATE},channels=2,layout=interleaved ! audioconvert ! {encoder}"
+    )
 }

@@ -49,8 +49,18 @@ pub(super) struct Story {
     room: String,
     people: BTreeMap<String, Person>,
     speakers: Vec<(u64, Vec<String>)>,
+    captions: Vec<Spoken>,
     moments: Vec<u64>,
     end: u64,
+}
+
+/// What somebody said from one moment to another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Spoken {
+    pub(super) participant: String,
+    pub(super) from: u64,
+    pub(super) until: u64,
+    pub(super) text: String,
 }
 
 /// A participant.
@@ -93,6 +103,7 @@ impl Story {
             room: String::new(),
             people: BTreeMap::new(),
             speakers: Vec::new(),
+            captions: Vec::new(),
             moments: vec![0],
             end,
         };
@@ -123,6 +134,12 @@ impl Story {
                     }
                     story.speakers.push((at, participants.clone()));
                 }
+                What::Caption { participant, until, text, .. } => {
+                    let (participant, text) = (participant.clone(), text.clone());
+                    let until = u64::try_from(*until).unwrap_or(0);
+                    story.captions.push(Spoken { participant, from: at, until, text });
+                    continue;
+                }
                 _ => continue,
             }
             story.moments.push(at);
@@ -148,6 +165,11 @@ impl Story {
     /// Who speaks from when on, the loudest first.
     pub(super) fn speakers(&self) -> &[(u64, Vec<String>)] {
         &self.speakers
+    }
+
+    /// What was said, as far as it was written down.
+    pub(super) fn captions(&self) -> &[Spoken] {
+        &self.captions
     }
 
     /// All shares, in the order in which they came.
@@ -414,7 +436,7 @@ impl Span {
 }
 
 /// When the recording ended; of one whose worker was killed, when the last frame came.
-fn end(manifest: &Manifest) -> u64 {
+pub(super) fn end(manifest: &Manifest) -> u64 {
     let last = manifest.tracks.iter().flat_map(|track| track.parts.iter().map(|part| part.last)).max();
     manifest.ended.or(last).unwrap_or(0)
 }

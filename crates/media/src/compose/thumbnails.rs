@@ -64,7 +64,9 @@ impl Shots {
     ) -> Result<(), ComposeError> {
         let (is_time, path) = match self.which {
             Thumbnails::First => (somebody && self.taken == 0, self.film.with_extension("jpg")),
-            Thumbnails::Every(_) => (number.is_multiple_of(self.step), numbered(&self.film, self.taken + 1)),
+            Thumbnails::Every(_) => {
+                (number.is_multiple_of(self.step.max(1)), numbered(&self.film, number / self.step.max(1) + 1))
+            }
         };
         if !is_time {
             return Ok(());
@@ -118,7 +120,7 @@ impl Drop for Jpeg {
 }
 
 /// `film-0001.jpg` beside `film.mp4`.
-fn numbered(film: &Path, number: u64) -> PathBuf {
+pub(super) fn numbered(film: &Path, number: u64) -> PathBuf {
     let mut name = film.file_stem().unwrap_or_default().to_owned();
     name.push(format!("-{number:04}.jpg"));
     film.with_file_name(name)

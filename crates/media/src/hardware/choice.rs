@@ -38,6 +38,11 @@ impl Encoders {
         self.0.iter().copied()
     }
 
+    /// What their elements are called, in this order.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.candidates().map(|candidate| candidate.factory)
+    }
+
     /// What the first of them needs open.
     pub fn devices(&self) -> Devices {
         self.0.first().map_or_else(Devices::default, |first| Devices::of(first.family))

@@ -52,6 +52,13 @@ pub(super) fn has_ended(egress: &EgressInfo) -> bool {
     !matches!(egress.status(), EgressStarting | EgressActive | EgressEnding)
 }
 
+/// The films that lie beside a capture.
+pub(super) fn films(egress: &EgressInfo, folder: &Path) -> Vec<FileInfo> {
+    let mut films = files(folder, egress.started_at, Some(egress.ended_at));
+    films.retain(|file| is_film(&file.filename));
+    films
+}
+
 /// Whether a film lies beside a capture.
 pub(super) fn has_film(folder: &Path) -> bool {
     let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
@@ -63,9 +70,13 @@ pub(super) fn is_captured(folder: &Path) -> bool {
     manifest(folder).is_some()
 }
 
-fn is_film(name: &str) -> bool {
+pub(super) fn is_film(name: &str) -> bool {
     let name = name.strip_suffix(".age").unwrap_or(name);
     wish::SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
+}
+
+fn is_captions(name: &str) -> bool {
+    name.strip_suffix(".age").unwrap_or(name).ends_with(".vtt")
 }
 
 /// What a person who looks at the record is told of the end; nothing where it was asked for.
@@ -109,7 +120,7 @@ fn status_of(state: State) -> EgressStatus {
     }
 }
 
-/// What lies in a recording's folder: the film, if there is one, then the rest by name. Times are of what was recorded.
+/// What lies in a recording's folder: the film, if there is one, and its captions, then the rest by name. Times are of what was recorded.
 fn files(folder: &Path, started_at: i64, ended_at: Option<i64>) -> Vec<FileInfo> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let last = ended_at.unwrap_or_else(unix_nanos);
@@ -132,7 +143,9 @@ fn files(folder: &Path, started_at: i64, ended_at: Option<i64>) -> Vec<FileInfo>
             })
         })
         .collect();
-    files.sort_by_cached_key(|file| (!is_film(&file.filename), file.filename.clone()));
+    files.sort_by_cached_key(|file| {
+        (!is_film(&file.filename), !is_captions(&file.filename), file.filename.clone())
+    });
     files.truncate(MAX_FILES);
     files
 }

@@ -25,6 +25,7 @@ pub(crate) struct Counts {
     pub(super) packets_lost: AtomicU64,
     pub(super) strays: AtomicU64,
     pub(super) sources_refused: AtomicU64,
+    pub(super) chat_left_out: AtomicU64,
 }
 
 impl Counts {
@@ -109,6 +110,11 @@ impl Counts {
                 "parvis_recording_sources_refused_total",
                 "Tracks that workers could not keep.",
                 &counts.sources_refused,
+            ),
+            plain(
+                "parvis_recording_chat_left_out_total",
+                "Messages that recordings could not keep (recording.max_chat_bytes).",
+                &counts.chat_left_out,
             ),
             plain(
                 "parvis_recording_strays_total",

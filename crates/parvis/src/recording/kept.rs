@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use livekit_protocol::{EgressInfo, EgressStatus};
+use parvis_audit::{Act, Event, Who};
 use parvis_store::{EraseReason, Erasure, Store, StoreError, TenantId};
 
 use super::film::Place;
@@ -121,7 +122,13 @@ pub(crate) async fn erase(
         bytes: bytes.max(bytes_of(&record)),
         room: record.room_name,
     };
-    store.erase_egress(tenant, &erasure).await?;
+    let who = match why {
+        EraseReason::Retention => Who::Server,
+        EraseReason::Asked => Who::Operator,
+    };
+    let event = Event { time_ms: now_ms, ..Event::new(tenant.as_str(), Act::RecordingErase, who) };
+    let event = event.on("recording", id).saying(why.as_str());
+    store.erase_egress_with(tenant, &erasure, &[event]).await?;
     Ok(erasure)
 }
 

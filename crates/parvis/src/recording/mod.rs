@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Recordings: which go on, and who does them. [`RecordingEngine`] is what [`parvis_api::Api::record`] takes: it checks what is
 //! asked for ([`request`]), lets a recorder into the room ([`begin`]), and gives each recording a task of its own ([`task`]), which starts
-//! a media worker ([`worker`]), tells it what it is to know of its room ([`present`]) and writes down what becomes of it ([`book`]); [`counts`] says how often, [`encoders`] who encoded.
+//! a media worker ([`worker`]), tells it what it is to know of its room ([`present`], [`chat`]) and writes down what becomes of it ([`book`]); [`counts`] says how often, [`encoders`] who encoded.
 //! Of what was captured a film is made, if one was asked for ([`film`]); what is streamed meanwhile is in [`live`].
 //! What was recorded lies on the disk ([`kept`]) until its time is over ([`retention`]), and in a storage besides or instead ([`upload`]); [`command`] is `parvis recording`.
 //!
@@ -10,6 +10,7 @@
 
 mod begin;
 mod book;
+mod chat;
 pub(crate) mod command;
 mod counts;
 mod encoders;
@@ -37,7 +38,9 @@ use std::time::Duration;
 
 use livekit_protocol::EgressInfo;
 use nix::sys::statvfs::statvfs;
-use parvis_api::{CAPTURE_LAYOUT, EgressEngine, EngineError, Recorders, Source, TenantId, Watched};
+use parvis_api::{
+    CAPTURE_LAYOUT, EgressEngine, EngineError, FilmState, Recorders, Source, TenantId, Watched,
+};
 use parvis_jobs::{JobConfig, LiveLayout, Protection, Quota, StopReason};
 use parvis_signal::{RecordScope, RecordingNews};
 use tokio::sync::{Notify, mpsc};
@@ -76,12 +79,16 @@ pub(crate) struct RecordingSettings {
     pub(crate) ipv4: bool,
     /// For whom they are sealed.
     pub(crate) protection: Protection,
+    /// A file with keys that open them, for films that are asked for afterwards.
+    pub(crate) identity: Option<PathBuf>,
     /// As what a recorder is seen.
     pub(crate) name: String,
     /// How many go on at one time.
     pub(crate) max_jobs: usize,
     /// What bounds each.
     pub(crate) quota: Quota,
+    /// The most that each keeps of the chat, in bytes of memory.
+    pub(crate) chat_bytes: usize,
     /// How patient each is with its worker.
     pub(crate) job: JobConfig,
     /// How often the record is brought up to date.
@@ -101,6 +108,8 @@ pub(crate) enum RecordingError {
         "recording.worker: {} is no file that can be run: {source}; install the media worker there, or name it", path.display()
     )]
     Worker { path: PathBuf, source: std::io::Error },
+    #[error("{0}; name a file of `age-keygen` that the server may read, or leave it out")]
+    Identity(String),
     #[error("recording.min_free_bytes: {free} bytes are free at {}, {wanted} are to stay free", path.display())]
     Full { path: PathBuf, free: u64, wanted: u64 },
 }
@@ -225,6 +234,7 @@ impl RecordingEngine {
     /// Erases what lies there for films that nobody waits for any more. Call it once, when what had begun before the start was
     /// taken up.
     pub(crate) fn tidy(&self) {
+        self.0.films.resume_later();
         place::tidy(&self.0.settings.directory, |tenant, id| {
             self.0.films.knows(tenant, id) || self.0.jobs().contains_key(id)
         });
@@ -332,6 +342,19 @@ impl EgressEngine for RecordingEngine {
         Box::pin(async move { self.0.films.resume(tenant, egress) })
     }
 
+    fn film<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        egress: &'a EgressInfo,
+        layout: &'a str,
+    ) -> Answer<'a, Result<(), EngineError>> {
+        Box::pin(async move { self.0.films.ask(tenant, egress, layout) })
+    }
+
+    fn film_of(&self, tenant: &TenantId, egress: &EgressInfo) -> FilmState {
+        self.0.films.state(tenant, egress)
+    }
+
     fn news(&self, egress_id: &str, news: RecordingNews) {
         let Some(handle) = self.0.jobs().get(egress_id).cloned() else { return };
         if let RecordingNews::Gone(reason) = &news {
@@ -371,6 +394,11 @@ pub(crate) fn check(settings: &RecordingSettings) -> Result<(), RecordingError> 
     std::fs::write(&probe, []).and_then(|()| std::fs::remove_file(&probe)).map_err(failed)?;
     worker::check(&settings.worker)
         .map_err(|source| RecordingError::Worker { path: settings.worker.clone(), source })?;
+    settings
+        .identity
+        .as_deref()
+        .map_or(Ok(()), |path| film::identities(path).map(drop))
+        .map_err(RecordingError::Identity)?;
     check_space(settings)
 }
 

@@ -81,7 +81,17 @@ impl Present {
                 vec![ToWorker::Consent { participant: participant_sid, given, at: self.clock.at(at) }]
             }
             RecordingNews::Speakers(participants) => vec![ToWorker::Speakers { participants, at }],
-            RecordingNews::Gone(_) => Vec::new(),
+            RecordingNews::Caption(caption) => vec![ToWorker::Caption {
+                participant: caption.participant_sid,
+                track: caption.track_sid,
+                text: caption.text,
+                from: self.clock.at(caption.from),
+                at,
+            }],
+            // The chat has a log of its own.
+            RecordingNews::Chat(_) | RecordingNews::ChatRetracted { .. } | RecordingNews::Gone(_) => {
+                Vec::new()
+            }
         }
     }
 
@@ -175,6 +185,7 @@ mod tests {
     use std::time::Duration;
 
     use parvis_sfu::{OUTLET_KEY_BYTES, SubscriptionId};
+    use parvis_signal::RecordedCaption;
 
     use super::*;
 
@@ -222,6 +233,15 @@ mod tests {
         let [ToWorker::SenderReport { at, .. }] = &told[..] else { panic!("{told:?}") };
         // Each is cut to whole microseconds.
         assert!((39_999..=40_001).contains(&clock.at(now).since(*at)), "as of then, not of now");
+        let caption = RecordedCaption {
+            participant_sid: "PA_1".into(),
+            track_sid: Some("TR_1".into()),
+            text: "Good morning".into(),
+            from: earlier,
+        };
+        let told = present.news(now, RecordingNews::Caption(Box::new(caption)));
+        let [ToWorker::Caption { from, at, text, .. }] = &told[..] else { panic!("{told:?}") };
+        assert_eq!((*from, *at, text.as_str()), (clock.at(earlier), clock.at(now), "Good morning"));
         let ended = || RecordingNews::SourceEnded { track_sid: "TR_1".into() };
         assert!(matches!(&present.news(now, ended())[..], [ToWorker::SourceEnded { .. }]));
         assert_eq!(present.news(now, ended()), []);

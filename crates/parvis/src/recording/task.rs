@@ -15,6 +15,7 @@ use parvis_sfu::{OutletKey, OutletSpec};
 use parvis_signal::{RecordScope, RecordingNews};
 use tokio::sync::mpsc;
 
+use super::chat::ChatLog;
 use super::film::{self, Captured, Place};
 use super::live::{LiveJob, Push};
 use super::present::{Clock, Present};
@@ -65,6 +66,9 @@ pub(super) struct Task {
     worker: Option<Worker>,
     generation: u32,
     present: Option<Present>,
+    chat: ChatLog,
+    /// The present worker knows what to do: it was told `Start`, and all of the chat.
+    briefed: bool,
     /// Since when none of the tracks to be recorded has come.
     tracks_gone: Option<Instant>,
     /// Why a worker that is being ended is.
@@ -106,6 +110,7 @@ impl Task {
         });
         Task {
             next_progress: now + shared.settings.progress,
+            chat: ChatLog::new(shared.settings.chat_bytes),
             shared,
             tenant,
             egress,
@@ -116,6 +121,7 @@ impl Task {
             worker: None,
             generation: 0,
             present: None,
+            briefed: false,
             tracks_gone: None,
             fault: None,
             repairs: (now, 0),
@@ -272,7 +278,14 @@ impl Task {
                         waiting.extend(job.exited(Instant::now(), &how));
                     }
                 }
-                Action::SendStart => self.tell(&self.start(job.restarts())),
+                Action::SendStart => {
+                    self.tell(&self.start(job.restarts()));
+                    self.briefed = true;
+                    // Right after it: one that is told to stop at once keeps it all the same.
+                    for message in self.chat.all() {
+                        self.tell(&message);
+                    }
+                }
                 Action::SendStop(reason) => self.tell(&ToWorker::Stop { reason }),
                 Action::Kill => {
                     Counts::add(&self.shared.counts.workers_killed, 1);
@@ -317,7 +330,7 @@ impl Task {
             live.prepare()?;
         }
         self.generation += 1;
-        (self.fault, self.counted) = (None, (0, 0));
+        (self.fault, self.counted, self.briefed) = (None, (0, 0), false);
         let settings = &self.shared.settings;
         let inbox = self.handle.inbox.clone();
         let launch = Launch {
@@ -370,6 +383,11 @@ impl Task {
             (RecordScope::Participant(identity), RecordingNews::Left(info)) => info.identity == *identity,
             _ => false,
         };
+        let (left_out, written) = (self.chat.left_out, self.chat.hear(now, &self.clock, &news));
+        Counts::add(&self.shared.counts.chat_left_out, self.chat.left_out - left_out);
+        if let Some(written) = written.filter(|_| self.briefed) {
+            return self.tell(&written);
+        }
         let Some(present) = &mut self.present else { return };
         let had = present.sources();
         let messages = present.news(now, news);

@@ -3,7 +3,7 @@
 
 /// An `AVCDecoderConfigurationRecord`, and what is in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Parameters {
+pub(in crate::compose) struct Parameters {
     pub(super) record: Vec<u8>,
     /// Sequence and picture parameter sets.
     sets: Vec<Vec<u8>>,
@@ -16,7 +16,7 @@ const DELIMITER: [u8; 6] = [0, 0, 0, 1, 0x09, 0xf0];
 
 impl Parameters {
     /// `None` for what is no such record.
-    pub(super) fn read(record: &[u8]) -> Option<Parameters> {
+    pub(in crate::compose) fn read(record: &[u8]) -> Option<Parameters> {
         let (head, mut rest) = record.split_first_chunk::<5>()?;
         let length_bytes = usize::from(head[4] & 3) + 1;
         let mut sets = Vec::new();
@@ -41,7 +41,7 @@ impl Parameters {
     }
 
     /// Key frames with their parameters in front, as those have it who begin in the middle.
-    pub(super) fn with_sets(&self, data: &[u8]) -> Vec<u8> {
+    pub(in crate::compose) fn with_sets(&self, data: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(data.len() + 100);
         for set in &self.sets {
             let length = (set.len() as u32).to_be_bytes();

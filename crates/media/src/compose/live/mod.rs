@@ -9,7 +9,7 @@
 //! **The invariant:** whatever a track sends, a reader doesn't take or an encoder breaks, nothing here grows without a bound, the
 //! capture doesn't notice, and the other outputs go on.
 
-mod avc;
+pub(super) mod avc;
 mod cmaf;
 mod fifo;
 mod outputs;

@@ -38,6 +38,7 @@ impl People {
             runs: Vec::new(),
             lines_left_out: 0,
             timelines: Vec::new(),
+            chats: Vec::new(),
             tracks: Vec::new(),
         };
         People { manifest, lines: Vec::new() }

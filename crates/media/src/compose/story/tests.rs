@@ -32,6 +32,7 @@ pub(in super::super) fn story_of(tracks: Vec<Track>, entries: &[(u64, What)], se
         runs: Vec::new(),
         lines_left_out: 0,
         timelines: Vec::new(),
+        chats: Vec::new(),
         tracks,
     };
     let entry = |(at, what): &(u64, What)| Entry { at: (at * SECOND) as i64, what: what.clone() };

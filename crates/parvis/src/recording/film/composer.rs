@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parvis_jobs::Protection;
+use parvis_jobs::{FILM_PART_DIED, Protection};
 use tokio::task::JoinHandle;
 
 use super::place::Place;
@@ -100,9 +100,11 @@ pub(super) async fn compose(order: &Order<'_>, closing: impl Future<Output = ()>
     match status.code() {
         Some(0) => {}
         _ if !place.exists() => return Err(Failed::Erased),
-        Some(_) => {
+        Some(code) => {
             let said = said.strip_prefix("parvis-media: ").unwrap_or(&said).to_owned();
-            return Err(Failed::Said(if said.is_empty() { format!("it ended with {status}") } else { said }));
+            let said = if said.is_empty() { format!("it ended with {status}") } else { said };
+            let died = code == i32::from(FILM_PART_DIED);
+            return Err(if died { Failed::Died(said) } else { Failed::Said(said) });
         }
         None => return Err(Failed::Died(format!("its process ended: {status}"))),
     }
@@ -127,8 +129,11 @@ fn command(order: &Order<'_>, film: &Path) -> Command {
         .args(["compose", "--job", "--layout", wish.layout, "--size", &format!("{width}x{height}")])
         .args(["--rate", &wish.rate.to_string(), "--kbits", &wish.kbits.to_string()])
         .args(["--confine", if settings.unconfined { "available" } else { "required" }])
-        .args(["--encoder", &settings.encoder]);
-    if let Some(key) = place.key() {
+        .args(["--encoder", &settings.encoder])
+        .args(["--segment", &settings.film.segment.as_secs().to_string()])
+        .args(["--parallel", &settings.film.parallel.to_string()])
+        .arg("--captions");
+    if let Some(key) = place.key().or_else(|| settings.identity.clone()) {
         command.arg("--identity").arg(key);
     }
     if let Protection::Age { recipients } = &settings.protection {
@@ -184,7 +189,7 @@ impl Composer {
             if check_space(order.settings).is_err() {
                 return Err(Failed::Space);
             }
-            if let Some(how) = progress.look(work, patience) {
+            if let Some(how) = progress.look(work, patience, order.settings.film.parallel) {
                 return Err(Failed::Hung(how));
             }
             tokio::select! {
@@ -240,7 +245,7 @@ impl Progress {
     }
 
     /// How it hangs, if it does. Whom others leave nothing of the processors does not.
-    fn look(&mut self, work: &Path, patience: Duration) -> Option<String> {
+    fn look(&mut self, work: &Path, patience: Duration, parallel: usize) -> Option<String> {
         let (bytes, taken) = (bytes_in(work), processor_time(self.process));
         if bytes != self.bytes {
             *self = Progress { bytes, since: Instant::now(), taken, ..*self };
@@ -253,21 +258,40 @@ impl Progress {
         if passed >= patience && taken < STUCK.min(patience / 10) {
             return Some(told("waited"));
         }
-        (taken >= patience).then(|| told("worked"))
+        // So many work at the same time.
+        let parallel = u32::try_from(parallel.max(1)).unwrap_or(u32::MAX);
+        (taken >= patience.saturating_mul(parallel)).then(|| told("worked"))
     }
 }
 
+/// The bytes of all files in a folder, and in those in it.
 fn bytes_in(work: &Path) -> u64 {
     let entries = std::fs::read_dir(work).into_iter().flatten().filter_map(Result::ok);
-    entries.filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum()
+    let found = entries.filter_map(|entry| Some((entry.path(), entry.metadata().ok()?)));
+    found.map(|(path, metadata)| if metadata.is_dir() { bytes_in(&path) } else { metadata.len() }).sum()
 }
 
-/// What a process has taken of the processors so far (proc(5), `/proc/PID/stat`, fields 14 and 15).
+/// What a process has taken of the processors so far, with those that it has started and has now, or has had.
 fn processor_time(process: u32) -> Duration {
+    own_time(process) + children(process).into_iter().map(processor_time).sum::<Duration>()
+}
+
+/// Those that a process has started and that are there still (proc(5), `/proc/PID/task/TID/children`).
+fn children(process: u32) -> Vec<u32> {
+    let threads =
+        std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().filter_map(Result::ok);
+    let listed = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    listed
+        .flat_map(|list| list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>())
+        .collect()
+}
+
+/// Its own, and what those took that it has waited for (proc(5), `/proc/PID/stat`, fields 14 to 17).
+fn own_time(process: u32) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     // A program's name stands in brackets, and may hold anything.
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
-    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    let ticks: u64 = fields.skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum();
     Duration::from_millis(ticks * 1_000 / TICKS)
 }
 
@@ -285,5 +309,25 @@ mod tests {
             assert!(Instant::now() < until, "nothing is counted");
         }
         assert_eq!(processor_time(0), Duration::ZERO, "of one that is not there");
+    }
+
+    #[test]
+    fn what_those_take_whom_a_process_started_counts_for_it() {
+        let work = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done";
+        // The shell waits for the other one, and does nothing itself.
+        let mut shell =
+            Command::new("sh").args(["-c", &format!("sh -c '{work}; sleep 60' & wait")]).spawn().unwrap();
+        let until = Instant::now() + Duration::from_secs(20);
+        while processor_time(shell.id()) < Duration::from_millis(50) {
+            assert!(Instant::now() < until, "nothing is counted");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert!(own_time(shell.id()) < Duration::from_millis(50));
+        let started = children(shell.id());
+        shell.kill().unwrap();
+        shell.wait().unwrap();
+        for child in started {
+            let _ = Command::new("kill").arg(child.to_string()).status();
+        }
     }
 }

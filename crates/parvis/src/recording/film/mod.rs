@@ -4,12 +4,14 @@
 //! key that opens this one capture: it was made when the capture began, and goes with the place.
 //!
 //! The record of the recording is `EGRESS_ENDING` as long as its film is not made. That, and the place, is all that a server that
-//! starts anew goes by: a film whose server died is begun anew.
+//! starts anew goes by: a film whose server died is gone on with from the parts that were whole.
 //!
-//! **The one invariant: calls go first.** Films are made one after the other, at the lowest priority, and nothing waits for them.
+//! **The one invariant: calls go first.** Films are made one after the other, at the lowest priority, on as many processors as calls
+//! leave, and nothing waits for them.
 
 mod composer;
 mod counts;
+mod later;
 pub(super) mod place;
 #[cfg(test)]
 pub(super) mod tests;
@@ -28,7 +30,9 @@ use tokio::sync::{Semaphore, mpsc, watch};
 pub(super) use self::composer::PASSED_ON;
 use self::composer::{Failed, Order, compose};
 use self::counts::Counts;
+pub(super) use self::later::identities;
 pub(super) use self::place::{Captured, Place};
+use self::wish::Wish;
 use super::{EncoderCounts, RecordingSettings, book, folder, request};
 
 /// How long a composer that died is waited for before the next, doubled each time.
@@ -40,6 +44,9 @@ const BETWEEN_TRIES: Duration = Duration::from_secs(2);
 pub(super) const WAITS: &str = "its film waits to be made";
 const BEING_MADE: &str = "its film is being made";
 
+/// What the name of a film's captions ends with.
+const CAPTIONS: &str = "vtt";
+
 /// How films are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FilmSettings {
@@ -49,6 +56,10 @@ pub(crate) struct FilmSettings {
     pub(crate) patience: Duration,
     /// How often one that died is started anew.
     pub(crate) max_restarts: u32,
+    /// How long a segment is of which a longer film is made; none at all: films are made in one go.
+    pub(crate) segment: Duration,
+    /// How many segments of a film are made at one time.
+    pub(crate) parallel: usize,
     /// What bounds each.
     pub(crate) bounds: wish::Bounds,
 }
@@ -152,6 +163,15 @@ impl Films {
         true
     }
 
+    /// Takes up what was asked for afterwards, and a server of before left.
+    pub(super) fn resume_later(&self) {
+        for (tenant, id, place) in place::all(&self.0.settings.directory) {
+            if place.later().is_some() && self.0.settings.film.max > 0 {
+                self.push(tenant, id);
+            }
+        }
+    }
+
     /// Whether a film waits or is being made.
     pub(super) fn knows(&self, tenant: &TenantId, egress_id: &str) -> bool {
         self.0.known().contains(&(tenant.clone(), egress_id.to_owned()))
@@ -192,6 +212,9 @@ impl Inner {
         let directory = &self.settings.directory;
         let place = Place::of(directory, tenant, egress_id);
         let (Some(place), Some(recording)) = (place, folder(directory, tenant, egress_id)) else { return };
+        if let Some(later) = place.later() {
+            return self.make_later(tenant, egress_id, &place, &later).await;
+        }
         let mut egress = match self.recorders.egress(tenant, egress_id).await {
             Ok(egress) => egress.filter(|egress| !book::has_ended(egress)),
             Err(error) => {
@@ -233,7 +256,7 @@ impl Inner {
         self.end(tenant, egress.clone(), &place).await;
     }
 
-    /// Makes the film, with another composer where one died.
+    /// Makes the film that was asked for with the recording.
     async fn film(&self, egress: &EgressInfo, place: &Place, recording: &Path) -> Outcome {
         let settings = &self.settings;
         let wish = match request::asked(egress, settings.film.bounds, settings.live.as_ref())
@@ -244,11 +267,17 @@ impl Inner {
             // The bounds are others now.
             Err(error) => return self.give_up(&Failed::Said(error.to_string()), 0),
         };
+        self.make_of(&egress.egress_id, place, recording, &wish).await
+    }
+
+    /// Makes the film that is wished for of what lies in the folder of a recording, with another composer where one died.
+    async fn make_of(&self, egress_id: &str, place: &Place, recording: &Path, wish: &Wish) -> Outcome {
+        let settings = &self.settings;
         if book::has_film(recording) {
             // It was there when the server died.
             return Outcome::Made;
         }
-        let order = Order { settings, encoders: &self.encoders, place, recording, wish: &wish };
+        let order = Order { settings, encoders: &self.encoders, place, recording, wish };
         let mut restarts = 0;
         let failed = loop {
             let since = Instant::now();
@@ -266,8 +295,11 @@ impl Inner {
                     Err(_) => break Failed::Erased,
                 },
                 Err(failed) if failed.may_pass() && restarts < settings.film.max_restarts => {
-                    let recording = &egress.egress_id;
-                    tracing::warn!(recording, ?failed, "a composer is ended, and another begins anew");
+                    tracing::warn!(
+                        recording = egress_id,
+                        ?failed,
+                        "a composer is ended, and another goes on"
+                    );
                     self.counts.restarts.fetch_add(1, Ordering::Relaxed);
                     tokio::select! {
                         () = tokio::time::sleep(RESTART_DELAY * (1 << restarts.min(8))) => {}
@@ -280,7 +312,7 @@ impl Inner {
         };
         if failed == Failed::Erased {
             // Something may have been written since.
-            erase(place, &egress.egress_id);
+            erase(place, egress_id);
         }
         self.give_up(&failed, restarts)
     }
@@ -346,11 +378,22 @@ fn erase(place: &Place, egress_id: &str) {
     }
 }
 
-/// Lays a film that is whole beside its capture.
+/// Where the captions of a film lie, sealed if it is.
+fn captions_of(film: &Path) -> Option<PathBuf> {
+    let name = film.file_name()?.to_str()?;
+    let (name, sealed) = name.strip_suffix(".age").map_or((name, ""), |name| (name, ".age"));
+    let name = format!("{}{sealed}", Path::new(name).with_extension(CAPTIONS).display());
+    Some(film.with_file_name(name))
+}
+
+/// Lays a film that is whole beside its capture, and its captions before it, if there are any: where the film is, all is.
 fn lay(film: &Path, recording: &Path) -> std::io::Result<()> {
-    let name: PathBuf = film.file_name().map(PathBuf::from).unwrap_or_default();
-    // The disk has what it says before the film has its name.
-    std::fs::File::open(film)?.sync_all()?;
-    std::fs::rename(film, recording.join(name))?;
+    let captions = captions_of(film).filter(|captions| captions.is_file());
+    for file in captions.as_deref().into_iter().chain([film]) {
+        let name: PathBuf = file.file_name().map(PathBuf::from).unwrap_or_default();
+        // The disk has what it says before it has its name.
+        std::fs::File::open(file)?.sync_all()?;
+        std::fs::rename(file, recording.join(name))?;
+    }
     std::fs::File::open(recording)?.sync_all()
 }

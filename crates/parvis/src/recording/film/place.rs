@@ -13,6 +13,7 @@ use parvis_api::TenantId;
 use serde::{Deserialize, Serialize};
 
 use super::super::{folder, tenant_of};
+use super::later::Later;
 
 /// Where they lie below the recordings. No organisation's folder has such a name.
 const FILMS: &str = ".films";
@@ -20,8 +21,10 @@ const FILMS: &str = ".films";
 const KEY: &str = "identity";
 /// How the capture ended.
 const ENDED: &str = "ended.json";
-/// What the names of folders that films are written to begin with.
-const WORK: &str = "work-";
+/// What film was asked for afterwards.
+const LATER: &str = "later.json";
+/// The folder that the film is written to.
+const WORK: &str = "work";
 
 /// A film's own folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,22 +91,35 @@ impl Place {
         self.sync()
     }
 
+    /// Writes down what film was asked for of a recording that has ended.
+    pub(super) fn set_later(&self, later: &Later) -> io::Result<()> {
+        self.write(LATER, &serde_json::to_vec(later)?)?;
+        self.sync()
+    }
+
+    /// What film was asked for of a recording that has ended, if one was.
+    pub(crate) fn later(&self) -> Option<Later> {
+        serde_json::from_slice(&fs::read(self.0.join(LATER)).ok()?).ok()
+    }
+
     /// How the capture ended; `None` while it goes on, and if the server was ended before it did.
     pub(crate) fn captured(&self) -> Option<Captured> {
         serde_json::from_slice(&fs::read(self.0.join(ENDED)).ok()?).ok()
     }
 
-    /// A new folder for a composer to write to; what earlier ones left is erased.
+    /// The folder for a composer to write to. Of what earlier ones left, the parts of the film stay, and all else is erased.
     pub(crate) fn work(&self) -> io::Result<PathBuf> {
-        for entry in fs::read_dir(&self.0)? {
+        let work = self.0.join(WORK);
+        match DirBuilder::new().mode(0o700).create(&work) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        for entry in fs::read_dir(&work)? {
             let entry = entry?;
-            if entry.file_name().to_string_lossy().starts_with(WORK) {
-                fs::remove_dir_all(entry.path())?;
+            if !entry.file_type()?.is_dir() {
+                fs::remove_file(entry.path())?;
             }
         }
-        // One that could not be ended writes to another.
-        let work = self.0.join(format!("{WORK}{:016x}", rand::random::<u64>()));
-        DirBuilder::new().mode(0o700).create(&work)?;
         Ok(work)
     }
 
@@ -198,11 +214,16 @@ mod tests {
         };
         place.set_captured(&Captured::of(&ended)).unwrap();
         assert_eq!(place.captured().unwrap().status(), EgressStatus::EgressLimitReached);
-        let first = place.work().unwrap();
-        fs::write(first.join("film.mp4.part"), "half a film").unwrap();
-        let second = place.work().unwrap();
-        assert!(second.is_dir() && !first.exists(), "what an earlier composer left goes");
-        assert_eq!(mode(&second), 0o700);
+        let work = place.work().unwrap();
+        let parts = work.join("film.mp4.parts");
+        fs::create_dir(&parts).unwrap();
+        for half in [work.join("film.mp4.part"), parts.join("sound")] {
+            fs::write(half, "half a film").unwrap();
+        }
+        assert_eq!(place.work().unwrap(), work);
+        assert!(!work.join("film.mp4.part").exists(), "what an earlier composer left goes");
+        assert!(parts.join("sound").exists(), "but what another one goes on with");
+        assert_eq!(mode(&work), 0o700);
 
         Place::of(&directory, &other, "EG_1").unwrap().make(None).unwrap();
         let mut found: Vec<_> = all(&directory).into_iter().map(|(tenant, id, _)| (tenant, id)).collect();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use livekit_protocol as proto;
 use livekit_protocol::egress_info::Request;
 use parvis_age::Identity;
-use parvis_api::{Api, ApiConfig, Forwarders, Keys, Metrics};
+use parvis_api::{Api, ApiConfig, EngineError, FilmState, Forwarders, Keys, Metrics};
 use parvis_jobs::{JobConfig, Protection, Quota};
 use parvis_sfu::{Command, ForwarderId, RoomId};
 use parvis_store::{EraseReason, Store};
@@ -72,8 +72,14 @@ impl Studio {
         fs::write(&worker, script).unwrap();
         fs::set_permissions(&worker, fs::Permissions::from_mode(0o755)).unwrap();
         fs::create_dir_all(&directory).unwrap();
-        let film =
-            FilmSettings { max: 1, patience: Duration::from_secs(60), max_restarts: 0, bounds: BOUNDS };
+        let film = FilmSettings {
+            max: 1,
+            patience: Duration::from_secs(60),
+            max_restarts: 0,
+            segment: Duration::from_secs(60),
+            parallel: 2,
+            bounds: BOUNDS,
+        };
         let mut settings = RecordingSettings {
             directory,
             worker,
@@ -81,9 +87,11 @@ impl Studio {
             encoder: "auto".to_owned(),
             ipv4: true,
             protection: Protection::None,
+            identity: None,
             name: "Recording".to_owned(),
             max_jobs: 1,
             quota: Quota::default(),
+            chat_bytes: 1 << 20,
             job: JobConfig::default(),
             progress: Duration::from_secs(1),
             live: None,
@@ -236,11 +244,30 @@ async fn films_are_made_one_after_the_other_and_lie_before_what_was_captured() {
     let steps: Vec<String> =
         log.lines().map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect();
     assert_eq!(steps, ["begin EG_3", "end EG_3", "begin EG_1", "end EG_1", "begin EG_2", "end EG_2"]);
-    let wanted = "compose --job --layout grid --size 1280x720 --rate 30 --kbits 3000 --confine available --encoder auto -- ";
+    let wanted = "compose --job --layout grid --size 1280x720 --rate 30 --kbits 3000 --confine available --encoder auto \
+                  --segment 60 --parallel 2 --captions -- ";
     assert!(log.lines().next().unwrap().contains(wanted), "{log}");
     assert_eq!(studio.figure("parvis_recording_films_made_total", None), 3.0);
     assert_eq!(studio.figure("parvis_recording_films_waiting", None), 0.0);
     assert!(studio.figure("parvis_recording_film_seconds_total", None) >= 0.9);
+}
+
+#[tokio::test]
+async fn captions_that_were_made_with_a_film_lie_behind_it_sealed_as_it_is() {
+    let script = "echo WEBVTT > \"${film%.mp4}.vtt\"; echo film > \"$film\"";
+    let studio = Studio::new(script, |_| {}).await;
+    studio.captured("EG_1", EgressStatus::EgressComplete).await;
+    let ended = studio.made("EG_1").await;
+    assert_eq!(names(&ended), ["film.mp4", "film.vtt", "TR_1-000.mkv", "manifest.json"]);
+    assert_eq!(fs::read_to_string(studio.recording("EG_1").join("film.vtt")).unwrap(), "WEBVTT\n");
+
+    let organisation = Identity::generate().unwrap().recipient().to_string();
+    let sealed = Protection::Age { recipients: vec![organisation] };
+    let script = "echo sealed > \"${film%.mp4}.vtt.age\"; echo film > \"$film.age\"";
+    let studio = Studio::new(script, |settings| settings.protection = sealed).await;
+    studio.captured("EG_1", EgressStatus::EgressComplete).await;
+    let ended = studio.made("EG_1").await;
+    assert_eq!(names(&ended)[..2], ["film.mp4.age", "film.vtt.age"]);
 }
 
 #[tokio::test]
@@ -275,7 +302,6 @@ async fn captures_for_films_are_sealed_for_a_key_of_their_own_whose_place_does_n
         (None, sealed),
         "without a film, without a key"
     );
-    let mut first = HashSet::new();
     for number in 1..=32 {
         let id = format!("EG_{number}");
         let (place, protection) = engine.0.prepare(&studio.own, &id, true).unwrap();
@@ -285,10 +311,9 @@ async fn captures_for_films_are_sealed_for_a_key_of_their_own_whose_place_does_n
         let (own, others): (Vec<String>, Vec<String>) =
             recipients.iter().cloned().partition(|recipient| *recipient == key[0].recipient().to_string());
         assert_eq!((own.len(), others), (1, vec![organisation.clone()]));
-        first.insert(recipients[0] == organisation);
+        assert!(recipients.is_sorted(), "their order says which is greater, and nothing else");
         place.erase().unwrap();
     }
-    assert_eq!(first.len(), 2, "either may come first");
 }
 
 #[tokio::test]
@@ -460,4 +485,150 @@ async fn a_film_that_waits_keeps_nothing_longer_than_it_may_be_kept() {
     assert_eq!(studio.record("EG_1").await, None);
     let erasure = studio.store.erasure(&studio.own, "EG_1").await.unwrap().unwrap();
     assert_eq!((erasure.why, erasure.files), (EraseReason::Retention, 2));
+}
+
+impl Studio {
+    /// A recording that ended without a film, sealed for these.
+    async fn without_film(&self, id: &str, recipients: &[String]) -> EgressInfo {
+        let egress = EgressInfo {
+            egress_id: id.to_owned(),
+            room_name: "atelier".to_owned(),
+            status: EgressStatus::EgressComplete.into(),
+            started_at: 1_000_000_000,
+            ended_at: 5_000_000_000,
+            file_results: vec![proto::FileInfo { filename: "TR_1-000.mkv".into(), ..Default::default() }],
+            ..EgressInfo::default()
+        };
+        self.store.create_egress(&self.own, &egress).await.unwrap();
+        fs::create_dir_all(self.recording(id)).unwrap();
+        let manifest = serde_json::json!({ "format": "parvis-recording", "recipients": recipients });
+        fs::write(self.recording(id).join("manifest.json"), manifest.to_string()).unwrap();
+        fs::write(self.recording(id).join("TR_1-000.mkv"), "0123456789").unwrap();
+        egress
+    }
+}
+
+#[tokio::test]
+async fn a_recording_that_ended_without_a_film_gets_one_when_it_is_asked_for() {
+    let script = "echo \"$*\" >> $log; sleep 0.2; echo film > \"$film\"";
+    let studio = Studio::new(script, |_| {}).await;
+    let egress = studio.without_film("EG_1", &[]).await;
+    assert_eq!(studio.films.state(&studio.own, &egress), FilmState::None);
+    studio.films.ask(&studio.own, &egress, "speaker-dark").unwrap();
+    studio.films.ask(&studio.own, &egress, "grid").unwrap();
+    assert_eq!(studio.films.state(&studio.own, &egress), FilmState::BeingMade);
+    studio.idle().await;
+    assert_eq!(studio.log().lines().count(), 1, "who asks again gets the same one");
+    assert!(
+        studio.log().contains("--layout speaker ") && !studio.log().contains("--identity"),
+        "{}",
+        studio.log()
+    );
+    let record = studio.record("EG_1").await.unwrap();
+    assert_eq!(record.status(), EgressStatus::EgressComplete);
+    assert_eq!(names(&record), ["film.mp4", "TR_1-000.mkv"]);
+    assert_eq!(
+        (record.file_results[0].size, record.ended_at),
+        (5, 5_000_000_000),
+        "nothing else has changed"
+    );
+    assert_eq!(studio.films.state(&studio.own, &record), FilmState::Made);
+    assert!(!studio.place("EG_1").exists());
+    studio.films.ask(&studio.own, &record, "grid").unwrap();
+    studio.idle().await;
+    assert_eq!(studio.log().lines().count(), 1, "one that has a film needs none");
+}
+
+#[tokio::test]
+async fn what_the_server_can_not_open_it_makes_no_film_of_and_says_who_can() {
+    let (own, other) = (Identity::generate().unwrap(), Identity::generate().unwrap());
+    let to = |identity: &Identity| vec![identity.recipient().to_string()];
+    let script = "echo \"$*\" >> $log; echo film > \"$film.age\"";
+    let studio = Studio::new(script, |settings| {
+        settings.protection = Protection::Age { recipients: to(&own) };
+    })
+    .await;
+    let refused = |films: &Films, egress: &EgressInfo, layout: &str| {
+        let error = films.ask(&studio.own, egress, layout).unwrap_err();
+        assert!(matches!(error, EngineError::Unable(_)), "{error:?}");
+        error.to_string()
+    };
+    let sealed = studio.without_film("EG_1", &to(&own)).await;
+    let told = refused(&studio.films, &sealed, "grid");
+    assert!(told.contains("`parvis recording compose --config FILE EG_1 film.mp4 --identity KEY`"), "{told}");
+    assert!(refused(&studio.films, &sealed, "mosaic").contains("\"mosaic\""));
+    fs::remove_dir_all(studio.recording("EG_1")).unwrap();
+    assert!(refused(&studio.films, &sealed, "grid").contains("not on this server's disk"));
+
+    let key = studio.home.folder.join("key.txt");
+    fs::write(&key, format!("{}\n", own.to_secret_text())).unwrap();
+    let settings = RecordingSettings { identity: Some(key.clone()), ..studio.settings.clone() };
+    let films = Films::new(settings, studio.api.recorders(), Arc::default());
+    let foreign = studio.without_film("EG_2", &to(&other)).await;
+    assert!(refused(&films, &foreign, "grid").contains("sealed for others"));
+    let mine = studio.without_film("EG_3", &to(&own)).await;
+    films.ask(&studio.own, &mine, "grid").unwrap();
+    let until = Instant::now() + PATIENCE;
+    while films.knows(&studio.own, "EG_3") {
+        assert!(Instant::now() < until, "not in time");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(names(&studio.record("EG_3").await.unwrap())[0], "film.mp4.age");
+    assert!(
+        studio.log().contains(&format!("--identity {} --seal {} -- ", key.display(), to(&own)[0])),
+        "{}",
+        studio.log()
+    );
+    assert!(!studio.place("EG_2").exists() && !studio.place("EG_3").exists());
+    let none = Films::new(
+        RecordingSettings {
+            film: FilmSettings { max: 0, ..studio.settings.film },
+            ..studio.settings.clone()
+        },
+        studio.api.recorders(),
+        Arc::default(),
+    );
+    assert!(refused(&none, &foreign, "grid").contains("recording.max_films"));
+}
+
+#[tokio::test]
+async fn a_film_that_was_asked_for_afterwards_outlives_the_server_and_why_it_failed_is_told() {
+    let script = "echo $id >> $log; if [ $id = EG_2 ]; then echo 'parvis-media: no frame was captured' >&2; exit 1; fi\n\
+                  if [ $(wc -l < $log) -eq 1 ]; then exec sleep 60; fi; echo film > \"$film\"";
+    let studio = Studio::new(script, |_| {}).await;
+    let (first, second) = (studio.without_film("EG_1", &[]).await, studio.without_film("EG_2", &[]).await);
+    studio.films.ask(&studio.own, &first, "").unwrap();
+    studio.until_log(|log| log == "EG_1\n").await;
+    studio.films.ask(&studio.own, &second, "").unwrap();
+    tokio::time::timeout(PATIENCE, studio.films.close()).await.expect("it ends with the server");
+    assert!(studio.place("EG_1").later().is_some() && studio.place("EG_2").later().is_some());
+
+    let engine = RecordingEngine::new(studio.settings.clone(), studio.api.recorders());
+    engine.tidy();
+    let films = &engine.0.films;
+    let until = Instant::now() + PATIENCE;
+    while films.knows(&studio.own, "EG_1") || films.knows(&studio.own, "EG_2") {
+        assert!(Instant::now() < until, "not in time");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let (first, second) = (studio.record("EG_1").await.unwrap(), studio.record("EG_2").await.unwrap());
+    assert_eq!(films.state(&studio.own, &first), FilmState::Made);
+    assert_eq!(films.state(&studio.own, &second), FilmState::Failed("no frame was captured".to_owned()));
+    assert_eq!((second.status(), names(&second)), (EgressStatus::EgressComplete, vec!["TR_1-000.mkv"]));
+    assert!(!studio.place("EG_2").exists(), "nothing stays of what it took");
+    engine.close(PATIENCE).await;
+}
+
+#[tokio::test]
+async fn a_composer_whose_parts_died_is_followed_by_one_that_goes_on_with_them() {
+    let script = "parts=\"$film.parts\"; ls \"$parts\" >> $log 2>&1\n\
+                  if [ -d \"$parts\" ]; then rm -r \"$parts\"; echo film > \"$film\"; exit 0; fi\n\
+                  mkdir \"$parts\"; echo part > \"$parts/sound\"; echo half > \"$film.part\"\n\
+                  echo 'parvis-media: a process that made a part of it died: signal 9 (0..4)' >&2; exit 71";
+    let studio = Studio::new(script, |settings| settings.film.max_restarts = 1).await;
+    studio.captured("EG_1", EgressStatus::EgressComplete).await;
+    let made = studio.made("EG_1").await;
+    assert_eq!((made.status(), names(&made)[0]), (EgressStatus::EgressComplete, "film.mp4"));
+    assert_eq!(studio.log().lines().last(), Some("sound"), "its parts are there still: {}", studio.log());
+    assert_eq!(studio.figure("parvis_recording_film_restarts_total", None), 1.0);
 }

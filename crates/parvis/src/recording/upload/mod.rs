@@ -41,6 +41,17 @@ const LOOK_EVERY: Duration = Duration::from_secs(15);
 /// … and at least, while the storage does not take it.
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(600);
 
+/// In a recording's folder: something has come to what was sent already.
+const SEND_AGAIN: &str = ".send_again";
+
+/// Has what has come to a recording that was sent already sent too.
+pub(super) fn send_again(folder: &Path) -> io::Result<()> {
+    match folder.join(state::FILE).exists() {
+        true => fs::write(folder.join(SEND_AGAIN), []),
+        false => Ok(()),
+    }
+}
+
 /// Why a recording does not lie in the storage yet.
 #[derive(Debug, thiserror::Error)]
 enum UploadError {
@@ -112,7 +123,9 @@ impl Uploads {
         for found in found {
             let id = (found.tenant, found.id);
             let has_film = Place::of(&self.directory, &id.0, &id.1).is_some_and(|place| place.exists());
-            if has_film || self.done().contains(&id) {
+            let again =
+                folder(&self.directory, &id.0, &id.1).is_some_and(|here| here.join(SEND_AGAIN).exists());
+            if has_film || self.done().contains(&id) && !again {
                 continue;
             }
             match self.store.egress(&id.0, &id.1).await {
@@ -155,7 +168,8 @@ impl Uploads {
         let (tenant, egress_id) = (&id.0, id.1.as_str());
         let known = State::read(here).map_err(failed)?.filter(|state| state.place == self.remote.place());
         let mut state = known.unwrap_or_default();
-        if !state.done {
+        let again = here.join(SEND_AGAIN);
+        if !state.done || again.exists() {
             state.place = self.remote.place();
             state.write(here).map_err(failed)?;
             for name in names(here).map_err(failed)? {
@@ -182,6 +196,10 @@ impl Uploads {
             self.recorders.egress_lies(tenant, egress).await?;
             state.done = true;
             state.write(here).map_err(failed)?;
+            match fs::remove_file(&again) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+                _ => {}
+            }
             self.counts.recordings.fetch_add(1, Ordering::Relaxed);
             tracing::info!(recording = egress_id, %tenant, files = state.files.len(), "a recording lies in the storage");
         }

@@ -192,6 +192,14 @@ impl Remote {
         Ok(())
     }
 
+    /// Puts something there that is no recording's, below the prefix.
+    pub(crate) async fn put_beside(&self, name: &str, bytes: Bytes) -> Result<(), RemoteError> {
+        let prefix = self.settings.prefix.split('/').chain(name.split('/'));
+        let key: Path = prefix.filter(|part| !part.is_empty()).map(str::to_owned).collect();
+        self.store.put_opts(&key, bytes.into(), PutOptions::default()).await?;
+        Ok(())
+    }
+
     async fn send_parts(
         &self,
         (here, name): (&FilePath, &str),

@@ -10,7 +10,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 /// The file in a recording's folder. It is hidden, and so none of the recording's own.
-const FILE: &str = ".storage.json";
+pub(super) const FILE: &str = ".storage.json";
 const DRAFT: &str = ".storage.json.part";
 
 /// See the module's page.

@@ -169,6 +169,7 @@ fn content_type(path: &str) -> &'static str {
         Some("json") => "application/json",
         Some("webmanifest") => "application/manifest+json",
         Some("wasm") => "application/wasm",
+        Some("tflite") => "application/octet-stream",
         Some("txt") => "text/plain; charset=utf-8",
         _ => panic!("{path}: no content type is known for it: add one to crates/web/build.rs"),
     }

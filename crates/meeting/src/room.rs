@@ -388,6 +388,12 @@ impl Room {
         self.asks_consent
     }
 
+    /// Whether recorders may have what somebody says and writes: where people are asked, whoever has not agreed is left out.
+    pub fn may_be_recorded(&self, id: ParticipantId) -> bool {
+        let consents = |participant: &Participant| !self.asks_consent || participant.may_be_recorded();
+        self.participants.get(&id).is_some_and(consents)
+    }
+
     /// The actor agrees to being recorded, or does so no more. Says whether that is another answer than before.
     pub fn answer_consent(
         &mut self,

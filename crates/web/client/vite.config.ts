@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vite';
+import { kernels } from './build/kernels.mjs';
 import { licences } from './build/licences.ts';
 import { messages } from './build/messages.mjs';
 import { serviceWorker } from './build/service-worker.ts';
@@ -8,7 +9,7 @@ import { stamp } from './build/stamp.ts';
 import { weight } from './build/weight.ts';
 
 export default defineConfig({
-  plugins: [messages(), svelte(), licences(), stamp(), serviceWorker(), weight()],
+  plugins: [messages(), kernels(), svelte(), licences(), stamp(), serviceWorker(), weight()],
   // `npm run dev`: the pages from here, the server's part from a `parvis serve --dev` beside it.
   // The views alone, with made-up people, are at /story/index.html. Neither is part of a build.
   server: {

@@ -16,8 +16,10 @@ pub const MAX_FRAME_ANCESTORS: usize = 32;
 /// `ws_origins` are the WebSocket origins that the client may open besides those of its own origin, as `wss://host:port`.
 /// `'self'` already covers the page's own `wss:` in current browsers (CSP level 3); older ones need it spelled out.
 /// An origin that is not of that form is left out: it could otherwise add directives of its own.
+///
+/// `wasm` is for the one document whose scripts compile WebAssembly, as [`crate::compiles_wasm`] tells.
 #[must_use]
-pub fn headers(ws_origins: &[&str], frame_ancestors: &[String]) -> Vec<(&'static str, String)> {
+pub fn headers(ws_origins: &[&str], frame_ancestors: &[String], wasm: bool) -> Vec<(&'static str, String)> {
     let mut connect = String::from("'self'");
     for origin in ws_origins.iter().filter(|origin| is_ws_origin(origin)) {
         connect.push(' ');
@@ -29,7 +31,8 @@ pub fn headers(ws_origins: &[&str], frame_ancestors: &[String]) -> Vec<(&'static
         if framed.is_empty() { "'none'".to_owned() } else { format!("'self' {}", framed.join(" ")) };
     let policy = [
         "default-src 'none'",
-        "script-src 'self'",
+        // It opens nothing but WebAssembly's compiler: strings are no more code than before.
+        if wasm { "script-src 'self' 'wasm-unsafe-eval'" } else { "script-src 'self'" },
         "worker-src 'self'",
         "style-src 'self'",
         &format!("connect-src {connect}"),
@@ -104,12 +107,12 @@ mod tests {
     use super::*;
 
     fn value(name: &str, ws_origins: &[&str]) -> String {
-        let all = headers(ws_origins, &[]);
+        let all = headers(ws_origins, &[], false);
         all.into_iter().find(|(n, _)| *n == name).map(|(_, v)| v).unwrap()
     }
 
     fn policy_of(frame_ancestors: &[String]) -> String {
-        let all = headers(&[], frame_ancestors);
+        let all = headers(&[], frame_ancestors, false);
         all.into_iter().find(|(n, _)| *n == "content-security-policy").map(|(_, v)| v).unwrap()
     }
 
@@ -121,6 +124,13 @@ mod tests {
         for hole in ["unsafe", "http:", "https:", "*", "blob: ;", "nonce"] {
             assert!(!policy.contains(hole), "{hole} in {policy}");
         }
+    }
+
+    #[test]
+    fn row_46_a_room_may_compile_webassembly_and_nothing_else_more() {
+        let policy = |wasm| headers(&[], &[], wasm).swap_remove(0).1;
+        assert_eq!(policy(true).replace(" 'wasm-unsafe-eval'", ""), policy(false));
+        assert!(policy(true).contains("; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self';"));
     }
 
     #[test]
@@ -147,7 +157,7 @@ mod tests {
             let list: Vec<String> = list.iter().map(|s| (*s).to_owned()).collect();
             let policy = policy_of(&list);
             let directive = policy.split("; ").find(|d| d.starts_with("frame-ancestors")).unwrap().to_owned();
-            let denied = headers(&[], &list).iter().any(|(name, _)| *name == "x-frame-options");
+            let denied = headers(&[], &list, false).iter().any(|(name, _)| *name == "x-frame-options");
             (directive, denied)
         };
         assert_eq!(ancestors(&[]), ("frame-ancestors 'none'".to_owned(), true));
@@ -184,7 +194,7 @@ mod tests {
     #[test]
     fn every_value_fits_on_one_header_line() {
         let framed = ["https://a.example".to_owned()];
-        for (name, value) in headers(&["wss://a.example"], &framed) {
+        for (name, value) in headers(&["wss://a.example"], &framed, true) {
             assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{name}");
             assert!(value.bytes().all(|b| (0x20..0x7f).contains(&b)), "{name}: {value}");
         }

@@ -108,6 +108,12 @@ pub fn is_route(path: &str) -> bool {
         || ["/r/", "/live/"].into_iter().any(|of| path.strip_prefix(of).is_some_and(room))
 }
 
+/// Whether the document at this path compiles WebAssembly: a room's does, for its effects, and no other one.
+#[must_use]
+pub fn compiles_wasm(path: &str) -> bool {
+    is_route(path) && path.starts_with("/r/")
+}
+
 /// Every embedded path, sorted.
 pub fn paths() -> impl Iterator<Item = &'static str> {
     ASSETS.iter().map(|(path, _)| *path)
@@ -143,6 +149,15 @@ mod tests {
         assert!(SAMPLE.matches("\"12\""));
         assert!(SAMPLE.matches("*"));
         assert!(!SAMPLE.matches("\"13\""));
+    }
+
+    #[test]
+    fn row_46_of_all_that_is_served_only_a_rooms_document_compiles_webassembly() {
+        assert!(compiles_wasm("/r/abc") && compiles_wasm("/r/abc/"));
+        let others = ["/", "/accessibility", "/check", "/live/abc", "/r/", "/r/a/b", "/sw.js", "/index.html"];
+        for other in others.into_iter().chain(paths()) {
+            assert!(!compiles_wasm(other), "{other}");
+        }
     }
 
     #[test]

@@ -61,3 +61,30 @@ fn row_46_the_page_holds_no_inline_script_or_style() {
         assert!(rest.starts_with("</script>"), "a script with a body");
     }
 }
+
+#[test]
+fn row_61_a_path_is_a_name_in_a_table_and_leads_nowhere_else() {
+    let page = index().identity.as_ptr();
+    for path in [
+        "/../etc/passwd",
+        "/assets/../../etc/passwd",
+        "/assets/..%2f..%2fetc%2fpasswd",
+        "/%2e%2e/etc/passwd",
+        "/..\\..\\etc\\passwd",
+        "//etc/passwd",
+        "/assets/",
+        "/./index.html",
+        "/assets//index.html",
+        "/index.html/",
+        "/index.html\0.png",
+        "/r/../../etc/passwd",
+        "/r/a/../index.html",
+        "/live/../../etc/passwd",
+    ] {
+        assert!(resolve(path).is_none(), "{path}");
+    }
+    // A room may be called anything: the client's page is the answer, and nothing is looked up by the name.
+    for path in ["/r/..", "/r/..%2f..%2fetc%2fpasswd", "/live/..\\.."] {
+        assert_eq!(resolve(path).map(|found| found.identity.as_ptr()), Some(page), "{path}");
+    }
+}

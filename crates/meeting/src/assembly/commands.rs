@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::conduct::ConductCommand;
 use super::parse::{self, Parsed};
-use super::{Assembly, At, Member, Queued, state};
+use super::{Assembly, At, Bound, Conducted, Member, Output, Queued, state};
 use crate::features::CommandError;
 
 impl Assembly {
@@ -24,6 +24,12 @@ impl Assembly {
             Ok(Parsed { id, word, command }) => (id, self.perform(at, identity, &word, command)),
             Err((id, error)) => (id, Err(error)),
         };
+        if let Err(error) = &result {
+            debug_assert!(error.code != "too_many" || error.bound.is_some(), "uncounted: {error}");
+            if let Some(bound) = error.bound {
+                self.stats.bounds.hit(bound);
+            }
+        }
         let message = state::answer(id, &result);
         self.queue.push_back(Queued::Told { identity: identity.to_owned(), message });
     }
@@ -33,7 +39,7 @@ impl Assembly {
         if text.len() > limit {
             self.stats.commands_malformed += 1;
             let message = format!("the command has {} bytes, at most {limit} are allowed", text.len());
-            return Err((None, CommandError::bad_value(message)));
+            return Err((None, CommandError::bad_value(message).at(Bound::CommandBytes)));
         }
         let within =
             self.inside.get_mut(identity).is_some_and(|inside| inside.take_command(at.now, &self.limits));
@@ -41,7 +47,8 @@ impl Assembly {
             self.stats.commands_too_many += 1;
             // It is not done, and read only if that costs next to nothing: its sender would like to know which one it was.
             let id = if text.len() > SHORT_BYTES { None } else { parse::id_of(text) };
-            return Err((id, CommandError::too_many("too many commands at once, wait a second")));
+            let many = CommandError::too_many("too many commands at once, wait a second");
+            return Err((id, many.at(Bound::Commands)));
         }
         parse::parse(text).inspect_err(|_| self.stats.commands_malformed += 1)
     }
@@ -58,12 +65,44 @@ impl Assembly {
             let feature = word.split_once('.').map_or("", |(feature, _)| feature);
             match self.features.iter().position(|slot| slot.word == feature) {
                 Some(place) => self.perform_by(at, place, &actor, command),
-                None => parse::known::<ConductCommand>(command)
-                    .and_then(|command| self.conduct(at, &actor, command))
-                    .map(|()| json!({})),
+                None => parse::known::<ConductCommand>(command).and_then(|command| {
+                    let account = self.account(&actor, &command);
+                    let result = self.conduct(at, &actor, command);
+                    if let Some(account) = account {
+                        let refused = result.as_ref().err().map(|error| error.code);
+                        self.push(Output::Conducted(Conducted { refused, ..account }));
+                    }
+                    result.map(|()| json!({}))
+                }),
             }
         };
         result.inspect_err(|_| self.stats.commands_refused += 1)
+    }
+
+    /// What those who keep account are told of a command, before it is done; `None` for one that changes neither rights nor rules.
+    fn account(&self, actor: &Member, command: &ConductCommand) -> Option<Conducted> {
+        let waits = |id: &Option<String>| {
+            let id = id.as_ref()?;
+            self.lobby.seen().find(|place| place.id == *id).map(|place| place.identity.clone())
+        };
+        let mut ban = false;
+        let (word, whom) = match command {
+            ConductCommand::SetRole { identity, .. } => ("role.set", Some(identity.clone())),
+            ConductCommand::SetRights { identity, .. } => ("rights.set", Some(identity.clone())),
+            ConductCommand::Remove { identity, ban: for_good } => {
+                ban = *for_good;
+                ("remove", Some(identity.clone()))
+            }
+            ConductCommand::Unban { .. } => ("unban", None),
+            ConductCommand::Admit { waiting, .. } => ("lobby.admit", waits(waiting)),
+            ConductCommand::Refuse { waiting, .. } => ("lobby.refuse", waits(waiting)),
+            ConductCommand::SetPolicy { .. } => ("policy.set", None),
+            ConductCommand::End {} => ("end", None),
+            ConductCommand::Mute { .. }
+            | ConductCommand::AskToUnmute { .. }
+            | ConductCommand::Spotlight { .. } => return None,
+        };
+        Some(Conducted { by: actor.identity.clone(), word, whom, ban, refused: None })
     }
 
     fn perform_by(
@@ -93,7 +132,8 @@ impl Assembly {
             return Ok(json!({}));
         };
         if !socket.wholes.take(at.now, 1, 3) {
-            return Err(CommandError::too_many("the whole state can be had once a second, wait a moment"));
+            let many = CommandError::too_many("the whole state can be had once a second, wait a moment");
+            return Err(many.at(Bound::Resyncs));
         }
         socket.whole = true;
         self.stale.someone_whole();

@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use super::lobby::{Admittance, Place};
 use super::{
-    Assembly, At, Ban, Member, Output, PolicyChange, Queued, Rights, RightsChange, Role, Source, TurnedAway,
-    state,
+    Assembly, At, Ban, Bound, Member, Output, PolicyChange, Queued, Rights, RightsChange, Role, Source,
+    TurnedAway, state,
 };
 use crate::features::{Audience, CommandError, Notice};
 
@@ -259,7 +259,8 @@ impl Assembly {
         if identities.len() > limit {
             return Err(CommandError::bad_value(format!(
                 "identities: at most {limit} can be in the spotlight"
-            )));
+            ))
+            .at(Bound::Spotlight));
         }
         let mut spotlight = Vec::new();
         for identity in identities {
@@ -289,7 +290,8 @@ impl Assembly {
         if ban && self.bans.len() >= self.limits.bans {
             return Err(CommandError::too_many(
                 "too many people are banned already; lift a ban first, or remove without one",
-            ));
+            )
+            .at(Bound::Bans));
         }
         let mut changed = ban;
         if let Some(standing) = self.standings.get_mut(identity) {
@@ -330,7 +332,9 @@ impl Assembly {
     }
 
     fn admit(&mut self, at: At, whom: Whom) -> Result<(), CommandError> {
-        let full = || CommandError::too_many("no place is left in the meeting; who waits waits on");
+        let full = || {
+            CommandError::too_many("no place is left in the meeting; who waits waits on").at(Bound::People)
+        };
         match whom {
             Whom::One(id) => match self.admit_where(at, |place: &Place| place.id == id) {
                 Admittance::In => Ok(()),

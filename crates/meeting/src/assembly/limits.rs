@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use super::BoundStats;
+
 /// What the conduct of one meeting may grow to. A key that a stranger can repeat has a bound here, and a counter in
 /// [`AssemblyStats`] that shows it being hit. At the defaults a full meeting takes about
 /// 500 people × 4 KB + 100 waiting × 1 KB + 2,000 remembered × 1 KB + 4 MiB of messages = 8.3 MB.
@@ -29,6 +31,8 @@ pub struct AssemblyLimits {
     pub waiting: usize,
     /// Of these, how many of one address: a quarter, so that one household doesn't fill the lobby of all.
     pub waiting_per_address: usize,
+    /// Characters of what whoever waits says to those who let people in: a sentence.
+    pub note_chars: usize,
     /// How long a place in the lobby is kept after its socket has gone, or before it has come.
     pub waiting_kept: Duration,
     /// How long whoever was in comes back past lobby, lock and password, as after a reload; and how long after having been let
@@ -51,6 +55,8 @@ pub struct AssemblyLimits {
     pub spotlight: usize,
     /// Who can be banned at one time. The oldest is never forgotten for want of place: a further one is refused.
     pub bans: usize,
+    /// Viewers on one page of a search among them: 50 × 0.3 KB.
+    pub viewers_page: usize,
     /// People of whom is known what was decided for them, those inside included; four times as many as can be inside.
     pub people_remembered: usize,
 
@@ -70,9 +76,11 @@ pub struct AssemblyLimits {
     pub reactions: usize,
     /// See [`AssemblyLimits::reactions`].
     pub reactions_span: Duration,
+    /// Characters of a reaction that is sealed: a sign takes 83 of them.
+    pub sealed_reaction_chars: usize,
     /// Polls, open and closed, at one time.
     pub polls: usize,
-    /// Characters of a poll's question.
+    /// Characters of a poll's question: in an encrypted meeting it holds the sealed answers as well. 20 polls × 4 KB = 80 KB.
     pub poll_question_chars: usize,
     /// Answers that a poll may offer.
     pub poll_options: usize,
@@ -104,6 +112,7 @@ impl Default for AssemblyLimits {
             people: 500,
             waiting: 100,
             waiting_per_address: 25,
+            note_chars: 200,
             waiting_kept: Duration::from_secs(15),
             return_window: Duration::from_secs(300),
             elsewhere_kept: Duration::from_secs(30),
@@ -114,6 +123,7 @@ impl Default for AssemblyLimits {
             password_bytes: 256,
             spotlight: 6,
             bans: 500,
+            viewers_page: 50,
             people_remembered: 2_000,
             message_chars: 4_000,
             messages: 1_000,
@@ -123,8 +133,9 @@ impl Default for AssemblyLimits {
             hand_kept: Duration::from_secs(15),
             reactions: 10,
             reactions_span: Duration::from_secs(5),
+            sealed_reaction_chars: 128,
             polls: 20,
-            poll_question_chars: 500,
+            poll_question_chars: 4_000,
             poll_options: 10,
             poll_option_chars: 200,
             poll_votes: 1_000,
@@ -174,4 +185,6 @@ pub struct AssemblyStats {
     pub forgotten: u64,
     /// Meetings that were handed over because nobody conducted them any more.
     pub handed_over: u64,
+    /// How often each bound held.
+    pub bounds: BoundStats,
 }

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::{Member, parse};
-use crate::features::{Attendance, Breakouts, Chat, CommandError, Context, Feature, Hands, Polls, Reactions};
+use crate::features::{
+    Attendance, Breakouts, Chat, CommandError, Context, Feature, Hands, Polls, Reactions, Viewers,
+};
 
 /// All features, in the order in which their keys stand in a state. A new one has its line here.
 pub(super) fn features() -> Vec<Slot> {
@@ -18,6 +20,7 @@ pub(super) fn features() -> Vec<Slot> {
         Slot::shown::<Breakouts>("breakout"),
         Slot::silent::<Reactions>("reaction"),
         Slot::silent::<Attendance>("attendance"),
+        Slot::silent::<Viewers>("viewers"),
     ]
 }
 

@@ -3,11 +3,17 @@
 
 use std::time::Instant;
 
+use serde::Deserialize;
+use serde_json::json;
+
+use super::member::Pace;
+use super::parse::{self, Parsed};
 use super::{
-    Assembly, AssemblyLimits, At, Entry, Knock, Output, Password, Refused, Role, Source, TurnedAway,
-    WaitReason, WaitingId, presence,
+    Assembly, AssemblyLimits, At, Bound, Entry, Knock, Output, Password, Refused, Role, Source, TurnedAway,
+    WaitReason, WaitingId, presence, state,
 };
-use crate::features::{Audience, Notice};
+use crate::features::{Audience, CommandError, Notice, over};
+use crate::text;
 
 /// Those who wait, longest first.
 #[derive(Debug, Default)]
@@ -25,6 +31,9 @@ pub(super) struct Place {
     pub(super) name: String,
     pub(super) since_ms: u64,
     pub(super) reason: WaitReason,
+    /// What they have said of themselves.
+    pub(super) note: String,
+    notes: Pace,
     seat: String,
     address: Option<String>,
     vouched: Option<Role>,
@@ -69,11 +78,14 @@ impl Lobby {
         Some(self.places.remove(place))
     }
 
-    /// Whether one more has a place, of that address.
-    fn has_place(&self, address: Option<&str>, limits: &AssemblyLimits) -> bool {
+    /// Which bound is in the way of one more place, of that address.
+    fn full_for(&self, address: Option<&str>, limits: &AssemblyLimits) -> Option<Bound> {
         let same =
             self.places.iter().filter(|place| address.is_some() && place.address.as_deref() == address);
-        self.places.len() < limits.waiting && same.count() < limits.waiting_per_address
+        if self.places.len() >= limits.waiting {
+            return Some(Bound::Waiting);
+        }
+        (same.count() >= limits.waiting_per_address).then_some(Bound::WaitingPerAddress)
     }
 }
 
@@ -82,7 +94,12 @@ impl Assembly {
     pub fn knock(&mut self, now: Instant, unix_ms: u64, knock: Knock) -> Result<Entry, Refused> {
         let at = self.at(now, unix_ms);
         self.stats.knocks += 1;
-        let entry = self.judge(at, &knock).inspect_err(|refused| self.count_refused(*refused))?;
+        let entry = self.judge(at, &knock).inspect_err(|refused| {
+            self.count_refused(*refused);
+            if *refused == Refused::Full {
+                self.stats.bounds.hit(Bound::People);
+            }
+        })?;
         match entry {
             Entry::In { .. } => self.let_in(at, &knock),
             Entry::Wait { reason } => self.let_wait(at, knock, reason)?,
@@ -198,17 +215,22 @@ impl Assembly {
 
     fn let_wait(&mut self, at: At, knock: Knock, reason: WaitReason) -> Result<(), Refused> {
         let same = self.lobby.places.iter().position(|place| place.is_of(&knock));
-        if same.is_none() && !self.lobby.has_place(knock.address.as_deref(), &self.limits) {
+        let full = self.lobby.full_for(knock.address.as_deref(), &self.limits);
+        if let Some(bound) = full.filter(|_| same.is_none()) {
             self.count_refused(Refused::Full);
+            self.stats.bounds.hit(bound);
             return Err(Refused::Full);
         }
         self.stats.told_to_wait += 1;
         // A page that was loaded anew waits on in its old place.
-        let before = same.map(|same| self.lobby.places.remove(same));
+        let mut before = same.map(|same| self.lobby.places.remove(same));
         let (id, since_ms, seen) = match &before {
             Some(place) => (place.id.clone(), place.since_ms, place.seen),
             None => (self.next_number(), at.unix_ms, false),
         };
+        let kept =
+            before.as_mut().map(|place| (std::mem::take(&mut place.note), std::mem::take(&mut place.notes)));
+        let (note, notes) = kept.unwrap_or_default();
         let place = Place {
             waiting: knock.waiting,
             id,
@@ -216,6 +238,8 @@ impl Assembly {
             name: presence::displayed(&knock.name, self.limits.name_chars),
             since_ms,
             reason,
+            note,
+            notes,
             seat: knock.seat,
             address: knock.address,
             vouched: knock.vouched,
@@ -239,6 +263,36 @@ impl Assembly {
             self.tell(at, &Audience::Moderators, &notice);
             self.stale.lobby();
         }
+    }
+
+    /// Somebody outside says something. Gives the answer; `None` for what nobody says who waits.
+    pub fn waiting_said(&mut self, now: Instant, waiting: &WaitingId, text: &str) -> Option<String> {
+        self.at_now(now);
+        if text.len() > self.limits.command_bytes {
+            self.stats.bounds.hit(Bound::CommandBytes);
+            return None;
+        }
+        let Parsed { id, command, .. } = parse::parse(text).ok()?;
+        let OutsideCommand::Note { text } = parse::known(command).ok()?;
+        let result = self.take_note(now, waiting, &text);
+        if let Some(bound) = result.as_ref().err().and_then(|error| error.bound) {
+            self.stats.bounds.hit(bound);
+        }
+        Some(state::answer(id, &result.map(|()| json!({}))))
+    }
+
+    /// What somebody outside says of themselves, for those who let people in.
+    fn take_note(&mut self, now: Instant, waiting: &WaitingId, text: &str) -> Result<(), CommandError> {
+        let note = text::clean("text", text, self.limits.note_chars).map_err(over(Bound::NoteChars))?;
+        let Some(place) = self.lobby.find(waiting) else {
+            return Err(CommandError::closed("you don't wait here any more"));
+        };
+        if !place.notes.take(now, 1, NOTES_AT_ONCE) {
+            return Err(CommandError::too_many("too many notes at once, wait a moment").at(Bound::Notes));
+        }
+        note.trim().clone_into(&mut place.note);
+        self.stale.lobby();
+        Ok(())
     }
 
     /// Somebody outside has gone; for a while, perhaps.
@@ -320,13 +374,26 @@ impl Assembly {
     pub(super) fn forget_some(&mut self) {
         let inside = &self.inside;
         let limit = self.limits.people_remembered;
-        self.stats.forgotten += self.standings.forget_beyond(limit, |identity| inside.contains_key(identity));
+        let forgotten = self.standings.forget_beyond(limit, |identity| inside.contains_key(identity));
+        self.stats.forgotten += forgotten;
+        self.stats.bounds.add(Bound::PeopleRemembered, forgotten);
     }
 
     pub(super) fn mute(&mut self, identity: &str, source: Source) {
         self.push(Output::Mute { identity: identity.to_owned(), source });
     }
 }
+
+/// The only thing that those say who wait.
+#[derive(Deserialize)]
+#[serde(tag = "do", deny_unknown_fields)]
+enum OutsideCommand {
+    #[serde(rename = "note")]
+    Note { text: String },
+}
+
+/// Somebody who corrects a slip at once is not held up.
+const NOTES_AT_ONCE: u32 = 3;
 
 /// What became of letting somebody in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -44,6 +44,7 @@
 //! assert!(outputs.contains(&Output::Admitted { waiting: secret, role: Role::Speaker }));
 //! ```
 
+mod bounds;
 mod commands;
 mod conduct;
 mod door;
@@ -65,10 +66,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+pub use bounds::{Bound, BoundStats};
 pub use door::{Entry, Knock, Password, Refused, Secret, TurnedAway, WaitReason, WaitingId};
 pub use limits::{AssemblyLimits, AssemblyStats};
 pub use member::{Member, Presence};
-pub use output::{Facts, Output};
+pub use output::{Conducted, Facts, Output};
 pub use policy::{ChatPolicy, Policy, PolicyChange, SharePolicy, Successor};
 pub use record::{Record, RecordedRole};
 pub use role::{Rights, RightsChange, Role, Source};
@@ -267,9 +269,19 @@ impl Assembly {
         serde_json::from_str(&slot.feature.view(member, true)).ok()
     }
 
+    /// In which breakout room somebody's place is, if it is in one.
+    pub fn breakout_of(&self, identity: &str) -> Option<&str> {
+        self.inside.get(identity)?.breakout.as_deref()
+    }
+
     /// How many wait outside.
     pub fn waiting(&self) -> usize {
         self.lobby.len()
+    }
+
+    /// A bound held that whoever calls this keeps.
+    pub fn note_bound(&mut self, bound: Bound) {
+        self.stats.bounds.hit(bound);
     }
 
     /// How often bounds and rules held.
@@ -313,11 +325,13 @@ impl Assembly {
             let mut context = Context {
                 now: at.now,
                 unix_ms: at.unix_ms,
+                e2ee: self.founding.e2ee,
                 policy: &self.policy,
                 limits: &self.limits,
                 members: &self.members,
                 changes: &mut changes,
                 told: &mut told,
+                bounds: &mut self.stats.bounds,
                 wanted: &mut wanted,
             };
             act(slot, &mut context);
@@ -341,6 +355,10 @@ impl Assembly {
                 }
             }
             Want::CloseBreakout { breakout } => self.push(Output::CloseBreakout { breakout }),
+            Want::KeepMessage { message, identity, name, text } => {
+                self.push(Output::KeepMessage { message, identity, name, text });
+            }
+            Want::ForgetMessage { message } => self.push(Output::ForgetMessage { message }),
         }
     }
 
@@ -350,6 +368,7 @@ impl Assembly {
             let pace = self.limits.reactions_per_second;
             if !self.reactions.take(at.now, pace, pace) {
                 self.stats.reactions_dropped += 1;
+                self.stats.bounds.hit(Bound::MeetingReactions);
                 return;
             }
         }

@@ -83,6 +83,22 @@ pub enum Output {
         /// Which.
         breakout: String,
     },
+    /// Somebody wrote to all: for recordings that keep that. A private message never comes here.
+    KeepMessage {
+        /// Its number.
+        message: u64,
+        /// Who.
+        identity: String,
+        /// Their name when they did.
+        name: String,
+        /// What.
+        text: String,
+    },
+    /// It was taken back: recordings forget it.
+    ForgetMessage {
+        /// Its number.
+        message: u64,
+    },
     /// The meeting has another password, or none. Until it is kept, nobody comes in by one.
     Password {
         /// Which.
@@ -90,6 +106,23 @@ pub enum Output {
     },
     /// [`super::Assembly::record`] is another one.
     Changed,
+    /// Somebody conducted the meeting, or was not let to: for those who keep account of that.
+    Conducted(Conducted),
+}
+
+/// What somebody did who conducts a meeting, or would have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conducted {
+    /// Who.
+    pub by: String,
+    /// The command's word.
+    pub word: &'static str,
+    /// With whom, where it is one person who is known.
+    pub whom: Option<String>,
+    /// Whether for good, where somebody is put out.
+    pub ban: bool,
+    /// The code of why it was not done.
+    pub refused: Option<&'static str>,
 }
 
 /// What whoever asks from outside may know of a meeting.

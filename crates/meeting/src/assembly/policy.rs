@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{AssemblyLimits, Role, Secret};
-use crate::features::CommandError;
+use super::{AssemblyLimits, Bound, Role, Secret};
+use crate::features::{CommandError, over};
 use crate::text;
 
 /// The rules of one meeting, as `docs/meeting-protocol.md` lists them.
@@ -146,7 +146,8 @@ impl Policy {
                     "policy.password: it is empty; null takes the password away",
                 ));
             }
-            text::check_bytes("policy.password", password.reveal().len(), limits.password_bytes)?;
+            text::check_bytes("policy.password", password.reveal().len(), limits.password_bytes)
+                .map_err(over(Bound::PasswordBytes))?;
         }
         Ok(Policy {
             lobby: change.lobby.unwrap_or(self.lobby),

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::member::{Inside, Pace, Socket};
-use super::{Assembly, At, Member, Output, Presence, Rights, Role, Source};
+use super::{Assembly, At, Bound, Member, Output, Presence, Rights, RightsChange, Role, Source};
 use crate::features::{Audience, Notice};
 use crate::text;
 
@@ -32,6 +32,7 @@ impl Assembly {
         let again = self.members.contains_key(&identity);
         if !again && self.members.len() >= self.limits.people {
             self.stats.refused_full += 1;
+            self.stats.bounds.hit(Bound::People);
             return;
         }
 
@@ -90,6 +91,18 @@ impl Assembly {
         member.name = name;
         let member = member.clone();
         self.with_features(at, |slot, context| slot.feature.altered(context, &member));
+    }
+
+    /// What the meeting of which this is a breakout room says of somebody, who is here or may come: it holds here as it does there.
+    pub fn instruct(&mut self, now: Instant, unix_ms: u64, identity: &str, role: Role, rights: Rights) {
+        let at = self.at(now, unix_ms);
+        let standing = self.standings.open(identity, None);
+        standing.role = Some(role);
+        standing.stand_in = false;
+        standing.rights = RightsChange::exactly(rights);
+        self.put_role(at, identity, role);
+        self.refresh_rights(at, identity);
+        self.forget_some();
     }
 
     /// Somebody is no longer in the room, and their socket is nobody's; whoever was only replaced by a newer connection of

@@ -73,6 +73,19 @@ pub struct RightsChange {
 }
 
 impl RightsChange {
+    /// One that leaves nothing as role and policy have it.
+    pub(super) fn exactly(rights: Rights) -> RightsChange {
+        let Rights { camera, microphone, screen, chat, files, unmute } = rights;
+        RightsChange {
+            camera: Some(camera),
+            microphone: Some(microphone),
+            screen: Some(screen),
+            chat: Some(chat),
+            files: Some(files),
+            unmute: Some(unmute),
+        }
+    }
+
     /// This with what `later` says besides.
     pub(super) fn and(self, later: RightsChange) -> RightsChange {
         RightsChange {

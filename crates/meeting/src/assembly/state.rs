@@ -226,7 +226,8 @@ impl Assembly {
 
     fn members_view(&self, conducts: bool) -> MembersView<'_> {
         let listed = self.members.iter().filter(|(_, member)| member.is_moderator());
-        let banned = self.bans.iter().map(|ban| Known { id: &ban.id, name: &ban.name, since_ms: None });
+        let banned =
+            self.bans.iter().map(|ban| Known { id: &ban.id, name: &ban.name, since_ms: None, note: None });
         MembersView {
             roles: listed.map(|(identity, member)| (identity.as_str(), member.role)).collect(),
             spotlight: &self.spotlight,
@@ -240,6 +241,7 @@ impl Assembly {
             id: &place.id,
             name: &place.name,
             since_ms: Some(place.since_ms),
+            note: Some(place.note.as_str()).filter(|note| !note.is_empty()),
         });
         LobbyView { waiting: known.collect() }
     }
@@ -300,4 +302,6 @@ struct Known<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     since_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'a str>,
 }

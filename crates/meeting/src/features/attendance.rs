@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::refusal::moderators_only;
 use super::{CommandError, Context, Feature};
-use crate::assembly::Member;
+use crate::assembly::{Bound, Member};
 
 /// The list of all who came.
 #[derive(Debug, Default)]
@@ -94,6 +94,7 @@ impl Feature for Attendance {
     fn entered(&mut self, context: &mut Context<'_>, member: &Member) {
         let is_new = !self.people.contains_key(&member.identity);
         if is_new && self.people.len() >= context.limits.people_remembered {
+            context.hit(Bound::PeopleRemembered);
             self.forget_one();
         }
         let attendee = self.people.entry(member.identity.clone()).or_insert_with(|| Attendee {
@@ -108,7 +109,10 @@ impl Feature for Attendance {
         let full = attendee.stays.len() >= context.limits.stays;
         match attendee.stays.last_mut().filter(|_| full) {
             // Too often to be told apart: the last stay goes on.
-            Some(last) => last.left_ms = None,
+            Some(last) => {
+                last.left_ms = None;
+                context.hit(Bound::Stays);
+            }
             None => attendee.stays.push(Stay { joined_ms: context.unix_ms, left_ms: None }),
         }
     }

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::refusal::{done, moderators_only};
+use super::refusal::{done, moderators_only, over};
 use super::{Audience, CommandError, Context, Feature, Notice, Want};
-use crate::assembly::{AssemblyLimits, Member, Role};
+use crate::assembly::{AssemblyLimits, Bound, Member, Role};
 use crate::text;
 
 /// The rooms beside the meeting.
@@ -31,6 +31,8 @@ struct Open {
     assigned: BTreeMap<String, String>,
     /// Those of them who have left: they are not shown.
     gone: BTreeSet<String>,
+    /// By what names they are known: in the meeting itself nobody sees them meanwhile.
+    names: BTreeMap<String, String>,
     /// When they are closed: for us, and for people.
     ends: Option<(Instant, u64)>,
 }
@@ -107,6 +109,8 @@ pub struct BreakoutView {
     pub name: String,
     /// The identities of those who belong there.
     pub members: Vec<String>,
+    /// Their names, for whoever is elsewhere and does not see them.
+    pub names: BTreeMap<String, String>,
     /// Whether they wait for a moderator.
     pub help: bool,
 }
@@ -134,17 +138,23 @@ impl Breakouts {
         let ends = minutes.map(|minutes| end(context, minutes)).transpose()?;
         let most = context.limits.breakouts;
         if !(1..=most).contains(&rooms.len()) {
-            return Err(CommandError::bad_value(format!(
-                "rooms: 1 to {most} are needed, {} came",
-                rooms.len()
-            )));
+            let wrong =
+                CommandError::bad_value(format!("rooms: 1 to {most} are needed, {} came", rooms.len()));
+            return Err(if rooms.len() > most { wrong.at(Bound::Breakouts) } else { wrong });
         }
-        let mut opened = Open { rooms: Vec::new(), assigned: BTreeMap::new(), gone: BTreeSet::new(), ends };
+        let mut opened = Open {
+            rooms: Vec::new(),
+            assigned: BTreeMap::new(),
+            gone: BTreeSet::new(),
+            names: BTreeMap::new(),
+            ends,
+        };
         for (place, room) in rooms.iter().enumerate() {
             let name = room_name(context.limits, place, &room.name)?;
             let id = format!("b{}", self.last + 1 + place as u64);
             for identity in &room.members {
-                assignable(context, identity)?;
+                let name = assignable(context, identity)?;
+                opened.names.insert(identity.clone(), name);
                 if opened.assigned.insert(identity.clone(), id.clone()).is_some() {
                     return Err(CommandError::bad_value(format!(
                         "rooms[{place}]: {identity:?} is assigned twice"
@@ -174,7 +184,7 @@ impl Breakouts {
         let open = self.current()?;
         match &room {
             Some(id) => {
-                assignable(context, &identity)?;
+                let name = assignable(context, &identity)?;
                 if !open.assigned.contains_key(&identity)
                     && open.assigned.len() >= context.limits.breakout_people
                 {
@@ -185,12 +195,14 @@ impl Breakouts {
                 };
                 // The help has come.
                 room.help &= !by_moderator;
+                open.names.insert(identity.clone(), name);
                 if open.assigned.insert(identity.clone(), id.clone()).as_ref() == Some(id) {
                     return Ok(());
                 }
             }
             None => {
                 open.gone.remove(&identity);
+                open.names.remove(&identity);
                 if open.assigned.remove(&identity).is_none() {
                     return Err(CommandError::not_found(
                         "identity: nobody of that identity is in a breakout room",
@@ -240,6 +252,7 @@ impl Feature for Breakouts {
     fn entered(&mut self, context: &mut Context<'_>, member: &Member) {
         let Some(open) = &mut self.open else { return };
         let Some(mine) = open.assigned.get(&member.identity).cloned() else { return };
+        open.names.insert(member.identity.clone(), member.name.clone());
         if open.gone.remove(&member.identity) {
             context.changed(Audience::Everyone);
         }
@@ -259,8 +272,16 @@ impl Feature for Breakouts {
 
     fn altered(&mut self, context: &mut Context<'_>, member: &Member) {
         let Some(open) = &mut self.open else { return };
-        if member.role == Role::Viewer && open.assigned.remove(&member.identity).is_some() {
+        if !open.assigned.contains_key(&member.identity) {
+            return;
+        }
+        if member.role == Role::Viewer {
+            open.assigned.remove(&member.identity);
+            open.names.remove(&member.identity);
             context.want(Want::Move { identity: member.identity.clone(), breakout: None });
+            context.changed(Audience::Everyone);
+        } else if open.names.get(&member.identity) != Some(&member.name) {
+            open.names.insert(member.identity.clone(), member.name.clone());
             context.changed(Audience::Everyone);
         }
     }
@@ -285,7 +306,8 @@ impl Feature for Breakouts {
             BreakoutCommand::Broadcast { text } => {
                 moderators_only(actor, "speak to all breakout rooms")?;
                 self.current()?;
-                let text = text::clean_lines("text", &text, context.limits.message_chars)?;
+                let text = text::clean_lines("text", &text, context.limits.message_chars)
+                    .map_err(over(Bound::MessageChars))?;
                 if text.is_empty() {
                     return Err(CommandError::bad_value("text: it is empty"));
                 }
@@ -303,15 +325,12 @@ impl Feature for Breakouts {
 
     fn view(&self, viewer: &Member) -> Option<BreakoutsView> {
         let open = self.open.as_ref()?;
-        let members = |id: &str| {
-            let there = open.assigned.iter().filter(|(who, room)| *room == id && !open.gone.contains(*who));
-            there.map(|(identity, _)| identity.clone()).collect()
-        };
-        let view = |room: &BreakoutRoom| BreakoutView {
-            id: room.id.clone(),
-            name: room.name.clone(),
-            members: members(&room.id),
-            help: room.help,
+        let view = |room: &BreakoutRoom| {
+            let there = open.assigned.iter().filter(|(who, id)| **id == room.id && !open.gone.contains(*who));
+            let members: Vec<String> = there.map(|(identity, _)| identity.clone()).collect();
+            let named = members.iter().filter_map(|who| Some((who.clone(), open.names.get(who)?.clone())));
+            let names = named.collect();
+            BreakoutView { id: room.id.clone(), name: room.name.clone(), members, names, help: room.help }
         };
         Some(BreakoutsView {
             rooms: open.rooms.iter().map(view).collect(),
@@ -340,14 +359,18 @@ impl Feature for Breakouts {
 fn end(context: &Context<'_>, minutes: u64) -> Result<(Instant, u64), CommandError> {
     let most = context.limits.breakout_minutes;
     if !(1..=most).contains(&minutes) {
-        return Err(CommandError::bad_value(format!("minutes: 1 to {most} are possible, {minutes} came")));
+        let wrong = CommandError::bad_value(format!("minutes: 1 to {most} are possible, {minutes} came"));
+        return Err(if minutes > most { wrong.at(Bound::BreakoutMinutes) } else { wrong });
     }
     let time = Duration::from_secs(60 * minutes);
     Ok((context.now + time, context.unix_ms.saturating_add(60_000 * minutes)))
 }
 
 fn room_name(limits: &AssemblyLimits, place: usize, name: &str) -> Result<String, CommandError> {
-    let name = text::clean("a breakout room's name", name, limits.breakout_name_chars)?.trim().to_owned();
+    let name = text::clean("a breakout room's name", name, limits.breakout_name_chars)
+        .map_err(over(Bound::BreakoutNameChars))?
+        .trim()
+        .to_owned();
     if name.is_empty() {
         return Err(CommandError::bad_value(format!("rooms[{place}].name: it is empty")));
     }
@@ -355,7 +378,7 @@ fn room_name(limits: &AssemblyLimits, place: usize, name: &str) -> Result<String
 }
 
 /// Viewers stay: they are counted and not listed, and in a small room they would be neither.
-fn assignable(context: &Context<'_>, identity: &str) -> Result<(), CommandError> {
+fn assignable(context: &Context<'_>, identity: &str) -> Result<String, CommandError> {
     match context.members.get(identity) {
         None => {
             Err(CommandError::not_found(format!("nobody of the identity {identity:?} is in the meeting")))
@@ -364,10 +387,11 @@ fn assignable(context: &Context<'_>, identity: &str) -> Result<(), CommandError>
             "{:?} is a viewer; make a speaker of them first, or leave them in the meeting",
             member.name
         ))),
-        Some(_) => Ok(()),
+        Some(member) => Ok(member.name.clone()),
     }
 }
 
 fn too_many_people() -> CommandError {
     CommandError::too_many("too many people are in breakout rooms, leave some in the meeting")
+        .at(Bound::BreakoutPeople)
 }

@@ -11,9 +11,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::refusal::done;
-use super::{Audience, CommandError, Context, Feature};
-use crate::assembly::{Member, Role};
+use super::refusal::{done, over};
+use super::{Audience, CommandError, Context, Feature, Want};
+use crate::assembly::{Bound, Member, Role};
 use crate::text;
 
 /// The messages of a meeting, as many of the newest as the bounds keep.
@@ -158,7 +158,8 @@ impl Chat {
                 return Err(CommandError::not_found("to: nobody of that identity is in the meeting"));
             }
         }
-        let text = text::clean_lines("text", text, context.limits.message_chars)?;
+        let text = text::clean_lines("text", text, context.limits.message_chars)
+            .map_err(over(Bound::MessageChars))?;
         if text.is_empty() {
             return Err(CommandError::bad_value("text: the message is empty"));
         }
@@ -184,6 +185,14 @@ impl Chat {
         }
         self.fresh.insert(id);
         context.changed(message.audience());
+        if message.to.is_none() {
+            context.want(Want::KeepMessage {
+                message: id,
+                identity: message.from.clone(),
+                name: message.name.clone(),
+                text: message.text.clone(),
+            });
+        }
         self.messages.push_back(message);
         self.forget(context);
         Ok(id)
@@ -227,21 +236,33 @@ impl Chat {
         message.retracted = Some(by);
         self.fresh.insert(id);
         context.changed(message.audience());
+        if message.to.is_none() {
+            context.want(Want::ForgetMessage { message: id });
+        }
         Ok(())
     }
 
     /// Lets go of the oldest messages until the bounds hold. Private ones have a bound of their own: what two people
     /// write to each other doesn't push out what all have read.
-    fn forget(&mut self, context: &Context<'_>) {
+    fn forget(&mut self, context: &mut Context<'_>) {
         let private = |message: &Message| message.to.is_some();
         if self.messages.iter().filter(|message| private(message)).count() > context.limits.private_messages {
             let oldest = self.messages.iter().position(private);
             if let Some(message) = oldest.and_then(|place| self.messages.remove(place)) {
+                context.hit(Bound::PrivateMessages);
                 self.forgotten(&message);
             }
         }
-        while self.messages.len() > context.limits.messages || self.bytes > context.limits.messages_bytes {
+        loop {
+            let bound = if self.messages.len() > context.limits.messages {
+                Bound::Messages
+            } else if self.bytes > context.limits.messages_bytes {
+                Bound::MessagesBytes
+            } else {
+                return;
+            };
             let Some(message) = self.messages.pop_front() else { return };
+            context.hit(bound);
             self.forgotten(&message);
         }
     }

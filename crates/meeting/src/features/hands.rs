@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::refusal::{done, moderators_only};
 use super::{Audience, CommandError, Context, Feature, Notice, Want};
-use crate::assembly::{Member, Role};
+use crate::assembly::{Bound, Member, Role};
 
 /// The queue of raised hands.
 #[derive(Debug, Default)]
@@ -90,7 +90,8 @@ impl Hands {
             return Ok(());
         }
         if self.queue.len() >= context.limits.hands {
-            return Err(CommandError::too_many("too many hands are raised already, try again in a while"));
+            let full = CommandError::too_many("too many hands are raised already, try again in a while");
+            return Err(full.at(Bound::Hands));
         }
         let hand = Hand {
             identity: actor.identity.clone(),

@@ -17,6 +17,7 @@ mod reactions;
 mod refusal;
 #[cfg(test)]
 mod tests;
+mod viewers;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -24,7 +25,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::assembly::{AssemblyLimits, Member, Policy};
+use crate::assembly::{AssemblyLimits, Bound, BoundStats, Member, Policy};
 
 pub use attendance::{Attendance, AttendanceCommand};
 pub use breakouts::{BreakoutCommand, BreakoutView, Breakouts, BreakoutsView, NewRoom};
@@ -32,6 +33,8 @@ pub use chat::{Chat, ChatCommand, Message, Messages, RetractedBy};
 pub use hands::{HandCommand, Hands, Queue, Raised};
 pub use polls::{PollCommand, PollView, Polls, PollsView};
 pub use reactions::{EMOJI, ReactionCommand, Reactions};
+pub(crate) use refusal::over;
+pub use viewers::{ViewerCommand, Viewers};
 
 /// One feature of a meeting. All times are the caller's.
 pub trait Feature {
@@ -107,6 +110,8 @@ pub struct Context<'a> {
     pub now: Instant,
     /// The same in milliseconds since 1970.
     pub unix_ms: u64,
+    /// Whether the meeting is encrypted from end to end: what people say there is sealed before it comes here.
+    pub e2ee: bool,
     /// What holds in this meeting.
     pub policy: &'a Policy,
     /// The bounds.
@@ -117,6 +122,8 @@ pub struct Context<'a> {
     pub(crate) changes: &'a mut Vec<Audience>,
     /// What passes.
     pub(crate) told: &'a mut Vec<(Audience, Notice)>,
+    /// How often each bound held.
+    pub(crate) bounds: &'a mut BoundStats,
     /// What is to be done outside of the features.
     pub(crate) wanted: &'a mut Vec<Want>,
 }
@@ -130,6 +137,11 @@ impl Context<'_> {
     /// Tells people something that passes.
     pub fn tell(&mut self, audience: Audience, notice: Notice) {
         self.told.push((audience, notice));
+    }
+
+    /// Counts that something was let go because of a bound. What is refused is counted by [`CommandError::at`].
+    pub fn hit(&mut self, bound: Bound) {
+        self.bounds.hit(bound);
     }
 
     /// Has something done that lies outside of the features.
@@ -155,7 +167,13 @@ pub enum Audience {
 #[allow(missing_docs)] // The fields are those of the page; `identity` and `by` are identities.
 pub enum Notice {
     /// Somebody reacts.
-    Reaction { identity: String, emoji: String },
+    Reaction {
+        identity: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        emoji: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sealed: Option<String>,
+    },
     /// A moderator has turned off the receiver's microphone, camera or screen.
     Muted { source: String, by: String },
     /// A moderator asks the receiver to turn it on.
@@ -186,6 +204,10 @@ pub enum Want {
     Move { identity: String, breakout: Option<String> },
     /// Ends a breakout room.
     CloseBreakout { breakout: String },
+    /// Has recordings keep what somebody wrote to all.
+    KeepMessage { message: u64, identity: String, name: String, text: String },
+    /// Has them forget it: it was taken back.
+    ForgetMessage { message: u64 },
 }
 
 /// Why a command was not done: a code for programs, a sentence for people.
@@ -196,4 +218,7 @@ pub struct CommandError {
     pub code: &'static str,
     /// What was wrong and what to do.
     pub message: String,
+    /// The bound that was in the way, if one was: it is counted, and not said.
+    #[serde(skip)]
+    pub bound: Option<Bound>,
 }

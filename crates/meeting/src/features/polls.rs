@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::refusal::{done, moderators_only};
+use super::refusal::{done, moderators_only, over};
 use super::{Audience, CommandError, Context, Feature};
-use crate::assembly::{AssemblyLimits, Member, Role};
+use crate::assembly::{AssemblyLimits, Bound, Member, Role};
 use crate::text;
 
 /// The polls of a meeting, oldest first.
@@ -132,17 +132,22 @@ pub struct PollView {
 impl Question {
     /// The same with clean texts, if it can be put so.
     fn checked(self, limits: &AssemblyLimits) -> Result<Question, CommandError> {
-        let question = text::clean_lines("question", &self.question, limits.poll_question_chars)?;
+        let question = text::clean_lines("question", &self.question, limits.poll_question_chars)
+            .map_err(over(Bound::PollQuestionChars))?;
         if question.is_empty() {
             return Err(CommandError::bad_value("question: it is empty"));
         }
         let (most, came) = (limits.poll_options, self.options.len());
         if !(2..=most).contains(&came) {
-            return Err(CommandError::bad_value(format!("options: 2 to {most} are needed, {came} came")));
+            let wrong = CommandError::bad_value(format!("options: 2 to {most} are needed, {came} came"));
+            return Err(if came > most { wrong.at(Bound::PollOptions) } else { wrong });
         }
         let mut options: Vec<String> = Vec::with_capacity(came);
         for (place, option) in self.options.iter().enumerate() {
-            let option = text::clean("option", option, limits.poll_option_chars)?.trim().to_owned();
+            let option = text::clean("option", option, limits.poll_option_chars)
+                .map_err(over(Bound::PollOptionChars))?
+                .trim()
+                .to_owned();
             if option.is_empty() {
                 return Err(CommandError::bad_value(format!("options[{place}]: it is empty")));
             }
@@ -244,7 +249,8 @@ impl Polls {
         if self.polls.len() >= most {
             return Err(CommandError::too_many(format!(
                 "a meeting has at most {most} polls, remove one first"
-            )));
+            ))
+            .at(Bound::Polls));
         }
         let asked = asked.checked(context.limits)?;
         self.last += 1;
@@ -265,7 +271,7 @@ impl Polls {
         let poll = self.open_poll(id)?;
         let options = poll.choice(options)?;
         if !poll.ballots.contains_key(&actor.identity) && poll.ballots.len() >= context.limits.poll_votes {
-            return Err(CommandError::too_many("this poll takes no more votes"));
+            return Err(CommandError::too_many("this poll takes no more votes").at(Bound::PollVotes));
         }
         poll.ballots.insert(actor.identity.clone(), Ballot { name: actor.name.clone(), options });
         context.changed(Audience::These(vec![actor.identity.clone()]));

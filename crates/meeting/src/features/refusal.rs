@@ -3,33 +3,45 @@
 
 use super::CommandError;
 use crate::MeetingError;
-use crate::assembly::Member;
+use crate::assembly::{Bound, Member};
 
 impl CommandError {
     /// Whoever asks may not do that.
     pub(crate) fn not_allowed(message: impl Into<String>) -> Self {
-        CommandError { code: "not_allowed", message: message.into() }
+        CommandError { code: "not_allowed", message: message.into(), bound: None }
     }
 
     /// What the command names is not there, or not for whoever asks.
     pub(crate) fn not_found(message: impl Into<String>) -> Self {
-        CommandError { code: "not_found", message: message.into() }
+        CommandError { code: "not_found", message: message.into(), bound: None }
     }
 
     /// A value of the command is not one that can be taken.
     pub(crate) fn bad_value(message: impl Into<String>) -> Self {
-        CommandError { code: "bad_value", message: message.into() }
+        CommandError { code: "bad_value", message: message.into(), bound: None }
     }
 
     /// A bound is reached.
     pub(crate) fn too_many(message: impl Into<String>) -> Self {
-        CommandError { code: "too_many", message: message.into() }
+        CommandError { code: "too_many", message: message.into(), bound: None }
     }
 
     /// It is over already, or not yet begun.
     pub(crate) fn closed(message: impl Into<String>) -> Self {
-        CommandError { code: "closed", message: message.into() }
+        CommandError { code: "closed", message: message.into(), bound: None }
     }
+}
+
+impl CommandError {
+    /// The same, which counts as that bound's.
+    pub(crate) fn at(self, bound: Bound) -> Self {
+        CommandError { bound: Some(bound), ..self }
+    }
+}
+
+/// What becomes of a text that is longer than that bound.
+pub(crate) fn over(bound: Bound) -> impl Fn(MeetingError) -> CommandError {
+    move |error| CommandError::from(error).at(bound)
 }
 
 impl From<MeetingError> for CommandError {

@@ -264,6 +264,15 @@ fn row_43_those_in_the_lobby_can_ask_for_nothing_and_are_told_nothing() {
     assert_eq!(to, Err("not_found".to_owned()));
     meeting.ask("ada", json!({ "do": "reaction.send", "emoji": "👍" })).unwrap();
     assert!(meeting.done().is_empty(), "nothing is to be done for them either");
+    let kept: Vec<&str> = meeting
+        .noted
+        .iter()
+        .map(|noted| match noted {
+            Output::KeepMessage { text, .. } => text.as_str(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(kept, ["who is that?"]);
     assert_eq!(meeting.state("ada")["chat"]["messages"].as_array().unwrap().len(), 1);
 }
 

@@ -2,6 +2,7 @@
 //! How a meeting is conducted, each rule as a sentence, and its invariants under any course of events.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod bounds;
 mod conduct;
 mod door;
 mod features;
@@ -28,6 +29,8 @@ struct Meeting {
     secrets: u64,
     clients: BTreeMap<String, Client>,
     done: Vec<Output>,
+    /// What was told to recorders and to those who keep account, which changes nothing for anybody.
+    noted: Vec<Output>,
 }
 
 /// What one client makes of what it is sent.
@@ -55,6 +58,7 @@ impl Meeting {
             secrets: 0,
             clients: BTreeMap::new(),
             done: Vec::new(),
+            noted: Vec::new(),
         }
     }
 
@@ -158,6 +162,11 @@ impl Meeting {
                     let client =
                         self.clients.get_mut(&identity).expect("only who connected is told anything");
                     client.hear(&serde_json::from_str(&message).unwrap());
+                }
+                output @ (Output::Conducted(_)
+                | Output::KeepMessage { .. }
+                | Output::ForgetMessage { .. }) => {
+                    self.noted.push(output);
                 }
                 output => self.done.push(output),
             }

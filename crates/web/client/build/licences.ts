@@ -19,6 +19,37 @@ const ACCEPTED = new Set([
   '(Apache-2.0 AND BSD-3-Clause)',
 ]);
 
+/** Packages that say it in a form that npm no longer reads, as somebody has read it in their licence's file. */
+const READ: Record<string, string> = { '@jitsi/rnnoise-wasm': 'Apache-2.0' };
+
+/** What a package holds of others without naming them: RNNoise, compiled. */
+const WITHIN: Record<string, string> = {
+  '@jitsi/rnnoise-wasm': `
+RNNoise (BSD-3-Clause)
+
+Copyright (c) 2017, Mozilla
+Copyright (c) 2007-2017, Jean-Marc Valin
+Copyright (c) 2005-2017, Xiph.Org Foundation
+Copyright (c) 2003-2004, Mark Borgerding
+
+Redistribution and use in source and binary forms, with or without modification, are permitted provided that the following conditions are met:
+
+- Redistributions of source code must retain the above copyright notice, this list of conditions and the following disclaimer.
+
+- Redistributions in binary form must reproduce the above copyright notice, this list of conditions and the following disclaimer in the documentation
+and/or other materials provided with the distribution.
+
+- Neither the name of the Xiph.Org Foundation nor the names of its contributors may be used to endorse or promote products derived from this software
+without specific prior written permission.
+
+THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS IS" AND ANY EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED TO, THE
+IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR PURPOSE ARE DISCLAIMED. IN NO EVENT SHALL THE FOUNDATION OR CONTRIBUTORS BE LIABLE FOR
+ANY DIRECT, INDIRECT, INCIDENTAL, SPECIAL, EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED TO, PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES;
+LOSS OF USE, DATA, OR PROFITS; OR BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF LIABILITY, WHETHER IN CONTRACT, STRICT LIABILITY, OR TORT
+(INCLUDING NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF THIS SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
+`,
+};
+
 interface Lock {
   packages: Record<string, { version?: string; license?: string; dev?: boolean; optional?: boolean }>;
 }
@@ -49,10 +80,11 @@ export function licences(): Plugin {
       const sections = [...shipped].sort().map((path) => {
         const entry = lock.packages[path];
         const name = path.replace(/^.*node_modules\//, '');
-        if (entry?.license === undefined || !ACCEPTED.has(entry.license)) {
-          this.error(`${name}: its licence ${entry?.license} is not accepted: see build/licences.ts`);
+        const licence = entry?.license ?? READ[name];
+        if (entry === undefined || licence === undefined || !ACCEPTED.has(licence)) {
+          this.error(`${name}: its licence ${licence} is not accepted: see build/licences.ts`);
         }
-        return `${name} ${entry.version} (${entry.license})\n\n${textOf(join(root, path)) ?? entry.license}`;
+        return `${name} ${entry.version} (${licence})\n\n${textOf(join(root, path)) ?? licence}${WITHIN[name] ?? ''}`;
       });
       const intro = 'The pages of Parvis contain code of these packages, under the licences below.\n';
       this.emitFile({

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 /** What this browser remembers of its user. It is stored here and sent nowhere, save the name when joining. */
+import { type Background, backgroundOf } from './effects/choice.ts';
+import { type OwnKeys, readOwn } from './keys/own.ts';
 import type { ViewKind } from './stage/compose.ts';
 import type { SelfView } from './stage/model.ts';
 import { cleanName } from './text.ts';
@@ -19,8 +21,13 @@ export interface Settings {
   theme: Theme;
   /** Whether keys do anything in the call, Space to talk among them. */
   shortcuts: boolean;
+  /** Those that the user chose in place of the built-in ones. */
+  keys: OwnKeys;
   view: ViewKind;
   selfView: SelfView;
+  /** What is shown behind the user, and whether their microphone's noise is taken out. */
+  background: Background;
+  noise: boolean;
 }
 
 const KEY = 'parvis.settings';
@@ -47,8 +54,11 @@ export function loadSettings(storage: Storage | undefined = localStorageIfAny())
     language: text('language'),
     theme: THEMES.find((theme) => theme === stored.theme) ?? 'system',
     shortcuts: stored.shortcuts !== false,
+    keys: readOwn(stored.keys),
     view: stored.view === 'speaker' ? 'speaker' : 'grid',
     selfView: SELF_VIEWS.find((each) => each === stored.selfView) ?? 'tile',
+    background: backgroundOf(stored.background),
+    noise: stored.noise === true,
   };
 }
 

@@ -77,8 +77,8 @@ export class FakeMeeting extends Store<MeetingState> {
       breakouts: query.has('breakouts')
         ? {
             rooms: [
-              { id: '1', name: 'Room 1', members: ['person-1', 'person-2'], help: true },
-              { id: '2', name: 'Room 2', members: ['person-3'], help: false },
+              { id: '1', name: 'Room 1', members: ['person-1', 'person-2'], names: new Map(), help: true },
+              { id: '2', name: 'Room 2', members: ['person-3'], names: new Map([['person-3', 'Sophie Germain']]), help: false },
             ],
             ends_ms: Date.now() + 8 * 60_000,
             mine: undefined,

@@ -114,6 +114,21 @@ test('a lost connection keeps the place; a place that is gone is asked for anew'
   expect(wires).toHaveLength(5);
 });
 
+test('whoever waits says a note, and hears whether it came through', async () => {
+  const { door, accepted } = setUp(WAIT);
+  expect(await door.note('too early')).toBe(false);
+  void door.enter().catch(() => undefined);
+  const wire = await accepted();
+  wire.say({ waiting: { title: null, reason: 'lobby' } });
+  const said = door.note('of the press');
+  expect(wire.last).toMatchObject({ do: 'note', text: 'of the press' });
+  wire.answer({});
+  expect(await said).toBe(true);
+  const again = door.note('again');
+  wire.refuse('too_many');
+  expect(await again).toBe(false);
+});
+
 test('whoever leaves while waiting gives up the place', async () => {
   const { door, accepted, pauses } = setUp(WAIT);
   const entering = door.enter().catch((error: unknown) => error);

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { listenToKeys } from '../src/keys/listen.ts';
 import { type Action, actionOf, type Press, SHORTCUTS } from '../src/keys/shortcuts.ts';
+import { choose, keysOf, readOwn, refused, textOf, withOwn } from '../src/keys/own.ts';
 import { HoldToTalk } from '../src/keys/talk.ts';
 
 const press = (key: string, change: Partial<Press> = {}): Press => ({
@@ -42,6 +43,51 @@ describe('shortcuts', () => {
   test('find the list of keys on keyboards where Shift makes another character of the slash', () => {
     expect(actionOf(press('?', { ctrlKey: true, shiftKey: true }))).toBe('help');
     expect(actionOf(press('_', { ctrlKey: true, shiftKey: true, code: 'Slash' }))).toBe('help');
+  });
+});
+
+describe('keys of one’s own', () => {
+  const keys = (key: string, ctrl = true, shift = false) => ({ key, ctrl, shift });
+
+  test('take the place of the built-in ones, which do nothing any more', () => {
+    const own = choose({}, 'microphone', keys('m'));
+    expect(own).toEqual({ microphone: 'ctrl+m' });
+    const shortcuts = withOwn(own);
+    expect(actionOf(press('m', { ctrlKey: true }), shortcuts)).toBe('microphone');
+    expect(actionOf(press('d', { ctrlKey: true }), shortcuts)).toBeUndefined();
+    expect(actionOf(press('e', { ctrlKey: true }), shortcuts)).toBe('camera');
+    expect(choose(own, 'microphone', keys('d')), 'as it is built is nothing of one’s own').toEqual({});
+  });
+
+  test('are refused with the reason where they have a use, are the browser’s, or would be typed', () => {
+    const own = choose({}, 'hand', keys('k'));
+    const shortcuts = withOwn(own);
+    expect(refused(keys('e'), 'microphone', shortcuts)).toEqual({ why: 'taken', by: 'camera' });
+    expect(refused(keys('k'), 'microphone', shortcuts)).toEqual({ why: 'taken', by: 'hand' });
+    expect(refused(keys('k'), 'hand', shortcuts), 'its own').toBeUndefined();
+    expect(refused(keys('h', true, true), 'microphone', shortcuts), 'free again').toBeUndefined();
+    for (const text of ['w', 't', 'c', 'v']) expect(refused(keys(text), 'microphone', shortcuts)).toEqual({ why: 'browser' });
+    expect(refused(keys('f5', false), 'bar', shortcuts)).toEqual({ why: 'browser' });
+    for (const other of [keys('m', false), keys('m', false, true), keys('enter'), keys(' '), keys('escape', false)]) {
+      expect(refused(other, 'microphone', shortcuts)).toEqual({ why: 'typed' });
+    }
+    expect(refused(keys('f8', false), 'microphone', shortcuts)).toBeUndefined();
+  });
+
+  test('are read from a press, not from Ctrl or Shift alone', () => {
+    for (const key of ['Control', 'Shift', 'Alt', 'Meta', 'Dead']) expect(keysOf(press(key))).toBeUndefined();
+    expect(keysOf(press('K', { metaKey: true, shiftKey: true }))).toEqual({ key: 'k', ctrl: true, shift: true });
+    const plus = keysOf(press('+', { ctrlKey: true }));
+    expect(plus && textOf(plus)).toBe('ctrl+plus');
+    const shortcuts = withOwn({ view: 'ctrl+plus' });
+    expect(actionOf(press('+', { ctrlKey: true }), shortcuts)).toBe('view');
+  });
+
+  test('that were kept by another version, or by hand, never leave two actions on the same keys', () => {
+    expect(readOwn({ microphone: 'ctrl+m', camera: 'm', hand: 7, dance: 'ctrl+k' })).toEqual({ microphone: 'ctrl+m' });
+    for (const stored of [null, 'ctrl+m', [], { microphone: 'ctrl+' }]) expect(readOwn(stored)).toEqual({});
+    expect(withOwn({ microphone: 'ctrl+e' })).toEqual(SHORTCUTS);
+    expect(withOwn({ microphone: 'ctrl+e', camera: 'ctrl+d' }).find(({ action }) => action === 'camera')?.key).toBe('d');
   });
 });
 

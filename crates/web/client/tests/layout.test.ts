@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 import { describe, expect, test } from 'vitest';
-import { gridCapacity, MAX_PER_PAGE, type MainKind, pack, packFocus, type Rect, type Size, stripCapacity } from '../src/stage/layout.ts';
+import { gridCapacity, MAX_PER_PAGE, type MainKind, pack, packFocus, type Rect, type Size, stripCapacity, SHARE_LEAST, SHARE_MOST } from '../src/stage/layout.ts';
 
 const WINDOWS: Size[] = [
   { width: 304, height: 480 },
@@ -94,6 +94,28 @@ describe.each(WINDOWS)('in a stage of $width × $height', (stage) => {
         }
       }
     }
+  });
+
+  test('what is large takes what the user gives it, within bounds, and leaves room for a face', () => {
+    const size = { width: 1280, height: 720 };
+    const edge = (share: number | undefined, where = size) => packFocus(['screen'], 3, where, 0, share);
+    const half = edge(0.5);
+    expect(half.edge).toMatchObject({ wide: true, share: 0.5, rect: { x: 636, y: 0, width: 8, height: 720 } });
+    expect(half.main[0]?.width).toBe(636);
+    expect(Math.min(...half.side.map(({ x }) => x))).toBeGreaterThanOrEqual(644);
+    expect(edge(0.9).main[0]?.width).toBeGreaterThan(edge(0.7).main[0]?.width ?? Infinity);
+    expect(edge(5).edge).toEqual(edge(SHARE_MOST).edge);
+    expect(edge(-1).edge?.share).toBeCloseTo(SHARE_LEAST, 2);
+    for (const share of [SHARE_LEAST, 0.5, SHARE_MOST]) {
+      for (const where of [size, { width: 320, height: 568 }, { width: 500, height: 300 }]) {
+        const focus = edge(share, where);
+        expectSound([...focus.main, ...focus.side], where);
+        expect(stripCapacity(where, ['screen'], 0, share)).toBeGreaterThanOrEqual(1);
+      }
+    }
+    const tall = edge(0.4, { width: 400, height: 800 });
+    expect(tall.edge).toMatchObject({ wide: false, rect: { y: 316, height: 8, width: 400 } });
+    expect(packFocus(['screen'], 0, size, 0, 0.5).edge).toBeUndefined();
   });
 
   test('a screen has more of the place than the people who stand large beside it', () => {

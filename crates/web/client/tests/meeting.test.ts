@@ -253,6 +253,99 @@ test('in an encrypted room the server gets and gives nothing that it could read'
   expect(model.value.toasts).toMatchObject([{ kind: 'failed', code: 'too_long' }]);
 });
 
+const REVERSED: Cipher = {
+  seal: async (text, by) => (text.length > 60 ? undefined : `${by}:${[...text].reverse().join('')}`),
+  open: async (text, from) => (text.startsWith(`${from}:`) ? [...text.slice(from.length + 1)].reverse().join('') : undefined),
+};
+
+test('in an encrypted room a poll goes sealed as a whole, and its answers as numbers', async () => {
+  const { model, inside, kinds } = setUp(REVERSED);
+  const wire = await inside();
+  void model.openPoll({ question: 'Roads?', options: ['Yes', 'Not yet'], secret: false, multiple: false });
+  await settled();
+  const asked = wire.last as { question: string; options: string[] };
+  expect(asked).toMatchObject({ do: 'poll.open', options: ['1', '2'], secret: false });
+  expect(JSON.stringify(wire.sent)).not.toMatch(/Roads|Yes|yet/);
+  const poll = { id: 1, secret: false, multiple: false, open: true, counts: null, votes: null, mine: null, voted: 0, options: ['1', '2'] };
+  wire.say({
+    patch: {
+      version: 2,
+      state: {
+        polls: {
+          polls: [
+            { ...poll, by: 'me', question: asked.question },
+            // Shown as somebody else's, with an answer more, or never sealed: none of it is shown.
+            { ...poll, id: 2, by: 'ada', question: asked.question },
+            { ...poll, id: 3, by: 'me', question: asked.question, options: ['1', '2', '3'] },
+            { ...poll, id: 4, by: 'bo', question: 'plain' },
+            { ...poll, id: 5, by: 'me', question: await REVERSED.seal('["Roads?","Yes","No"]', 'me') },
+          ],
+        },
+      },
+    },
+  });
+  await settled();
+  expect(model.value.polls.map((p) => [p.id, p.question, p.options, p.unreadable])).toEqual([
+    [1, 'Roads?', ['Yes', 'Not yet'], undefined],
+    [2, '', ['1', '2'], true],
+    [3, '', ['1', '2', '3'], true],
+    [4, '', ['1', '2'], true],
+    [5, '', ['1', '2'], true],
+  ]);
+  expect(await model.openPoll({ question: 'long '.repeat(20), options: ['a', 'b'], secret: false, multiple: false })).toBe(false);
+  expect(kinds()).toEqual(['failed']);
+});
+
+test('in an encrypted room reactions and announcements pass sealed, and only as what they are', async () => {
+  const { model, inside } = setUp(REVERSED);
+  const wire = await inside();
+  void model.react('👍');
+  await settled();
+  expect(wire.last).toMatchObject({ do: 'reaction.send', sealed: 'me\nreaction:👍' });
+  expect(wire.last).not.toHaveProperty('emoji');
+  void model.announce('Back at ten');
+  await settled();
+  expect(wire.last).toMatchObject({ do: 'breakout.broadcast', text: 'me\nannouncement:net ta kcaB' });
+  wire.say({ event: { what: 'reaction', identity: 'bo', sealed: 'bo\nreaction:🎉' } });
+  // In the clear, of somebody else, no reaction at all, a chat message: none is shown.
+  wire.say({ event: { what: 'reaction', identity: 'bo', emoji: '👎' } });
+  wire.say({ event: { what: 'reaction', identity: 'cem', sealed: 'bo\nreaction:🎉' } });
+  wire.say({ event: { what: 'reaction', identity: 'bo', sealed: 'bo\nreaction:olleh' } });
+  wire.say({ event: { what: 'reaction', identity: 'bo', sealed: 'bo:🎉' } });
+  wire.say({ event: { what: 'broadcast', by: 'ada', text: 'ada\nannouncement:net ta' } });
+  wire.say({ event: { what: 'broadcast', by: 'ada', text: 'in the clear' } });
+  await settled();
+  expect(model.value.reactions.map(({ identity, emoji }) => [identity, emoji])).toEqual([['bo', '🎉']]);
+  expect(model.value.toasts).toMatchObject([
+    { kind: 'broadcast', text: 'at ten', by: 'ada' },
+    { kind: 'broadcast', text: '', by: 'ada', unreadable: true },
+  ]);
+});
+
+test('viewers are looked for a page at a time', async () => {
+  const { model, inside, kinds } = setUp();
+  const wire = await inside();
+  const found = model.findViewers('do', 50);
+  await settled();
+  expect(wire.last).toMatchObject({ do: 'viewers.find', text: 'do', skip: 50 });
+  wire.answer({ people: [{ identity: 'd', name: 'Dora' }, 'nobody'], total: 51, next: null });
+  expect(await found).toEqual({ people: [{ identity: 'd', name: 'Dora' }], total: 51, next: undefined });
+  const refused = model.findViewers('');
+  await settled();
+  wire.refuse('not_allowed');
+  expect([await refused, kinds()]).toEqual([undefined, ['failed']]);
+});
+
+test('whoever is in a breakout room has a name, and whoever waits a note', async () => {
+  const { model, inside } = setUp();
+  await inside({
+    lobby: { waiting: [{ id: '1', name: 'Cem', since_ms: 1, note: '<b>of the press</b>' }, { id: '2', name: 'Bo', since_ms: 2, note: 7 }] },
+    breakouts: { rooms: [{ id: 'b1', name: 'Roads', members: ['bo'], names: { bo: 'Bo' }, help: false }], ends_ms: null, mine: null },
+  });
+  expect(model.value.lobby.map(({ note }) => note)).toEqual(['<b>of the press</b>', undefined]);
+  expect(model.value.breakouts?.rooms[0]?.names.get('bo')).toBe('Bo');
+});
+
 test('once closed it is quiet: no frame, no timer, no new socket', async () => {
   const { model, inside, wires } = setUp();
   const wire = await inside();

@@ -4,12 +4,13 @@ import type { Person, Screen } from '../src/room/state.ts';
 import { arrange, mirrored, type Scene } from '../src/stage/arrange.ts';
 import { compose, MAIN_AT_MOST, personTile, type Wishes } from '../src/stage/compose.ts';
 import { Flip, inverse } from '../src/stage/flip.ts';
-import { cornerAt, cornerByKey, StageModel } from '../src/stage/model.ts';
+import { cornerAt, cornerByKey, shareByKey, StageModel } from '../src/stage/model.ts';
 import { HINT_AFTER_MS, markOf, NetworkHint } from '../src/stage/quality.ts';
 import { EMPTY_SEATING, pageOf, type Seating, seat } from '../src/stage/seating.ts';
 import { BREATH_MS, HOLD_MS, NO_FLOOR, nextFloor, TALK_MS } from '../src/stage/speaker.ts';
 import { MAX_SCALE, panBy, STEP, WHOLE, zoomAt, zoomByKey } from '../src/stage/zoom.ts';
 import { Pinch } from '../src/stage/pinch.ts';
+import { watermarkText } from '../src/stage/watermark.ts';
 
 const NOBODY = new Set<string>();
 const sitters = (text: string) =>
@@ -301,4 +302,32 @@ describe('a weak network', () => {
     hint.update('lost', HINT_AFTER_MS * 4 + 1);
     expect(hint.update('lost', HINT_AFTER_MS * 5 + 2)).toBe(true);
   });
+});
+
+describe('the edge of what stands large', () => {
+  test('is moved by arrow keys the way they point, also from right to left, and put back by Enter', () => {
+    expect(shareByKey(0.5, 'ArrowRight', true, false)).toBeCloseTo(0.55);
+    expect(shareByKey(0.5, 'ArrowRight', true, true)).toBeCloseTo(0.45);
+    expect(shareByKey(0.5, 'ArrowUp', false, false)).toBeCloseTo(0.45);
+    expect(shareByKey(0.5, 'ArrowUp', true, false)).toBeUndefined();
+    expect([shareByKey(0.5, 'Home', true, false), shareByKey(0.5, 'End', true, false)]).toEqual([0.3, 0.9]);
+    expect(shareByKey(0.9, 'ArrowDown', false, false)).toBe(0.9);
+    expect(shareByKey(0.5, 'Enter', true, false)).toBeNull();
+  });
+
+  test('stays within its bounds wherever it is dragged', () => {
+    const stage = new StageModel();
+    expect(stage.value.share).toBeUndefined();
+    for (const [wish, kept] of [[2, 0.9], [0, 0.3], [0.6, 0.6]] as const) {
+      stage.setShare(wish);
+      expect(stage.value.share).toBe(kept);
+    }
+    stage.setShare(undefined);
+    expect(stage.value.share).toBeUndefined();
+  });
+});
+
+test('the watermark names who watches, and the minute', () => {
+  const text = watermarkText('Ada <b>', new Date(2026, 4, 7, 9, 5), 'en-GB');
+  expect(text).toBe('Ada <b> · 07/05/2026, 09:05');
 });

@@ -35,8 +35,8 @@ fn people_are_sent_to_their_rooms_and_see_where_everybody_is() {
     assert_eq!(hall.concerned(), ["ada", "bo", "cem", "dora"]);
     let mut view = json!({
         "rooms": [
-            { "id": "b1", "name": "Roads", "members": ["bo"], "help": false },
-            { "id": "b2", "name": "Schools", "members": ["cem"], "help": false },
+            { "id": "b1", "name": "Roads", "members": ["bo"], "names": { "bo": "Bo" }, "help": false },
+            { "id": "b2", "name": "Schools", "members": ["cem"], "names": { "cem": "Cem" }, "help": false },
         ],
         "ends_ms": START_MS + 600_000, "mine": "b1",
     });

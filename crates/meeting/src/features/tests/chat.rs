@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Hall, START_MS};
 use crate::assembly::{AssemblyLimits, ChatPolicy, Rights, Role};
-use crate::features::{Chat, Feature};
+use crate::features::{Chat, Feature, Want};
 
 fn say(text: &str) -> Value {
     json!({ "do": "chat.send", "text": text })
@@ -258,4 +258,24 @@ fn of_those_who_are_gone_as_many_are_remembered_as_the_bound_says() {
     }
     assert_eq!(hall.feature.since.len(), 8);
     assert_eq!(texts(&hall.view("cem")), ["before"], "nobody who is here is forgotten");
+}
+
+#[test]
+fn recordings_are_told_of_what_is_for_all_and_never_of_what_is_private() {
+    let mut hall = Hall::<Chat>::new();
+    hall.get("bo", say("Good morning"));
+    let kept = Want::KeepMessage {
+        message: 1,
+        identity: "bo".to_owned(),
+        name: "Bo".to_owned(),
+        text: "Good morning".to_owned(),
+    };
+    assert_eq!(std::mem::take(&mut hall.wanted), [kept]);
+    let retract = |id: u64| json!({ "do": "chat.retract", "message": id });
+    hall.get("bo", whisper("cem", "between us"));
+    hall.get("bo", retract(2));
+    assert_eq!(hall.wanted, [], "neither that it was written nor that it was taken back");
+    hall.get("ada", retract(1));
+    hall.get("ada", retract(1));
+    assert_eq!(hall.wanted, [Want::ForgetMessage { message: 1 }], "once");
 }

@@ -7,6 +7,7 @@ mod chat;
 mod hands;
 mod polls;
 mod reactions;
+mod viewers;
 mod whoever;
 
 use std::collections::BTreeMap;
@@ -15,11 +16,12 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{Audience, CommandError, Context, Feature, Notice, Want};
-use crate::assembly::{AssemblyLimits, Member, Policy, Rights, Role};
+use crate::assembly::{AssemblyLimits, BoundStats, Member, Policy, Rights, Role};
 
 /// A meeting around a single feature.
 struct Hall<F> {
     feature: F,
+    e2ee: bool,
     policy: Policy,
     limits: AssemblyLimits,
     members: BTreeMap<String, Member>,
@@ -27,6 +29,7 @@ struct Hall<F> {
     unix_ms: u64,
     changes: Vec<Audience>,
     told: Vec<(Audience, Notice)>,
+    bounds: BoundStats,
     wanted: Vec<Want>,
 }
 
@@ -48,6 +51,7 @@ impl<F: Feature + Default> Hall<F> {
     fn empty() -> Self {
         Hall {
             feature: F::default(),
+            e2ee: false,
             policy: Policy::default(),
             limits: AssemblyLimits::default(),
             members: BTreeMap::new(),
@@ -55,6 +59,7 @@ impl<F: Feature + Default> Hall<F> {
             unix_ms: START_MS,
             changes: Vec::new(),
             told: Vec::new(),
+            bounds: BoundStats::default(),
             wanted: Vec::new(),
         }
     }
@@ -68,11 +73,13 @@ impl<F: Feature + Default> Hall<F> {
         let mut context = Context {
             now: self.now,
             unix_ms: self.unix_ms,
+            e2ee: self.e2ee,
             policy: &self.policy,
             limits: &self.limits,
             members: &self.members,
             changes: &mut self.changes,
             told: &mut self.told,
+            bounds: &mut self.bounds,
             wanted: &mut self.wanted,
         };
         act(&mut self.feature, &mut context)
@@ -170,7 +177,7 @@ fn is_malformed<F: Feature>(command: &Value) -> bool {
 
 #[test]
 fn what_a_command_does_not_know_is_refused_and_so_is_a_sender() {
-    use super::{Attendance, Breakouts, Chat, Hands, Polls, Reactions};
+    use super::{Attendance, Breakouts, Chat, Hands, Polls, Reactions, Viewers};
 
     fn check<F: Feature>(commands: &[Value]) {
         for command in commands {
@@ -203,6 +210,10 @@ fn what_a_command_does_not_know_is_refused_and_so_is_a_sender() {
         json!({ "do": "poll.remove", "poll": 1 }),
     ]);
     check::<Attendance>(&[json!({ "do": "attendance.get" })]);
+    check::<Viewers>(&[
+        json!({ "do": "viewers.find" }),
+        json!({ "do": "viewers.find", "text": "bo", "skip": 3 }),
+    ]);
     check::<Breakouts>(&[
         json!({ "do": "breakout.open", "rooms": [{ "name": "a", "members": ["bo"] }], "minutes": 5 }),
         json!({ "do": "breakout.move", "identity": "bo", "room": null }),

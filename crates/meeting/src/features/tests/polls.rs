@@ -136,7 +136,7 @@ fn moderators_put_questions_and_those_who_take_part_answer_them() {
 fn what_is_asked_can_be_read_and_told_apart() {
     let mut hall = Hall::<Polls>::new();
     let ask = |question: &str, options: &[&str]| json!({ "do": "poll.open", "question": question, "options": options, "secret": false, "multiple": false });
-    let long = "x".repeat(501);
+    let long = "x".repeat(4_001);
     for (question, options) in [
         (" \u{202E} ", &["a", "b"][..]),
         (&long, &["a", "b"]),

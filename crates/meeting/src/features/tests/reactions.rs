@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Hall;
-use crate::assembly::AssemblyLimits;
+use crate::assembly::{AssemblyLimits, Bound};
 use crate::features::{Audience, EMOJI, Notice, Reactions};
 
 fn react(emoji: &str) -> Value {
@@ -21,7 +21,8 @@ fn a_reaction_passes_to_all_and_nothing_of_it_stays() {
     let sent: Vec<_> = EMOJI
         .iter()
         .map(|emoji| {
-            let notice = Notice::Reaction { identity: "dora".to_owned(), emoji: (*emoji).to_owned() };
+            let emoji = Some((*emoji).to_owned());
+            let notice = Notice::Reaction { identity: "dora".to_owned(), emoji, sealed: None };
             (Audience::Everyone, notice)
         })
         .collect();
@@ -36,6 +37,32 @@ fn nothing_else_is_a_reaction() {
     for other in ["", "👍👍", "👍🏿", "❤", "🖕", "hello", "<b>"] {
         assert_eq!(hall.refused("bo", react(other)).0, "bad_value", "{other}");
     }
+    assert_eq!(hall.told, []);
+}
+
+#[test]
+fn in_an_encrypted_meeting_they_pass_sealed_and_no_other_way() {
+    let seal = |sealed: &str| json!({ "do": "reaction.send", "sealed": sealed });
+    let mut hall = Hall::<Reactions>::new();
+    hall.get("bo", seal("e1.c2VhbGVk"));
+    hall.told.clear();
+    let both = json!({ "do": "reaction.send", "emoji": "👍", "sealed": "e1.c2VhbGVk" });
+    assert_eq!(hall.refused("bo", both).0, "bad_value");
+    hall.e2ee = true;
+    hall.get("bo", seal("e1.c2VhbGVk-_"));
+    let (_, told) = hall.told.pop().unwrap();
+    assert_eq!(
+        serde_json::to_value(&told).unwrap(),
+        json!({ "what": "reaction", "identity": "bo", "sealed": "e1.c2VhbGVk-_" })
+    );
+    assert_eq!(hall.refused("bo", react("👍")).0, "bad_value", "nothing of it is told in the clear");
+    let both = json!({ "do": "reaction.send", "emoji": "👍", "sealed": "e1.c2VhbGVk" });
+    assert_eq!(hall.refused("bo", both).0, "bad_value");
+    for other in ["", "e1.", "hello", "e1.hello there", "e1.<b>", "e2.c2VhbGVk"] {
+        assert_eq!(hall.refused("bo", seal(other)).0, "bad_value", "{other}");
+    }
+    let long = hall.ask("bo", seal(&format!("e1.{}", "a".repeat(126)))).unwrap_err();
+    assert_eq!((long.code, long.bound), ("bad_value", Some(Bound::SealedReactionChars)));
     assert_eq!(hall.told, []);
 }
 

@@ -34,6 +34,8 @@ export interface Wish {
   microphoneOn: boolean;
   cameraId: string | undefined;
   microphoneId: string | undefined;
+  /** Noise is taken out by us: then the browser is not to do it as well. */
+  noise?: boolean;
 }
 
 type Devices = Pick<
@@ -45,6 +47,7 @@ const KINDS: readonly DeviceKind[] = ['camera', 'microphone'];
 
 export class LocalMedia extends Store<MediaState> {
   readonly #devices: Devices | undefined;
+  readonly #noiseSuppression: boolean;
   /** Counts requests per device, so that the answer to an outdated one is thrown away. */
   readonly #request = { camera: 0, microphone: 0 };
   readonly #onDeviceChange = () => void this.#listDevices();
@@ -65,6 +68,7 @@ export class LocalMedia extends Store<MediaState> {
       speakers: [],
     });
     this.#devices = devices;
+    this.#noiseSuppression = wish.noise !== true;
     devices?.addEventListener('devicechange', this.#onDeviceChange);
   }
 
@@ -169,7 +173,7 @@ export class LocalMedia extends Store<MediaState> {
       audio: kinds.includes('microphone') && {
         ...device('microphone'),
         echoCancellation: true,
-        noiseSuppression: true,
+        noiseSuppression: this.#noiseSuppression,
         autoGainControl: true,
       },
     };

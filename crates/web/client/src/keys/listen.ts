@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 /** Joins the keyboard to the call: shortcuts, and Space held to talk. */
-import { type Action, actionOf, isTyping, usesSpace } from './shortcuts.ts';
+import { type Action, actionOf, isTyping, type Shortcut, usesSpace } from './shortcuts.ts';
 import { HoldToTalk, type Switchable } from './talk.ts';
 
 export interface Keys {
@@ -10,6 +10,8 @@ export interface Keys {
   /** While Space is held. */
   talking(yes: boolean): void;
   act(action: Action): void;
+  /** Those in force; without it, those that are built in. */
+  shortcuts?(): readonly Shortcut[];
 }
 
 /** Until the returned function is called. */
@@ -30,7 +32,7 @@ export function listenToKeys(keys: Keys, target: Pick<Window, 'addEventListener'
       if (!before) keys.talking(true);
       return;
     }
-    const action = actionOf(event);
+    const action = actionOf(event, keys.shortcuts?.());
     if (action === undefined) return;
     // Or the browser would bookmark the page, or open its search.
     event.preventDefault();

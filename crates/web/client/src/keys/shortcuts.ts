@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
-/** The keys of the call. All but F2, Space and `?` want Ctrl (on a Mac, Command or Ctrl), so that no letter alone does anything. */
+/**
+ * The keys of the call, which the user may change. All but function keys, Space and `?` want Ctrl (on a Mac, Command or Ctrl), so that no
+ * letter alone does anything.
+ */
 
 export type Action =
   | 'microphone'
@@ -44,11 +47,11 @@ export type Press = Pick<
 >;
 
 /** What a press asks for; nothing while the user types. */
-export function actionOf(press: Press): Action | undefined {
+export function actionOf(press: Press, shortcuts: readonly Shortcut[] = SHORTCUTS): Action | undefined {
   if (press.isComposing || press.repeat || press.altKey) return undefined;
   const key = press.key.toLowerCase();
   const control = press.ctrlKey || press.metaKey;
-  const found = SHORTCUTS.find((each) => matches(each, key, press.code, control, press.shiftKey));
+  const found = shortcuts.find((each) => matches(each, key, press.code, control, press.shiftKey));
   if (found !== undefined) return control || !isTyping(press.target) ? found.action : undefined;
   // `?` is Shift and another key on most keyboards, and not on all.
   return press.key === '?' && !control && !isTyping(press.target) ? 'help' : undefined;
@@ -58,7 +61,7 @@ function matches(shortcut: Shortcut, key: string, code: string, control: boolean
   if (shortcut.ctrl !== control || shortcut.shift !== shift) return false;
   // With Shift, the slash is another character: `?` where it is on that key, `:` or `_` elsewhere.
   if (shortcut.key === '/') return key === '/' || key === '?' || code === 'Slash';
-  return shortcut.key === key;
+  return shortcut.key === (key === '+' ? 'plus' : key);
 }
 
 /** Whether a key pressed there writes something, or works the control itself. */

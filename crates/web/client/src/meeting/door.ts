@@ -79,6 +79,16 @@ export class Door extends Store<DoorState> {
     this.#typing = undefined;
   }
 
+  /** Says something to those who let people in, in place of what was said before. Whether it came through. */
+  async note(text: string): Promise<boolean> {
+    try {
+      await this.#waiting?.socket.command('note', { text });
+      return this.#waiting !== undefined;
+    } catch {
+      return false;
+    }
+  }
+
   /** The user goes: what waits is given up. */
   leave(): void {
     this.#gone = true;

@@ -5,15 +5,22 @@
  */
 import type { Ticket } from '../join.ts';
 import { Store } from '../store.ts';
-import { type ChatMessage, type Frame, type Json, type MeetingEvent, RIGHTS, type Shared } from './protocol.ts';
+import {
+  type ChatMessage,
+  type FoundViewers,
+  type Frame,
+  type Json,
+  type MeetingEvent,
+  type Poll,
+  readViewers,
+  RIGHTS,
+  type Shared,
+} from './protocol.ts';
+import { type Cipher, type NewPoll, openAnnouncement, openPoll, openReaction, sealAnnouncement, sealPoll, sealReaction } from './sealed.ts';
 import { CommandError, MeetingSocket, type SocketWorld } from './socket.ts';
 import { type ChatEntry, MEETING_INITIAL, type MeetingState, type Said } from './state.ts';
 
-/** Text that only those with the room's key can read. Nothing: too long to be sealed; sealed with another key, or not by `from`. */
-export interface Cipher {
-  seal(text: string, by: string): Promise<string | undefined>;
-  open(sealed: string, from: string): Promise<string | undefined>;
-}
+export type { Cipher } from './sealed.ts';
 
 export interface MeetingWorld {
   open: SocketWorld['open'];
@@ -86,13 +93,41 @@ export class MeetingModel extends Store<MeetingState> {
     const { cipher } = this.#world;
     const sealed = cipher === undefined ? text : await cipher.seal(text, this.value.you.identity);
     if (sealed === undefined || Array.from(sealed).length > CHAT_TEXT_AT_MOST) {
-      this.#say({ kind: 'failed', code: 'too_long' });
-      return false;
+      return this.#tooLong();
     }
     const fields: Json = { text: sealed };
     if (to !== undefined) fields.to = to;
     if (replyTo !== undefined) fields.reply_to = replyTo;
     return (await this.do('chat.send', fields)) !== undefined;
+  }
+
+  /** Asks all. Whether it was asked; if not, the user has been told why. */
+  async openPoll(poll: NewPoll): Promise<boolean> {
+    const { cipher } = this.#world;
+    const told = cipher === undefined ? poll : await sealPoll(cipher, poll, this.value.you.identity);
+    if (told === undefined) return this.#tooLong();
+    return (await this.do('poll.open', { ...told })) !== undefined;
+  }
+
+  async react(emoji: string): Promise<void> {
+    const { cipher } = this.#world;
+    if (cipher === undefined) return void (await this.do('reaction.send', { emoji }));
+    const sealed = await sealReaction(cipher, emoji, this.value.you.identity);
+    if (sealed !== undefined) await this.do('reaction.send', { sealed });
+  }
+
+  /** Speaks to all breakout rooms. Whether that was done; if not, the user has been told why. */
+  async announce(text: string): Promise<boolean> {
+    const { cipher } = this.#world;
+    const told = cipher === undefined ? text : await sealAnnouncement(cipher, text, this.value.you.identity);
+    if (told === undefined) return this.#tooLong();
+    return (await this.do('breakout.broadcast', { text: told })) !== undefined;
+  }
+
+  /** Viewers whose name has that in it, a page from `skip` on; nothing where the server said no. */
+  async findViewers(text: string, skip = 0): Promise<FoundViewers | undefined> {
+    const answer = await this.do('viewers.find', { text, skip });
+    return answer === undefined ? undefined : readViewers(answer);
   }
 
   /** Whether the chat is being looked at: then nothing in it is news. */
@@ -124,10 +159,11 @@ export class MeetingModel extends Store<MeetingState> {
       this.#version = frame.version;
       this.#stale = false;
       this.#generation += 1;
-      const { chat, ...state } = { ...MISSING, ...frame.state };
+      const { chat, polls, ...state } = { ...MISSING, ...frame.state };
       this.#toldOf(state);
       this.patch({ ...state, ready: true });
       this.#read(chat, []);
+      this.#readPolls(polls);
     }
     if (frame.kind === 'patch' && !this.#stale) {
       if (frame.version !== this.#version + 1) {
@@ -136,10 +172,11 @@ export class MeetingModel extends Store<MeetingState> {
         return;
       }
       this.#version = frame.version;
-      const { chat, ...state } = frame.state;
+      const { chat, polls, ...state } = frame.state;
       this.#toldOf(state);
       this.patch(state);
       if (chat !== undefined) this.#read(chat, undefined);
+      if (polls !== undefined) this.#readPolls(polls);
     }
   }
 
@@ -161,6 +198,21 @@ export class MeetingModel extends Store<MeetingState> {
     this.#opening = this.#opening.then(async () => {
       add(await Promise.all(messages.map((message) => opened(message, cipher))));
     });
+  }
+
+  #readPolls(polls: readonly Poll[]): void {
+    const { cipher } = this.#world;
+    if (cipher === undefined) return this.patch({ polls });
+    const generation = this.#generation;
+    this.#opening = this.#opening.then(async () => {
+      const opened = await Promise.all(polls.map((poll) => openPoll(cipher, poll)));
+      if (!this.#closed && generation === this.#generation) this.patch({ polls: opened });
+    });
+  }
+
+  #tooLong(): false {
+    this.#say({ kind: 'failed', code: 'too_long' });
+    return false;
   }
 
   #see(): void {
@@ -192,7 +244,7 @@ export class MeetingModel extends Store<MeetingState> {
   #event(event: MeetingEvent): void {
     switch (event.what) {
       case 'reaction':
-        return this.#react(event.identity, event.emoji);
+        return void this.#reacted(event.identity, event.emoji, event.sealed);
       case 'muted':
         return this.#say({ kind: 'muted', source: event.source, by: event.by });
       case 'unmute_asked':
@@ -203,7 +255,7 @@ export class MeetingModel extends Store<MeetingState> {
         this.patch({ toasts: this.value.toasts.filter((toast) => toast.kind !== 'unmute_asked' || toast.source !== 'microphone') });
         return this.#say({ kind: 'called', by: event.by });
       case 'broadcast':
-        return this.#say({ kind: 'broadcast', text: event.text, by: event.by });
+        return void this.#announced(event.text, event.by);
       case 'help': {
         const room = this.value.breakouts?.rooms.find(({ id }) => id === event.room);
         return this.#say({ kind: 'help', room: room?.name ?? event.room, identity: event.identity });
@@ -218,6 +270,21 @@ export class MeetingModel extends Store<MeetingState> {
         // The lobby's own state shows it.
         return;
     }
+  }
+
+  /** In an encrypted meeting only what is sealed with its key and by whoever is said to have sent it is shown. */
+  async #reacted(identity: string, plain: string, sealed: string | undefined): Promise<void> {
+    const { cipher } = this.#world;
+    if (cipher === undefined) return plain === '' ? undefined : this.#react(identity, plain);
+    const emoji = sealed === undefined ? undefined : await openReaction(cipher, sealed, identity);
+    if (emoji !== undefined && !this.#closed) this.#react(identity, emoji);
+  }
+
+  async #announced(text: string, by: string): Promise<void> {
+    const { cipher } = this.#world;
+    const opened = cipher === undefined ? text : await openAnnouncement(cipher, text, by);
+    if (this.#closed) return;
+    this.#say(opened === undefined ? { kind: 'broadcast', text: '', by, unreadable: true } : { kind: 'broadcast', text: opened, by });
   }
 
   #react(identity: string, emoji: string): void {

@@ -62,6 +62,8 @@ export interface Waiting {
   id: string;
   name: string;
   since_ms: number;
+  /** What they say of themselves. */
+  note?: string;
 }
 
 export interface ChatMessage {
@@ -96,10 +98,19 @@ export interface Poll {
   mine: readonly number[] | undefined;
   voted: number;
   by: string;
+  /** It was sealed with another key, or not by who is said to have asked. */
+  unreadable?: true;
 }
 
 export interface Breakouts {
-  rooms: readonly { id: string; name: string; members: readonly string[]; help: boolean }[];
+  rooms: readonly {
+    id: string;
+    name: string;
+    members: readonly string[];
+    /** Of these: whoever is elsewhere is not among those one sees. */
+    names: ReadonlyMap<string, string>;
+    help: boolean;
+  }[];
   ends_ms: number | undefined;
   mine: string | undefined;
 }
@@ -117,7 +128,8 @@ export interface Shared {
 }
 
 export type MeetingEvent =
-  | { what: 'reaction'; identity: string; emoji: string }
+  /** In an encrypted meeting the emoji is sealed. */
+  | { what: 'reaction'; identity: string; emoji: string; sealed?: string }
   | { what: 'muted' | 'unmute_asked'; source: Source; by: string }
   | { what: 'called' | 'ended'; by: string }
   | { what: 'removed'; banned: boolean }
@@ -145,6 +157,21 @@ export type Frame =
   | { kind: 'refused'; code: 'refused' | 'ended' | 'full' };
 
 export type Json = Record<string, unknown>;
+
+/** A page of the viewers whose name was looked for; `next` is where the following one begins. */
+export interface FoundViewers {
+  people: readonly { identity: string; name: string }[];
+  total: number;
+  next: number | undefined;
+}
+
+export function readViewers(answer: Json): FoundViewers {
+  return {
+    people: list(answer.people, (person) => ({ identity: string(person.identity), name: string(person.name) })),
+    total: number(answer.total),
+    next: typeof answer.next === 'number' ? answer.next : undefined,
+  };
+}
 
 /** Nothing for what no page says; the socket leaves such a frame alone. */
 export function readFrame(text: string): Frame | undefined {
@@ -267,7 +294,9 @@ function readPolicy(policy: Json): Policy {
 }
 
 function readWaiting(waiting: Json): Waiting {
-  return { id: string(waiting.id), name: string(waiting.name), since_ms: number(waiting.since_ms) };
+  const read: Waiting = { id: string(waiting.id), name: string(waiting.name), since_ms: number(waiting.since_ms) };
+  if (typeof waiting.note === 'string' && waiting.note !== '') read.note = waiting.note;
+  return read;
 }
 
 function readHand(hand: Json): Hand {
@@ -314,6 +343,7 @@ function readBreakouts(breakouts: Json | undefined): Breakouts | undefined {
       id: string(r.id),
       name: string(r.name),
       members: strings(r.members),
+      names: new Map(Object.entries(json(r.names) ?? {}).map(([who, name]) => [who, string(name)])),
       help: r.help === true,
     })),
     ends_ms: typeof breakouts.ends_ms === 'number' ? breakouts.ends_ms : undefined,
@@ -325,7 +355,12 @@ function readEvent(event: Json): MeetingEvent | undefined {
   const by = string(event.by);
   switch (event.what) {
     case 'reaction':
-      return { what: 'reaction', identity: string(event.identity), emoji: string(event.emoji) };
+      return {
+        what: 'reaction',
+        identity: string(event.identity),
+        emoji: string(event.emoji),
+        ...(typeof event.sealed === 'string' ? { sealed: event.sealed } : {}),
+      };
     case 'muted':
     case 'unmute_asked':
       return { what: event.what, source: one(event.source, SOURCES, 'microphone'), by };

@@ -22,7 +22,8 @@ export type Said =
   | { kind: 'muted'; source: Source; by: string }
   | { kind: 'unmute_asked'; source: Source; by: string }
   | { kind: 'called'; by: string }
-  | { kind: 'broadcast'; text: string; by: string }
+  /** `unreadable`: it was sealed with another key. */
+  | { kind: 'broadcast'; text: string; by: string; unreadable?: true }
   | { kind: 'help'; room: string; identity: string }
   | { kind: 'moved'; name: string }
   | { kind: 'role'; role: Role }

@@ -16,6 +16,13 @@ export interface Row {
   /** The place in the queue, from 1. */
   hand: number | undefined;
   spotlit: boolean;
+  /** In a breakout room, or a viewer: whether the microphone and the camera are on is not known here. */
+  elsewhere?: true;
+}
+
+/** A row of somebody who is in no list of this room. */
+export function unlisted(identity: string, name: string, role: Role): Row {
+  return { identity, name, role, isLocal: false, muted: true, speaking: false, camera: false, hand: undefined, spotlit: false, elsewhere: true };
 }
 
 type Known = Pick<MeetingState, 'members' | 'hands'>;

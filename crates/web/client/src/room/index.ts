@@ -4,7 +4,9 @@ import { LocalAudioTrack, LocalVideoTrack, LogLevel, Room, setLogLevel } from 'l
 import { requestConsent } from '../consent.ts';
 import type { LinkKey } from '../e2ee/key.ts';
 import { Encryption, LinkKeySource } from '../e2ee/session.ts';
+import type { Effects } from '../effects/model.ts';
 import type { Ticket } from '../join.ts';
+import { FILE_BYTES_AT_MOST } from '../meeting/files.ts';
 import { RoomModel } from './model.ts';
 
 export interface Choice {
@@ -18,6 +20,8 @@ export interface Choice {
   speakerId: string | undefined;
   /** Out of the link of an encrypted meeting: nothing leaves but encrypted by it. */
   key?: LinkKey | undefined;
+  /** What is done to picture and sound before they are sent. */
+  effects?: Effects | undefined;
 }
 
 /** How this client publishes. VP8 in three layers is what every browser sends and receives. */
@@ -37,12 +41,15 @@ export function createRoom(choice: Choice): RoomModel {
       const room = new Room({
         adaptiveStream: true,
         dynacast: true,
+        // What comes compressed may become any size; nothing that anybody sends here is larger than a file may be.
+        dataStream: { maxPayloadByteLength: FILE_BYTES_AT_MOST },
         ...(encryption && { encryption: encryption.options() }),
         publishDefaults: PUBLISH,
         audioCaptureDefaults: device(choice.microphoneId),
         videoCaptureDefaults: device(choice.cameraId),
         audioOutput: device(choice.speakerId),
       });
+      choice.effects?.attach(room);
       choice.onroom?.(room);
       return room;
     },
@@ -51,6 +58,7 @@ export function createRoom(choice: Choice): RoomModel {
       source === 'camera'
         ? new LocalVideoTrack(track, undefined, false)
         : new LocalAudioTrack(track, undefined, false),
+    prepare: async (track) => choice.effects?.prepare(track),
     pause: (ms) =>
       new Promise((resolve) => {
         const done = () => {

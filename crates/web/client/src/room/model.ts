@@ -37,6 +37,8 @@ export interface World {
   serverUrl: string;
   /** Makes something that can be published from a track that is already running. */
   localTrack(source: 'microphone' | 'camera', track: MediaStreamTrack): LocalAudioTrack | LocalVideoTrack;
+  /** Does to a track what must be done before it is sent; fails where it must not be sent. */
+  prepare?(track: LocalAudioTrack | LocalVideoTrack): Promise<void>;
   /** Resolves after so long, or earlier when the network seems to be back. */
   pause(ms: number): Promise<void>;
   /** In an encrypted meeting. */
@@ -306,6 +308,7 @@ export class RoomModel extends Store<RoomState> {
       const local = this.#world.localTrack(source, track);
       this.#pending.set(source, local);
       this.#refresh();
+      await this.#world.prepare?.(local);
       const published = room.localParticipant.publishTrack(local, { source: SOURCES[source] });
       this.#publishing.set(source, published.catch(() => undefined));
       await published;

@@ -2,7 +2,7 @@
 /** The whole stage for one moment: who is seated where, what is large, which page, and every rectangle. Pure. */
 import type { Person, Screen } from '../room/state.ts';
 import { compose, personTile, type TileId } from './compose.ts';
-import { gridCapacity, type MainKind, pack, packFocus, type Rect, type Size, stripCapacity } from './layout.ts';
+import { type Edge, gridCapacity, type MainKind, pack, packFocus, type Rect, type Size, stripCapacity } from './layout.ts';
 import type { StageState } from './model.ts';
 import { pageOf, type Seating, seat } from './seating.ts';
 
@@ -35,6 +35,8 @@ export interface Arrangement {
   pages: number;
   /** Where the pages are turned. */
   foot: Rect | undefined;
+  /** Between what stands large and the people beside it. */
+  edge: Edge | undefined;
   /** The user, where they are seen beside the stage and not on it. */
   floating: Person | undefined;
 }
@@ -58,7 +60,7 @@ export function arrange(before: Seating, scene: Scene): Arrangement {
   const capacity = (foot: number) =>
     kinds.length === 0
       ? gridCapacity({ ...size, height: size.height - foot })
-      : stripCapacity(size, kinds, foot);
+      : stripCapacity(size, kinds, foot, chosen.share);
   const paged = beside > capacity(0);
   const foot = paged ? FOOT_PX : 0;
   const seats = Math.max(1, capacity(foot));
@@ -78,15 +80,17 @@ export function arrange(before: Seating, scene: Scene): Arrangement {
     else if (person !== undefined) tiles.push({ id, rect, main, person });
   };
   let place: Rect | undefined;
+  let edge: Edge | undefined;
   if (kinds.length === 0) {
     const rects = pack(shown.length, { ...size, height: size.height - foot });
     for (const [i, identity] of shown.entries()) add(personTile(identity), rects[i], false);
     if (paged) place = { x: 0, y: size.height - foot, width: size.width, height: foot };
   } else {
-    const rects = packFocus(kinds, shown.length, size, foot);
+    const rects = packFocus(kinds, shown.length, size, foot, chosen.share);
     for (const [i, id] of main.entries()) add(id, rects.main[i], true);
     for (const [i, identity] of shown.entries()) add(personTile(identity), rects.side[i], false);
     place = rects.foot;
+    edge = rects.edge;
   }
   return {
     seating,
@@ -94,6 +98,7 @@ export function arrange(before: Seating, scene: Scene): Arrangement {
     page,
     pages,
     foot: place,
+    edge,
     floating: apart && chosen.self === 'floating' ? local : undefined,
   };
 }

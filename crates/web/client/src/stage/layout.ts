@@ -23,9 +23,24 @@ export interface Focus {
   side: Rect[];
   /** What was kept free below the strip. */
   foot: Rect | undefined;
+  /** Nothing where there are no people beside. */
+  edge: Edge | undefined;
+}
+
+/** Where what stands large ends and the people begin. */
+export interface Edge {
+  /** They are beside each other; otherwise one above the other. */
+  wide: boolean;
+  /** How much of the stage is what stands large, from 0 to 1. */
+  share: number;
+  /** The gap between them. */
+  rect: Rect;
 }
 
 export const GAP = 8;
+/** What stands large keeps so much of the stage, however far the user moves its edge, and leaves so much. */
+export const SHARE_LEAST = 0.3;
+export const SHARE_MOST = 0.9;
 /** A page of a wide window. More faces than these are a wallpaper. */
 export const MAX_PER_PAGE = 25;
 /** A face crops well between these; beyond them a tile becomes a ribbon. */
@@ -50,8 +65,8 @@ export function gridCapacity(stage: Size): number {
 }
 
 /** How many people stand beside what is large, with `foot` kept free below them. None where there is no room for anyone. */
-export function stripCapacity(stage: Size, main: readonly MainKind[], foot = 0): number {
-  const { side } = split(stage, main);
+export function stripCapacity(stage: Size, main: readonly MainKind[], foot = 0, share?: number): number {
+  const { side } = split(stage, main, share);
   return Math.min(MAX_PER_PAGE, fits({ ...side, height: side.height - foot }));
 }
 
@@ -69,23 +84,31 @@ export function pack(count: number, stage: Size, least = leastRatio(stage)): Rec
 }
 
 /** Screens and chosen people take the stage; the others are a strip beside them where the window is wide, below where it is tall. */
-export function packFocus(main: readonly MainKind[], side: number, stage: Size, foot = 0): Focus {
-  if (stage.width <= 0 || stage.height <= 0) return { main: [], side: [], foot: undefined };
-  if (side === 0 && foot === 0) return { main: packMain(main, stage), side: [], foot: undefined };
-  const parts = split(stage, main);
+export function packFocus(main: readonly MainKind[], side: number, stage: Size, foot = 0, share?: number): Focus {
+  if (stage.width <= 0 || stage.height <= 0) return { main: [], side: [], foot: undefined, edge: undefined };
+  if (side === 0 && foot === 0) return { main: packMain(main, stage), side: [], foot: undefined, edge: undefined };
+  const parts = split(stage, main, share);
   const offset = parts.wide ? { x: parts.main.width + GAP, y: 0 } : { x: 0, y: parts.main.height + GAP };
   const beside = pack(side, { ...parts.side, height: parts.side.height - foot }, leastRatio(stage));
+  const { width, height } = parts.main;
+  const edge: Edge = parts.wide
+    ? { wide: true, share: (width + GAP / 2) / stage.width, rect: { x: width, y: 0, width: GAP, height } }
+    : { wide: false, share: (height + GAP / 2) / stage.height, rect: { x: 0, y: height, width, height: GAP } };
   return {
+    edge,
     foot: foot === 0 ? undefined : { x: offset.x, y: stage.height - foot, width: parts.side.width, height: foot },
     main: packMain(main, parts.main),
     side: beside.map((r) => ({ ...r, x: r.x + offset.x, y: r.y + offset.y })),
   };
 }
 
-function split(stage: Size, kinds: readonly MainKind[]): { wide: boolean; main: Size; side: Size } {
+function split(stage: Size, kinds: readonly MainKind[], share?: number): { wide: boolean; main: Size; side: Size } {
   const wide = stage.width > stage.height;
+  const chosen = share === undefined ? undefined : Math.min(SHARE_MOST, Math.max(SHARE_LEAST, share));
   if (wide) {
-    const strip = Math.min(stage.width / 2, Math.max(stage.width * STRIP_SHARE, MIN_TILE.width));
+    const wanted = stage.width * (chosen === undefined ? STRIP_SHARE : 1 - chosen) - (chosen === undefined ? 0 : GAP / 2);
+    const most = stage.width * (chosen === undefined ? 0.5 : 1 - SHARE_LEAST);
+    const strip = Math.min(most, Math.max(wanted, MIN_TILE.width));
     return {
       wide,
       main: { width: stage.width - strip - GAP, height: stage.height },
@@ -94,7 +117,9 @@ function split(stage: Size, kinds: readonly MainKind[]): { wide: boolean; main: 
   }
   const wanted = kinds.includes('screen') ? (stage.width / SCREEN_RATIO) * kinds.length : stage.height;
   // At least half: nobody beside what is large is larger.
-  const height = Math.max((stage.height - GAP) / 2, Math.min(wanted, stage.height * MAIN_MAX_SHARE));
+  const built = Math.max((stage.height - GAP) / 2, Math.min(wanted, stage.height * MAIN_MAX_SHARE));
+  const least = Math.min(MIN_TILE.height + GAP, stage.height * (1 - SHARE_LEAST));
+  const height = chosen === undefined ? built : Math.min(stage.height * chosen - GAP / 2, stage.height - least);
   return {
     wide,
     main: { width: stage.width, height },

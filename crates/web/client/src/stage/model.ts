@@ -2,6 +2,7 @@
 /** What the user chose to see, for as long as the call lasts. */
 import { Store } from '../store.ts';
 import { MAIN_AT_MOST, personTile, type TileId, type ViewKind } from './compose.ts';
+import { SHARE_LEAST, SHARE_MOST } from './layout.ts';
 
 /** Where the user sees themselves. Hidden or not, the others see them all the same. */
 export type SelfView = 'tile' | 'floating' | 'hidden';
@@ -15,11 +16,13 @@ export interface StageState {
   self: SelfView;
   corner: Corner;
   page: number;
+  /** How much of the stage is what stands large, as the user moved its edge; nothing: as much as it needs. */
+  share: number | undefined;
 }
 
 export class StageModel extends Store<StageState> {
   constructor(start: Partial<StageState> = {}) {
-    super({ view: 'grid', pins: [], signers: [], self: 'tile', corner: 'bottom-end', page: 0, ...start });
+    super({ view: 'grid', pins: [], signers: [], self: 'tile', corner: 'bottom-end', page: 0, share: undefined, ...start });
   }
 
   setView(view: ViewKind): void {
@@ -56,9 +59,26 @@ export class StageModel extends Store<StageState> {
     this.patch({ corner });
   }
 
+  setShare(share: number | undefined): void {
+    this.patch({ share: share === undefined ? undefined : Math.min(SHARE_MOST, Math.max(SHARE_LEAST, share)) });
+  }
+
   setPage(page: number): void {
     this.patch({ page: Math.max(0, page) });
   }
+}
+
+/** How far an arrow key moves the edge. */
+const SHARE_STEP = 0.05;
+
+/** Where a key moves the edge of what stands large; null for where it is by itself, nothing for a key that moves it nowhere. */
+export function shareByKey(share: number, key: string, wide: boolean, rightToLeft: boolean): number | null | undefined {
+  const [less, more] = wide ? (rightToLeft ? ['ArrowRight', 'ArrowLeft'] : ['ArrowLeft', 'ArrowRight']) : ['ArrowUp', 'ArrowDown'];
+  if (key === less) return Math.max(SHARE_LEAST, share - SHARE_STEP);
+  if (key === more) return Math.min(SHARE_MOST, share + SHARE_STEP);
+  if (key === 'Home') return SHARE_LEAST;
+  if (key === 'End') return SHARE_MOST;
+  return key === 'Enter' ? null : undefined;
 }
 
 /** The corner that an arrow key leads to. */

@@ -1,57 +1,23 @@
 // SPDX-License-Identifier: EUPL-1.2
-// Takes the pictures of docs/pictures from a real call: `PARVIS_SERVER=… node pictures.mjs`.
+// Takes the pictures of docs/pictures from a real call: `PARVIS_SERVER=… node pictures.mjs [FOLDER]`.
 import { mkdirSync } from 'node:fs';
 import { chromium } from 'playwright-core';
-import { Server } from './support/server.mjs';
+import { drawnPerson, LOOKS } from './page/drawn.js';
+import { servePage } from './support/browsers.mjs';
+import { Server, token } from './support/server.mjs';
 import { button, newMeeting } from './support/visitors.mjs';
 
-const FOLDER = new URL('../../docs/pictures/', import.meta.url).pathname;
-const FLAGS = ['--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', '--allow-loopback-in-peer-connection', '--no-sandbox'];
-const PEOPLE = [
-  { name: 'Ada', wall: '#c9d6c3', light: '#eef2e6', skin: '#c98f6b', hair: '#3b2a22', clothes: '#7a3b4e' },
-  { name: 'Bohumil', wall: '#b9c7d8', light: '#e6edf5', skin: '#e3b48f', hair: '#8a6a3f', clothes: '#2f4858' },
-  { name: 'Chiara', wall: '#e2cdb4', light: '#f7eddf', skin: '#8d5a3c', hair: '#17120f', clothes: '#4f6d4a' },
+const FOLDER = process.argv[2] ?? new URL('../../docs/pictures/', import.meta.url).pathname;
+const FLAGS = [
+  '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', '--allow-loopback-in-peer-connection', '--no-sandbox',
+  '--disable-background-timer-throttling', '--disable-backgrounding-occluded-windows', '--disable-renderer-backgrounding',
 ];
+const DESK = { width: 1280, height: 800 };
+/** So many have the client itself; whoever comes after them comes by a page of their own. */
+const VISITORS = 3;
 
-/** Puts a drawn person before the camera, who breathes. Runs in the page. */
-function drawnCamera({ wall, light, skin, hair, clothes }) {
-  const canvas = Object.assign(document.createElement('canvas'), { width: 1280, height: 720 });
-  const context = canvas.getContext('2d');
-  const ellipse = (x, y, width, height, fill) => {
-    context.fillStyle = fill;
-    context.beginPath();
-    context.ellipse(x, y, width, height, 0, 0, 2 * Math.PI);
-    context.fill();
-  };
-  const draw = () => {
-    const lift = 6 * Math.sin(performance.now() / 900);
-    const back = context.createLinearGradient(0, 0, 1280, 720);
-    back.addColorStop(0, light);
-    back.addColorStop(1, wall);
-    context.fillStyle = back;
-    context.fillRect(0, 0, 1280, 720);
-    context.fillStyle = '#ffffff66';
-    context.fillRect(90, 60, 230, 330);
-    context.fillStyle = wall;
-    context.fillRect(199, 60, 12, 330);
-    context.fillRect(90, 219, 230, 12);
-    ellipse(640, 290 + lift, 172, 205, hair);
-    ellipse(640, 800 + lift, 330, 290, clothes);
-    context.fillStyle = skin;
-    context.fillRect(585, 420 + lift, 110, 130);
-    ellipse(640, 540 + lift, 78, 48, skin);
-    ellipse(640, 330 + lift, 138, 172, skin);
-    ellipse(640, 195 + lift, 146, 80, hair);
-    for (const x of [588, 692]) ellipse(x, 320 + lift, 11, 15, '#1d1714');
-    context.strokeStyle = '#00000055';
-    context.lineWidth = 7;
-    context.lineCap = 'round';
-    context.beginPath();
-    context.arc(640, 385 + lift, 46, 0.2 * Math.PI, 0.8 * Math.PI);
-    context.stroke();
-  };
-  draw();
-  setInterval(draw, 100);
+/** Puts a drawn person before the camera. Runs in the page. */
+function drawnCamera(canvas) {
   const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
   navigator.mediaDevices.getUserMedia = async (constraints) => {
     const stream = await real(constraints);
@@ -63,9 +29,40 @@ function drawnCamera({ wall, light, skin, hair, clothes }) {
   };
 }
 
+/** Puts a drawn document where a screen would be shared. Runs in the page. */
+function drawnScreen() {
+  navigator.mediaDevices.getDisplayMedia = async () => {
+    const canvas = Object.assign(document.createElement('canvas'), { width: 1280, height: 720 });
+    const pen = canvas.getContext('2d');
+    const draw = () => {
+      pen.fillStyle = '#ffffff';
+      pen.fillRect(0, 0, 1280, 720);
+      pen.fillStyle = '#1d3557';
+      pen.font = '600 52px sans-serif';
+      pen.fillText('Budget: where the money goes', 90, 120);
+      pen.fillStyle = '#c9d3e0';
+      pen.fillRect(90, 150, 1100, 3);
+      for (const [row, [what, share]] of [['Schools', 0.82], ['Roads', 0.55], ['Libraries', 0.34], ['Parks', 0.27], ['Reserve', 0.12]].entries()) {
+        const y = 235 + row * 92;
+        pen.fillStyle = '#33415c';
+        pen.font = '34px sans-serif';
+        pen.fillText(what, 90, y);
+        pen.fillStyle = ['#2456c9', '#2f7d6b', '#8a6322', '#7a5797', '#545d6e'][row];
+        pen.fillRect(320, y - 34, 760 * share, 46);
+        pen.fillText(`${Math.round(100 * share)}`, 340 + 760 * share, y);
+      }
+    };
+    draw();
+    setInterval(draw, 200);
+    return canvas.captureStream(10);
+  };
+}
+
+const leave = { name: 'Leave the meeting' };
+
 async function enter(page) {
-  await page.keyboard.press('Enter');
-  await page.getByRole('button', { name: 'Leave the meeting' }).waitFor();
+  await page.getByLabel('Your name').press('Enter');
+  await page.getByRole('button', leave).waitFor();
 }
 
 /** A panel, from the bar or from what is behind “More”. */
@@ -79,61 +76,98 @@ async function open(page, from, title) {
   await page.getByRole('heading', { name: title, exact: true }).waitFor();
 }
 
+async function close(page) {
+  await button({ page }, 'Close this panel').click();
+  await page.getByRole('complementary').waitFor({ state: 'detached' });
+}
+
+async function choose(page, what) {
+  await button({ page }, /^More/).click();
+  await page.getByRole('radio', { name: what, exact: true }).check();
+  await page.keyboard.press('Escape');
+}
+
 async function write(page, text) {
   await page.getByLabel('Message to all').fill(text);
   await page.keyboard.press('Enter');
 }
 
+/** So many show a picture, at the size that their tile asks for. */
+async function all(page, count, width = 300) {
+  const there = ([count, width]) => [...document.querySelectorAll('li video')].filter((video) => video.videoWidth >= width && video.currentTime > 3).length === count;
+  await page.waitForFunction(there, [count, width], { timeout: 60_000 });
+  await page.waitForTimeout(1_000);
+}
+
+/** A picture once nothing moves any more, without the pointer over anything. */
+async function take(page, name) {
+  const { width, height } = page.viewportSize();
+  await page.mouse.move(width / 2, height - 4);
+  await page.evaluate(() => document.activeElement?.blur());
+  await page.evaluate(() => Promise.allSettled(document.getAnimations().filter((each) => each.effect.getTiming().iterations !== Infinity).map((each) => each.finished)));
+  await page.waitForTimeout(400);
+  await page.screenshot({ path: `${FOLDER}/${name}.png` });
+  console.log(name);
+}
+
 mkdirSync(FOLDER, { recursive: true });
 const server = await Server.start();
+const faces = await servePage('page/people.js');
 const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: FLAGS });
 try {
   const pages = [];
-  for (const person of PEOPLE) {
-    const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, permissions: ['camera', 'microphone'] });
+  for (const look of LOOKS.slice(0, VISITORS)) {
+    const context = await browser.newContext({ viewport: DESK, permissions: ['camera', 'microphone'] });
     const page = await context.newPage();
-    await page.addInitScript(drawnCamera, person);
+    await page.addInitScript({ content: `(${drawnCamera})((${drawnPerson})(${JSON.stringify(look)})); (${drawnScreen})();` });
     pages.push(page);
   }
   const [first, ...others] = pages;
   await first.goto(server.url);
-  await first.screenshot({ path: `${FOLDER}home.png` });
+  await take(first, 'home');
   await newMeeting({ page: first }, { title: 'Council', lobby: true });
-  await first.getByLabel('Your name').fill(PEOPLE[0].name);
+  await first.getByLabel('Your name').fill(LOOKS[0].name);
   await first.waitForFunction(() => [...document.querySelectorAll('video')].some((video) => video.videoWidth > 0 && video.currentTime > 0.5));
-  await first.screenshot({ path: `${FOLDER}prejoin.png` });
+  await take(first, 'prejoin');
   await enter(first);
   // The others come by way of the lobby: the second is seen waiting, the third is let in at once.
-  const room = first.url();
+  const room = new URL(first.url()).pathname.slice('/r/'.length);
   for (const [place, page] of others.entries()) {
-    await page.goto(room);
-    await page.getByLabel('Your name').fill(PEOPLE[place + 1].name);
+    await page.goto(first.url());
+    await page.getByLabel('Your name').fill(LOOKS[place + 1].name);
     await page.keyboard.press('Enter');
     const outside = first.getByRole('region', { name: 'People waiting outside' });
     await outside.waitFor();
-    if (place === 0) await first.screenshot({ path: `${FOLDER}lobby.png` });
+    if (place === 0) await take(first, 'lobby');
     await outside.getByRole('button', { name: 'Admit', exact: true }).click();
-    await button({ page }, 'Leave the meeting').waitFor();
+    await button({ page }, leave.name).waitFor();
+    if (place === 0) {
+      await all(first, 2, 640);
+      await take(first, 'grid-2');
+    }
   }
   // The made-up microphones beep: nobody wants to be shown speaking all at once.
   for (const page of others) await page.getByRole('button', { name: 'Turn off microphone' }).click();
-  await first.waitForFunction(() => [...document.querySelectorAll('li video')].filter((video) => video.videoWidth >= 640 && video.currentTime > 9).length === 3);
-  await first.mouse.move(640, 780);
-  await first.screenshot({ path: `${FOLDER}call.png` });
+  await all(first, 3, 640);
+  await take(first, 'call');
 
   await button({ page: others[0] }, 'Raise your hand').click();
   await open(first, /^People/, 'People');
   await first.getByText('hand raised, number 1 in the queue').first().waitFor({ state: 'attached' });
-  await first.screenshot({ path: `${FOLDER}people.png` });
-  await button({ page: first }, 'Close this panel').click();
+  await take(first, 'people');
+  await close(first);
+  await button({ page: others[0] }, /^Lower your hand/).click();
 
   await open(first, /^Chat/, 'Chat');
   await write(first, 'Good morning! The budget is at https://example.org/budget');
   await open(others[1], /^Chat/, 'Chat');
   await write(others[1], 'Thank you, I have it.');
   await first.getByText('Thank you, I have it.').first().waitFor();
-  await first.screenshot({ path: `${FOLDER}chat.png` });
-  await button({ page: first }, 'Close this panel').click();
+  await take(first, 'chat');
+  await first.evaluate(() => (document.documentElement.dir = 'rtl'));
+  await take(first, 'right-to-left');
+  await first.evaluate(() => document.documentElement.removeAttribute('dir'));
+  await close(first);
 
   await open(first, 'Polls', 'Polls');
   await button({ page: first }, 'New poll').click();
@@ -142,21 +176,78 @@ try {
   await first.getByLabel('Answer 2').fill('Another day');
   await button({ page: first }, 'Start the poll').click();
   await first.getByText('Choose one answer').first().waitFor();
-  await first.screenshot({ path: `${FOLDER}poll.png` });
-  await button({ page: first }, 'Close this panel').click();
+  await take(first, 'poll');
+  await close(first);
 
   await open(first, 'Run the meeting', 'Run the meeting');
-  await first.screenshot({ path: `${FOLDER}moderation.png` });
-  await button({ page: first }, 'Close this panel').click();
+  await take(first, 'moderation');
+  await close(first);
+
+  await open(first, 'Breakout rooms', 'Breakout rooms');
+  await first.getByLabel(LOOKS[1].name, { exact: true }).selectOption('Room 2');
+  await take(first, 'breakout-plan');
+  await button({ page: first }, 'Open the rooms').click();
+  await others[0].getByText('You are now in Room 2.').first().waitFor({ timeout: 20_000 });
+  await first.getByText(/^1[45]:\d\d left$/).waitFor();
+  await first.waitForTimeout(6_000);
+  await take(first, 'breakout');
+  await button({ page: first }, 'Close the rooms').click();
+  await others[0].getByRole('listitem').filter({ hasText: LOOKS[0].name }).waitFor({ timeout: 30_000 });
+  await close(first);
+  await all(first, 3, 640);
+
+  await button({ page: others[0] }, 'Share your screen').click();
+  await first.getByRole('group', { name: /’s screen$/ }).waitFor();
+  await first.waitForTimeout(4_000);
+  await take(first, 'share');
+  await button({ page: others[0] }, /^Stop sharing/).first().click();
+  await first.getByRole('group', { name: /’s screen$/ }).waitFor({ state: 'detached' });
+
+  const context = await browser.newContext();
+  const crowd = await context.newPage();
+  await crowd.goto(faces.url);
+  await crowd.waitForFunction(() => window.ready);
+  for (let look = VISITORS; look < LOOKS.length; look++) {
+    const identity = `person-${look}`;
+    const pass = token(room, identity, {}, LOOKS[look].name);
+    const answer = await crowd.evaluate((parameters) => window.ask('come', parameters), { url: server.ws, token: pass, identity, look, width: 640, fps: 8, bits: 300_000 });
+    if (answer.error) throw new Error(answer.error);
+    if (look === 4) {
+      await all(first, 5);
+      await take(first, 'grid-5');
+    }
+  }
+  await all(first, 12);
+  await take(first, 'grid-12');
+
+  await button({ page: others[1] }, 'Turn on microphone').click();
+  await choose(first, 'Who speaks');
+  await first.locator('li.main').filter({ hasText: LOOKS[2].name }).waitFor({ timeout: 60_000 });
+  await first.waitForTimeout(4_000);
+  await take(first, 'speaker');
+  await choose(first, 'Everyone');
+  await button({ page: others[1] }, 'Turn off microphone').click();
+  await all(first, 12);
 
   await first.emulateMedia({ colorScheme: 'dark' });
-  await first.waitForTimeout(400);
-  await first.screenshot({ path: `${FOLDER}dark.png` });
-  await first.emulateMedia({ colorScheme: 'light' });
-  await first.setViewportSize({ width: 320, height: 568 });
-  await first.waitForTimeout(600);
-  await first.screenshot({ path: `${FOLDER}phone.png` });
+  await take(first, 'dark');
+  await first.emulateMedia({ colorScheme: 'light', contrast: 'more' });
+  await open(first, /^People/, 'People');
+  await take(first, 'contrast');
+  await first.emulateMedia({ colorScheme: 'light', contrast: 'no-preference' });
+  await close(first);
+  await first.evaluate(() => (document.documentElement.style.fontSize = '200%'));
+  await open(first, /^Chat/, 'Chat');
+  await take(first, 'large-text');
+  await close(first);
+  await first.evaluate(() => document.documentElement.style.removeProperty('font-size'));
+  for (const [name, width, height] of [['phone', 320, 568], ['phone-landscape', 667, 375]]) {
+    await first.setViewportSize({ width, height });
+    await first.waitForTimeout(3_000);
+    await take(first, name);
+  }
 } finally {
   await browser.close();
+  faces.close();
   await server.stop();
 }

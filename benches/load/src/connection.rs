@@ -17,7 +17,7 @@ use parvis_peer::{
 };
 use parvis_rtp::{Extension, ExtensionMap};
 use parvis_sfu::bwe;
-use parvis_shard::mmsg::{Message, SendBatch, set_option};
+use parvis_shard::mmsg::{self, Message, SendBatch, set_option};
 use parvis_sim::stun;
 
 use crate::LoadError;
@@ -140,6 +140,11 @@ impl Connection {
 
     pub(crate) fn socket(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+
+    /// Datagrams, or trains of them, that its socket had no room for since it is there; `None` where the system doesn't tell.
+    pub(crate) fn overflowed(&self) -> Option<u64> {
+        mmsg::overflowed(self.socket()).map(u64::from)
     }
 
     /// Both descriptions are known: whom to check, or by whom we shall be checked.

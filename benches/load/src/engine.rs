@@ -79,6 +79,8 @@ pub(crate) struct Mark {
     pub(crate) at: Instant,
     pub(crate) own: Duration,
     pub(crate) server: Option<Usage>,
+    /// What its sockets had lost by then.
+    pub(crate) overflowed: Option<u64>,
 }
 
 impl<'a> Engine<'a> {
@@ -334,7 +336,7 @@ impl<'a> Engine<'a> {
         for track in self.clients.iter_mut().flat_map(|client| client.tracks.values_mut()) {
             track.begin_window(at);
         }
-        Ok(Mark { at, own: own_time(), server })
+        Ok(Mark { at, own: own_time(), server, overflowed: window::overflowed(&self.clients) })
     }
 
     fn end_window(&self, mark: &Mark) -> Result<Window, LoadError> {

@@ -171,6 +171,9 @@ pub struct Own {
     pub unsent: u64,
     /// Datagrams that its own end refused.
     pub refused: u64,
+    /// Datagrams, or trains of them, that came to its own sockets and found no room, as it read too slowly: what is missing may
+    /// be among them. `None` where the system doesn't tell.
+    pub overflowed: Option<u64>,
     /// Why the figures are the load's rather than the server's; `None` when they are the server's.
     pub limit: Option<String>,
 }
@@ -254,10 +257,11 @@ impl Report {
         row(
             "the load itself",
             format!(
-                "{:.0} % of a core, {:.2} % late, away {:.2} ms at p99; {}",
+                "{:.0} % of a core, {:.2} % late, away {:.2} ms at p99, {} lost at its sockets; {}",
                 own.cpu_share * 100.0,
                 own.late_share * 100.0,
                 own.away_p99_ms,
+                own.overflowed.map_or("nobody knows how many".to_owned(), |lost| lost.to_string()),
                 own.limit.as_deref().unwrap_or("not the limit")
             ),
         );

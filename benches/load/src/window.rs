@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::Scenario;
 use crate::client::Client;
+use crate::connection::Connection;
 use crate::engine::Mark;
 use crate::process::{Usage, own_time};
 use crate::report::{Bounds, Delay, Own, Packets, Pictures, Server, Window};
@@ -82,6 +83,7 @@ pub(crate) fn sum_up(
         away_p99_ms: tally.turns.percentile(0.99).as_secs_f64() * 1e3,
         unsent: tally.unsent,
         refused: tally.dropped,
+        overflowed: overflowed(clients).zip(mark.overflowed).map(|(now, then)| now.saturating_sub(then)),
         limit: None,
     };
     own.limit = limit(&own);
@@ -103,7 +105,17 @@ fn limit(own: &Own) -> Option<String> {
             own.late_share * 100.0
         ));
     }
-    (own.unsent > 0).then(|| format!("THE LOAD WAS THE LIMIT: its sockets refused {} packets", own.unsent))
+    if own.unsent > 0 {
+        return Some(format!("THE LOAD WAS THE LIMIT: its sockets refused {} packets", own.unsent));
+    }
+    let lost = own.overflowed.filter(|lost| *lost > 0)?;
+    Some(format!("THE LOAD WAS THE LIMIT: it read too slowly, and its sockets lost {lost} datagrams"))
+}
+
+/// What all sockets of all clients have lost so far.
+pub(crate) fn overflowed(clients: &[Client]) -> Option<u64> {
+    let lines = clients.iter().filter_map(|client| client.line.as_ref());
+    lines.flat_map(|line| line.sending.iter().chain([&line.receiving])).map(Connection::overflowed).sum()
 }
 
 /// Whether packets are late or missing.
@@ -135,10 +147,12 @@ mod tests {
     fn the_load_accuses_itself_when_it_was_too_slow() {
         let good = Own { cpu_share: 0.5, ..Own::default() };
         assert_eq!(limit(&good), None);
+        assert_eq!(limit(&Own { overflowed: Some(0), ..good.clone() }), None);
         for bad in [
             Own { cpu_share: 0.95, ..Own::default() },
             Own { late_share: 0.02, ..Own::default() },
             Own { unsent: 1, ..Own::default() },
+            Own { overflowed: Some(1), ..Own::default() },
         ] {
             assert!(limit(&bad).unwrap().contains("THE LOAD WAS THE LIMIT"));
         }

@@ -12,6 +12,8 @@ use crate::tenant::{RoomKey, TenantId};
 pub(crate) struct Authority {
     /// Whose key signed it.
     pub(crate) tenant: TenantId,
+    /// The name of that key.
+    pub(crate) key: String,
     /// Who it is for; empty for an application's server.
     pub(crate) identity: String,
     /// From when on it counts, in seconds of Unix time.
@@ -75,7 +77,14 @@ mod tests {
     use super::*;
 
     fn with(video: VideoGrants, sip: SIPGrants) -> Authority {
-        Authority { tenant: TenantId::default(), identity: String::new(), not_before: 0, video, sip }
+        Authority {
+            tenant: TenantId::default(),
+            key: "key".to_owned(),
+            identity: String::new(),
+            not_before: 0,
+            video,
+            sip,
+        }
     }
 
     fn needs() -> [Need; 8] {

@@ -6,10 +6,15 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
+use crate::picture::{self, Kind};
+
 /// The largest mark, in bytes. It is sent with every first visit, and a good one has some thousand.
 const MAX_LOGO_BYTES: usize = 256 << 10;
-/// The longest side of a mark whose size can be read, in pixels; it is shown at 30.
+/// The longest side of a mark of pixels; it is shown at 30.
 const MAX_LOGO_SIDE: u32 = 4_096;
+/// How often parts of a drawn one may be used again. Uses of uses multiply: these many can make some hundred parts, a
+/// few dozen would make millions.
+const MAX_LOGO_USES: usize = 16;
 /// The client's surfaces in daylight and in the dark (`crates/web/client/src/theme.css`).
 const LIGHT_SURFACE: Colour = Colour([0xff, 0xff, 0xff]);
 const DARK_SURFACE: Colour = Colour([0x1b, 0x1f, 0x28]);
@@ -71,6 +76,11 @@ pub enum LogoError {
     /// It could do more than be looked at.
     #[error("is an SVG picture with {0} in it; save it without")]
     Active(&'static str),
+    /// It could be many times what it seems.
+    #[error(
+        "is an SVG picture with {0} times <use in it, at most {MAX_LOGO_USES} are served; save it without"
+    )]
+    Uses(usize),
 }
 
 /// A colour, written as `#2456c9`.
@@ -126,34 +136,34 @@ impl Logo {
 }
 
 fn content_type(bytes: &[u8]) -> Result<&'static str, LogoError> {
-    if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
-        // The header comes first, width and height in it (ISO/IEC 15948 section 11.2.1).
-        let side = |at: usize| bytes.get(at..at + 4)?.try_into().ok().map(u32::from_be_bytes);
-        let (Some(width), Some(height)) = (side(16), side(20)) else { return Err(LogoError::Unknown) };
+    if let Some(kind) = picture::kind(bytes) {
+        let (width, height) = picture::size(kind, bytes).ok_or(LogoError::Unknown)?;
         let fits = |side: u32| (1..=MAX_LOGO_SIDE).contains(&side);
-        return if fits(width) && fits(height) {
-            Ok("image/png")
-        } else {
-            Err(LogoError::Pixels(width, height))
-        };
-    }
-    if bytes.starts_with(b"\xff\xd8\xff") {
-        return Ok("image/jpeg");
-    }
-    if bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP") {
-        return Ok("image/webp");
+        if !fits(width) || !fits(height) {
+            return Err(LogoError::Pixels(width, height));
+        }
+        return Ok(match kind {
+            Kind::Png => "image/png",
+            Kind::Jpeg => "image/jpeg",
+            Kind::WebP => "image/webp",
+        });
     }
     let text = std::str::from_utf8(bytes).map_err(|_| LogoError::Unknown)?.trim_start_matches('\u{feff}');
     let lower = text.trim_start().to_ascii_lowercase();
     if !["<svg", "<?xml", "<!--"].iter().any(|start| lower.starts_with(start)) || !lower.contains("<svg") {
         return Err(LogoError::Unknown);
     }
-    // Browsers run nothing in a picture, and its answer is sandboxed; a mark needs none of this all the same.
-    match ["<script", "<!doctype", "<!entity", "<foreignobject"].into_iter().find(|word| lower.contains(word))
-    {
-        Some(word) => Err(LogoError::Active(word)),
-        None => Ok("image/svg+xml"),
+    // Browsers run nothing in a picture, and its answer is sandboxed; a mark needs none of this all the same. A picture within
+    // it has a size of its own, which nobody reads here.
+    let active = ["<script", "<!doctype", "<!entity", "<foreignobject", "<image", "<feimage"];
+    if let Some(word) = active.into_iter().find(|word| lower.contains(word)) {
+        return Err(LogoError::Active(word));
     }
+    let uses = lower.matches("<use").count();
+    if uses > MAX_LOGO_USES {
+        return Err(LogoError::Uses(uses));
+    }
+    Ok("image/svg+xml")
 }
 
 impl fmt::Debug for Logo {
@@ -256,19 +266,14 @@ impl FromStr for Colour {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn png(width: u32, height: u32) -> Vec<u8> {
-        let mut bytes = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
-        bytes.extend(width.to_be_bytes().into_iter().chain(height.to_be_bytes()));
-        bytes
-    }
+    use crate::picture::tests::{a_jpeg, a_png, a_webp};
 
     #[test]
     fn a_picture_is_told_by_what_it_is() {
         for (bytes, expected) in [
-            (png(64, 64), "image/png"),
-            (b"\xff\xd8\xff\xe0".to_vec(), "image/jpeg"),
-            (b"RIFF\x04\0\0\0WEBPVP8 ".to_vec(), "image/webp"),
+            (a_png(64, 64), "image/png"),
+            (a_jpeg(64, 64), "image/jpeg"),
+            (a_webp(64, 64), "image/webp"),
             (b"<svg xmlns='http://www.w3.org/2000/svg'/>".to_vec(), "image/svg+xml"),
             ("\u{feff}<?xml version='1.0'?>\n<!-- mark --><SVG/>".into(), "image/svg+xml"),
         ] {
@@ -276,7 +281,7 @@ mod tests {
             assert_eq!(logo.content_type(), expected);
             assert_eq!(logo.etag(), Logo::new(bytes).unwrap().etag());
         }
-        assert_ne!(Logo::new(png(1, 1)).unwrap().etag(), Logo::new(png(1, 2)).unwrap().etag());
+        assert_ne!(Logo::new(a_png(1, 1)).unwrap().etag(), Logo::new(a_png(1, 2)).unwrap().etag());
     }
 
     #[test]
@@ -287,17 +292,46 @@ mod tests {
             b"<html><svg/></html>",
             b"<?xml version='1.0'?><html/>",
             b"\x89PNG\r\n\x1a\n",
+            b"\xff\xd8\xff\xe0",
+            b"RIFF\x04\0\0\0WEBPVP8 ",
         ] {
             assert_eq!(Logo::new(bytes.to_vec()), Err(LogoError::Unknown), "{bytes:?}");
         }
-        assert_eq!(Logo::new(png(0, 9)), Err(LogoError::Pixels(0, 9)));
-        assert_eq!(Logo::new(png(9, 5_000)), Err(LogoError::Pixels(9, 5_000)));
+        assert_eq!(Logo::new(a_png(0, 9)), Err(LogoError::Pixels(0, 9)));
+        assert_eq!(Logo::new(a_png(9, 5_000)), Err(LogoError::Pixels(9, 5_000)));
         assert_eq!(Logo::new(vec![b' '; MAX_LOGO_BYTES + 1]), Err(LogoError::TooLarge(MAX_LOGO_BYTES + 1)));
         for foul in
             ["<svg><SCRIPT>x</SCRIPT></svg>", "<?xml?><!DOCTYPE svg><svg/>", "<svg><foreignObject/></svg>"]
         {
             assert!(matches!(Logo::new(foul.into()), Err(LogoError::Active(_))), "{foul}");
         }
+    }
+
+    #[test]
+    fn row_62_a_mark_that_unpacks_to_more_than_it_is_worth_is_refused() {
+        // Some dozen bytes that ask a browser for gigabytes.
+        for (bytes, width, height) in [
+            (a_png(65_535, 65_535), 65_535, 65_535),
+            (a_png(u32::MAX, u32::MAX), u32::MAX, u32::MAX),
+            (a_jpeg(65_500, 65_500), 65_500, 65_500),
+            (a_webp(16_777_216, 16_777_216), 16_777_216, 16_777_216),
+            // Its height comes after its data: nobody knows it before.
+            (a_jpeg(9, 0), 9, 0),
+        ] {
+            assert_eq!(Logo::new(bytes), Err(LogoError::Pixels(width, height)));
+        }
+        let laughs: String = (0..10)
+            .map(|level| {
+                let uses = format!("<use href='#a{level}'/>").repeat(10);
+                format!("<g id='a{}'>{uses}</g>", level + 1)
+            })
+            .collect();
+        let drawn = |within: &str| Logo::new(format!("<svg><g id='a0'/>{within}</svg>").into_bytes());
+        assert_eq!(drawn(&laughs), Err(LogoError::Uses(100)));
+        assert!(drawn(&"<use href='#a0'/>".repeat(16)).is_ok(), "a mark of a few parts is served");
+        assert_eq!(drawn("<image href='data:image/png;base64,AAAA'/>"), Err(LogoError::Active("<image")));
+        let entities = "<?xml version='1.0'?><!DOCTYPE svg [<!ENTITY a 'ha'>]><svg>&a;</svg>";
+        assert_eq!(Logo::new(entities.into()), Err(LogoError::Active("<!doctype")));
     }
 
     #[test]

@@ -20,6 +20,7 @@
 //! ```
 
 mod accept;
+mod account;
 mod agents;
 mod authority;
 mod branding;
@@ -27,15 +28,18 @@ mod conduct;
 mod config;
 mod egress;
 mod elsewhere;
+mod felt;
 mod forwarders;
 mod forwards;
 mod front;
 mod http;
+mod jitsi_names;
 mod limit;
 mod live;
 mod metrics;
 mod moves;
 mod openapi;
+mod picture;
 mod presets;
 mod room_task;
 mod rooms;
@@ -51,6 +55,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use livekit_protocol::EgressInfo;
+use parvis_audit::Sink;
 use parvis_sfu::{Event, ForwarderId, RoomId};
 use parvis_store::{Store, StoreError};
 use tokio::net::TcpListener;
@@ -59,7 +64,9 @@ use tokio::sync::watch;
 pub use agents::AgentLimits;
 pub use branding::{Branding, Colour, ColourError, Links, Logo, LogoError};
 pub use config::{ApiConfig, ConnectionLimits, OfferLimits};
-pub use egress::{CAPTURE_LAYOUT, EgressEngine, EgressError, EngineError, RecorderError, Recorders, Watched};
+pub use egress::{
+    CAPTURE_LAYOUT, EgressEngine, EgressError, EngineError, FilmState, RecorderError, Recorders, Watched,
+};
 pub use forwarders::Forwarders;
 pub use front::{Arrival, ByteStream, Front, Place, Relays, Visitor};
 pub use http::{Access, Content, Route, routes};
@@ -108,6 +115,11 @@ impl Api {
         if self.rooms.store.set(store.clone()).is_ok() {
             tokio::spawn(Rooms::keep_meetings(Arc::downgrade(&self.rooms), store));
         }
+    }
+
+    /// Writes acts that matter down there from now on. The first call counts.
+    pub fn log(&self, log: Arc<dyn Sink>) {
+        let _ = self.rooms.log.set(log);
     }
 
     /// Takes up the meetings that people made a room for, with the rules of each. Call it after [`Api::keep`], before anybody is served:

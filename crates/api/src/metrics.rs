@@ -2,13 +2,21 @@
 //! Counters of the participants' plane, and their page for Prometheus.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use parvis_meeting::assembly::AssemblyStats;
+use parvis_signal::RoomStats;
+use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+
+use crate::felt::FeltMetrics;
+use crate::jitsi_names::JitsiNames;
+use crate::room_task::{figures, meeting_figures};
 
 /// A figure that someone else counts, read when the page is asked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +32,9 @@ pub struct Sample {
     /// The figure.
     pub value: f64,
 }
+
+/// Why WebSockets are closed by us.
+const CLOSED: [&str; 7] = ["room", "let go", "silent", "not heard", "too large", "malformed", "slow"];
 
 /// Reads figures that are counted elsewhere.
 pub type Source = Arc<dyn Fn() -> Vec<Sample> + Send + Sync>;
@@ -65,19 +76,35 @@ pub struct Metrics {
     pub(crate) hellos: IntCounterVec,
     /// What meetings count, by name.
     pub(crate) meetings: IntCounterVec,
+    /// How often each bound of a meeting held, by name.
+    pub(crate) bounds: IntCounterVec,
     /// What happens with agents, by name.
     pub(crate) agents: IntCounterVec,
     /// Workers of agents that are registered.
     pub(crate) agent_workers: IntGauge,
+    /// What people feel of all this.
+    pub(crate) felt: FeltMetrics,
+    /// Whether figures are also told under the names of Jitsi's bridge.
+    jitsi: Option<Arc<JitsiNames>>,
 }
 
 impl Metrics {
     /// New counters at zero, besides what `sources` count. It fails only if two metrics share a name.
     pub fn new(sources: Vec<Source>) -> Result<Metrics, prometheus::Error> {
         let registry = Registry::new();
-        let vec = |name: &str, help: &str, labels: &[&str]| {
-            let vec = IntCounterVec::new(Opts::new(name, help), labels)?;
+        registry.register(Box::new(ProcessCollector::for_self()))?;
+        let rooms: Vec<&str> = figures(&RoomStats::default()).into_iter().map(|(what, _)| what).collect();
+        let assembly = AssemblyStats::default();
+        let bounds: Vec<&str> = assembly.bounds.by_name().map(|(bound, _)| bound).collect();
+        let meetings = meeting_figures(&assembly);
+        let meetings: Vec<&str> = meetings.into_iter().map(|(what, _)| what).collect();
+        let vec = |name: &str, help: &str, label: &str, values: &[&str]| {
+            let vec = IntCounterVec::new(Opts::new(name, help), &[label])?;
             registry.register(Box::new(vec.clone()))?;
+            // A series that is there from the beginning shows its first event as a rise.
+            for value in values {
+                vec.with_label_values(&[value]);
+            }
             Ok::<_, prometheus::Error>(vec)
         };
         let counter = |name: &str, help: &str| {
@@ -90,16 +117,20 @@ impl Metrics {
             registry.register(Box::new(gauge.clone()))?;
             Ok::<_, prometheus::Error>(gauge)
         };
+        let help = Opts::new("parvis_http_requests_total", "HTTP requests answered.");
+        let requests = IntCounterVec::new(help, &["route", "status"])?;
+        registry.register(Box::new(requests.clone()))?;
         Ok(Metrics {
-            requests: vec("parvis_http_requests_total", "HTTP requests answered.", &["route", "status"])?,
-            joins: vec("parvis_joins_total", "Joins asked for.", &["outcome"])?,
+            requests,
+            joins: vec("parvis_joins_total", "Joins asked for.", "outcome", &["ok"])?,
             connections: gauge("parvis_http_connections", "HTTP connections open, WebSockets among them.")?,
             sockets: gauge("parvis_websockets", "WebSockets open: for signalling, meetings and agents.")?,
             offered: gauge("parvis_offered_sessions", "Participants that publish or watch by WHIP or WHEP.")?,
             connections_refused: vec(
                 "parvis_http_connections_refused_total",
                 "Connections refused by a limit.",
-                &["limit"],
+                "limit",
+                &["total", "address"],
             )?,
             connections_displaced: counter(
                 "parvis_http_connections_displaced_total",
@@ -111,26 +142,64 @@ impl Metrics {
             )?,
             rooms: gauge("parvis_rooms", "Rooms open.")?,
             participants: gauge("parvis_participants", "Participants in all rooms.")?,
-            rooms_lost: vec("parvis_rooms_lost_total", "Rooms that a fault ended.", &["cause"])?,
-            sockets_closed: vec("parvis_websockets_closed_total", "WebSockets that we closed.", &["cause"])?,
+            rooms_lost: vec(
+                "parvis_rooms_lost_total",
+                "Rooms that a fault ended.",
+                "cause",
+                &["panic", "stalled", "events"],
+            )?,
+            sockets_closed: vec(
+                "parvis_websockets_closed_total",
+                "WebSockets that we closed.",
+                "cause",
+                &CLOSED,
+            )?,
             events_dropped: counter(
                 "parvis_events_dropped_total",
                 "Events of the media side that no room took.",
             )?,
-            signal: vec("parvis_signal_total", "What rooms count.", &["what"])?,
-            hellos: vec("parvis_meeting_hellos_total", "Hellos on meetings' own sockets.", &["outcome"])?,
-            meetings: vec("parvis_meeting_total", "What meetings count.", &["what"])?,
-            agents: vec("parvis_agents_total", "What happens with agents.", &["what"])?,
+            signal: vec("parvis_signal_total", "What rooms count.", "what", &rooms)?,
+            hellos: vec(
+                "parvis_meeting_hellos_total",
+                "Hellos on meetings' own sockets.",
+                "outcome",
+                &["ok"],
+            )?,
+            meetings: vec("parvis_meeting_total", "What meetings count.", "what", &meetings)?,
+            bounds: vec(
+                "parvis_meeting_bounds_total",
+                "Times that a bound of a meeting was in the way of something.",
+                "bound",
+                &bounds,
+            )?,
+            agents: vec("parvis_agents_total", "What happens with agents.", "what", &[])?,
             agent_workers: gauge("parvis_agent_workers", "Workers of agents that are registered.")?,
+            felt: FeltMetrics::new(&registry)?,
+            jitsi: None,
             registry,
             sources: sources.into(),
         })
+    }
+
+    /// Tells some figures under the names of Jitsi's bridge too, for dashboards that were made for it.
+    #[must_use]
+    pub fn with_jitsi_names(mut self, wanted: bool) -> Metrics {
+        self.jitsi = wanted.then(Arc::default);
+        self
     }
 
     /// All figures in Prometheus' text format.
     pub fn page(&self) -> String {
         let mut families = self.registry.gather();
         let mut samples: Vec<Sample> = self.sources.iter().flat_map(|source| source()).collect();
+        if let Some(jitsi) = &self.jitsi {
+            samples.extend(jitsi.samples(
+                Instant::now(),
+                self.rooms.get(),
+                self.participants.get(),
+                &samples,
+            ));
+        }
         samples.sort_by(|a, b| a.name.cmp(&b.name));
         for same_name in samples.chunk_by(|a, b| a.name == b.name) {
             families.push(family(same_name));

@@ -29,6 +29,8 @@ use crate::{http, whip};
         http::recordings::list,
         http::recordings::stop,
         http::recordings::links,
+        http::recordings::make_film,
+        http::recordings::film,
         http::recordings::fetch,
         http::branding::look,
         http::branding::logo,

@@ -14,6 +14,7 @@ use parvis_signal::{ConnectionId, Frame, Output, RecordingNews, Room, RoomStats,
 use tokio::sync::{mpsc, oneshot};
 
 use crate::conduct::Parent;
+use crate::felt::Felt;
 use crate::rooms::{Hello, Input, MeetRefusal, Rooms};
 use crate::rpc::RpcCall;
 use crate::socket::Outgoing;
@@ -47,6 +48,7 @@ pub(crate) struct RoomTask {
     counted_participants: usize,
     counted: RoomStats,
     counted_meeting: AssemblyStats,
+    felt: Felt,
     /// Its media is gone: it ends when its clients have been told.
     lost: bool,
     /// It has ended by itself, or was ended.
@@ -70,8 +72,12 @@ impl RoomTask {
         let (config, now) = (Arc::clone(&live.config.room), Instant::now());
         let mut room = Room::new(config, id, &key.name, rand::random(), now, unix_ms);
         room.conduct(now, rooms.meetings.open(&key, &live.config));
+        for (identity, word) in rooms.meetings.words_in(&key) {
+            room.instruct(now, &identity, word);
+        }
         let home = rooms.forwarders.home(id);
         let spread = Spread::new(rooms.config.spread, id, home);
+        let felt = Felt::new(&rooms.metrics.felt);
         RoomTask {
             rooms,
             id,
@@ -86,6 +92,7 @@ impl RoomTask {
             counted_participants: 0,
             counted: RoomStats::default(),
             counted_meeting: AssemblyStats::default(),
+            felt,
             lost: false,
             over: false,
             calls: BTreeMap::new(),
@@ -162,6 +169,7 @@ impl RoomTask {
             Input::HangUp(connection) => self.room.hang_up(now, connection),
             Input::Event(from, event) => {
                 if let Some(event) = self.spread.event(from, event) {
+                    self.felt.event(now, &event);
                     self.room.event(now, event);
                 }
             }
@@ -295,17 +303,17 @@ impl RoomTask {
                     }
                 }
                 Output::Conducted(record) => self.rooms.meetings.keep(&self.key, *record),
+                Output::Account(account) => self.rooms.note_conducted(&self.key, *account),
                 Output::Password(password) => self.rooms.set_password(&self.key, password),
                 Output::Breakout { identity, breakout, grants } => {
-                    let parent = Parent {
-                        key: self.key.clone(),
-                        e2ee: self.room.is_e2ee(),
-                        policy: self.room.policy().clone(),
-                    };
+                    let parent = self.parent();
                     let ticket = self.rooms.breakout_ticket(&parent, breakout.as_deref(), &grants);
                     if let Some(ticket) = ticket {
                         self.room.go_to(Instant::now(), &identity, breakout.as_deref(), &ticket);
                     }
+                }
+                Output::Instruct { identity, breakout, word } => {
+                    self.rooms.instruct_breakout(&self.parent(), &breakout, identity, word);
                 }
                 Output::CloseBreakout { breakout } => {
                     self.rooms.close_breakouts(&self.key, Some(&breakout));
@@ -332,6 +340,12 @@ impl RoomTask {
         ControlFlow::Continue(())
     }
 
+    /// What this meeting gives to its breakout rooms.
+    fn parent(&self) -> Parent {
+        let policy = self.room.policy().clone();
+        Parent { key: self.key.clone(), e2ee: self.room.is_e2ee(), policy }
+    }
+
     fn send(&mut self, connection: ConnectionId, frame: Frame) {
         let Some(outgoing) = self.sockets.get(&connection) else { return };
         if !outgoing.send(frame) {
@@ -350,6 +364,7 @@ impl RoomTask {
 
     /// Hands a command over, and what it takes between forwarders.
     async fn forward(&mut self, command: Command) -> ControlFlow<()> {
+        self.felt.command(Instant::now(), &command);
         self.spread.command(command, || self.rooms.forwarders.open_part(self.id));
         self.forward_spread().await
     }
@@ -400,6 +415,11 @@ impl RoomTask {
                 metrics.meetings.with_label_values(&[what]).inc_by(now - before);
             }
         }
+        for ((bound, now), (_, before)) in now.bounds.by_name().zip(before.bounds.by_name()) {
+            if now > before {
+                metrics.bounds.with_label_values(&[bound]).inc_by(now - before);
+            }
+        }
         self.counted_meeting = now;
     }
 }
@@ -441,7 +461,8 @@ fn far_future() -> tokio::time::Instant {
     tokio::time::Instant::now() + Duration::from_secs(3_600)
 }
 
-fn figures(stats: &RoomStats) -> [(&'static str, u64); 17] {
+/// What a room counts, by name.
+pub(crate) fn figures(stats: &RoomStats) -> [(&'static str, u64); 17] {
     [
         ("joins", stats.joins),
         ("joins_refused", stats.joins_refused),
@@ -463,7 +484,8 @@ fn figures(stats: &RoomStats) -> [(&'static str, u64); 17] {
     ]
 }
 
-fn meeting_figures(stats: &AssemblyStats) -> [(&'static str, u64); 17] {
+/// What a meeting counts, by name.
+pub(crate) fn meeting_figures(stats: &AssemblyStats) -> [(&'static str, u64); 17] {
     [
         ("knocks", stats.knocks),
         ("told_to_wait", stats.told_to_wait),

@@ -210,7 +210,8 @@ impl Keys {
     pub(crate) fn authority(&self, token: &str) -> Result<Authority, TokenError> {
         let (claims, tenant) = self.claims(token)?;
         let not_before = claims.nbf as u64;
-        Ok(Authority { tenant, identity: claims.sub, not_before, video: claims.video, sip: claims.sip })
+        let (key, identity) = (claims.iss, claims.sub);
+        Ok(Authority { tenant, key, identity, not_before, video: claims.video, sip: claims.sip })
     }
 
     /// Checks signature and times.

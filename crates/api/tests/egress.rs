@@ -18,7 +18,7 @@ use futures_util::future::BoxFuture;
 use livekit_protocol as proto;
 use livekit_protocol::{EgressInfo, EgressStatus as Status, FileInfo};
 use livekit_token::{AccessToken, TokenVerifier};
-use parvis_api::{ApiConfig, EgressEngine, EngineError, TenantId, WebhookConfig, Webhooks};
+use parvis_api::{ApiConfig, EgressEngine, EngineError, FilmState, TenantId, WebhookConfig, Webhooks};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -85,6 +85,29 @@ impl EgressEngine for Notes {
         let url =
             there.then(|| format!("https://s3.example.org/{tenant}/{egress_id}/{name}?X-Amz-Expires=60"));
         Box::pin(async move { url })
+    }
+
+    fn film<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        egress: &'a EgressInfo,
+        layout: &'a str,
+    ) -> BoxFuture<'a, Result<(), EngineError>> {
+        self.note(format!("film {tenant} {} {layout}", egress.egress_id))
+    }
+
+    fn film_of(&self, _: &TenantId, egress: &EgressInfo) -> FilmState {
+        let asked = self
+            .told()
+            .iter()
+            .filter(|told| told.starts_with(&format!("film default {}", egress.egress_id)))
+            .count();
+        match asked {
+            0 => FilmState::None,
+            1 => FilmState::BeingMade,
+            2 => FilmState::Failed("it said why".to_owned()),
+            _ => FilmState::Made,
+        }
     }
 
     fn resume<'a>(&'a self, _: &'a TenantId, egress: &'a EgressInfo) -> BoxFuture<'a, bool> {
@@ -339,6 +362,54 @@ async fn a_moderator_asks_for_a_film_of_the_room_and_is_told_how_far_it_is() {
         (&own["status"], &own["details"]),
         (&json!("EGRESS_ENDING"), &json!("its film waits to be made"))
     );
+}
+
+#[tokio::test]
+async fn a_moderator_has_a_film_made_of_a_recording_that_has_ended_and_of_no_other() {
+    let (server, _folder, notes) = studio().await;
+    let json = ["Content-Type: application/json".to_owned()];
+    let begun = server.post("/api/rooms/atelier/recordings", Some(&token()), &json, b"{}").await;
+    assert_eq!(begun.0, 201);
+    let mut egress = notes.started.lock().unwrap().last().cloned().unwrap();
+    let id = egress.egress_id.clone();
+    let post = async |path: String, token: String, body: &str| {
+        let (status, answer) = server.post(&path, Some(&token), &json, body.as_bytes()).await;
+        (status, serde_json::from_slice::<Value>(&answer).unwrap())
+    };
+    let path = format!("/api/rooms/atelier/recordings/{id}/film");
+    let (status, told) = post(path.clone(), token(), "{}").await;
+    assert_eq!((status, &told["code"]), (409, &json!("not_now")), "{told}");
+    assert!(told["message"].as_str().unwrap().contains("can't be made another film of"), "{told}");
+    egress.set_status(Status::EgressComplete);
+    server.api.egress_is(&TenantId::default(), egress).await.unwrap();
+
+    let look = async || {
+        let head = format!("GET {path} HTTP/1.1\r\nAuthorization: Bearer {}", token());
+        let answer = server.request(&head, "").await;
+        (answer.status, serde_json::from_str::<Value>(&answer.body).unwrap())
+    };
+    assert_eq!(look().await, (200, json!({ "state": "none" })));
+    let asked = post(path.clone(), token(), r#"{"layout":"speaker"}"#).await;
+    assert_eq!(asked, (202, json!({ "state": "being_made" })));
+    assert_eq!(look().await, (200, json!({ "state": "being_made" })));
+    assert_eq!(notes.told().last().unwrap(), &format!("film default {id} speaker"));
+    post(path.clone(), token(), "{}").await;
+    assert_eq!(look().await, (200, json!({ "state": "failed", "error": "it said why" })));
+    assert_eq!(post(path.clone(), token(), "{}").await, (200, json!({ "state": "made" })));
+
+    let before = notes.told();
+    let elsewhere = format!("/api/rooms/cellar/recordings/{id}/film");
+    assert_eq!(
+        post(elsewhere, grant(everything("cellar")), "{}").await.0,
+        404,
+        "another room has no such recording"
+    );
+    assert_eq!(post(path.clone(), other_token(), "{}").await.0, 404, "another organisation neither");
+    assert_eq!(post(path.clone(), token(), r#"{"layout":1}"#).await.0, 422);
+    assert_eq!(notes.told(), before, "nothing of it was heard");
+    *notes.refuses.lock().unwrap() = Some(EngineError::Unable("`parvis recording compose` makes it".into()));
+    let (status, told) = post(path, token(), "{}").await;
+    assert_eq!((status, &told["code"]), (501, &json!("unable")), "{told}");
 }
 
 #[tokio::test]

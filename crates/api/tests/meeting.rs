@@ -151,10 +151,18 @@ async fn hello(server: &Server, room: &str, who: Value) -> Socket {
 
 /// Publishes a microphone's track, and gives its sid.
 async fn publish(person: &mut Person) -> Result<String, String> {
+    publish_of(person, proto::TrackSource::Microphone).await
+}
+
+async fn publish_of(person: &mut Person, source: proto::TrackSource) -> Result<String, String> {
+    let kind = match source {
+        proto::TrackSource::Microphone => proto::TrackType::Audio,
+        _ => proto::TrackType::Video,
+    };
     let request = proto::AddTrackRequest {
-        cid: "mic".to_owned(),
-        r#type: proto::TrackType::Audio.into(),
-        source: proto::TrackSource::Microphone.into(),
+        cid: source.as_str_name().to_owned(),
+        r#type: kind.into(),
+        source: source.into(),
         ..Default::default()
     };
     send(&mut person.signal, Request::AddTrack(request)).await;
@@ -544,9 +552,118 @@ async fn people_in_breakout_rooms_keep_their_meeting_and_come_back_to_it() {
     assert_eq!(bo.state["breakouts"]["rooms"][0]["name"], "Roads", "he is still one of the meeting");
     bo.done(json!({ "do": "breakout.help" })).await;
     ada.until("his call", |_, message| message["event"]["what"] == "help").await;
+    ada.until("where he is", |state, _| {
+        state["breakouts"]["rooms"][0]["names"] == json!({ bo.identity.as_str(): "Bo" })
+    })
+    .await;
     ada.done(json!({ "do": "breakout.close" })).await;
     let back = bo.until("the way back", |_, message| message["event"]["what"] == "breakout").await;
     assert_eq!(back["event"]["ticket"]["room"], room.as_str());
+}
+
+#[tokio::test]
+async fn row_45_a_moderators_word_reaches_people_in_breakout_rooms() {
+    let server = start(guests()).await;
+    let (room, host_key) = make(&server, json!({ "policy": { "default_role": "viewer" } })).await;
+    let (_, ticket) = knock(&server, &room, json!({ "name": "Ada", "host_key": host_key })).await;
+    let mut ada = Person::enter(&server, &room, &ticket).await;
+    let (_, ticket) = knock(&server, &room, json!({ "name": "Bo" })).await;
+    let mut bo = Person::enter(&server, &room, &ticket).await;
+    ada.done(json!({ "do": "role.set", "identity": bo.identity, "role": "speaker" })).await;
+    // What was decided before holds there as well, and who was made a speaker is one.
+    ada.done(json!({ "do": "rights.set", "identity": bo.identity, "rights": { "camera": false } })).await;
+    let rooms = json!([{ "name": "Roads", "members": [bo.identity] }]);
+    ada.done(json!({ "do": "breakout.open", "rooms": rooms })).await;
+    let go = bo.until("where to go", |_, message| message["event"]["what"] == "breakout").await;
+    let ticket = &go["event"]["ticket"];
+    let breakout = ticket["room"].as_str().unwrap().to_owned();
+    let seated = json!({ "token": ticket["token"], "identity": ticket["identity"], "seat": bo.seat });
+    drop(bo);
+    let mut bo = Person::enter(&server, &breakout, &seated).await;
+    assert!(publish_of(&mut bo, proto::TrackSource::Camera).await.is_err(), "no camera, as in the meeting");
+    let sid = publish(&mut bo).await.expect("a microphone is his");
+
+    ada.done(json!({ "do": "mute", "identity": bo.identity, "source": "microphone" })).await;
+    let muted = until_signal(&mut bo, |message| match message {
+        Response::Mute(mute) => Some(mute.clone()),
+        _ => None,
+    })
+    .await;
+    assert_eq!((muted.sid.as_str(), muted.muted), (sid.as_str(), true));
+    bo.until("who did it", |_, message| message["event"]["what"] == "muted").await;
+
+    let sources = |message: &Response| match message {
+        Response::Update(update) => {
+            let own =
+                update.participants.iter().find(|participant| participant.identity == seated["identity"]);
+            own?.permission.clone().map(|permission| permission.can_publish_sources)
+        }
+        _ => None,
+    };
+    ada.done(json!({ "do": "rights.set", "identity": bo.identity, "rights": { "camera": true } })).await;
+    let camera = proto::TrackSource::Camera as i32;
+    until_signal(&mut bo, |message| {
+        sources(message).filter(|sources| sources.is_empty() || sources.contains(&camera))
+    })
+    .await;
+    ada.done(json!({ "do": "rights.set", "identity": bo.identity, "rights": { "microphone": false } })).await;
+    let microphone = proto::TrackSource::Microphone as i32;
+    until_signal(&mut bo, |message| {
+        sources(message).filter(|sources| sources.contains(&camera) && !sources.contains(&microphone))
+    })
+    .await;
+    ada.done(json!({ "do": "unmute.ask", "identity": bo.identity, "source": "camera" })).await;
+    bo.until("what he is asked", |_, message| message["event"]["what"] == "unmute_asked").await;
+}
+
+/// The next message of the signalling of which `wanted` makes something.
+async fn until_signal<T>(person: &mut Person, wanted: impl Fn(&Response) -> Option<T>) -> T {
+    loop {
+        let message =
+            tokio::time::timeout(PATIENCE, next(&mut person.signal)).await.expect("it comes in time");
+        if let Some(found) = wanted(&message.expect("the signalling is open")) {
+            return found;
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_waits_says_a_note_to_those_who_let_people_in_and_nothing_else() {
+    let server = start(guests()).await;
+    let (room, host_key) = make(&server, json!({ "policy": { "lobby": true } })).await;
+    let (_, ticket) = knock(&server, &room, json!({ "name": "Ada", "host_key": host_key })).await;
+    let mut ada = Person::enter(&server, &room, &ticket).await;
+    let (_, place) = knock(&server, &room, json!({ "name": "Bo" })).await;
+    let mut bo = hello(&server, &room, json!({ "waiting": place["waiting"] })).await;
+    heard(&mut bo).await.expect("he waits");
+    say(&mut bo, &json!({ "id": 1, "do": "note", "text": "<b>I am</b>\u{202E} the minister's driver\n" }))
+        .await;
+    assert_eq!(heard(&mut bo).await, Some(json!({ "answer": { "id": 1, "ok": {} } })));
+    ada.until("his note", |state, _| {
+        state["lobby"]["waiting"][0]["note"] == "<b>I am</b> the minister's driver"
+    })
+    .await;
+    say(&mut bo, &json!({ "id": 2, "do": "note", "text": "a".repeat(201) })).await;
+    let refused = heard(&mut bo).await.unwrap();
+    assert_eq!(refused["answer"]["error"]["code"], "bad_value", "{refused}");
+    for id in 3..13 {
+        say(&mut bo, &json!({ "id": id, "do": "note", "text": "again" })).await;
+    }
+    let mut codes = Vec::new();
+    for _ in 3..13 {
+        codes.push(heard(&mut bo).await.unwrap()["answer"]["error"]["code"].clone());
+    }
+    assert!(codes[0].is_null() && codes.contains(&json!("too_many")), "{codes:?}");
+    assert_eq!(metric(&server.metrics, "parvis_meeting_bounds_total{bound=\"note_chars\"}"), 1);
+    let many = codes.iter().filter(|code| **code == "too_many").count() as u64;
+    assert_eq!(metric(&server.metrics, "parvis_meeting_bounds_total{bound=\"notes\"}"), many);
+    assert_eq!(metric(&server.metrics, "parvis_meeting_bounds_total{bound=\"hands\"}"), 0);
+    assert!(
+        server.metrics.page().contains("parvis_meeting_bounds_total{bound=\"hands\"} 0"),
+        "from the first"
+    );
+    say(&mut bo, &json!({ "do": "chat.send", "text": "let me in" })).await;
+    assert_eq!(closed_with(&mut bo).await.0, 1008);
 }
 
 #[tokio::test]
@@ -637,4 +754,109 @@ async fn passwords_are_not_found_by_trying() {
     }
     assert_eq!(codes[..2], ["password_wrong", "password_wrong"]);
     assert!(codes.iter().any(|code| code == "too_many"), "{codes:?}");
+}
+
+/// A log that keeps what it is told.
+#[derive(Default)]
+struct Told {
+    events: std::sync::Mutex<Vec<parvis_audit::Event>>,
+    closed: std::sync::atomic::AtomicBool,
+}
+
+impl parvis_audit::Sink for Told {
+    fn record(&self, event: parvis_audit::Event) {
+        self.events.lock().unwrap().push(event);
+    }
+
+    fn may_act(&self) -> bool {
+        !self.closed.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+#[tokio::test]
+async fn what_is_done_with_a_meeting_is_told_to_the_audit_log_and_refused_where_that_takes_nothing() {
+    let server = start(guests()).await;
+    let told = std::sync::Arc::<Told>::default();
+    server.api.log(std::sync::Arc::clone(&told) as std::sync::Arc<dyn parvis_audit::Sink>);
+    let wish = json!({ "policy": { "lobby": true, "password": "open sesame" } });
+    let (room, host_key) = make(&server, wish).await;
+    let (_, ticket) = knock(&server, &room, json!({ "name": "Ada", "host_key": host_key })).await;
+    let mut ada = Person::enter(&server, &room, &ticket).await;
+    let (status, _) = knock(&server, &room, json!({ "name": "Cem", "password": "wrong" })).await;
+    assert_eq!(status, 403);
+    let mut waiting = Vec::new();
+    for name in ["Bo", "Dora"] {
+        let (_, place) = knock(&server, &room, json!({ "name": name, "password": "open sesame" })).await;
+        waiting.push(hello(&server, &room, json!({ "waiting": place["waiting"] })).await);
+    }
+    ada.until("both", |state, _| state["lobby"]["waiting"][1]["name"] == "Dora").await;
+    let place = |ada: &Person, at: usize| ada.state["lobby"]["waiting"][at]["id"].clone();
+    let (bo, dora) = (place(&ada, 0), place(&ada, 1));
+    ada.done(json!({ "do": "lobby.admit", "waiting": bo })).await;
+    ada.done(json!({ "do": "lobby.refuse", "waiting": dora })).await;
+    heard(&mut waiting[0]).await;
+    let admitted = heard(&mut waiting[0]).await.unwrap();
+    let mut bo = Person::enter(&server, &room, &admitted["admitted"]).await;
+    let refused = bo.command(json!({ "do": "remove", "identity": ada.identity, "ban": true })).await;
+    assert_eq!(refused["error"]["code"], "not_allowed");
+    ada.done(json!({ "do": "role.set", "identity": bo.identity, "role": "moderator" })).await;
+    ada.done(json!({ "do": "policy.set", "policy": { "locked": true } })).await;
+    ada.done(json!({ "do": "remove", "identity": bo.identity, "ban": true })).await;
+    let nobody = server.call_json("x.y.z", "RoomService/DeleteRoom", json!({ "room": room })).await;
+    assert!(nobody.is_err());
+
+    let events = told.events.lock().unwrap().clone();
+    let guest = |identity: &str| parvis_audit::Who::person(identity);
+    let conducted: Vec<(&str, bool, bool, Option<&str>)> = events
+        .iter()
+        .filter(|event| event.on == Some(parvis_audit::Subject::new("room", &room)))
+        .map(|event| {
+            let of_ada =
+                matches!(&event.who, parvis_audit::Who::Person { identity, .. } if *identity == ada.identity);
+            let done = event.outcome == parvis_audit::Outcome::Done;
+            (event.act.as_str(), of_ada, done, event.about.as_deref())
+        })
+        .collect();
+    let (by_ada, of_bo) = (true, Some(bo.identity.as_str()));
+    let dora = conducted[7].3;
+    assert_eq!(
+        conducted,
+        [
+            ("room.make", false, true, None),
+            ("token", by_ada, true, None),
+            ("sign_in", by_ada, true, None),
+            ("token", false, false, None),
+            ("token", false, true, None),
+            ("token", false, true, None),
+            ("lobby.admit", by_ada, true, of_bo),
+            ("lobby.refuse", by_ada, true, dora),
+            ("sign_in", false, true, None),
+            ("ban", false, false, Some(ada.identity.as_str())),
+            ("rights", by_ada, true, of_bo),
+            ("room.policy", by_ada, true, None),
+            ("ban", by_ada, true, of_bo),
+        ]
+    );
+    assert!(dora.is_some() && dora != of_bo);
+    let named = events.iter().find(|event| event.who == guest(&ada.identity));
+    assert!(named.is_some(), "commands say the identity alone");
+    assert_eq!(events[3].why, "password_wrong");
+    assert_eq!(events[3].from.map(|address| address.to_string()).as_deref(), Some("127.0.0.1"));
+    let last = events.last().unwrap();
+    assert_eq!(
+        (last.act.as_str(), &last.who, last.why.as_str()),
+        ("call", &parvis_audit::Who::Nobody, "unauthorized")
+    );
+    // No secret is told.
+    let all = format!("{events:?}");
+    assert!(!all.contains("sesame") && !all.contains(&host_key) && !all.contains(&ada.token), "{all}");
+
+    // A log that takes nothing: who is in stays, and nobody new comes.
+    told.closed.store(true, std::sync::atomic::Ordering::Relaxed);
+    let (status, refusal) = knock(&server, &room, json!({ "name": "Bo", "password": "open sesame" })).await;
+    assert_eq!((status, refusal["code"].as_str()), (503, Some("unavailable")));
+    ada.done(json!({ "do": "policy.set", "policy": { "locked": false } })).await;
+    told.closed.store(false, std::sync::atomic::Ordering::Relaxed);
+    let (status, _) = knock(&server, &room, json!({ "name": "Bo", "password": "open sesame" })).await;
+    assert_eq!(status, 202);
 }

@@ -132,7 +132,7 @@ fn wanted(route: &Route, wrong: Wrong) -> Option<&'static [u16]> {
             (Access::Watch, _) => Some(&[409]),
             (Access::Session, _) => Some(&[403]),
             // It gets to its own room of that name, if there is one, which has no recordings.
-            (Access::Record, Content::None) if route.method == "GET" => Some(&[200]),
+            (Access::Record, Content::None) if route.path.ends_with("/recordings") => Some(&[200]),
             (Access::Record, Content::Json) => Some(&[404, 409]),
             (Access::Record | Access::Participant, _) => Some(&[404]),
             _ => None,
@@ -380,6 +380,7 @@ fn head(content: Content, wrong: Option<Wrong>) -> Vec<String> {
 fn body(route: &Route, wrong: Option<Wrong>) -> Vec<u8> {
     let content = route.content;
     let good = match content {
+        Content::Json if route.path.ends_with("/film") => "{\"layout\": \"grid\"}".to_owned(),
         Content::Json if route.access == Access::Record => "{\"participant\": \"nobody\"}".to_owned(),
         Content::Json if route.access == Access::Participant => "{\"recording\": true}".to_owned(),
         Content::Json if route.path == "/api/rooms" => "{\"title\": \"Council\"}".to_owned(),
@@ -395,6 +396,9 @@ fn body(route: &Route, wrong: Option<Wrong>) -> Vec<u8> {
             _ => format!("{good}{}", "a=x:y\r\n".repeat(OFFER_LIMIT / 7)),
         }
         .into_bytes(),
+        Some(DuplicateKey) if route.path.ends_with("/film") => {
+            b"{\"layout\": \"grid\", \"l\\u0061yout\": \"speaker\"}".to_vec()
+        }
         Some(DuplicateKey) if route.access == Access::Record => {
             b"{\"track\": \"TR_1\", \"tr\\u0061ck\": \"TR_2\"}".to_vec()
         }

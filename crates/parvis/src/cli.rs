@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! The command line.
 
+pub(crate) mod audit;
+
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -24,7 +26,7 @@ impl Cli {
         let (ours, flags) = split(arguments.collect());
         let mut cli = Cli::try_parse_from(ours)?;
         if let Command::Serve(settings)
-        | Command::Check(settings)
+        | Command::Check(Check { settings, .. })
         | Command::Config { command: Config::Show { settings, .. } } = &mut cli.command
         {
             settings.livekit_flags = flags;
@@ -81,12 +83,42 @@ pub(crate) fn is_yaml(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
 }
 
+/// What to show of a server, and how often.
+#[derive(Debug, Args)]
+pub(crate) struct Top {
+    /// Where the server's figures are: `metrics.listen` of its configuration.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:7891")]
+    pub(crate) metrics: SocketAddr,
+    /// Seconds between two looks.
+    #[arg(long, value_name = "SECONDS", default_value_t = 2)]
+    pub(crate) every: u64,
+    /// End after so many pictures.
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u32>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve meetings.
     Serve(Settings),
-    /// Say what `serve` would say, and whether its ports are free, without serving.
-    Check(Settings),
+    /// Write a configuration for this machine, from as few answers as there can be, and check it.
+    Setup(Box<Setup>),
+    /// Say whether configuration and machine are good, and whether a server that runs carries a call.
+    Check(Check),
+    /// Show what a server does, live.
+    Top(Top),
+    /// Write manual pages.
+    #[command(hide = true)]
+    Man {
+        /// A directory that exists.
+        to: PathBuf,
+    },
+    /// Confine this process as a server is, try what must fail, and say whether it does.
+    #[command(hide = true)]
+    ConfineCheck {
+        /// A directory that exists.
+        directory: PathBuf,
+    },
     /// Access tokens.
     Token {
         #[command(subcommand)]
@@ -106,6 +138,11 @@ pub(crate) enum Command {
     Backup(Backup),
     /// Put a backup in, or only check it.
     Restore(Restore),
+    /// The audit log.
+    Audit {
+        #[command(subcommand)]
+        command: audit::Audit,
+    },
     /// Print what happened in rooms, as far as `database.keep_events` has it kept.
     Events(Events),
     /// Webhooks that were not taken.
@@ -294,6 +331,62 @@ pub(crate) struct MediaTool {
     /// What `parvis-media` takes for this; --help prints it. With --config, the id of a recording stands for its folder.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) arguments: Vec<OsString>,
+}
+
+/// What is checked.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The name under which people reach the server, if not the first of tls.acme.names, or else turn.host.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) host: Option<String>,
+}
+
+/// What a configuration is made from. What is not said is found out, or asked for.
+#[derive(Debug, Args)]
+pub(crate) struct Setup {
+    /// The name under which people reach the server, such as meet.example.eu.
+    pub(crate) host: String,
+    /// Certificates from an authority by ACME: the address of its directory.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["certificate", "behind_proxy"])]
+    pub(crate) acme: Option<String>,
+    /// How the authority reaches you.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) email: Option<String>,
+    /// A certificate of your own: its chain, a PEM file.
+    #[arg(long, value_name = "FILE", requires = "key", conflicts_with = "behind_proxy")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// Its private key, a PEM file.
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    pub(crate) key: Option<PathBuf>,
+    /// A proxy before the server speaks TLS: the address that it connects from.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) behind_proxy: Option<std::net::IpAddr>,
+    /// Behind a NAT: the address under which people reach this machine.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) public_address: Option<std::net::IpAddr>,
+    /// An address of this machine that media uses; all but loopback without this. Several may be given.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) address: Vec<std::net::IpAddr>,
+    /// Meetings may be recorded, sealed for this public key of age (`age-keygen`). Several may be given.
+    #[arg(long, value_name = "RECIPIENT")]
+    pub(crate) record_for: Vec<String>,
+    /// The file to write.
+    #[arg(long, value_name = "FILE", default_value = "/etc/parvis/parvis.toml")]
+    pub(crate) config: PathBuf,
+    /// Directory for what must outlive the server.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/parvis")]
+    pub(crate) data: PathBuf,
+    /// Directory for secrets; the service manager hands those of this one to the server.
+    #[arg(long, value_name = "DIR", default_value = crate::setup::CREDENTIAL_STORE)]
+    pub(crate) secrets: PathBuf,
+    /// Start nothing.
+    #[arg(long)]
+    pub(crate) no_start: bool,
 }
 
 /// Which configuration, and what the command line changes in it.

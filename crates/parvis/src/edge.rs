@@ -88,18 +88,7 @@ pub(crate) async fn bind(
     let source = Certificates::of(config, base).map_err(wrong)?;
     let tls = match &source {
         None => None,
-        Some(source) => {
-            let tls = Tls::new(config.tls.crypto_profile.0).map_err(|error| ServeError::Config {
-                key: "tls.crypto_profile".to_owned(),
-                problem: format!("{error}; choose another profile"),
-            })?;
-            match source {
-                Certificates::Files(files) => files.load(&tls, &stats)?,
-                // What was issued before is shown at once; the rest comes by itself.
-                Certificates::Authority(acme) => acme::show_kept(acme, &tls, &stats),
-            }
-            Some(tls)
-        }
+        Some(source) => Some(shown(config, source, &stats)?),
     };
     let (relay, offer) = if config.turn.enabled {
         let issuer = Issuer::new(config.turn_secret(base).map_err(wrong)?, clock());
@@ -129,6 +118,28 @@ pub(crate) async fn bind(
         stats,
         turn_names: config.turn.names.clone(),
     })
+}
+
+/// TLS that shows what there is.
+fn shown(config: &Config, source: &Certificates, stats: &EdgeStats) -> Result<Tls, ServeError> {
+    let tls = Tls::new(config.tls.crypto_profile.0).map_err(|error| ServeError::Config {
+        key: "tls.crypto_profile".to_owned(),
+        problem: format!("{error}; choose another profile"),
+    })?;
+    match source {
+        Certificates::Files(files) => files.load(&tls, stats)?,
+        // What was issued before is shown at once; the rest comes by itself.
+        Certificates::Authority(acme) => acme::show_kept(acme, &tls, stats),
+    }
+    Ok(tls)
+}
+
+/// Whole days for which the certificate holds that a server of this configuration would show; `None` where there is none yet.
+pub(crate) fn days_left(config: &Config, base: &Path) -> Result<Option<u64>, ServeError> {
+    let source =
+        Certificates::of(config, base).map_err(|(key, problem)| ServeError::Config { key, problem })?;
+    let Some(source) = source else { return Ok(None) };
+    Ok(shown(config, &source, &EdgeStats::default())?.days_left(SystemTime::now()))
 }
 
 impl PublicPort {
@@ -191,7 +202,7 @@ impl PublicPort {
 
     /// Its counters for the metrics page.
     pub(crate) fn figures(&self) -> Source {
-        let (stats, relay) = (Arc::clone(&self.stats), self.relay.clone());
+        let (stats, relay, tls) = (Arc::clone(&self.stats), self.relay.clone(), self.tls.clone());
         Arc::new(move || {
             let sample = |name: String, help: &'static str, counter: bool, value: u64| Sample {
                 name,
@@ -202,20 +213,21 @@ impl PublicPort {
             };
             let mut samples: Vec<Sample> = stats
                 .fields()
-                .map(|(name, value)| {
-                    sample(format!("parvis_edge_{name}_total"), "What the public port counts.", true, value)
+                .map(|(name, help, value)| {
+                    sample(format!("parvis_edge_{name}_total"), help.trim(), true, value)
                 })
                 .collect();
+            if let Some(end) = tls.as_ref().and_then(Tls::not_after) {
+                let name = "parvis_edge_certificate_not_after_timestamp_seconds".to_owned();
+                samples.push(sample(name, "When the certificate that is shown ends.", false, end));
+            }
             let Some(relay) = &relay else { return samples };
             let (turn, dropped) = relay.stats();
-            for (name, value) in turn.fields().chain([("dropped_full", dropped)]) {
+            let full = ("dropped_full", "Datagrams dropped because a socket of the relay was full.", dropped);
+            for (name, help, value) in turn.fields().chain([full]) {
                 samples.push(match name.strip_suffix("_now") {
-                    Some(name) => {
-                        sample(format!("parvis_turn_{name}"), "What the relay holds.", false, value)
-                    }
-                    None => {
-                        sample(format!("parvis_turn_{name}_total"), "What the relay counts.", true, value)
-                    }
+                    Some(name) => sample(format!("parvis_turn_{name}"), help.trim(), false, value),
+                    None => sample(format!("parvis_turn_{name}_total"), help.trim(), true, value),
                 });
             }
             samples

@@ -2,10 +2,15 @@
 //! The Parvis server: configuration, wiring of threads and tasks, command line.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks through these")]
 
+mod audit;
+mod check;
 mod cli;
 mod config;
+mod confine;
 mod edge;
+mod family;
 mod log;
+mod machine;
 mod media;
 mod metrics;
 mod notify;
@@ -13,11 +18,15 @@ mod recording;
 mod reload;
 mod serve;
 mod settings;
+mod setup;
 mod stored;
+mod top;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::CommandFactory;
 use parvis_api::{DEV_KEY, Keys};
 use parvis_signal::Grants;
 
@@ -43,26 +52,16 @@ fn run(command: Command) -> Result<(), Problem> {
             let (settings, loaded) = settings::settle(&arguments)?;
             let level = log::to_stderr(&settings.config.log.level, settings.config.log.json);
             loaded.notes.iter().for_each(log::note);
+            let handed = notify::Handed::take()?;
+            let held = serve::confine_files(&settings)?;
             let reloading = Reloading { arguments, started: loaded.clone(), current: loaded, level };
-            runtime()?.block_on(serve::serve(settings, reloading)).map_err(Into::into)
+            runtime()?.block_on(serve::serve(settings, reloading, handed, held)).map_err(Into::into)
         }
-        Command::Check(arguments) => {
-            let (settings, loaded) = settings::settle(&arguments)?;
-            for note in &loaded.notes {
-                println!("{}: {note}", note.weight);
-            }
-            let runtime = runtime()?;
-            runtime.block_on(async {
-                let bound = serve::bind(&settings).await?;
-                stored::probe(&settings).await?;
-                for line in bound.describe(&settings) {
-                    println!("{line}");
-                }
-                Ok::<(), Problem>(())
-            })?;
-            println!("ok");
-            Ok(())
-        }
+        Command::Setup(arguments) => setup::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Man { to } => Ok(clap_mangen::generate_to(Cli::command(), to)?),
+        Command::ConfineCheck { directory } => confine_check(&directory),
+        Command::Top(arguments) => runtime()?.block_on(top::run(&arguments)),
         Command::Token { command: cli::Token::Create(arguments) } => create_token(&arguments),
         Command::Key { command: cli::Key::Create } => {
             // 256 bits, as HS256 wants them.
@@ -70,6 +69,7 @@ fn run(command: Command) -> Result<(), Problem> {
             Ok(())
         }
         Command::Key { command } => runtime()?.block_on(stored::keys(&command)),
+        Command::Audit { command } => runtime()?.block_on(audit::command::run(&command)),
         Command::Backup(arguments) => runtime()?.block_on(stored::backup(&arguments)),
         Command::Restore(arguments) => runtime()?.block_on(stored::restore(&arguments)),
         Command::Events(arguments) => runtime()?.block_on(stored::events(&arguments)),
@@ -81,6 +81,23 @@ fn run(command: Command) -> Result<(), Problem> {
             println!("{}", config::show(&loaded, origin)?);
             Ok(())
         }
+    }
+}
+
+/// Says of each thing that a confined server must not be able to do whether it was held from it.
+fn confine_check(directory: &Path) -> Result<(), Problem> {
+    let (held, attempts) = confine::attempts(directory);
+    for missing in &held.missing {
+        println!("missing: {missing}");
+    }
+    for (what, refused) in &attempts {
+        println!("{what}: {}", refused.as_deref().unwrap_or("NOT REFUSED"));
+    }
+    // Files are landlock's, which not every kernel has.
+    let is_file = |what: &str| what.contains("write a file beside");
+    match attempts.iter().find(|(what, refused)| refused.is_none() && (held.landlock || !is_file(what))) {
+        Some((what, _)) => Err(format!("a server could {what}").into()),
+        None => Ok(()),
     }
 }
 

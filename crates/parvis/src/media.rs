@@ -110,6 +110,12 @@ pub(crate) async fn carry_events(
     }
 }
 
+/// How busy a shard was: Prometheus counts in seconds.
+fn busy(shard: usize) -> Sample {
+    let help = "Time in which the loop did not wait: a second each second is a full core.";
+    sample("parvis_shard_busy_seconds_total".to_owned(), help, true, shard, 0)
+}
+
 /// The shards' and forwarders' counters for the metrics page.
 pub(crate) fn figures(shards: Arc<Shards<Forwarder>>) -> Source {
     Arc::new(move || {
@@ -117,51 +123,83 @@ pub(crate) fn figures(shards: Arc<Shards<Forwarder>>) -> Source {
         let mut samples = Vec::new();
         for shard in 0..handle.count() {
             let Some(stats) = handle.stats(shard) else { continue };
-            for (name, value) in stats.snapshot().fields() {
+            for (name, help, value) in stats.snapshot().fields() {
+                if name == "busy_us" {
+                    samples.push(Sample { value: value as f64 / 1e6, ..busy(shard) });
+                    continue;
+                }
                 let now = name.strip_suffix("_now");
                 let name = now.map_or_else(
                     || format!("parvis_shard_{name}_total"),
                     |name| format!("parvis_shard_{name}"),
                 );
-                samples.push(sample(name, "What a shard counts.", now.is_none(), shard, value));
+                samples.push(sample(name, help.trim(), now.is_none(), shard, value));
             }
         }
         for (shard, stats) in shards.engine_stats().into_iter().enumerate() {
             let counters = [
-                ("datagrams_in", stats.datagrams_in),
-                ("rtp_in", stats.rtp_in),
-                ("rtp_out", stats.rtp_out),
-                ("rtcp_in", stats.rtcp_in),
-                ("rtcp_out", stats.rtcp_out),
-                ("strangers", stats.strangers),
-                ("throttled", stats.throttled),
-                ("unsendable", stats.unsendable),
-                ("refused_commands", stats.refused_commands),
-                ("data_dropped", stats.data_dropped),
-                ("trunk_packets_in", stats.trunk_packets_in),
-                ("trunk_packets_out", stats.trunk_packets_out),
-                ("trunk_overflow", stats.trunk_overflow),
-                ("trunk_strays", stats.trunk_strays),
-                ("outlet_packets", stats.outlet_packets),
-                ("outlet_refused", stats.outlet_refused),
+                ("datagrams_in", "Datagrams that came in.", stats.datagrams_in),
+                ("rtp_in", "RTP packets that were authentic.", stats.rtp_in),
+                ("rtp_out", "RTP packets sent.", stats.rtp_out),
+                ("rtcp_in", "RTCP packets that were authentic.", stats.rtcp_in),
+                ("rtcp_out", "RTCP packets sent.", stats.rtcp_out),
+                (
+                    "strangers",
+                    "Datagrams from nobody that we know: no validated path, no STUN for a peer of ours.",
+                    stats.strangers,
+                ),
+                (
+                    "throttled",
+                    "STUN checks dropped unread, because too many from their address had failed.",
+                    stats.throttled,
+                ),
+                ("unsendable", "Packets for a peer without path or keys.", stats.unsendable),
+                (
+                    "refused_commands",
+                    "Commands for something that is gone, or beyond a limit.",
+                    stats.refused_commands,
+                ),
+                ("data_dropped", "Data messages dropped for a full or missing channel.", stats.data_dropped),
+                ("trunk_packets_in", "Packets that came by trunks.", stats.trunk_packets_in),
+                ("trunk_packets_out", "Packets given to trunks.", stats.trunk_packets_out),
+                (
+                    "trunk_overflow",
+                    "Packets, and other messages, that found a trunk full.",
+                    stats.trunk_overflow,
+                ),
+                (
+                    "trunk_strays",
+                    "Messages by trunk about nothing that is shared with their sender: it is just over, or not yet begun.",
+                    stats.trunk_strays,
+                ),
+                (
+                    "outlet_packets",
+                    "Packets sent to media workers, retransmissions among them.",
+                    stats.outlet_packets,
+                ),
+                (
+                    "outlet_refused",
+                    "Datagrams from the addresses of media workers: nothing comes that way.",
+                    stats.outlet_refused,
+                ),
             ];
-            for (name, value) in counters {
+            for (name, help, value) in counters {
                 let name = format!("parvis_forwarder_{name}_total");
-                samples.push(sample(name, "What a forwarder counts.", true, shard, value));
+                samples.push(sample(name, help, true, shard, value));
             }
             let gauges = [
-                ("peers", stats.peers),
-                ("rooms", stats.rooms),
-                ("imports", stats.imports),
-                ("outlets", stats.outlets),
+                ("peers", "Peers that are there now.", stats.peers),
+                ("rooms", "Rooms that are there now.", stats.rooms),
+                ("imports", "Tracks of other forwarders that are there now.", stats.imports),
+                ("outlets", "Outlets to media workers that are there now.", stats.outlets),
             ];
-            for (name, value) in gauges {
+            for (name, help, value) in gauges {
                 let name = format!("parvis_forwarder_{name}");
-                samples.push(sample(name, "What a forwarder holds.", false, shard, value));
+                samples.push(sample(name, help, false, shard, value));
             }
-            for (name, value) in stats.media.counters() {
+            for (name, help, value) in stats.media.counters() {
                 let name = format!("parvis_media_{name}_total");
-                samples.push(sample(name, "What the media of all rooms counts.", true, shard, value));
+                samples.push(sample(name, help.trim(), true, shard, value));
             }
             for (reason, value) in &stats.dropped {
                 let name = "parvis_forwarder_dropped_total".to_owned();

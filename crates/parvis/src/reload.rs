@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! SIGHUP: reads the configuration anew. All of it is checked before any of it counts; a bad one changes nothing.
 
+use std::sync::Arc;
+
 use parvis_api::{Api, WebhookRules, Webhooks};
+use parvis_audit::{Act, Event, Outcome, Sink, Who};
 use parvis_store::Store;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -44,9 +47,10 @@ const AT_RESTART: [&str; 6] = [
     "tls.crypto_profile",
 ];
 /// Why keys wait: the first that a key is, or is below.
-const WHY: [(&str, &str); 17] = [
+const WHY: [(&str, &str); 18] = [
     ("rooms.enabled_codecs", "peer connections of all rooms agree on codecs alike"),
     ("webhooks.queue", "the queue was made with it"),
+    ("metrics.jitsi_names", "what is counted was named at the start"),
     ("http.listen", "clients and certificates hang on this address"),
     ("http.public_port", "relay and media were announced with it"),
     ("http.reserved_files", "open files were shared out with it"),
@@ -64,18 +68,35 @@ const WHY: [(&str, &str); 17] = [
     ("", "it was read at the start"),
 ];
 /// How far the store may grow; all else of the database waits.
-const STORE_LIMITS: [&str; 4] =
-    ["database.max_rows", "database.max_record_bytes", "database.max_waiting_events", "database.keep_events"];
+const STORE_LIMITS: [&str; 5] = [
+    "database.max_rows",
+    "database.max_record_bytes",
+    "database.max_waiting_events",
+    "database.keep_events",
+    "audit.max_bytes",
+];
 
 /// The parts of a running server that take another configuration.
 pub(crate) struct Running {
     pub(crate) api: Api,
     pub(crate) webhooks: Webhooks,
     pub(crate) store: Store,
+    /// Where it is written down that the configuration was read anew.
+    pub(crate) audit: Option<Arc<dyn Sink>>,
     pub(crate) public: PublicPort,
     pub(crate) metrics: MetricsPort,
     /// What the process's limit of files leaves for connections.
     pub(crate) max_connections: usize,
+}
+
+impl Running {
+    /// Writes down what came of a new configuration: which keys have others values, and none of these.
+    fn note(&self, outcome: Outcome, what: &str) {
+        if let Some(audit) = &self.audit {
+            let event = Event::new("", Act::ConfigReload, Who::Operator).on("config", "");
+            audit.record(Event { outcome, ..event.saying(what) });
+        }
+    }
 }
 
 /// The configuration that a running server was given, by the same arguments each time.
@@ -106,12 +127,14 @@ impl Reloading {
             Ok(next) => next,
             Err(error) => {
                 tracing::error!(%error, "the configuration stays as it was");
+                running.note(Outcome::Failed, "it stays as it was");
                 return notify::reloaded(&format!("the configuration stays as it was: {error}"));
             }
         };
         let changed = self.differences(&self.current, &next.loaded, true).join(", ");
         let waiting = self.differences(&self.started, &next.loaded, false);
         let waits = waiting.join(", ");
+        running.note(Outcome::Done, &changed);
         for note in next.loaded.notes.iter().filter(|note| !self.current.notes.contains(note)) {
             log::note(note);
         }

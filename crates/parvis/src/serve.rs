@@ -10,16 +10,20 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::Backlog;
 use parvis_api::{Api, ApiConfig, Branding, IngressKeys, Keys, Metrics, Source, WebhookError, Webhooks};
 use parvis_sfu::ForwarderId;
-use parvis_shard::{ShardConfig, local_addresses};
+use parvis_shard::{ShardConfig, local_addresses, of_present_families};
 use parvis_store::{Store, StoreConfig, StoreError};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config::Config;
+use crate::audit::{Audit, AuditSettings, KeyError};
+use crate::config::{Config, Confine};
+use crate::confine;
 use crate::edge::{self, PublicPort};
+use crate::family;
+use crate::machine;
 use crate::media::{self, Media, MediaError, Threads};
 use crate::metrics::MetricsPort;
-use crate::notify;
+use crate::notify::{self, Handed};
 use crate::recording::{
     self, RecordingEngine, RecordingError, RecordingSettings, Remote, RemoteError, Retention, Uploads,
 };
@@ -44,6 +48,7 @@ pub(crate) struct Settings {
     pub(crate) store: StoreConfig,
     pub(crate) look: Branding,
     pub(crate) recording: Option<RecordingSettings>,
+    pub(crate) audit: Option<AuditSettings>,
     pub(crate) dev: bool,
     /// Where relative paths of the configuration start.
     pub(crate) base: PathBuf,
@@ -78,6 +83,13 @@ pub(crate) enum ServeError {
         #[from]
         source: WebhookError,
     },
+    #[error(
+        "the service manager opened {opened} for us, and http.listen is {listen}: have both say the same (`systemctl edit \
+         parvis.socket`), or disable parvis.socket"
+    )]
+    Handed { opened: String, listen: SocketAddr },
+    #[error("process.confine is \"required\", and the kernel can't: {0}")]
+    Confinement(String),
     #[error("metrics: {0}")]
     Metrics(String),
     #[error("{key}: {problem}")]
@@ -90,11 +102,15 @@ pub(crate) enum ServeError {
     Recording(#[from] RecordingError),
     #[error(transparent)]
     Storage(#[from] RemoteError),
+    #[error(transparent)]
+    Audit(#[from] KeyError),
 }
 
 /// Everything that must be free, bound: what `check` tries and `serve` keeps.
 pub(crate) struct Bound {
     http: TcpListener,
+    /// Others that the service manager opened for the same.
+    further: Vec<TcpListener>,
     metrics: TcpListener,
     media: Media,
     public: PublicPort,
@@ -109,24 +125,40 @@ impl Bound {
 }
 
 /// Binds all ports and starts the media threads, or says which of them is not to be had.
-pub(crate) async fn bind(settings: &Settings) -> Result<Bound, ServeError> {
+pub(crate) async fn bind(settings: &Settings, mut handed: Handed) -> Result<Bound, ServeError> {
     let Settings { config, dev, .. } = settings;
     make_data_directory(&config.data.directory)?;
     if let Some(recording) = &settings.recording {
         recording::check(recording)?;
     }
-    let http = listen("HTTP", config.http.listen).await?;
+    let http = match handed.claim(config.http.listen) {
+        Some(given) => from_std(given)?,
+        None => {
+            let opened = handed.addresses();
+            if !opened.is_empty() {
+                let opened = opened.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ");
+                return Err(ServeError::Handed { opened, listen: config.http.listen });
+            }
+            listen("HTTP", config.http.listen).await?
+        }
+    };
+    let further = handed.rest().into_iter().map(from_std).collect::<Result<_, _>>()?;
     let metrics = match listen("metrics", config.metrics.listen).await {
         // Several development servers run side by side; only the first gets the usual port.
         Err(_) if *dev => listen("metrics", SocketAddr::new(config.metrics.listen.ip(), 0)).await?,
         other => other?,
     };
-    let mut addresses = local_addresses().map_err(MediaError::from)?;
+    // Nobody asks for the list who needs none: a confined server may not have it.
+    let mut addresses = match config.media.addresses.is_empty() {
+        true => local_addresses().map_err(MediaError::from)?,
+        false => Vec::new(),
+    };
     if !dev && addresses.iter().any(|address| !address.is_loopback()) {
         addresses.retain(|address| !address.is_loopback());
     }
     let mut shards =
         config.shard_config(addresses).map_err(|(key, problem)| ServeError::Config { key, problem })?;
+    shards.addresses = of_present_families(std::mem::take(&mut shards.addresses));
     let listens =
         http.local_addr().map_err(|source| ServeError::System { what: "read the HTTP address", source })?;
     if config.media.tcp_on_http_port && shards.addresses.iter().all(|ip| covers(listens, *ip)) {
@@ -137,14 +169,19 @@ pub(crate) async fn bind(settings: &Settings) -> Result<Bound, ServeError> {
     let handle = media.shards.handle();
     let public =
         edge::bind(config, &settings.base, listens, &shards.addresses, &handle, share.allocations).await?;
-    Ok(Bound { http, metrics, media, public, max_connections: share.connections })
+    Ok(Bound { http, further, metrics, media, public, max_connections: share.connections })
 }
 
 /// Serves until a signal, then drains. SIGHUP reads the configuration anew.
-pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Result<(), ServeError> {
-    let bound = bind(&settings).await?;
+pub(crate) async fn serve(
+    settings: Settings,
+    mut reloading: Reloading,
+    handed: Handed,
+    held: Option<confine::Files>,
+) -> Result<(), ServeError> {
+    let bound = bind(&settings, handed).await?;
     let mut api_config = settings.api_config(bound.max_connections);
-    let Settings { config, keys, store, dev, recording, base, .. } = settings;
+    let Settings { config, keys, store, dev, recording, audit, base, .. } = settings;
     let mut public = bound.public;
     let system = |what| move |source| ServeError::System { what, source };
     let mut terminate = signal(SignalKind::terminate()).map_err(system("listen to SIGTERM"))?;
@@ -163,6 +200,7 @@ pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Resul
     let keep = config.recording_retention();
     let storage = |(key, problem)| ServeError::Config { key, problem };
     let remote = config.storage(&base).map_err(storage)?.map(Remote::new).transpose()?;
+    let audit = audit.map(|settings| Audit::start(settings, &store, remote.as_ref())).transpose()?;
     let retention = Retention::new(store.clone(), kept.clone(), keep).with_storage(remote.clone());
     let mut sources = vec![
         // The engine is made with what counts.
@@ -171,12 +209,15 @@ pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Resul
         stored::figures(store.clone()),
         webhooks.figures(),
         public.figures(),
+        machine::figures([("data", config.data.directory.clone()), ("recordings", kept.clone())].into()),
     ];
     sources.push(retention.figures());
+    sources.extend(audit.as_ref().map(Audit::figures));
     let uploads = Arc::<OnceLock<Source>>::default();
     let late = Arc::clone(&uploads);
     sources.push(Arc::new(move || late.get().map(|figures| figures()).unwrap_or_default()));
     let metrics = Metrics::new(sources).map_err(|error| ServeError::Metrics(error.to_string()))?;
+    let metrics = metrics.with_jitsi_names(config.metrics.jitsi_names);
     let forwarders = Arc::new(Threads(handle.clone()));
     public.stand_before(&mut api_config);
     public.keep_certificate();
@@ -184,6 +225,9 @@ pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Resul
     let api = Api::new(api_config, keys, forwarders, metrics).with_stream_keys(stream_keys);
     api.tell(webhooks.clone());
     api.keep(store.clone());
+    if let Some(audit) = &audit {
+        api.log(audit.sink());
+    }
     let ipv4 = (0..handle.count()).flat_map(|shard| handle.bound(shard)).any(|bound| bound.is_ipv4());
     let recording = recording.map(|settings| RecordingSettings { ipv4, ..settings });
     let engine = recording.map(|settings| RecordingEngine::new(settings, api.recorders()));
@@ -216,6 +260,18 @@ pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Resul
     let http = bound.http.local_addr().map_err(system("read the HTTP address"))?;
     let metrics_at = bound.metrics.local_addr().map_err(system("read the metrics address"))?;
     let metrics_port = MetricsPort::serve(&api, bound.metrics);
+    // All is bound and read, and no stranger was heard yet.
+    if let Some(held) = held {
+        let held = confine::calls(held);
+        confine::log(&held);
+        if reloading.current.config.process.confine == Confine::Required && !confine::is_complete(&held) {
+            return Err(ServeError::Confinement(held.missing.join("; ")));
+        }
+    }
+    for listener in bound.further {
+        let serving = api.clone();
+        tokio::spawn(async move { serving.serve(listener).await });
+    }
     let serving = api.clone();
     let server = tokio::spawn(async move { serving.serve(bound.http).await });
 
@@ -227,11 +283,13 @@ pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Resul
     }
     announce(public.scheme(), http, dev);
     notify::ready();
+    let watch = notify::watchdog().map(|period| tokio::spawn(notify::watch(handle.clone(), period)));
 
     let mut running = Running {
         api: api.clone(),
         webhooks: webhooks.clone(),
         store: store.clone(),
+        audit: audit.as_ref().map(Audit::sink),
         public,
         metrics: metrics_port,
         max_connections: bound.max_connections,
@@ -273,7 +331,13 @@ pub(crate) async fn serve(settings: Settings, mut reloading: Reloading) -> Resul
     if !webhooks.close(LAST_EVENTS).await {
         tracing::error!("the last webhooks could not be written: the store takes none");
     }
+    if let Some(audit) = audit {
+        audit.close(LAST_EVENTS).await;
+    }
     let _ = tokio::time::timeout(STORE_STOP, store.close()).await;
+    if let Some(watch) = watch {
+        watch.abort();
+    }
     if let Some(shards) = Arc::into_inner(shards) {
         shards.stop(SHARD_STOP);
     }
@@ -304,9 +368,27 @@ fn announce(scheme: &str, http: SocketAddr, dev: bool) {
     }
 }
 
+/// Gives up what `process.confine` says, as far as it has to be before the first thread; `None`: nothing.
+pub(crate) fn confine_files(settings: &Settings) -> Result<Option<confine::Files>, ServeError> {
+    if settings.config.process.confine == Confine::Off {
+        return Ok(None);
+    }
+    // What is not there can't be left to us.
+    make_data_directory(&settings.config.data.directory)?;
+    if let Some(recording) = &settings.recording {
+        recording::check(recording)?;
+    }
+    Ok(Some(confine::files(settings)))
+}
+
+fn from_std(listener: std::net::TcpListener) -> Result<TcpListener, ServeError> {
+    TcpListener::from_std(listener)
+        .map_err(|source| ServeError::System { what: "take a socket of the service manager's", source })
+}
+
 async fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, ServeError> {
     let failed = |source| ServeError::Listen { what, address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let listener = family::bind(address, TcpListener::bind).await.map_err(failed)?;
     // The library has 128 wait to be accepted, which a crowd is in 50 ms; for whoever finds no place there the system drops the
     // first packet, and he tries again a second later. So many as the system allows (net.core.somaxconn, 4,096 as a rule)
     // cost a few hundred bytes of the kernel's each.

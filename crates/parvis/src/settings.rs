@@ -45,8 +45,9 @@ pub(crate) fn settle(arguments: &cli::Settings) -> Result<(Settings, Loaded), Co
     let look = config.look(&base).map_err(|(key, problem)| ConfigError::Wrong { place: key, problem })?;
     let recording = config.recording(&base);
     let recording = recording.map_err(|(key, problem)| ConfigError::Wrong { place: key, problem })?;
+    let audit = config.audit(&base).map_err(|(key, problem)| ConfigError::Wrong { place: key, problem })?;
     let config = loaded.config.clone();
-    let settings = Settings { config, keys, store, look, recording, dev: arguments.dev, base };
+    let settings = Settings { config, keys, store, look, recording, audit, dev: arguments.dev, base };
     Ok((settings, loaded))
 }
 

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parvis_api::{Keys, Sample, Source};
+use parvis_audit::{Act, Event, Who};
 use parvis_store::{
     HeldEvent, PastEvent, Store, StoreError, StoreStats, StoredKey, Summary, TenantId, verify,
 };
 
 use crate::Problem;
+use crate::audit::now_ms;
 use crate::cli::{self, Restore, Webhooks, Which, Whose};
 use crate::serve::{ServeError, Settings};
 use crate::settings::settle;
@@ -122,7 +124,7 @@ pub(crate) async fn keys(command: &cli::Key) -> Result<(), Problem> {
                 secret: fresh_secret(),
             };
             let store = open(whose).await?;
-            let kept = store.create_key(&key).await;
+            let kept = store.create_key_with(&key, &[key_event(&key.tenant, Act::KeyAdd, name)]).await;
             store.close().await;
             kept?;
             println!("{}", key.secret);
@@ -149,7 +151,14 @@ pub(crate) async fn keys(command: &cli::Key) -> Result<(), Problem> {
 async fn remove_key(store: &Store, name: &str) -> Result<(), StoreError> {
     let key = store.keys().await?.into_iter().find(|key| key.name == name);
     let key = key.ok_or_else(|| StoreError::NotFound { what: "API key", id: name.to_owned() })?;
-    store.delete_key(&key.tenant, name).await.map(drop)
+    let event = key_event(&key.tenant, Act::KeyRemove, name);
+    store.delete_key_with(&key.tenant, name, &[event]).await.map(drop)
+}
+
+/// What the audit log says of a key.
+fn key_event(tenant: &TenantId, act: Act, name: &str) -> Event {
+    let event = Event::new(tenant.as_str(), act, Who::Operator).on("key", name);
+    Event { time_ms: now_ms(), ..event }
 }
 
 /// The keys of a configuration, and those in the database.

@@ -118,7 +118,7 @@ impl Scene {
     /// Ada speaks to Bo, in peace.
     fn call(&mut self) -> Call {
         let still = AtomicBool::new(true);
-        call(&mut self.ada, &mut self.bo, &still)
+        call(&mut self.ada, &mut self.bo, &still, 1)
     }
 
     /// Ada speaks to Bo while Eve does something, again and again.
@@ -132,7 +132,7 @@ impl Scene {
                     eve.act();
                 }
             });
-            call(ada, bo, &goes_on)
+            call(ada, bo, &goes_on, 1)
         })
     }
 
@@ -154,8 +154,8 @@ fn token(keys: &[String], identity: &str) -> String {
     text(&parvis(&[&["token", "create"], keys.as_slice(), &what].concat()).stdout)
 }
 
-/// Ada's sound to Bo, each packet with its time; all of it must come.
-fn call(ada: &mut Member, bo: &mut Member, goes_on: &AtomicBool) -> Call {
+/// Ada's sound to Bo, each packet with its time; all of it must come. So many packets of pictures go with each of sound.
+fn call(ada: &mut Member, bo: &mut Member, goes_on: &AtomicBool, pictures: u32) -> Call {
     // Numbers that this call alone uses.
     let first = 1_000_000 + u32::from(rand_number());
     bo.heard.clear();
@@ -167,7 +167,7 @@ fn call(ada: &mut Member, bo: &mut Member, goes_on: &AtomicBool) -> Call {
         if count < PACKETS && begin + SOUND_EVERY * count <= Instant::now() {
             sent.push(Instant::now());
             ada.say(first + count);
-            ada.show(first + count);
+            (0..pictures).for_each(|_| ada.show(first + count));
         }
         ada.act();
         bo.act();
@@ -383,6 +383,47 @@ fn row_21_feedback_that_lies_or_never_comes_disturbs_nobody() {
     assert!(rate < 3_000_000.0, "{rate:.0} bit/s came to Eve");
 }
 
+/// Eve hears and sees, and says nothing of it: no feedback, no report. Ada's pictures are ten times what she begins with.
+#[test]
+fn row_21_who_never_acknowledges_is_sent_what_one_begins_with_and_disturbs_nobody() {
+    let mut scene = Scene::new("row-21-silence");
+    let peace = scene.call();
+    scene.eve.act();
+    let (read, memory) = (scene.counter("parvis_forwarder_rtcp_in_total"), scene.resident_kib());
+    let padding = scene.counter("parvis_media_padding_packets_total");
+    let (media, published) = (scene.eve.media_bytes, scene.counter("parvis_media_received_bytes_total"));
+    let begin = Instant::now();
+    for _ in 0..2 {
+        let goes_on = AtomicBool::new(true);
+        let attack = std::thread::scope(|scope| {
+            let eve = &mut scene.eve;
+            scope.spawn(|| {
+                while goes_on.load(Ordering::Relaxed) {
+                    eve.act();
+                    Pace::rest();
+                }
+            });
+            call(&mut scene.ada, &mut scene.bo, &goes_on, 14)
+        });
+        unharmed(&peace, &attack);
+    }
+    let seconds = begin.elapsed().as_secs_f64();
+    std::thread::sleep(Duration::from_millis(600));
+    let published = (scene.counter("parvis_media_received_bytes_total") - published) as f64 * 8.0 / seconds;
+    assert!(published > 2_000_000.0, "Ada sent {published:.0} bit/s only");
+    assert_eq!(scene.counter("parvis_forwarder_rtcp_in_total"), read, "somebody said something");
+    assert_eq!(
+        scene.counter("parvis_media_padding_packets_total"),
+        padding,
+        "nothing is tried where nothing is told"
+    );
+    // What one begins with is 300 kbit/s; a pacer lets two and a half times as much out, and sound goes beside it.
+    let rate = (scene.eve.media_bytes - media) as f64 * 8.0 / seconds;
+    assert!(rate < 1_200_000.0, "{rate:.0} bit/s came to Eve");
+    let grown = scene.resident_kib().saturating_sub(memory);
+    assert!(grown < 16 << 10, "{grown} KiB more are kept for her");
+}
+
 #[test]
 fn row_22_a_hundred_times_the_share_over_sockets_is_cut_to_its_limit_and_disturbs_nobody() {
     let mut scene = Scene::new("row-22");
@@ -469,7 +510,7 @@ fn row_25_a_member_that_stops_reading_disturbs_nobody() {
                 Pace::rest();
             }
         });
-        call(ada, bo, &goes_on)
+        call(ada, bo, &goes_on, 1)
     });
     unharmed(&peace, &attack);
     let grown = scene.resident_kib().saturating_sub(before);

@@ -84,6 +84,8 @@ pub struct RoomConfig {
     pub sync_streams: bool,
     /// Whether people are asked before recorders have their tracks, in rooms that don't say it themselves.
     pub recording_consent: bool,
+    /// Whether recordings keep what is written to all, in rooms that don't refuse it.
+    pub recording_chat: bool,
     /// The layout by which rooms are recorded from their first person on that don't say it themselves; empty: they aren't.
     pub record: String,
     /// How late receivers show pictures, at least and at most, in rooms that don't say it themselves. No time at all is no
@@ -154,6 +156,7 @@ impl Default for RoomConfig {
                 .to_vec(),
             sync_streams: true,
             recording_consent: false,
+            recording_chat: false,
             record: String::new(),
             playout_delay: (Duration::ZERO, Duration::ZERO),
             remote_unmute: false,

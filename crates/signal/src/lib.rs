@@ -35,13 +35,14 @@ mod wire;
 pub use config::{Rate, RoomConfig};
 pub use grants::{Beside, Grants};
 pub use join::{Form, JoinError, JoinParams, Resume};
-pub use output::{Answer, Frame, Occurrence, OccurrenceKind, Output};
+pub use output::{Answer, Frame, Instruction, Occurrence, OccurrenceKind, Output};
 pub use relay::RelayOffer;
 pub use room::{
     Actor, CONSENT_ASK, CONSENT_TAG, Caller, ClosedError, Conduct, ConnectError, ConnectionId, Control,
     ControlError, ForwardError, ForwardId, ForwardedStream, ForwardedView, Join, NoPlace, Offer, OfferError,
-    Purpose, RECORD_NOTHING, RECORD_TAG, RETENTION_TAG, RecordError, RecordScope, RecordedTrack, Recorder,
-    RecordingNews, Reply, Room, RoomSettings, RoomView, RpcError, Target, retention_days,
+    Purpose, RECORD_NOTHING, RECORD_TAG, RETENTION_TAG, RecordError, RecordScope, RecordedCaption,
+    RecordedMessage, RecordedTrack, Recorder, RecordingNews, Reply, Room, RoomSettings, RoomView, RpcError,
+    Target, retention_days,
 };
 pub use stats::RoomStats;
 pub use wire::{

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use livekit_protocol as proto;
 use livekit_protocol::RoomEgress;
+use parvis_meeting::assembly::{Rights, Role, Source};
 use parvis_sfu::Command;
 
 use crate::{ConnectionId, ForwardId, ForwardedView, Grants, RecordingNews, RpcError};
@@ -88,6 +89,8 @@ pub enum Output {
     },
     /// How the meeting stands is to be kept: it is conducted so when it is opened again.
     Conducted(Box<parvis_meeting::assembly::Record>),
+    /// Somebody conducted the meeting, or was not let to: for those who keep account of that.
+    Account(Box<parvis_meeting::assembly::Conducted>),
     /// The meeting has another password, or none. It is hashed and compared outside.
     Password(Option<String>),
     /// Somebody's place is in that breakout room of this meeting, or back in the meeting: [`crate::Room::go_to`] tells where.
@@ -98,6 +101,15 @@ pub enum Output {
         breakout: Option<String>,
         /// What the token for it says.
         grants: Box<Grants>,
+    },
+    /// What the meeting says of somebody whose place is in that breakout room: there it is done by [`crate::Room::instruct`].
+    Instruct {
+        /// Who.
+        identity: String,
+        /// Which.
+        breakout: String,
+        /// What.
+        word: Instruction,
     },
     /// A breakout room is over.
     CloseBreakout {
@@ -118,6 +130,17 @@ pub enum Output {
     },
     /// The meeting is over and everyone has left: forget the room.
     Ended,
+}
+
+/// What a meeting says of somebody in one of its breakout rooms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Instruction {
+    /// What they are.
+    pub role: Role,
+    /// What they may do.
+    pub rights: Rights,
+    /// What is turned off now.
+    pub off: Option<Source>,
 }
 
 /// Something that happened in a room, in the protocol's own words.

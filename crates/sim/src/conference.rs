@@ -154,7 +154,7 @@ impl Conference {
             start,
             now: start,
             links: Vec::new(),
-            server: Server::new(model.peers_per_part, &server, &seeds),
+            server: Server::new(&model, &server, &seeds),
             random,
             client_dtls: client,
             clients: Sleepers::new(),
@@ -251,6 +251,19 @@ impl Conference {
     pub fn got(&self, to: ClientId, from: ClientId) -> (u64, u64, u64) {
         let got = self.clients.get(&to).and_then(|client| client.receiver.got.get(&from));
         got.map_or((0, 0, 0), |Got { sounds, pictures, messages, .. }| (*sounds, *pictures, *messages))
+    }
+
+    /// The pictures of `from` that `to` was shown, and the longest time between two of them.
+    pub fn shown(&self, to: ClientId, from: ClientId) -> (u64, Duration) {
+        let got = self.clients.get(&to).and_then(|client| client.receiver.got.get(&from));
+        got.map_or((0, Duration::ZERO), |got| (got.shown, got.longest_still))
+    }
+
+    /// What packets of pictures told `to` of how long they may be held, at least and at most; `None` for those that said nothing.
+    pub fn told_delays(&self, to: ClientId) -> Vec<Option<(Duration, Duration)>> {
+        let time = |units: u16| Duration::from_millis(u64::from(units) * 10);
+        let delays = self.clients.get(&to).map(|client| &client.receiver.told_delays);
+        delays.into_iter().flatten().map(|told| told.map(|(least, most)| (time(least), time(most)))).collect()
     }
 
     /// The number of the last reliable message of `from` that `to` got; each client counts its own from 1.

@@ -46,6 +46,7 @@ mod link;
 mod media;
 mod memory;
 mod nonces;
+mod playout;
 mod publish;
 mod receive;
 mod receiver;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! What a client makes of what comes: streams, requests for what is missing, feedback, reports, data messages.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use parvis_peer::Path;
 use parvis_rtp::red::Red;
 use parvis_rtp::rtcp::{self, ReportBlock, Rtcp, Writer};
-use parvis_rtp::{ExtensionMap, Packet, rtx};
+use parvis_rtp::{ExtensionMap, Packet, PlayoutDelay, rtx};
 use rustc_hash::FxHashMap;
 
 use crate::deeds::Attack;
@@ -21,6 +21,8 @@ const FEEDBACK_EVERY: Duration = Duration::from_millis(50);
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// The SSRC from which every client reports: it sends nothing from it.
 const OWN_SSRC: u32 = 1;
+/// Different playout delays that are remembered.
+const DELAYS: usize = 64;
 /// Requests of a flood in one report: a thousand a second.
 const FLOOD: usize = 50;
 
@@ -31,6 +33,10 @@ pub(crate) struct Got {
     pub(crate) sound: Flow,
     pub(crate) pictures: u64,
     pub(crate) picture: Flow,
+    /// Pictures as they were shown, and the longest time between two of them.
+    pub(crate) shown: u64,
+    pub(crate) longest_still: Duration,
+    last_shown: Option<Instant>,
     pub(crate) messages: u64,
     /// The last one that had no number.
     pub(crate) last_lossy: Option<Instant>,
@@ -162,6 +168,8 @@ pub(crate) struct Receiving {
     videos: BTreeMap<u32, VideoIn>,
     receptions: BTreeMap<u32, Reception>,
     sender_reports: BTreeMap<u32, (u32, Instant)>,
+    /// What packets of pictures say of how long they may be held, at least and at most; `None` where one said nothing.
+    pub(crate) told_delays: BTreeSet<Option<(u16, u16)>>,
     arrivals: Arrivals,
     feedback_count: u8,
     next_feedback: Option<Instant>,
@@ -206,16 +214,22 @@ impl Receiving {
         }
         if let Some(media) = self.repairs.get(&packet.ssrc).copied() {
             if let Some((sequence, payload)) = rtx::split(packet.payload) {
-                self.video(now, media, (sequence, packet.marker), extensions.dependency_descriptor, payload);
+                if !payload.is_empty() {
+                    self.tell_delay(media, extensions.playout_delay);
+                }
+                let place = (sequence, packet.marker, packet.timestamp);
+                self.video(now, media, place, extensions.dependency_descriptor, payload);
             }
             return;
         }
         match self.kinds.get(&packet.ssrc) {
             Some(Kind::Video) => {
                 self.receptions.entry(packet.ssrc).or_default().on(&packet);
-                let (place, descriptor) =
-                    ((packet.sequence, packet.marker), extensions.dependency_descriptor);
-                self.video(now, packet.ssrc, place, descriptor, packet.payload);
+                if !packet.payload.is_empty() {
+                    self.tell_delay(packet.ssrc, extensions.playout_delay);
+                }
+                let place = (packet.sequence, packet.marker, packet.timestamp);
+                self.video(now, packet.ssrc, place, extensions.dependency_descriptor, packet.payload);
             }
             Some(_) => {
                 self.receptions.entry(packet.ssrc).or_default().on(&packet);
@@ -292,6 +306,7 @@ impl Receiving {
             return;
         }
         self.begin.get_or_insert(now);
+        self.show(now);
         if self.next_feedback.is_some_and(|due| due > now) {
             return;
         }
@@ -353,7 +368,7 @@ impl Receiving {
         &mut self,
         now: Instant,
         ssrc: u32,
-        place: (u16, bool),
+        place: (u16, bool, u32),
         descriptor: Option<&[u8]>,
         payload: &[u8],
     ) {
@@ -363,7 +378,8 @@ impl Receiving {
         let video = self.videos.entry(ssrc).or_default();
         video.take(now, place, descriptor, payload);
         self.spoilt.extend(video.wrong.take().map(|(whose, what)| (ClientId(whose), what)));
-        for mark in video.decoded.drain(..) {
+        for (mark, timestamp) in video.decoded.drain(..) {
+            video.playout.decoded(now, timestamp);
             self.compared.references += 1;
             self.compared.repeats += 1;
             let got = self.got.entry(ClientId(mark.publisher)).or_default();
@@ -372,6 +388,30 @@ impl Receiving {
             let once = got.pictures_once.get_mut(usize::from(mark.layer));
             if once.is_some_and(|once| !once.is_first(mark.frame)) {
                 self.spoilt.push((ClientId(mark.publisher), format!("frame {mark:?} was decoded twice")));
+            }
+            video.whose = Some(mark.publisher);
+        }
+        self.show(now);
+    }
+
+    /// A packet of a stream says how long its picture may be held, or nothing of it.
+    fn tell_delay(&mut self, ssrc: u32, delay: Option<PlayoutDelay>) {
+        if self.told_delays.len() < DELAYS {
+            self.told_delays.insert(delay.map(|delay| (delay.min, delay.max)));
+        }
+        self.videos.entry(ssrc).or_default().playout.told(delay);
+    }
+
+    /// Shows the pictures whose time has come.
+    fn show(&mut self, now: Instant) {
+        for video in self.videos.values_mut() {
+            let Some(got) = video.whose.and_then(|whose| self.got.get_mut(&ClientId(whose))) else {
+                continue;
+            };
+            while let Some(at) = video.playout.shown(now) {
+                let still = got.last_shown.replace(at).map_or(Duration::ZERO, |last| at - last);
+                got.shown += 1;
+                got.longest_still = got.longest_still.max(still);
             }
         }
     }

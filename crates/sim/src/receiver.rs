@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use parvis_rtp::Packet;
 
 use crate::media::{Decoder, Frame, Mark, Verdict};
+use crate::playout::Playout;
 use crate::svc::{SvcDecoder, SvcFrame};
 
 /// A gap must be this old before it is asked for, and is asked for again after so long.
@@ -31,13 +32,18 @@ pub(crate) struct VideoIn {
     waiting: BTreeMap<u64, Piece>,
     /// Missing packets: since when, and when they are asked for next.
     missing: BTreeMap<u64, (Instant, Instant)>,
-    frame: Option<(Start, u8)>,
+    /// What has begun, how many parts of it came, and its timestamp.
+    frame: Option<(Start, u8, u32)>,
     decoder: Decoder,
     svc: SvcDecoder,
     last_pli: Option<Instant>,
     pli_wanted: bool,
-    /// Frames that were decoded, until somebody takes note of them.
-    pub(crate) decoded: Vec<Mark>,
+    /// Frames that were decoded, with their timestamps, until somebody takes note of them.
+    pub(crate) decoded: Vec<(Mark, u32)>,
+    /// When they are shown.
+    pub(crate) playout: Playout,
+    /// Whose the last of them was.
+    pub(crate) whose: Option<u32>,
     /// What is wrong with them, and whose they are.
     pub(crate) wrong: Option<(u32, String)>,
 }
@@ -48,6 +54,7 @@ struct Piece {
     start: Option<Frame>,
     mark: Option<Mark>,
     marker: bool,
+    timestamp: u32,
     /// With layers in one stream, its dependency descriptor.
     descriptor: Option<Vec<u8>>,
 }
@@ -101,6 +108,8 @@ impl Default for VideoIn {
             last_pli: None,
             pli_wanted: true,
             decoded: Vec::new(),
+            playout: Playout::default(),
+            whose: None,
             wrong: None,
         }
     }
@@ -111,7 +120,7 @@ impl VideoIn {
     pub(crate) fn take(
         &mut self,
         now: Instant,
-        (sequence, marker): (u16, bool),
+        (sequence, marker, timestamp): (u16, bool, u32),
         descriptor: Option<&[u8]>,
         payload: &[u8],
     ) {
@@ -132,7 +141,7 @@ impl VideoIn {
         }
         let start = if descriptor.is_some() { None } else { Frame::read(payload) };
         let descriptor = descriptor.map(<[u8]>::to_vec);
-        let piece = Piece { start, mark: Mark::read(payload), marker, descriptor };
+        let piece = Piece { start, mark: Mark::read(payload), marker, timestamp, descriptor };
         self.waiting.insert(number, piece);
         self.advance();
         let is_behind = |video: &VideoIn| {
@@ -179,9 +188,9 @@ impl VideoIn {
                 None => piece.start.map(Start::Stream),
             };
             if let Some(start) = start {
-                self.frame = Some((start, 0));
+                self.frame = Some((start, 0, piece.timestamp));
             }
-            let Some((frame, parts)) = &mut self.frame else { continue };
+            let Some((frame, parts, timestamp)) = &mut self.frame else { continue };
             let of = frame.mark();
             let same = (mark.publisher, mark.layer, mark.frame) == (of.publisher, of.layer, of.frame);
             if !same || mark.part != *parts {
@@ -193,11 +202,12 @@ impl VideoIn {
                 continue;
             }
             *parts += 1;
+            let timestamp = *timestamp;
             if !piece.ends() {
                 continue;
             }
             let whole = *parts == mark.parts;
-            let Some((frame, _)) = self.frame.take() else { continue };
+            let Some((frame, ..)) = self.frame.take() else { continue };
             if !whole {
                 self.wrong = Some((of.publisher, format!("{of:?} ends after {} parts", mark.part + 1)));
                 continue;
@@ -208,7 +218,7 @@ impl VideoIn {
             };
             match verdict {
                 Verdict::Decoded => {
-                    self.decoded.push(of);
+                    self.decoded.push((of, timestamp));
                     self.pli_wanted = false;
                 }
                 Verdict::Undecodable => self.pli_wanted |= frame.is_base(),

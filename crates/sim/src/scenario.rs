@@ -121,7 +121,8 @@ fn server(seed: u64, dtls: Dtls) -> ServerModel {
         return ServerModel { dtls, ..ServerModel::default() };
     }
     let forwarders = [2, 3, 4][(seed / SPREAD % 3) as usize];
-    ServerModel { dtls, forwarders, peers_per_part: 1 + (seed / SPREAD % 5) as usize }
+    let peers_per_part = 1 + (seed / SPREAD % 5) as usize;
+    ServerModel { dtls, forwarders, peers_per_part, ..ServerModel::default() }
 }
 
 fn end(mut conference: Conference, seed: u64, dtls: Dtls) -> Outcome {

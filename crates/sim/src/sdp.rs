@@ -23,13 +23,14 @@ pub(crate) const AV1: u8 = 45;
 pub(crate) const AV1_RTX: u8 = 46;
 
 /// Header extensions with the ids by which a client offers them: others than the server's.
-const EXTENSIONS: [(u8, Extension, bool, bool); 6] = [
+const EXTENSIONS: [(u8, Extension, bool, bool); 7] = [
     (2, Extension::AudioLevel, true, false),
     (5, Extension::TransportSequence, true, true),
     (9, Extension::Mid, true, true),
     (6, Extension::Rid, false, true),
     (7, Extension::RepairedRid, false, true),
     (12, Extension::DependencyDescriptor, false, true),
+    (13, Extension::PlayoutDelay, false, true),
 ];
 
 /// One section of an offer of ours.

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use livekit_protocol as proto;
@@ -41,13 +41,20 @@ pub struct ServerModel {
     pub forwarders: u8,
     /// Peer connections of one room on one forwarder before the next ones go elsewhere.
     pub peers_per_part: usize,
+    /// How long its rooms have pictures held before they are shown, at least and at most; nothing for zero.
+    pub playout_delay: (Duration, Duration),
 }
 
 impl Default for ServerModel {
     /// One forwarder, whose bytes are the same for the same seed.
     fn default() -> Self {
         let SpreadConfig { peers_per_part } = SpreadConfig::default();
-        ServerModel { dtls: Dtls::StandIn, forwarders: 1, peers_per_part }
+        ServerModel {
+            dtls: Dtls::StandIn,
+            forwarders: 1,
+            peers_per_part,
+            playout_delay: (Duration::ZERO, Duration::ZERO),
+        }
     }
 }
 
@@ -63,6 +70,7 @@ pub(crate) enum Effect {
 
 pub(crate) struct Server {
     spread: SpreadConfig,
+    playout_delay: (Duration, Duration),
     forwarders: Vec<Forwarder>,
     rooms: Sleepers<RoomId, Room>,
     spreads: BTreeMap<RoomId, Spread>,
@@ -91,7 +99,7 @@ impl Sleeper for Room {
 
 impl Server {
     /// A server without rooms, whose forwarders are made of these seeds.
-    pub(crate) fn new(peers_per_part: usize, dtls: &Arc<dyn Factory>, seeds: &[[u8; 32]]) -> Server {
+    pub(crate) fn new(model: &ServerModel, dtls: &Arc<dyn Factory>, seeds: &[[u8; 32]]) -> Server {
         let media = Arc::new(MediaConfig::default());
         let forwarders = seeds.iter().enumerate().map(|(place, seed)| {
             let address = address(ForwarderId(place as u64));
@@ -106,7 +114,8 @@ impl Server {
             Forwarder::new(ForwarderConfig::new(Arc::new(peers), media.clone()), *seed)
         });
         Server {
-            spread: SpreadConfig { peers_per_part },
+            spread: SpreadConfig { peers_per_part: model.peers_per_part },
+            playout_delay: model.playout_delay,
             forwarders: forwarders.collect(),
             rooms: Sleepers::new(),
             spreads: BTreeMap::new(),
@@ -132,7 +141,8 @@ impl Server {
 
     pub(crate) fn open_room(&mut self, now: Instant, id: RoomId, seed: [u8; 32]) {
         self.measured(|server| {
-            let room = Room::new(Arc::new(RoomConfig::default()), id, "atelier", seed, now, UNIX_MS);
+            let config = RoomConfig { playout_delay: server.playout_delay, ..RoomConfig::default() };
+            let room = Room::new(Arc::new(config), id, "atelier", seed, now, UNIX_MS);
             server.rooms.insert(id, room);
             let home = ForwarderId(id.0 % server.forwarders.len() as u64);
             server.spreads.insert(id, Spread::new(server.spread, id, home));
@@ -375,9 +385,11 @@ impl Server {
             // Nobody here knocks or opens a meeting's own socket, and nothing outlives a room.
             Output::Admit { .. }
             | Output::Conducted(_)
+            | Output::Account(_)
             | Output::Password(_)
             | Output::Breakout { .. }
             | Output::CloseBreakout { .. }
+            | Output::Instruct { .. }
             | Output::PutOut { .. } => {}
             // Nobody here comes by an offer over HTTP.
             Output::Answered { .. } => {}

@@ -356,3 +356,36 @@ fn redundant_sound_survives_what_a_bad_network_loses() {
     conference.finish();
     assert_eq!(conference.failures(), NOTHING);
 }
+
+/// Three on lines that jitter, in a room whose pictures are to be held so long at least.
+fn held(least: u64, most: u64) -> (Conference, Vec<ClientId>) {
+    let playout_delay = (Duration::from_millis(least), Duration::from_millis(most));
+    let mut conference = Conference::on(77, ServerModel { playout_delay, ..ServerModel::default() });
+    let line = LinkModel { jitter: Duration::from_millis(60), ..CLEAN };
+    let people = people(&mut conference, 3, line);
+    conference.run_for(Duration::from_secs(10));
+    (conference, people)
+}
+
+#[test]
+fn a_rooms_playout_delay_is_in_each_packet_of_pictures_and_no_other_rooms_is_held() {
+    let (mut conference, all) = held(300, 1_000);
+    for to in &all {
+        let told = conference.told_delays(*to);
+        assert_eq!(told, [Some((Duration::from_millis(300), Duration::from_millis(1_000)))], "{to:?}");
+        for from in all.iter().filter(|from| *from != to) {
+            let (shown, _) = conference.shown(*to, *from);
+            assert!(shown > 60, "{shown} pictures of {from:?} were shown to {to:?}");
+        }
+    }
+    conference.finish();
+    assert_eq!(conference.failures(), NOTHING);
+
+    // Where nothing is said of it and nothing is lost, nothing is held.
+    let (mut conference, all) = held(0, 0);
+    for to in &all {
+        assert_eq!(conference.told_delays(*to), [None], "{to:?}");
+    }
+    conference.finish();
+    assert_eq!(conference.failures(), NOTHING);
+}

@@ -2,17 +2,17 @@
 //! What a server counts.
 
 macro_rules! stats {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+    ($($(#[doc = $doc:literal])+ $name:ident),* $(,)?) => {
         /// A server's counters. Each only grows, but for those that end in `_now`.
         #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
         pub struct TurnStats {
-            $($(#[$doc])* pub $name: u64,)*
+            $($(#[doc = $doc])+ pub $name: u64,)*
         }
 
         impl TurnStats {
-            /// Name and value of each, in the order of their declaration.
-            pub fn fields(&self) -> impl Iterator<Item = (&'static str, u64)> {
-                [$((stringify!($name), self.$name),)*].into_iter()
+            /// Name, meaning and value of each, in the order of their declaration.
+            pub fn fields(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+                [$((stringify!($name), concat!($($doc),+), self.$name),)*].into_iter()
             }
         }
     };
@@ -45,11 +45,11 @@ stats! {
     unanswered,
     /// Packets relayed to media.
     packets_to_media,
-    /// Their bytes.
+    /// Bytes of the packets relayed to the media.
     bytes_to_media,
     /// Packets relayed to clients.
     packets_to_clients,
-    /// Their bytes.
+    /// Bytes of the packets relayed to clients.
     bytes_to_clients,
     /// Packets without an allocation, permission or channel.
     unpermitted,

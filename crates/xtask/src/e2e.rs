@@ -37,6 +37,8 @@ pub(crate) fn watch(filter: Option<&str>, line: impl FnMut(&str)) -> Result {
     setup::ffmpeg()?;
     let (nginx, rtmp) = setup::streams()?;
     let storage = setup::storage()?;
+    let haproxy = setup::haproxy()?;
+    let (prometheus, exporter) = setup::monitoring()?;
     setup::npm(FOLDER)?;
     let python = setup::python()?;
     let agents = setup::agents()?;
@@ -54,6 +56,9 @@ pub(crate) fn watch(filter: Option<&str>, line: impl FnMut(&str)) -> Result {
         .with("PARVIS_STORAGE", storage)
         .with("PARVIS_NGINX", nginx)
         .with("PARVIS_NGINX_RTMP", rtmp)
+        .with("PARVIS_HAPROXY", haproxy)
+        .with("PARVIS_PROMETHEUS", prometheus)
+        .with("PARVIS_NODE_EXPORTER", exporter)
         .with("PARVIS_SERVER", target().join("debug/parvis"))
         .with("PARVIS_MEDIA", target().join("debug/parvis-media"))
         .with("PARVIS_SHOWN", compatibility::file())

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! What every file of ours opens with, and that the list of security tests names tests that exist.
+//! What every file of ours opens with, that the list of security tests names tests that exist, and that pages lead somewhere.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::pages;
 use crate::sh::{Error, Result, process, root, say};
 
 /// Which files say under which licence they are. Others can't (JSON), or are other people's (lock files, recordings).
@@ -45,6 +46,7 @@ pub(crate) fn run() -> Result {
     for gone in quoted(&list).filter(|name| !names.contains(*name)) {
         problems.push(format!("{LIST}: there is no test {gone}"));
     }
+    problems.extend(pages::problems(&files, &list));
     if problems.is_empty() { Ok(()) } else { Err(Error::new(problems.join("\n"))) }
 }
 

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! What a developer runs: `cargo xtask run`, `test`, `e2e`, `bench`, `sim`, `fuzz`, `deny`, `web`.
+//! What a developer runs: `cargo xtask run`, `test`, `e2e`, `bench`, `sim`, `fuzz`, `deb`, `deny`, `web`.
 //!
 //! Each command installs what it is missing and says so. Each file here is one command, over `sh` (how a
 //! process is started and reported) and `setup` (what the machine must have).
 
 mod bench;
 mod compatibility;
+mod dashboards;
+mod deb;
 mod deny;
 mod e2e;
 mod fuzz;
 mod habits;
+mod pages;
 mod programs;
 mod run;
+mod sbom;
 mod setup;
 mod sh;
 mod sim;
@@ -43,8 +47,14 @@ enum Command {
     Sim(sim::Options),
     /// Run fuzz targets.
     Fuzz(fuzz::Options),
+    /// Build the Debian package, and try it in Debian systems made for that.
+    Deb(deb::Options),
     /// Check licences and known advisories of what is linked.
     Deny,
+    /// Write Grafana's dashboards from their tables.
+    Dashboards,
+    /// List what is in each program, as CycloneDX.
+    Sbom,
     /// Build the web client.
     Web,
 }
@@ -57,7 +67,10 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::run(&options),
         Command::Sim(options) => sim::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
+        Command::Dashboards => dashboards::write(),
+        Command::Deb(options) => deb::run(&options),
         Command::Deny => deny::run(),
+        Command::Sbom => sbom::run(),
         Command::Web => web::build(),
     };
     match result {

@@ -155,6 +155,24 @@ pub(crate) fn mediasoup() -> Result<PathBuf> {
     Ok(target().join("meson/bin"))
 }
 
+/// What may stand in front of a server.
+pub(crate) fn haproxy() -> Result<PathBuf> {
+    const PROGRAM: &str = "usr/sbin/haproxy";
+    // Debian 13's is built without the second.
+    let libraries = ["liblua5.3-0", "libopentracing-c-wrapper0", "libpcre2-8-0", "libssl3", "libsystemd0"];
+    let known = |name: &&str| process("apt-cache", ["show", name]).output().is_some();
+    debian(&libraries.into_iter().filter(known).collect::<Vec<_>>())?;
+    Ok(unpacked("haproxy", PROGRAM)?.join(PROGRAM))
+}
+
+/// What watches a server: the folder of Prometheus' programs, and what tells of the machine.
+pub(crate) fn monitoring() -> Result<(PathBuf, PathBuf)> {
+    const PROGRAMS: &str = "usr/bin";
+    const EXPORTER: &str = "usr/bin/prometheus-node-exporter";
+    let prometheus = unpacked("prometheus", "usr/bin/promtool")?.join(PROGRAMS);
+    Ok((prometheus, unpacked("prometheus-node-exporter", EXPORTER)?.join(EXPORTER)))
+}
+
 /// A package of Debian's that is unpacked below the build folder, and not installed: its server would start with it, for
 /// everyone. `proof` is one of its files.
 fn unpacked(package: &str, proof: &str) -> Result<PathBuf> {
@@ -297,7 +315,7 @@ pub(crate) fn cargo_tool(name: &str, tool_version: &str) -> Result {
 }
 
 /// Installs those of `packages` that Debian says are missing.
-fn debian(packages: &[&str]) -> Result {
+pub(crate) fn debian(packages: &[&str]) -> Result {
     let missing: Vec<&str> = packages.iter().copied().filter(|package| !installed(package)).collect();
     if missing.is_empty() {
         return Ok(());

@@ -20,8 +20,11 @@ const PATIENCE = 180_000;
 let stage, receiver, folder;
 before(async () => {
   receiver = await Receiver.open();
-  stage = await Stage.over(await Server.configured(configuration().replace(/\[webhooks\]\nurls = \[\]\n/, receiver.configuration())));
   folder = mkdtempSync(join(tmpdir(), 'parvis-films-'));
+  writeFileSync(join(folder, 'identity'), keys.identity, { mode: 0o600 });
+  const films = `film_segment = "5s"\nfilm_parallel = 2\nidentity = "${join(folder, 'identity')}"`;
+  const configured = configuration(films).replace(/\[webhooks\]\nurls = \[\]\n/, receiver.configuration());
+  stage = await Stage.over(await Server.configured(configured));
 });
 after(async () => {
   await stage?.close();
@@ -61,7 +64,6 @@ async function fetched(room, id) {
   // What was captured is left out: nothing but the film is opened here.
   const alone = { ...JSON.parse(readFileSync(join(own, 'manifest.json'))), timelines: [], tracks: [] };
   writeFileSync(join(own, 'manifest.json'), JSON.stringify(alone));
-  writeFileSync(join(folder, 'identity'), keys.identity);
   execFileSync(MEDIA, ['decrypt', own, '--identity', join(folder, 'identity'), '--to', join(own, 'opened')], { stdio: 'pipe' });
   return join(own, 'opened', film.name.replace(/\.age$/, ''));
 }
@@ -149,5 +151,79 @@ describe('a film of a meeting', () => {
     const tone = toneOf(film);
     assert.ok(Math.abs(tone.hertz - HERTZ) < 8 && tone.loudest > 1000, `${tone.hertz} Hz at ${tone.loudest}`);
     assert.deepEqual(below(films(stage.server)), []);
+  });
+
+  it('goes on from its finished parts when its server is killed', async () => {
+    const room = stage.room();
+    await seenAndHeard(stage, room);
+    const id = await begin(stage.server, room, { film: { layout: 'grid' } });
+    await until(stage.server, room, id, 'EGRESS_ACTIVE');
+    await new Promise((done) => setTimeout(done, 32_000));
+    assert.equal((await egress(stage.server, 'StopEgress', { egressId: id })).body.status, 'EGRESS_ENDING');
+    /** The parts that are whole, by what the ledger says of each. */
+    const ledger = () => {
+      const path = join(films(stage.server), 'default', id, 'work', 'film.mp4.parts', 'ledger.jsonl');
+      const lines = existsSync(path) ? readFileSync(path, 'utf8').split('\n').slice(1, -1) : [];
+      return new Map(lines.map((line) => [JSON.parse(line).file, line]));
+    };
+    const before = await eventually('two parts', () => {
+      const parts = ledger();
+      return parts.size >= 2 && parts;
+    }, PATIENCE);
+    stage.server.process.kill('SIGKILL');
+    await stage.server.exited;
+    assert.ok(before.size < 7, `${before.size} parts`);
+    await stage.clear();
+    await stage.server.runAt('127.0.0.1:0', '--config', join(stage.server.data, 'parvis.toml'), '--metrics', '127.0.0.1:0');
+    // What was whole stands there as it stood, until the film does.
+    const later = await eventually('another part', () => {
+      const parts = ledger();
+      return parts.size > before.size && parts;
+    }, PATIENCE);
+    for (const [file, line] of before) assert.equal(later.get(file), line, `${file} was made again`);
+    await until(stage.server, room, id, 'EGRESS_COMPLETE', PATIENCE);
+    const film = await fetched(room, id);
+    const { streams, format } = probe(film);
+    assert.deepEqual(streams.map((each) => each.codec_name), ['h264', 'aac']);
+    const seconds = Number(format.duration);
+    assert.ok(seconds > 30 && seconds < 90, `${seconds} s`);
+    const pictures = streams[0];
+    assert.ok(Math.abs(Number(pictures.nb_frames) - seconds * 30) < 5, `${pictures.nb_frames} pictures in ${seconds} s`);
+    // Where segments meet, and elsewhere.
+    for (const second of [3, 4.97, 5.03, 15, 24.97, 25.03]) {
+      const look = picture(film, second, pictures);
+      const tiles = [0, 640].map((left) => ({ bars: BARS.map((_, bar) => look(left + Math.floor((bar + 0.5) * 640 / BARS.length), 340)) }));
+      const seen = tiles.filter((tile) => { try { assertBars(tile, 'a tile'); return true; } catch { return false; } });
+      assert.equal(seen.length, 1, `${second} s: ${JSON.stringify(tiles)}`);
+    }
+    const tone = toneOf(film);
+    assert.ok(Math.abs(tone.hertz - HERTZ) < 8 && tone.loudest > 1000, `${tone.hertz} Hz at ${tone.loudest}`);
+    assert.deepEqual(below(films(stage.server)), []);
+  });
+
+  it('is made of a recording that ended without one, where the server was given a key', async () => {
+    const room = stage.room();
+    await seenAndHeard(stage, room);
+    const id = await begin(stage.server, room);
+    await until(stage.server, room, id, 'EGRESS_ACTIVE');
+    const path = `/api/rooms/${room}/recordings/${id}/film`;
+    const early = await ask(stage.server, 'POST', path, { layout: 'grid' });
+    assert.deepEqual([early.status, early.body.code], [409, 'not_now']);
+    await new Promise((done) => setTimeout(done, 5000));
+    await egress(stage.server, 'StopEgress', { egressId: id });
+    const ended = await until(stage.server, room, id, 'EGRESS_COMPLETE');
+    assert.ok(ended.files.every(({ name }) => !name.startsWith('film')), JSON.stringify(ended.files));
+    assert.deepEqual((await ask(stage.server, 'GET', path)).body, { state: 'none' });
+    const stranger = await ask(stage.server, 'POST', path, {}, { roomAdmin: false });
+    assert.equal(stranger.status, 403);
+    const mosaic = await ask(stage.server, 'POST', path, { layout: 'mosaic' });
+    assert.deepEqual([mosaic.status, mosaic.body.code], [501, 'unable']);
+    assert.deepEqual(await ask(stage.server, 'POST', path, { layout: 'grid' }), { status: 202, body: { state: 'being_made' } });
+    await eventually('the film', async () => (await ask(stage.server, 'GET', path)).body.state === 'made', PATIENCE);
+    const { files, status } = await recording(stage.server, room, id);
+    assert.deepEqual([files[0].name, status], ['film.mp4.age', 'EGRESS_COMPLETE']);
+    const tone = toneOf(await fetched(room, id));
+    assert.ok(Math.abs(tone.hertz - HERTZ) < 8 && tone.loudest > 1000, `${tone.hertz} Hz at ${tone.loudest}`);
+    assert.deepEqual(below(films(stage.server)), [], 'the server’s own key is nowhere but where it was');
   });
 });

@@ -191,9 +191,13 @@ impl<'a> Engine<'a> {
 
     fn guest(&self, number: usize, change: usize) -> Guest {
         Guest {
-            room: format!("load-{}-{}", self.run, number % self.scenario.rooms),
+            room: self
+                .scenario
+                .room
+                .clone()
+                .unwrap_or_else(|| format!("load-{}-{}", self.run, number % self.scenario.rooms)),
             identity: format!("client-{number}-{change}"),
-            receives: true,
+            receives: self.scenario.room.is_none(),
         }
     }
 

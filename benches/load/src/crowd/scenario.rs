@@ -18,6 +18,9 @@ pub struct CrowdScenario {
     /// How many rooms.
     #[arg(long, default_value_t = 100)]
     pub rooms: usize,
+    /// The one room that all join, where others may be too; nothing of theirs is received. Without it, rooms of this run's own.
+    #[arg(long, value_name = "NAME")]
+    pub room: Option<String>,
     /// Participants in each.
     #[arg(long, default_value_t = 10)]
     pub each: usize,
@@ -50,11 +53,19 @@ impl CrowdScenario {
         self.rooms * self.each
     }
 
+    /// Whether nobody else is in its rooms.
+    pub(super) fn is_alone(&self) -> bool {
+        self.room.is_none()
+    }
+
     /// Refuses what makes no sense.
     pub fn check(&self) -> Result<(), LoadError> {
         let wrong = |what: &str| Err(LoadError::Scenario(what.to_owned()));
         if self.participants() == 0 || self.participants() > MAX_PARTICIPANTS {
             return wrong("--rooms times --each is 1 to 20000");
+        }
+        if self.room.is_some() && self.rooms != 1 {
+            return wrong("--room names one room: give --rooms 1 with it");
         }
         if !(1..=MAX_IN_FLIGHT).contains(&self.in_flight) {
             return wrong("--in-flight is 1 to 512: each has a thread of its own until it is let in");
@@ -116,6 +127,7 @@ pub(super) mod tests {
         for (arguments, part) in [
             ("--rooms 0", "--rooms"),
             ("--rooms 2001", "--rooms"),
+            ("--room x", "--rooms 1"),
             ("--in-flight 0", "--in-flight"),
             ("--in-flight 513", "--in-flight"),
             ("--connections 0", "--connections"),

@@ -3,15 +3,15 @@
 //! for anybody else. What people do there besides sound and pictures stays the meeting's: the meeting's own socket, opened for a breakout room,
 //! is one of its meeting, by which they are sent on and back, hear how long they have, and ask for help.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use parvis_meeting::assembly::{AssemblyLimits, Ban, Founding, Policy, Record};
-use parvis_signal::{Actor, Conduct, Grants};
+use parvis_meeting::assembly::{AssemblyLimits, Ban, ChatPolicy, Founding, Policy, Record, Role, Successor};
+use parvis_signal::{Actor, Conduct, Grants, Instruction, Room};
 use serde_json::{Value, json};
 
 use super::{Meetings, lock};
@@ -34,6 +34,8 @@ pub(super) struct Breakout {
     policy: Policy,
     /// Who was removed from the meeting, and is so from here.
     out: BTreeSet<String>,
+    /// What the meeting said last of those who were sent here; as many as its bounds let be assigned.
+    words: BTreeMap<String, Instruction>,
 }
 
 /// What a meeting gives to its breakout rooms.
@@ -67,9 +69,19 @@ impl Meetings {
                 locked: false,
                 password: false,
                 opens_with_host: false,
+                // Those who are sent there speak. What each may do the meeting says, also after its policy has changed; and it
+                // alone has moderators.
+                default_role: Role::Speaker,
+                chat: match parent.policy.chat {
+                    ChatPolicy::Off => ChatPolicy::Moderators,
+                    chat => chat,
+                },
+                files: true,
+                successor: Successor::Nobody,
                 ..parent.policy.clone()
             },
             out: BTreeSet::new(),
+            words: BTreeMap::new(),
         });
         key
     }
@@ -109,6 +121,17 @@ impl Meetings {
         })
     }
 
+    /// What the meeting said last of those who were sent to a breakout room.
+    pub(crate) fn words_in(&self, key: &RoomKey) -> Vec<(String, Instruction)> {
+        let breakouts = lock(&self.breakouts);
+        let words = breakouts.get(key).into_iter().flat_map(|breakout| &breakout.words);
+        words.map(|(identity, word)| (identity.clone(), *word)).collect()
+    }
+
+    fn word_on(&self, key: &RoomKey, identity: &str) -> Option<Instruction> {
+        lock(&self.breakouts).get(key)?.words.get(identity).copied()
+    }
+
     fn breakouts_of(&self, parent: &RoomKey, id: Option<&str>) -> Vec<RoomKey> {
         let breakouts = lock(&self.breakouts);
         let own = breakouts.iter().filter(|(_, breakout)| breakout.parent == *parent);
@@ -133,6 +156,33 @@ impl Rooms {
                 None
             }
         }
+    }
+
+    /// What a meeting says of somebody in one of its breakout rooms: done there now, and when they come there.
+    pub(crate) fn instruct_breakout(
+        self: &Arc<Self>,
+        parent: &Parent,
+        id: &str,
+        identity: String,
+        word: Instruction,
+    ) {
+        let key = self.meetings.breakout(parent, id);
+        if let Some(breakout) = lock(&self.meetings.breakouts).get_mut(&key) {
+            // What was turned off once is not off for ever.
+            breakout.words.insert(identity.clone(), Instruction { off: None, ..word });
+        }
+        let rooms = Arc::clone(self);
+        tokio::spawn(async move {
+            let register = Arc::clone(&rooms);
+            let place = key.clone();
+            let told = move |room: &mut Room, now: Instant| {
+                // Two words may overtake each other on the way here: what was said last holds.
+                if let Some(last) = register.meetings.word_on(&place, &identity) {
+                    room.instruct(now, &identity, Instruction { off: word.off, ..last });
+                }
+            };
+            rooms.ask(&key, told).await;
+        });
     }
 
     /// A breakout room of a meeting is over, or all of them with it. Those in it have a moment to go back by themselves.

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use livekit_protocol as proto;
 use livekit_protocol::{EgressInfo, EgressStatus as Status, WebhookEvent};
+use parvis_audit::{Act, Event, Who};
 use parvis_signal::RecordingNews;
 use parvis_store::{Store, StoreError};
 
@@ -92,8 +93,40 @@ pub trait EgressEngine: Send + Sync + 'static {
         Box::pin(std::future::ready(None))
     }
 
+    /// Has a film made, in this layout, of what one kept that has ended. It need not be there before this returns, and to ask for one
+    /// that is being made, or is there, is no error.
+    fn film<'a>(
+        &'a self,
+        tenant: &'a TenantId,
+        egress: &'a EgressInfo,
+        layout: &'a str,
+    ) -> BoxFuture<'a, Result<(), EngineError>> {
+        let _ = (tenant, egress, layout);
+        let why = "no films are made here of what was recorded".to_owned();
+        Box::pin(std::future::ready(Err(EngineError::Unable(why))))
+    }
+
+    /// How the film does of one that has ended.
+    fn film_of(&self, tenant: &TenantId, egress: &EgressInfo) -> FilmState {
+        let _ = (tenant, egress);
+        FilmState::None
+    }
+
     /// Whether it goes on with one that had begun before the server was started anew.
     fn resume<'a>(&'a self, tenant: &'a TenantId, egress: &'a EgressInfo) -> BoxFuture<'a, bool>;
+}
+
+/// How a film does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FilmState {
+    /// There is none, and none is being made.
+    None,
+    /// It waits for others, or is being made.
+    BeingMade,
+    /// It is among the files.
+    Made,
+    /// It could not be made, and why.
+    Failed(String),
 }
 
 /// What becomes of a request for a file of a live stream.
@@ -263,6 +296,27 @@ impl Rooms {
         self.written(tenant, egress).await
     }
 
+    /// Has a film made of one that has ended, and says how that does.
+    pub(crate) async fn film_egress(
+        &self,
+        tenant: &TenantId,
+        egress: &EgressInfo,
+        layout: &str,
+    ) -> Result<FilmState, EgressError> {
+        request::check_layout(layout)?;
+        let (id, status) = (egress.egress_id.clone(), egress.status());
+        if !has_ended(status) {
+            return Err(EgressError::State {
+                id,
+                status: status.as_str_name(),
+                what: "made another film of",
+            });
+        }
+        let engine = self.engine()?;
+        engine.film(tenant, egress, layout).await?;
+        Ok(engine.film_of(tenant, egress))
+    }
+
     /// Ends one. One that is ending already does so; one of which nobody knows has been aborted.
     pub(crate) async fn stop_egress(&self, tenant: &TenantId, id: &str) -> Changed {
         let _alone = self.egress_writes.lock().await;
@@ -349,7 +403,11 @@ impl Rooms {
         }
         let Some(room) = egress.room else { return Ok(()) };
         let request = proto::RoomCompositeEgressRequest { room_name: key.name.clone(), ..room };
-        self.start_egress(&key.tenant, proto::egress_info::Request::RoomComposite(request)).await.map(drop)
+        let begun =
+            self.start_egress(&key.tenant, proto::egress_info::Request::RoomComposite(request)).await?;
+        let event = Event::new(key.tenant.as_str(), Act::RecordingStart, Who::Server);
+        self.note(event.on("recording", &begun.egress_id).saying(&format!("of {}", key.name)));
+        Ok(())
     }
 
     /// Begins what a room is to be recorded by that nobody asks for at that moment. Nobody gets the error: it is written down as an

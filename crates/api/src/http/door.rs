@@ -35,6 +35,7 @@ pub(crate) fn knock(shared: &Shared, client: &Client, headers: &HeaderMap) -> Re
 pub(crate) fn knock_anew(shared: &Shared, client: &Client, headers: &HeaderMap) -> Result<IpAddr, Refusal> {
     let address = knock(shared, client, headers)?;
     refuse_when_draining(shared)?;
+    shared.rooms.refuse_when_unlogged()?;
     Ok(address)
 }
 

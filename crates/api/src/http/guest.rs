@@ -114,7 +114,9 @@ pub(crate) async fn join_as_guest(
     let comer = Comer { name: name.clone(), seated: seated.clone(), address, host_key, password };
     let Seated { seat, identity } = seated;
     past_revocation(&shared, &key, &identity).await;
-    let (status, answer) = match shared.rooms.knock(&key, comer).await? {
+    let at_door = shared.rooms.knock(&key, comer).await?;
+    shared.rooms.note_door(&key, (&identity, &name), address, &at_door);
+    let (status, answer) = match at_door {
         AtDoor::In { role } => {
             let beside = Beside { room_admin: role.is_moderator(), ..Beside::default() };
             let grants = Grants { name, beside, ..Grants::of(&identity) };

@@ -7,10 +7,12 @@ use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{Extension, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use parvis_audit::{Act, Event, Who};
 use parvis_signal::{Form, Join, JoinParams};
 
 use super::{Refusal, Shared, Upgrade, door, no_websocket, token};
 use crate::accept::Client;
+use crate::account;
 use crate::config::ConnectionLimits;
 use crate::rooms::{Attached, JoinRefusal};
 use crate::socket::{self, Outbound};
@@ -75,7 +77,19 @@ async fn enter(
     query: &str,
     upgrade: Upgrade,
 ) -> Result<Entered, Refusal> {
-    let (address, verified, params) = admit(shared, form, client, headers, query)?;
+    let admitted = admit(shared, form, client, headers, query);
+    if let Err(refusal) = &admitted
+        && refusal.code == "unauthorized"
+    {
+        let address = door::address(shared, client, headers);
+        shared.rooms.note(Event::new("", Act::SignIn, Who::Nobody).from(address).refused(refusal.code));
+    }
+    let (address, verified, params) = admitted?;
+    let anew = params.resume.is_none();
+    if anew {
+        // Who is in a call already comes back to it, whatever the log takes.
+        shared.rooms.refuse_when_unlogged()?;
+    }
     let upgrade = upgrade.map_err(no_websocket)?;
     client.permit.keep();
     let live = shared.rooms.live();
@@ -88,8 +102,17 @@ async fn enter(
     };
     let opening = door::opening(&live, &verified);
     let Verified { tenant, room, grants, .. } = verified;
+    let key = RoomKey::new(&tenant, &room);
+    let who = Who::Person { identity: grants.identity.clone(), name: grants.name.clone() };
+    let event = account::of(&key, Act::SignIn, who).from(address);
     let join = Join { grants, params, address: address.to_string() };
-    let attached = shared.rooms.join(&RoomKey::new(&tenant, &room), opening.as_ref(), join, queue).await?;
+    let attached = shared.rooms.join(&key, opening.as_ref(), join, queue).await.map_err(Refusal::from);
+    match &attached {
+        Ok(_) if anew => shared.rooms.note(event),
+        Ok(_) => {}
+        Err(refusal) => shared.rooms.note(event.refused(refusal.code)),
+    }
+    let attached = attached?;
     let outbound = outbound.ok_or(JoinRefusal::Ending)?;
     Ok(Entered { upgrade, attached, outbound, limits })
 }

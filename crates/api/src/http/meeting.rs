@@ -11,6 +11,7 @@ use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
+use parvis_audit::{self as audit, Act};
 use parvis_meeting::assembly::{Facts, PolicyChange, Record};
 use parvis_meeting::text;
 use parvis_signal::ConnectError;
@@ -20,6 +21,7 @@ use utoipa::ToSchema;
 use super::guest::{check_guests, check_link};
 use super::{Refusal, Shared, Upgrade, door, no_websocket};
 use crate::accept::Client;
+use crate::account;
 use crate::conduct::{HostKey, Meeting, new_secret, now_ms};
 use crate::config::ConnectionLimits;
 use crate::rooms::{Hello, JoinRefusal, MeetRefusal};
@@ -151,6 +153,7 @@ pub(crate) async fn make_room(
         .meetings
         .add(&key, meeting, live.config.max_meetings)
         .map_err(|error| Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too_many_rooms", error))?;
+    shared.rooms.note(account::of(&key, Act::RoomMake, audit::Who::Nobody).from(address));
     Ok(([(CACHE_CONTROL, "no-store")], Json(Made { room, host_key, title, e2ee })).into_response())
 }
 

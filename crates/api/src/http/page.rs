@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! The web client's files, and the way to them behind TLS.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use axum::extract::{OriginalUri, State};
 use axum::http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH, LOCATION, VARY,
@@ -8,6 +10,9 @@ use axum::http::header::{
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
+
+use parvis_web::Asset;
+use serde_json::{Map, Value};
 
 use super::Shared;
 
@@ -24,6 +29,33 @@ pub(crate) async fn to_https(OriginalUri(uri): OriginalUri, headers: HeaderMap) 
         .into_response()
 }
 
+/// What an installed client is called by, and looks like.
+const MANIFEST: &str = "/manifest.webmanifest";
+
+/// The client's manifest, by the name that it has here.
+fn named(asset: &Asset, name: &str, if_none_match: &str) -> Response {
+    let mut hasher = DefaultHasher::new();
+    (name, asset.etag).hash(&mut hasher);
+    let etag = format!("W/\"{:016x}\"", hasher.finish());
+    let caching = [(ETAG, etag.clone()), (CACHE_CONTROL, asset.cache_control().to_owned())];
+    if if_none_match.split(',').any(|known| known.trim() == etag) {
+        return (StatusCode::NOT_MODIFIED, caching).into_response();
+    }
+    let Some(manifest) = with_name(asset.identity, name) else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    (caching, [(CONTENT_TYPE, asset.content_type)], manifest).into_response()
+}
+
+/// A manifest as it is built, with another name. `None` if it is none.
+fn with_name(built: &[u8], name: &str) -> Option<String> {
+    let mut manifest: Map<String, Value> = serde_json::from_slice(built).ok()?;
+    for key in ["name", "short_name"] {
+        manifest.insert(key.to_owned(), name.into());
+    }
+    serde_json::to_string(&manifest).ok()
+}
+
 /// The web client's files.
 pub(crate) async fn page(
     State(shared): State<Shared>,
@@ -36,7 +68,11 @@ pub(crate) async fn page(
     }
     let text =
         |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
+    let live = shared.rooms.live();
     let mut response = match parvis_web::resolve(uri.path()) {
+        Some(asset) if uri.path() == MANIFEST && !live.config.branding.name.is_empty() => {
+            named(asset, &live.config.branding.name, text(IF_NONE_MATCH))
+        }
         None => (StatusCode::NOT_FOUND, "not found\n").into_response(),
         Some(asset) => {
             let caching =
@@ -53,11 +89,46 @@ pub(crate) async fn page(
             }
         }
     };
-    let live = shared.rooms.live();
-    for (name, value) in parvis_web::headers(&[], &live.config.frame_ancestors) {
+    for (name, value) in
+        parvis_web::headers(&[], &live.config.frame_ancestors, parvis_web::compiles_wasm(uri.path()))
+    {
         if let Ok(value) = HeaderValue::from_str(&value) {
             response.headers_mut().insert(name, value);
         }
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_installed_client_is_called_as_it_is_called_here() {
+        let asset = Asset {
+            content_type: "application/manifest+json",
+            etag: "W/\"1\"",
+            immutable: false,
+            identity: br#"{ "id": "/", "name": "Parvis", "short_name": "Parvis", "icons": [] }"#,
+            gzip: None,
+            brotli: None,
+        };
+        let response = named(&asset, "Visio \"d'ici\"", "");
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/manifest+json");
+        let etag = response.headers()[ETAG].to_str().unwrap().to_owned();
+        let body = axum::body::to_bytes(response.into_body(), 1_024).await.unwrap();
+        let manifest: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(
+            (&manifest["name"], &manifest["short_name"]),
+            (&"Visio \"d'ici\"".into(), &"Visio \"d'ici\"".into())
+        );
+        assert_eq!((&manifest["id"], &manifest["icons"]), (&"/".into(), &Value::Array(Vec::new())));
+        assert_eq!(named(&asset, "Visio \"d'ici\"", &etag).status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(
+            named(&asset, "Autre", &etag).status(),
+            StatusCode::OK,
+            "another name is another manifest"
+        );
+        assert_eq!(with_name(b"no manifest", "Visio"), None);
+    }
 }

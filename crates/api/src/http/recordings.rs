@@ -6,20 +6,24 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, RawQuery, State};
-use axum::http::header::{CACHE_CONTROL, LOCATION};
+use axum::extract::{Extension, Path, RawQuery, State};
+use axum::http::header::{CACHE_CONTROL, LOCATION, RANGE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use livekit_protocol as proto;
 use livekit_protocol::EgressInfo;
 use livekit_protocol::egress_info::Request;
+use parvis_audit::{Act, Event, Who};
 use parvis_signal::{Control, ControlError};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Refusal, Shared, files, token};
+use super::{Refusal, Shared, door, files, token};
+use crate::accept::Client;
 use crate::authority::{Authority, Need};
-use crate::egress::{BadLink, CAPTURE_LAYOUT, EgressError, EngineError, LINK_AGE, Linked, redacted};
+use crate::egress::{
+    BadLink, CAPTURE_LAYOUT, EgressError, EngineError, FilmState, LINK_AGE, Linked, redacted,
+};
 use crate::rooms::ControlFailure;
 use crate::token::TokenError;
 
@@ -54,6 +58,29 @@ pub(crate) struct StreamWish {
     watched: bool,
     /// Whether the room is recorded meanwhile, and a film is made of it afterwards.
     film: bool,
+}
+
+/// How the film of a recording does.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Film {
+    /// `none`, `being_made` (it may wait for others), `made` or `failed`.
+    #[schema(example = "being_made")]
+    state: &'static str,
+    /// Why it could not be made.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    error: String,
+}
+
+impl Film {
+    fn of(state: FilmState) -> Film {
+        let (state, error) = match state {
+            FilmState::None => ("none", String::new()),
+            FilmState::BeingMade => ("being_made", String::new()),
+            FilmState::Made => ("made", String::new()),
+            FilmState::Failed(why) => ("failed", why),
+        };
+        Film { state, error }
+    }
 }
 
 /// What a film shows.
@@ -267,7 +294,9 @@ pub(crate) async fn start(
         }
         _ => return Err(Refusal::new(StatusCode::BAD_REQUEST, "bad_request", wrong)),
     };
+    shared.rooms.refuse_when_unlogged()?;
     let egress = shared.rooms.start_egress(&authority.tenant, request).await?;
+    note(&shared, &authority, Act::RecordingStart, &egress.room_name, &egress.egress_id);
     let recording = Json(Recording::of(egress));
     Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], recording).into_response())
 }
@@ -329,6 +358,7 @@ pub(crate) async fn stop(
     let authority = may_record(&shared, &headers, query, &room).await?;
     find(&shared, &authority, &room, &recording).await?;
     let egress = shared.rooms.stop_egress(&authority.tenant, &recording).await?;
+    note(&shared, &authority, Act::RecordingStop, &room, &recording);
     Ok(([(CACHE_CONTROL, "no-store")], Json(Recording::of(egress))).into_response())
 }
 
@@ -358,6 +388,8 @@ pub(crate) async fn links(
 ) -> Result<Response, Refusal> {
     let authority = may_record(&shared, &headers, query, &room).await?;
     let egress = find(&shared, &authority, &room, &recording).await?;
+    shared.rooms.refuse_when_unlogged()?;
+    note(&shared, &authority, Act::RecordingRead, &room, &recording);
     let until = unix_now().as_secs() + LINK_AGE.as_secs();
     let link = |file: RecordedFile| {
         let linked = Linked {
@@ -372,6 +404,80 @@ pub(crate) async fn links(
     let links = Recording::of(egress).files.into_iter().map(link).collect();
     Ok(([(CACHE_CONTROL, "no-store")], Json(FileLinks { links, seconds: LINK_AGE.as_secs() }))
         .into_response())
+}
+
+/// Have a film made of a recording
+///
+/// Of one that has ended, and of what was captured: afterwards it lies among its files. This server must be able to open what was
+/// captured: it does where recordings lie in the clear, or where its configuration has a key for them (`recording.identity`).
+/// Elsewhere `parvis recording compose` makes it, where the key is.
+#[utoipa::path(
+    post,
+    path = "/api/rooms/{room}/recordings/{recording}/film",
+    tag = "recordings",
+    params(
+        ("room" = String, Path, description = "The room's name."),
+        ("recording" = String, Path, description = "The recording's id."),
+    ),
+    request_body = FilmWish,
+    responses(
+        (status = 200, description = "It is there.", body = Film),
+        (status = 202, description = "It is being made, after those that others asked for before.", body = Film),
+        (status = 400, description = "The body can't be read.", body = Refusal),
+        (status = 401, description = "No token, or one that does not hold.", body = Refusal),
+        (status = 403, description = "The token neither has `roomRecord` nor `roomAdmin` for this room.", body = Refusal),
+        (status = 404, description = "The room has no such recording.", body = Refusal),
+        (status = 409, description = "It has not ended, or this server records nothing.", body = Refusal),
+        (status = 413, description = "The body is larger than 8 KiB.", body = Refusal),
+        (status = 415, description = "The body is of another type, or compressed.", body = Refusal),
+        (status = 422, description = "The body is another object, or names a key twice.", body = Refusal),
+        (status = 501, description = "This server can't do that, and what can is said.", body = Refusal),
+    )
+)]
+pub(crate) async fn make_film(
+    State(shared): State<Shared>,
+    Path((room, recording)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Result<Json<FilmWish>, JsonRejection>,
+) -> Result<Response, Refusal> {
+    let authority = may_record(&shared, &headers, query, &room).await?;
+    let wrong = "the body is JSON as {} or {\"layout\": \"grid\"}";
+    let Json(FilmWish { layout }) =
+        body.map_err(|error| Refusal::new(error.status(), "bad_request", wrong))?;
+    let egress = find(&shared, &authority, &room, &recording).await?;
+    let state = shared.rooms.film_egress(&authority.tenant, &egress, &layout).await?;
+    let status = if state == FilmState::Made { StatusCode::OK } else { StatusCode::ACCEPTED };
+    Ok((status, [(CACHE_CONTROL, "no-store")], Json(Film::of(state))).into_response())
+}
+
+/// How a recording's film does
+#[utoipa::path(
+    get,
+    path = "/api/rooms/{room}/recordings/{recording}/film",
+    tag = "recordings",
+    params(
+        ("room" = String, Path, description = "The room's name."),
+        ("recording" = String, Path, description = "The recording's id."),
+    ),
+    responses(
+        (status = 200, description = "How it does.", body = Film),
+        (status = 401, description = "No token, or one that does not hold.", body = Refusal),
+        (status = 403, description = "The token neither has `roomRecord` nor `roomAdmin` for this room.", body = Refusal),
+        (status = 404, description = "The room has no such recording.", body = Refusal),
+        (status = 409, description = "This server records nothing, or keeps no records.", body = Refusal),
+    )
+)]
+pub(crate) async fn film(
+    State(shared): State<Shared>,
+    Path((room, recording)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let authority = may_record(&shared, &headers, query, &room).await?;
+    let egress = find(&shared, &authority, &room, &recording).await?;
+    let state = shared.rooms.engine()?.film_of(&authority.tenant, &egress);
+    Ok(([(CACHE_CONTROL, "no-store")], Json(Film::of(state))).into_response())
 }
 
 /// Fetch a recording's file
@@ -393,6 +499,7 @@ pub(crate) async fn links(
 )]
 pub(crate) async fn fetch(
     State(shared): State<Shared>,
+    Extension(client): Extension<Client>,
     Path(link): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
@@ -404,11 +511,24 @@ pub(crate) async fn fetch(
     let tenant = parvis_store::TenantId::new(linked.tenant);
     let engine = shared.rooms.engine().map_err(|_| gone())?;
     let path = engine.file(&tenant, &linked.egress, &linked.file).ok_or_else(gone)?;
+    // A player asks for a film in hundreds of parts: the first says it.
+    let range = headers.get(RANGE).and_then(|range| range.to_str().ok());
+    if range.is_none_or(|range| range.starts_with("bytes=0-")) {
+        let event = Event::new(tenant.as_str(), Act::RecordingRead, Who::Nobody).saying("by a link");
+        let address = door::address(&shared, &client, &headers);
+        shared.rooms.note(event.on("recording", &linked.egress).from(address));
+    }
     if let Some(sent) = files::send(&path, &linked.file, &headers).await {
         return Ok(sent);
     }
     let url = engine.elsewhere(&tenant, &linked.egress, &linked.file).await.ok_or_else(gone)?;
     Ok((StatusCode::FOUND, [(LOCATION, url), (CACHE_CONTROL, "no-store".to_owned())]).into_response())
+}
+
+/// What the audit log says of somebody who does something with a recording.
+fn note(shared: &Shared, authority: &Authority, act: Act, room: &str, recording: &str) {
+    let event = Event::new(authority.tenant.as_str(), act, authority.who());
+    shared.rooms.note(event.on("recording", recording).saying(&format!("of {room}")));
 }
 
 /// Lets in whoever may record this room: for a moderator's token, if it was not revoked in it.

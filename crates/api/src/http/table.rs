@@ -140,6 +140,8 @@ pub(super) fn table() -> Vec<Row> {
         row(Own, ("GET", "/api/rooms/{room}/recordings"), Access::Record, Content::None, get(recordings::list)),
         row(Own, ("POST", "/api/rooms/{room}/recordings/{recording}/stop"), Access::Record, Content::None, post(recordings::stop)),
         row(Own, ("POST", "/api/rooms/{room}/recordings/{recording}/links"), Access::Record, Content::None, post(recordings::links)),
+        row(Own, ("POST", "/api/rooms/{room}/recordings/{recording}/film"), Access::Record, Content::Json, post(recordings::make_film)),
+        row(Own, ("GET", "/api/rooms/{room}/recordings/{recording}/film"), Access::Record, Content::None, get(recordings::film)),
         row(Signalling, ("GET", "/api/rooms/{room}/consent"), Access::Participant, Content::None, get(consent::standing)),
         row(Signalling, ("POST", "/api/rooms/{room}/consent"), Access::Participant, Content::Json, post(consent::answer)),
         row(Own, ("GET", "/api/recordings/{link}"), Access::FileLink, Content::None, get(recordings::fetch)),

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use livekit_protocol as proto;
+use parvis_audit::Sink;
 use parvis_sfu::{Event, ForwarderId, RoomId};
 use parvis_signal::{Actor, Control, Occurrence, RoomSettings};
 use parvis_store::Store;
@@ -54,6 +55,8 @@ pub(crate) struct Rooms {
     pub(crate) agents: Arc<Agents>,
     /// Where applications' records are kept.
     pub(crate) store: OnceLock<Store>,
+    /// Where acts that matter are written down.
+    pub(crate) log: OnceLock<Arc<dyn Sink>>,
     /// Held while a trunk for calls is compared with the others and written.
     pub(crate) trunk_writes: tokio::sync::Mutex<()>,
     /// Who records and streams.
@@ -114,6 +117,7 @@ impl Rooms {
         Arc::new(Rooms {
             agents: Arc::new(agents),
             store: OnceLock::new(),
+            log: OnceLock::new(),
             trunk_writes: tokio::sync::Mutex::default(),
             config,
             live,

@@ -80,6 +80,11 @@ impl TwirpError {
         TwirpError { code, status: None, message: message.to_string() }
     }
 
+    /// The code, as the protocol has it.
+    pub(crate) fn word(&self) -> &'static str {
+        self.code.name()
+    }
+
     /// The token is not enough for this call. Applications know this as the same code as no token at all.
     pub(crate) fn denied() -> TwirpError {
         let message = "permissions denied: the token has not the grant for this call, or is for another room";

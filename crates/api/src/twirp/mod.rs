@@ -27,12 +27,14 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, Method as HttpMethod};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use parvis_audit::{Act, Event, Who};
 use parvis_signal::{Control, ControlError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::accept::Client;
 use crate::authority::{Authority, Need};
-use crate::http::{Shared, token};
+use crate::http::{Shared, door, token};
 use crate::rooms::{ControlFailure, Rooms};
 use crate::token::TokenError;
 use body::Format;
@@ -141,13 +143,31 @@ async fn answer(
     if request.method() != HttpMethod::POST {
         return Err(TwirpError::new(Code::BadRoute, "calls are made with POST"));
     }
-    let authority = authority(&shared, request.headers(), request.uri().query())?;
+    let address =
+        request.extensions().get::<Client>().map(|client| door::address(&shared, client, request.headers()));
+    let authority = match authority(&shared, request.headers(), request.uri().query()) {
+        Ok(authority) => authority,
+        Err(error) => {
+            let event = Event { from: address, ..Event::new("", Act::Call, Who::Nobody) };
+            let event = event.on("call", &format!("{}/{}", method.service, method.name));
+            shared.rooms.note(event.refused("unauthorized"));
+            return Err(error);
+        }
+    };
+    if !shared.rooms.may_act() {
+        let message =
+            "the audit log takes no entries, and nothing is done that would not stand in it; try again later";
+        return Err(TwirpError::new(Code::Unavailable, message));
+    }
     let format = Format::of(request.headers())?;
     let limit = shared.rooms.live().config.server_api_body_bytes;
     DefaultBodyLimit::max(limit).apply(&mut request);
     let body = Bytes::from_request(request, &()).await.map_err(|_| TwirpError::too_large(limit))?;
-    let call = Call { rooms: Arc::clone(&shared.rooms), authority };
-    Ok((format, (method.run)(call, body, format).await?))
+    let call = Call { rooms: Arc::clone(&shared.rooms), authority: authority.clone() };
+    let answer = (method.run)(call, body, format).await;
+    let refused = answer.as_ref().err().map(TwirpError::word);
+    shared.rooms.note_call(&authority, (method.service, method.name), address, refused);
+    Ok((format, answer?))
 }
 
 fn authority(shared: &Shared, headers: &HeaderMap, query: Option<&str>) -> Result<Authority, TwirpError> {

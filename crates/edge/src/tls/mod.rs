@@ -71,11 +71,15 @@ impl Tls {
         *self.certificates.not_after.write().unwrap_or_else(PoisonError::into_inner) = not_after;
     }
 
+    /// When the certificate that is shown ends, in seconds since 1970; `None` when there is none.
+    pub fn not_after(&self) -> Option<u64> {
+        *self.certificates.not_after.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whole days for which the certificate that is shown still holds; `None` when there is none.
     pub fn days_left(&self, now: SystemTime) -> Option<u64> {
-        let not_after = *self.certificates.not_after.read().unwrap_or_else(PoisonError::into_inner);
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        not_after.map(|not_after| not_after.saturating_sub(now) / 86_400)
+        self.not_after().map(|not_after| not_after.saturating_sub(now) / 86_400)
     }
 
     /// Shows this one to a certificate authority that asks for `name` by RFC 8737, until [`Tls::end_challenges`].

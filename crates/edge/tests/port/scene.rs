@@ -175,7 +175,7 @@ impl Scene {
     }
 
     pub fn counted(&self, name: &str) -> u64 {
-        self.stats.fields().find(|(found, _)| *found == name).unwrap().1
+        self.stats.fields().find(|(found, ..)| *found == name).unwrap().2
     }
 
     /// A participant's credentials.

@@ -139,6 +139,14 @@ impl Config {
         })
     }
 
+    /// Name and secret of the first key that belongs to no organisation of its own.
+    pub(crate) fn first_key(&self, base: &Path) -> Result<(String, String), Problem> {
+        let own = self.keys.iter().find(|key| key.tenant.is_none());
+        let key = own
+            .ok_or_else(|| ("keys".to_owned(), "all belong to organisations; add one without".to_owned()))?;
+        Ok((key.name.clone(), secret(key, base)?))
+    }
+
     /// How many shards there will be.
     pub(crate) fn shards(&self) -> usize {
         match self.media.shards.size() {
@@ -315,6 +323,7 @@ impl Config {
             publish_codecs: self.enabled_codecs().into_iter().map(|mime| (mime, String::new())).collect(),
             sync_streams: rooms.sync_streams,
             recording_consent: rooms.recording_consent,
+            recording_chat: self.recording.chat,
             record: rooms.record.clone(),
             playout_delay: (rooms.min_playout_delay.0, rooms.max_playout_delay.0),
             ..RoomConfig::default()

@@ -63,7 +63,12 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Loaded, ConfigError> {
         };
         ConfigError::Wrong { place, problem: with_remedy(error.message()) }
     };
-    let config: Config = toml::from_str(text).map_err(wrong)?;
+    let mut config: Config = toml::from_str(text).map_err(wrong)?;
+    let handed_over = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    config.find_credentials(handed_over.as_deref()).map_err(|(key, problem)| ConfigError::Wrong {
+        place: format!("{}: {key}", path.display()),
+        problem,
+    })?;
     let mut origins = BTreeMap::new();
     if let Ok(table) = DeTable::parse(text) {
         collect_origins(table.get_ref(), "", &mut |key, span| {

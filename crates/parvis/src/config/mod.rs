@@ -9,12 +9,15 @@
 
 mod applications;
 mod apply;
+mod audit;
 mod branding;
+mod credentials;
 mod edge;
 mod livekit;
 mod load;
 mod meeting;
 mod presets;
+mod process;
 mod recording;
 mod show;
 mod storage;
@@ -35,6 +38,7 @@ use edge::{NodeIp, PlainHttp, Tls, Turn};
 pub(crate) use livekit::{BODY_VARIABLE, Foreign, base, take_over};
 pub(crate) use load::{ConfigError, Loaded, load};
 use presets::Preset;
+pub(crate) use process::Confine;
 pub(crate) use show::{show, values};
 pub(crate) use value::Ports;
 use value::{Bounded, Bytes, Count, Port, Time};
@@ -55,9 +59,11 @@ pub(crate) struct Config {
     pub(crate) sessions: Sessions,
     pub(crate) tokens: Tokens,
     pub(crate) drain: Drain,
+    pub(crate) process: process::Process,
     pub(crate) log: Log,
     pub(crate) data: Data,
     pub(crate) database: stored::Database,
+    pub(crate) audit: audit::Audit,
     pub(crate) webhooks: stored::Webhooks,
     pub(crate) server_api: applications::ServerApi,
     pub(crate) agents: applications::Agents,
@@ -102,6 +108,7 @@ pub(crate) struct Rate {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Metrics {
     pub(crate) listen: SocketAddr,
+    pub(crate) jitsi_names: bool,
 }
 
 /// Media sockets, threads and bounds.
@@ -305,7 +312,7 @@ impl Default for Http {
 
 impl Default for Metrics {
     fn default() -> Self {
-        Metrics { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7891)) }
+        Metrics { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7891)), jitsi_names: false }
     }
 }
 

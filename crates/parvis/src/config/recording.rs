@@ -2,7 +2,9 @@
 //! Recordings: whether, where, for whom, and how much.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use parvis_jobs::{EncoderFamily, JobConfig, Protection, Quota};
 use serde::{Deserialize, Serialize};
@@ -13,6 +15,8 @@ use super::storage::Storage;
 use super::value::{Bounded, Count, Time};
 use crate::recording::{FilmBounds, FilmSettings, Keep, RecordingSettings};
 
+/// How long a segment of a film may be, if there are any.
+const SEGMENTS: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(3_600);
 /// The worker's file name, where it is not named: it lies beside the server's own.
 pub(crate) const WORKER: &str = "parvis-media";
 /// Any encoder that works.
@@ -29,6 +33,7 @@ pub(crate) struct Recording {
     pub(crate) directory: PathBuf,
     pub(crate) recipients: Vec<String>,
     pub(crate) unprotected: bool,
+    pub(crate) identity: PathBuf,
     pub(crate) worker: PathBuf,
     pub(crate) allow_unconfined: bool,
     pub(crate) encoder: String,
@@ -37,6 +42,8 @@ pub(crate) struct Recording {
     pub(crate) max_tracks: Count,
     pub(crate) max_bytes: Bounded<0, { i64::MAX }>,
     pub(crate) max_duration: Time,
+    pub(crate) chat: bool,
+    pub(crate) max_chat_bytes: Bounded<1_024, { 64 << 20 }>,
     pub(crate) min_free_bytes: Bounded<0, { i64::MAX }>,
     pub(crate) start_timeout: Time,
     pub(crate) silence_timeout: Time,
@@ -44,6 +51,9 @@ pub(crate) struct Recording {
     pub(crate) max_restarts: Bounded<0, 100>,
     pub(crate) max_films: Bounded<0, 64>,
     pub(crate) film_timeout: Time,
+    pub(crate) film_segment: Time,
+    /// 0: as many as there are processors.
+    pub(crate) film_parallel: Bounded<0, 256>,
     pub(crate) max_film_side: Bounded<320, 3_840>,
     pub(crate) max_film_rate: Bounded<1, 60>,
     /// In kbit/s.
@@ -64,6 +74,7 @@ impl Default for Recording {
             directory: PathBuf::new(),
             recipients: Vec::new(),
             unprotected: false,
+            identity: PathBuf::new(),
             worker: PathBuf::new(),
             allow_unconfined: false,
             encoder: AUTO.to_owned(),
@@ -72,6 +83,8 @@ impl Default for Recording {
             max_tracks: Bounded::of(200),
             max_bytes: Bounded::of(20 << 30),
             max_duration: Time::secs(6 * 3_600),
+            chat: false,
+            max_chat_bytes: Bounded::of(4 << 20),
             min_free_bytes: Bounded::of(1 << 30),
             start_timeout: Time(job.start_timeout),
             silence_timeout: Time(job.silence_timeout),
@@ -79,6 +92,8 @@ impl Default for Recording {
             max_restarts: Bounded::of(job.max_restarts.into()),
             max_films: Bounded::of(1),
             film_timeout: Time::secs(600),
+            film_segment: Time::secs(60),
+            film_parallel: Bounded::of(0),
             max_film_side: Bounded::of(1_920),
             max_film_rate: Bounded::of(60),
             max_film_bitrate: Bounded::of(8_000),
@@ -108,6 +123,13 @@ impl Config {
                     "no time at all would end every recording; use a longer one, such as \"10s\"".to_owned(),
                 );
             }
+        }
+        let segment = recording.film_segment.0;
+        if !segment.is_zero() && !SEGMENTS.contains(&segment) {
+            return problem(
+                "film_segment",
+                "a segment of a film has five seconds at least and an hour at most; \"0\" makes films in one go".to_owned(),
+            );
         }
         if let Err(error) = parvis_meeting::text::check_name("name", &recording.name, 64) {
             return problem("name", error.to_string());
@@ -167,6 +189,10 @@ impl Config {
             encoder: recording.encoder.clone(),
             ipv4: true,
             protection,
+            identity: match recording.identity.as_os_str().is_empty() {
+                true => None,
+                false => Some(base.join(&recording.identity)),
+            },
             name: recording.name.clone(),
             max_jobs: recording.max_jobs.size(),
             quota: Quota {
@@ -175,6 +201,7 @@ impl Config {
                 seconds: recording.max_duration.0.as_secs(),
                 tracks: recording.max_tracks.to_u32(),
             },
+            chat_bytes: recording.max_chat_bytes.size(),
             job: JobConfig {
                 start_timeout: recording.start_timeout.0,
                 silence_timeout: recording.silence_timeout.0,
@@ -188,6 +215,11 @@ impl Config {
                 max: usize::try_from(recording.max_films.to_u32()).unwrap_or_default(),
                 patience: recording.film_timeout.0,
                 max_restarts: recording.max_restarts.to_u32(),
+                segment,
+                parallel: match recording.film_parallel.to_u32() {
+                    0 => std::thread::available_parallelism().map_or(1, usize::from).min(256),
+                    count => count as usize,
+                },
                 bounds: FilmBounds {
                     side: recording.max_film_side.to_u32(),
                     rate: recording.max_film_rate.to_u32(),
@@ -259,6 +291,10 @@ mod tests {
         let secret = "AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQ";
         assert_eq!(refused(|recording| recording.recipients = vec![secret.into()]), "recording.recipients");
         assert_eq!(refused(|recording| recording.stop_timeout = Time::secs(0)), "recording.stop_timeout");
+        assert_eq!(refused(|recording| recording.film_segment = Time::secs(4)), "recording.film_segment");
+        assert_eq!(refused(|recording| recording.film_segment = Time::secs(3_601)), "recording.film_segment");
+        let whole = with(|recording| recording.film_segment = Time::secs(0)).unwrap().unwrap();
+        assert!(whole.film.segment.is_zero() && whole.film.parallel >= 1, "as many as there are processors");
         assert_eq!(refused(|recording| recording.encoder = "x264enc".into()), "recording.encoder");
         let hardware = with(|recording| recording.encoder = "nvenc".into()).unwrap().unwrap();
         assert_eq!(hardware.encoder, "nvenc");
@@ -268,6 +304,9 @@ mod tests {
     #[test]
     fn paths_start_at_the_configuration_and_the_worker_is_beside_us() {
         let settings = with(|recording| recording.directory = "kept".into()).unwrap().unwrap();
+        assert_eq!(settings.identity, None, "the server has no key unless it is given one");
+        let keyed = with(|recording| recording.identity = "key.txt".into()).unwrap().unwrap();
+        assert_eq!(keyed.identity.as_deref(), Some(Path::new("/etc/parvis/key.txt")));
         assert_eq!(settings.directory, Path::new("/etc/parvis/kept"));
         assert_eq!(settings.worker.file_name().unwrap(), WORKER);
         assert!(settings.worker.is_absolute());

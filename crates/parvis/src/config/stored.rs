@@ -106,6 +106,7 @@ impl Config {
             record_bytes: database.max_record_bytes.size(),
             outbox_rows: database.max_waiting_events.size(),
             events: database.keep_events.size(),
+            audit_bytes: self.audit.bytes(),
         };
         Ok(StoreConfig {
             timeout: database.timeout.0,

@@ -594,3 +594,36 @@ fn a_cluster_that_we_held_up_ourselves_is_tried_again_at_once() {
     assert_eq!(sim.tried[..3], [900_000, 900_000, 1_800_000]);
     assert!(sim.sender.estimate() > 800_000, "{} after {:?}", sim.sender.estimate(), sim.tried);
 }
+
+/// Until the estimate is at `goal` bits per second, in steps of 100 ms; at most a minute.
+fn until_it_reaches(sim: &mut Sim, goal: u64) -> Duration {
+    let begin = sim.now;
+    while sim.sender.estimate() < goal && sim.now - begin < seconds(60) {
+        sim.run(Duration::from_millis(100));
+    }
+    sim.now - begin
+}
+
+/// Thirty pictures of 1.6 Mbit/s each, on a path that carries a little more: 2^7 times the start lies between.
+#[test]
+fn on_a_path_of_fifty_megabits_forty_are_reached_within_seconds_whether_they_are_sent_or_not() {
+    for application in [50_000_000, 1_000_000] {
+        let mut sim = Sim::new(55_000_000, application);
+        let took = until_it_reaches(&mut sim, 40_000_000);
+        assert!(took <= seconds(8), "{took:?} with {application}: {:?}", sim.tried);
+        assert!(sim.tried.iter().all(|tried| *tried <= 55_000_000), "{:?}", sim.tried);
+    }
+}
+
+/// And once more after the path had been narrow for a time: what was learnt there is no lid.
+#[test]
+fn forty_megabits_are_reached_again_after_the_path_was_narrow() {
+    let mut sim = Sim::new(55_000_000, 50_000_000);
+    until_it_reaches(&mut sim, 40_000_000);
+    sim.link = 2_000_000;
+    sim.run(seconds(10));
+    assert!(sim.sender.estimate() < 2_500_000, "{}", sim.sender.estimate());
+    sim.link = 55_000_000;
+    let took = until_it_reaches(&mut sim, 40_000_000);
+    assert!(took <= seconds(15), "{took:?}: {:?}", sim.tried);
+}

@@ -43,7 +43,6 @@
 mod allocate;
 mod audio;
 mod config;
-mod counted;
 mod deadlines;
 mod demux;
 mod dependency;

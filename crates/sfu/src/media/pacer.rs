@@ -459,4 +459,49 @@ mod tests {
         assert!(budget.take(start, 1000));
         assert!(!budget.take(start, 1));
     }
+
+    proptest::proptest! {
+        /// What leaves at one moment becomes trains: so that none is longer than a release, a release has a bound whatever comes
+        /// when, and however late the clock wakes.
+        #[test]
+        fn whatever_comes_whenever_a_release_is_no_more_than_a_burst_and_a_packet(
+            rate in 100_000u64..60_000_000,
+            steps in proptest::collection::vec((0u64..40_000, 0u64..60, 50u32..1_400, proptest::bool::ANY), 1..60),
+        ) {
+            let start = Instant::now();
+            let (most, burst) = (50_000_000, Duration::from_millis(5));
+            let mut pacer = Pacer::new(start, 512, rate, most, burst);
+            let (mut now, mut out, mut all) = (start, 0, 0);
+            for (pause, count, bytes, resend) in steps {
+                now += Duration::from_micros(pause);
+                let (mut released, before) = (0, pacer.queued_bytes());
+                // As a packet is sent that comes while nothing waits.
+                while pacer.is_free(now) && released < 100_000 && out % 2 == 0 {
+                    pacer.spend(bytes as usize);
+                    released += u64::from(bytes);
+                }
+                for _ in 0..count {
+                    out += 1;
+                    pacer.push(Paced { slot: 0, subscription: SubscriptionId(out % 3), out, bytes, resend });
+                }
+                // A longer queue is let out faster, as far as may be sent at all; a full one may just have dropped some of it.
+                let waiting = pacer.queued_bytes().max(before) as f64 * 8.0 / MAX_QUEUE_TIME.as_secs_f64();
+                let bound = (rate as f64).max(waiting.min(most as f64)) / 8.0 * burst.as_secs_f64();
+                let mut largest = u64::from(bytes);
+                while let Some(paced) = pacer.pop(now) {
+                    pacer.spend(paced.bytes as usize);
+                    released += u64::from(paced.bytes);
+                    largest = largest.max(u64::from(paced.bytes));
+                }
+                proptest::prop_assert!(
+                    released as f64 <= bound + largest as f64 + 1.0,
+                    "{} bytes at once, of at most {} and a packet of {}", released, bound, largest
+                );
+                all += released;
+            }
+            // Nor more in the long run: what may be sent at most, and the first burst.
+            let may = (most.max(rate) as f64 / 8.0) * ((now - start).as_secs_f64() + burst.as_secs_f64()) + 1_400.0;
+            proptest::prop_assert!(all as f64 <= may, "{} bytes in {:?}", all, now - start);
+        }
+    }
 }

@@ -1,101 +1,122 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! What a room's media has counted.
+//! What a room's media has counted, and what all rooms of a forwarder have counted together: for the metrics page, where
+//! each bound shows.
 
-/// Counters since the room began. Each bound of [`crate::media::MediaConfig`] has one that shows it being hit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct MediaStats {
+macro_rules! stats {
+    ($($(#[doc = $doc:literal])+ $name:ident),* $(,)?) => {
+        /// Counters since the room began. Each bound of [`crate::media::MediaConfig`] has one that shows it being hit.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        pub struct MediaStats {
+            /// SSRCs known at this moment.
+            pub known_ssrcs: usize,
+            $($(#[doc = $doc])+ pub $name: u64,)*
+        }
+
+        impl MediaStats {
+            /// Name, meaning and value of each counter.
+            pub fn counters(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> + use<> {
+                [$((stringify!($name), concat!($($doc),+), self.$name),)*].into_iter()
+            }
+
+            /// Adds another room's counters.
+            pub fn add(&mut self, other: &MediaStats) {
+                $(self.$name += other.$name;)*
+            }
+        }
+    };
+}
+
+stats! {
     /// Packets received and kept.
-    pub received_packets: u64,
-    /// Their bytes.
-    pub received_bytes: u64,
+    received_packets,
+    /// Bytes of the packets received and kept.
+    received_bytes,
     /// Packets sent, retransmissions and padding included.
-    pub sent_packets: u64,
-    /// Their bytes.
-    pub sent_bytes: u64,
+    sent_packets,
+    /// Bytes of the packets sent.
+    sent_bytes,
     /// Packets sent again, because of a NACK or because feedback on the transport told of their loss.
-    pub resent_packets: u64,
-    /// Their bytes.
-    pub resent_bytes: u64,
+    resent_packets,
+    /// Bytes of the packets sent again.
+    resent_bytes,
     /// Padding packets sent to probe for bandwidth or to fill a sequence number that holds nothing.
-    pub padding_packets: u64,
+    padding_packets,
     /// Missing packets asked for.
-    pub nacks_sent: u64,
+    nacks_sent,
     /// Missing packets that subscribers asked for.
-    pub nacks_received: u64,
+    nacks_received,
     /// Key frames asked for.
-    pub key_frame_requests_sent: u64,
+    key_frame_requests_sent,
     /// Key frames that subscribers asked for.
-    pub key_frame_requests_received: u64,
-    /// Those beyond what one subscriber may ask for by itself.
-    pub key_frame_requests_over_budget: u64,
+    key_frame_requests_received,
     /// Malformed RTP packets.
-    pub dropped_malformed: u64,
+    dropped_malformed,
     /// RTP whose SSRC belongs to no bound track.
-    pub dropped_unknown_stream: u64,
+    dropped_unknown_stream,
     /// RTP in a payload type that wasn't negotiated.
-    pub dropped_unknown_codec: u64,
+    dropped_unknown_codec,
     /// RTP that came twice.
-    pub dropped_duplicate: u64,
+    dropped_duplicate,
     /// RTP beyond a track's or its publisher's ingress limits.
-    pub dropped_ingress_limit: u64,
+    dropped_ingress_limit,
     /// Packets too late for a subscription's sequence map.
-    pub dropped_too_late: u64,
+    dropped_too_late,
     /// Packets that found a full pacer.
-    pub dropped_pacer_full: u64,
+    dropped_pacer_full,
     /// Packets that had left the ring before the pacer released them.
-    pub dropped_expired: u64,
+    dropped_expired,
     /// Packets that a subscriber can't take because it didn't negotiate the codec.
-    pub dropped_codec_mismatch: u64,
+    dropped_codec_mismatch,
     /// Retransmissions refused because the subscriber's budget was spent.
-    pub resend_over_budget: u64,
+    resend_over_budget,
     /// Retransmissions refused because the packet went out less than a round trip ago or too often.
-    pub resend_suppressed: u64,
-    /// Retransmissions that nobody asked for: feedback on the transport had told of the loss.
-    pub resend_prompted: u64,
-    /// Retransmissions asked for packets that never came to us and go on when they do.
-    pub resend_awaited: u64,
+    resend_suppressed,
     /// Retransmissions asked for packets that are no longer kept.
-    pub resend_unknown: u64,
-    /// Packets of sound not forwarded because louder tracks are heard.
-    pub stage_withheld: u64,
-    /// Tracks let among those that are heard.
-    pub stage_entered: u64,
-    /// Tracks that lost that place to others.
-    pub stage_left: u64,
-    /// Times that somebody began to speak and found no place.
-    pub stage_refused: u64,
-    /// Frames of silence sent where a track stopped.
-    pub silence_packets: u64,
-    /// Packets sent with redundancy of our making.
-    pub red_made: u64,
-    /// Packets lost on their way to us and found in a later one's redundancy.
-    pub red_recovered: u64,
-    /// Repair packets received.
-    pub fec_received: u64,
-    /// Packets lost on their way to us and made again from repair packets.
-    pub fec_recovered: u64,
-    /// Repair packets of which nothing was missing.
-    pub fec_unneeded: u64,
-    /// Repair packets that couldn't be read, or didn't go with the packets that they name.
-    pub fec_malformed: u64,
-    /// Repair packets pushed out by newer ones before they were of use.
-    pub fec_overflow: u64,
-    /// Repair packets sent.
-    pub fec_sent_packets: u64,
-    /// Their bytes.
-    pub fec_sent_bytes: u64,
+    resend_unknown,
     /// Gaps larger than the NACK list.
-    pub nack_overflow: u64,
+    nack_overflow,
     /// Tracks, subscriptions or layers refused for their number.
-    pub refused_limit: u64,
+    refused_limit,
     /// Packets carried to other forwarders.
-    pub trunk_packets_out: u64,
+    trunk_packets_out,
     /// Packets that came from other forwarders.
-    pub trunk_packets_in: u64,
+    trunk_packets_in,
     /// Packets for another forwarder that found its trunk full.
-    pub trunk_overflow: u64,
+    trunk_overflow,
     /// Peers and publications looked at because time had come: all of them at a tick, else who is due.
-    pub timer_visits: u64,
-    /// SSRCs known at this moment.
-    pub known_ssrcs: usize,
+    timer_visits,
+    /// Those beyond what one subscriber may ask for by itself.
+    key_frame_requests_over_budget,
+    /// Retransmissions asked for packets that never came to us and go on when they do.
+    resend_awaited,
+    /// Retransmissions that nobody asked for: feedback on the transport had told of the loss.
+    resend_prompted,
+    /// Packets of sound not forwarded because louder tracks are heard.
+    stage_withheld,
+    /// Tracks let among those that are heard.
+    stage_entered,
+    /// Tracks that lost that place to others.
+    stage_left,
+    /// Times that somebody began to speak and found no place.
+    stage_refused,
+    /// Frames of silence sent where a track stopped.
+    silence_packets,
+    /// Packets sent with redundancy of our making.
+    red_made,
+    /// Packets lost on their way to us and found in a later one's redundancy.
+    red_recovered,
+    /// Repair packets received.
+    fec_received,
+    /// Packets lost on their way to us and made again from repair packets.
+    fec_recovered,
+    /// Repair packets of which nothing was missing.
+    fec_unneeded,
+    /// Repair packets that couldn't be read, or didn't go with the packets that they name.
+    fec_malformed,
+    /// Repair packets pushed out by newer ones before they were of use.
+    fec_overflow,
+    /// Repair packets sent.
+    fec_sent_packets,
+    /// Bytes of the repair packets sent.
+    fec_sent_bytes,
 }

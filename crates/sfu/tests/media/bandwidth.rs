@@ -28,6 +28,8 @@ struct Link {
     layers: Vec<u8>,
     /// Packets of sound, and their bytes.
     sounds: (u32, usize),
+    /// All that left for it.
+    carried: Vec<Left>,
 }
 
 const DELAY: Duration = Duration::from_millis(20);
@@ -45,11 +47,13 @@ impl Link {
             dropped: 0,
             layers: Vec::new(),
             sounds: (0, 0),
+            carried: Vec::new(),
         }
     }
 
     fn carry(&mut self, world: &mut World) {
         for left in world.take_rtp(2) {
+            self.carried.push(left.clone());
             let start = self.busy_until.max(left.at);
             if start - left.at > self.queue_limit {
                 self.dropped += 1;
@@ -80,7 +84,7 @@ impl Link {
         while let Some(len) = self.receiver.write_feedback(world.now, 1, 10, &mut buf) {
             world.room.handle_rtcp(world.now, PeerId(2), &buf[..len], &mut world.out);
         }
-        world.out.rtcp.retain(|(to, _)| *to == PeerId(1));
+        world.out.rtcp.retain(|(to, _)| *to != PeerId(2));
     }
 }
 
@@ -338,4 +342,110 @@ fn sound_goes_once_again_as_soon_as_the_losses_of_a_narrow_line_are_over() {
     let (_, seconds) = on_a_line_of_250_kbit(30);
     let bytes: Vec<usize> = seconds.iter().map(|(_, (_, bytes))| *bytes).collect();
     assert!(bytes[5..].iter().all(|bytes| *bytes < 8_000), "once, soon after: {bytes:?}");
+}
+
+/// One cluster of padding as it left: its bytes with the media beside it, from its first packet to its last, and how many
+/// packets of padding.
+#[derive(Debug)]
+struct Cluster {
+    begin: Instant,
+    end: Instant,
+    bytes: usize,
+    padding: usize,
+}
+
+impl Cluster {
+    /// Bits per second: the last packet's bytes leave after the time that is counted.
+    fn rate(&self) -> f64 {
+        let last = self.bytes as f64 / (self.padding as f64).max(1.0);
+        (self.bytes as f64 - last.min(300.0)) * 8.0 / (self.end - self.begin).as_secs_f64()
+    }
+}
+
+/// The clusters among packets that left, 30 ms apart at least. All padding goes on the stream of retransmissions and holds
+/// nothing else, or this panics.
+fn clusters(left: &[Left]) -> Vec<Cluster> {
+    let mut clusters: Vec<Cluster> = Vec::new();
+    let mut last_number = None;
+    for packet in left.iter().filter(|packet| packet.padding > 1) {
+        assert_eq!((packet.ssrc, packet.payload.len()), (11, 0), "only retransmissions' stream has padding");
+        let extensions =
+            Packet::parse(&packet.bytes).unwrap().extensions(&subscriber_map()).transport_sequence;
+        assert!(extensions.is_some(), "or nothing tells of its arrival");
+        let before = last_number.replace(packet.sequence);
+        assert!(before.is_none_or(|before| packet.sequence.wrapping_sub(before) == 1), "no number twice");
+        match clusters.last_mut().filter(|last| packet.at - last.end < Duration::from_millis(30)) {
+            Some(last) => (last.end, last.padding) = (packet.at, last.padding + 1),
+            None => clusters.push(Cluster { begin: packet.at, end: packet.at, bytes: 0, padding: 1 }),
+        }
+    }
+    for cluster in &mut clusters {
+        let within = left.iter().filter(|packet| (cluster.begin..=cluster.end).contains(&packet.at));
+        cluster.bytes = within.map(|packet| packet.bytes.len()).sum();
+    }
+    clusters
+}
+
+#[test]
+fn clusters_are_padding_on_the_stream_of_retransmissions_and_reach_the_rate_that_is_tried() {
+    let (mut world, mut camera) = start(plain());
+    let mut link = Link::new(world.now, 1_000_000_000);
+    camera.play(&mut world, &mut link, 4);
+    let clusters = clusters(&link.carried);
+    let rates: Vec<f64> = clusters.iter().map(|cluster| cluster.rate() / 1e6).collect();
+    // Three times the start of 300 kbit/s, then six times.
+    assert!((0.8..1.3).contains(&rates[0]), "{rates:?} {clusters:#?}");
+    assert!((1.6..2.4).contains(&rates[1]), "{rates:?} {clusters:#?}");
+    for cluster in &clusters[..2] {
+        let long = cluster.end - cluster.begin;
+        assert!(long >= Duration::from_millis(12) && long < Duration::from_millis(80), "{cluster:?}");
+        assert!(cluster.padding >= 5, "{cluster:?}");
+    }
+}
+
+#[test]
+fn thirty_pictures_on_a_path_of_fifty_megabits_have_forty_of_them_within_seconds() {
+    let rids = ["q", "h", "f"];
+    let mut world = World::with(plain());
+    let people = 10..40u64;
+    let sections = people.clone().map(|one| outbound(&one.to_string(), MediaKind::Video, one));
+    world.peer(2, &sections.collect::<Vec<_>>());
+    let mut sources = Vec::new();
+    for one in people.clone() {
+        world.peer(one, &[inbound("v", MediaKind::Video, &rids)]);
+        world.publish(one, one, "v", &video_spec(&rids));
+        world.subscribe(one, 2, one);
+        let source = |at: u64| Vp8Source::new((one * 10 + at) as u32 * 100, rid_ext("v", rids[at as usize]));
+        sources.push([0, 1, 2].map(source));
+    }
+    world.run_ms(0);
+    // With IP's and UDP's headers it would be 50.
+    let mut link = Link::new(world.now, 49_000_000);
+    let mut keys = vec![true; sources.len()];
+    let (mut rates, mut before) = (Vec::new(), 0);
+    for frame in 0..20 * 30 {
+        for ((one, sources), key) in people.clone().zip(&mut sources).zip(&mut keys) {
+            *key |= world.take_plis_only(one) > 0;
+            // 0.14, 0.5 and 1.4 Mbit/s.
+            for (source, (packets, size)) in sources.iter_mut().zip([(1, 560), (2, 1_000), (5, 1_140)]) {
+                for packet in source.frame(*key, packets, &vec![0; size]) {
+                    world.rtp(one, &packet);
+                }
+            }
+            *key = false;
+        }
+        for _ in 0..11 {
+            world.run_ms(3);
+            link.carry(&mut world);
+            link.carried.clear();
+        }
+        if frame % 30 == 29 {
+            rates.push((link.delivered_bytes - before) as f64 * 8.0 / 0.99 / 1e6);
+            before = link.delivered_bytes;
+        }
+    }
+    let reached = rates.iter().position(|rate| *rate >= 40.0);
+    assert!(reached.is_some_and(|second| second < 12), "{rates:.1?}, {} dropped", link.dropped);
+    // And there it stays: the path has room for all thirty.
+    assert!(rates[14..].iter().all(|rate| *rate >= 38.0), "{rates:.1?}, {} dropped", link.dropped);
 }

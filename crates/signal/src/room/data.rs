@@ -56,6 +56,7 @@ impl Room {
             }
             session.last_sequence = sequence;
         }
+        self.hear_caption(now, sender, &packet.known);
 
         let mut receivers = self.receivers(Some(sender), &packet.known);
         if matches!(packet.known.value, Some(Value::Metrics(_))) {

@@ -10,6 +10,7 @@
 //! chooses what such a one sees.
 
 mod blobs;
+mod captions;
 mod codecs;
 mod conduct;
 mod connect;
@@ -22,6 +23,7 @@ mod forwarded;
 mod happened;
 mod leave;
 mod media;
+mod minutes;
 mod moves;
 mod offered;
 mod pace;
@@ -58,6 +60,7 @@ pub use control::{
     RoomSettings, retention_days,
 };
 pub use forwarded::{ForwardError, ForwardId, ForwardedStream, ForwardedView};
+pub use minutes::{RecordedCaption, RecordedMessage};
 pub use moves::{ClosedError, RoomView};
 pub use offered::{Offer, OfferError, Purpose, Target};
 pub(crate) use pace::Pace;
@@ -103,6 +106,8 @@ pub struct Room {
     recorders: BTreeSet<ParticipantId>,
     /// What recorders are sent in another codec than before.
     recoded: Vec<(ParticipantId, TrackId)>,
+    /// Captions that recorders are to have, on their way.
+    captions: captions::Captions,
     data_tracks: data_tracks::DataTracks,
     blobs: blobs::Blobs,
     calls: rpc::Calls,
@@ -167,6 +172,7 @@ impl Room {
             dynacast: dynacast::Dynacast::default(),
             recorders: BTreeSet::new(),
             recoded: Vec::new(),
+            captions: captions::Captions::default(),
             data_tracks: data_tracks::DataTracks::default(),
             blobs: blobs::Blobs::default(),
             calls: rpc::Calls::default(),

@@ -18,6 +18,7 @@ use livekit_protocol::signal_response::Message as Response;
 use parvis_meeting::{Kind, LeaveReason, ParticipantId, Permissions, State, TrackId};
 use parvis_sfu::{Command, OutletSpec, PeerId, SubscriptionId, SubscriptionSettings};
 
+use super::minutes::{RecordedCaption, RecordedMessage};
 use super::{ConnectError, Room};
 use crate::join::JoinParams;
 use crate::session::Link;
@@ -101,6 +102,15 @@ pub enum RecordingNews {
     },
     /// Who speaks, by their sids, the loudest first.
     Speakers(Vec<String>),
+    /// Somebody wrote to all, in a room that allows that it is kept.
+    Chat(Box<RecordedMessage>),
+    /// A message was taken back; it may be one that was never told of.
+    ChatRetracted {
+        /// Its number.
+        message: u64,
+    },
+    /// What somebody said was written down.
+    Caption(Box<RecordedCaption>),
     /// The recorder is no longer in the room. Nothing follows.
     Gone(proto::DisconnectReason),
 }
@@ -130,6 +140,11 @@ impl Records {
     /// Whether packets go to its worker.
     pub(crate) fn is_open(&self) -> bool {
         self.open
+    }
+
+    /// What it records.
+    pub(super) fn scope(&self) -> &RecordScope {
+        &self.scope
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) struct Start {
     peopled: bool,
     /// Days for which recordings are kept at most.
     recording_retention: Option<u32>,
+    /// Recordings keep nothing of the chat.
+    withholds_chat: bool,
 }
 
 impl Start {
@@ -37,10 +39,16 @@ impl Start {
         config.sync_streams || self.sync_streams
     }
 
+    /// Whether recordings keep nothing of the chat, even where they may.
+    pub(super) fn withholds_chat(&self) -> bool {
+        self.withholds_chat
+    }
+
     /// Takes what is said of how media is received.
     pub(super) fn take(&mut self, settings: &RoomSettings) {
         self.playout_delay = settings.playout_delay.or(self.playout_delay);
         self.sync_streams |= settings.sync_streams;
+        self.withholds_chat |= settings.withholds_chat;
         if let Some(layout) = &settings.record {
             self.record = Some(layout.clone());
         }

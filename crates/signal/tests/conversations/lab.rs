@@ -384,7 +384,11 @@ impl Lab {
                     Output::RelayRevoked { sid } => self.relayed.push((sid.to_string(), false)),
                     // Nobody here knocks, or opens the meeting's own socket: see the api crate's tests of meetings.
                     Output::Admit { .. } | Output::Password(_) => {}
-                    Output::Breakout { .. } | Output::CloseBreakout { .. } | Output::PutOut { .. } => {}
+                    Output::Breakout { .. }
+                    | Output::CloseBreakout { .. }
+                    | Output::Account(_)
+                    | Output::Instruct { .. }
+                    | Output::PutOut { .. } => {}
                     Output::Conducted(record) => self.records.push(*record),
                     Output::Answered { connection, answer } => self.answers.push((connection, answer)),
                     Output::Ended => self.ended = true,

@@ -14,6 +14,7 @@ mod happened;
 mod join;
 mod lab;
 mod limits;
+mod minutes;
 mod moves;
 mod offered;
 mod pace;

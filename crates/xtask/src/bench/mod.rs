@@ -18,7 +18,9 @@ mod rounds;
 mod server;
 mod signal;
 mod sim;
+mod start;
 mod svg;
+mod web;
 
 use std::path::PathBuf;
 
@@ -73,6 +75,10 @@ enum Name {
     Sim,
     /// What forwarding costs, how late packets are, what memory and joining take, from Parvis and from its peers.
     Peers,
+    /// What the web client weighs and how quick it is, in a real browser.
+    Web,
+    /// How long a server takes to get ready, and how much memory, empty.
+    Start,
 }
 
 /// Runs one benchmark against a release build.
@@ -88,6 +94,8 @@ pub(crate) fn run(options: &Options) -> Result {
         Name::Signal => signal::run(options),
         Name::Sim => sim::run(options),
         Name::Peers => peers::run(options),
+        Name::Web => web::run(options),
+        Name::Start => start::run(options),
     }
 }
 

@@ -276,7 +276,7 @@ fn is_listened_on(sockets: &str, port: u16) -> bool {
 }
 
 /// A process and all that descend from it: a server may have its work done by others.
-fn family(pid: u32) -> Vec<u32> {
+pub(super) fn family(pid: u32) -> Vec<u32> {
     let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };

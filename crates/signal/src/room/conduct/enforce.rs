@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::presence::within;
 use super::{CLOSE_REFUSED, GUEST, Room};
-use crate::{Beside, Grants, Output};
+use crate::{Beside, Grants, Instruction, Output};
 
 /// How far into the future a removal reaches, in seconds, where tokens are made by an application: clocks differ by that.
 const CLOCK_LEEWAY_SECONDS: u64 = 60;
@@ -44,15 +44,26 @@ impl Room {
             Decision::Admitted { waiting, role } => self.admit_waiting(&waiting.0, role),
             Decision::Waits { waiting, reason } => self.waits_for(&waiting.0, reason),
             Decision::Refused { waiting, reason } => self.refuse_waiting(&waiting.0, reason),
-            Decision::Rights { identity, rights } => self.apply_rights(&identity, rights),
-            Decision::Role { identity, role } => self.apply_role(&identity, role),
-            Decision::Mute { identity, source } => self.turn_off(&identity, source),
+            Decision::Rights { identity, rights } => {
+                self.apply_rights(&identity, rights);
+                self.instruct_breakout(&identity, None);
+            }
+            Decision::Role { identity, role } => {
+                self.apply_role(&identity, role);
+                self.instruct_breakout(&identity, None);
+            }
+            Decision::Mute { identity, source } => {
+                self.turn_off(&identity, source);
+                self.instruct_breakout(&identity, Some(source));
+            }
             Decision::Remove { identity, banned, by } => self.put_out(now, &identity, banned, by.as_deref()),
             Decision::End { by } => {
                 tracing::info!(room = %self.sid, by, "the meeting was ended for all");
                 self.meeting.end(EndReason::Deleted);
             }
             Decision::Move { identity, breakout } => {
+                // What holds for them there is known before they are told where to go.
+                self.send_word(&identity, breakout.clone(), None);
                 if let Some(grants) = self.grants_to_go(&identity).map(Box::new) {
                     self.outputs.push_back(Output::Breakout { identity, breakout, grants });
                 }
@@ -60,10 +71,15 @@ impl Room {
             Decision::CloseBreakout { breakout } => {
                 self.outputs.push_back(Output::CloseBreakout { breakout });
             }
+            Decision::KeepMessage { message, identity, name, text } => {
+                self.keep_message(message, identity, name, text);
+            }
+            Decision::ForgetMessage { message } => self.forget_message(message),
             Decision::Password { password } => {
                 let password = password.map(|password| password.reveal().to_owned());
                 self.outputs.push_back(Output::Password(password));
             }
+            Decision::Conducted(account) => self.outputs.push_back(Output::Account(Box::new(account))),
             Decision::Changed => {
                 let record = Box::new(self.conducted.assembly.record());
                 self.outputs.push_back(Output::Conducted(record));
@@ -127,6 +143,29 @@ impl Room {
         };
         let grants = Box::new(self.grants(participant));
         self.outputs.push_back(Output::RefreshToken { connection, grants });
+    }
+
+    /// Has done in somebody's breakout room, if they are in one, what the meeting says of them.
+    fn instruct_breakout(&mut self, identity: &str, off: Option<Source>) {
+        let breakout = self.conducted.assembly.breakout_of(identity).map(str::to_owned);
+        self.send_word(identity, breakout, off);
+    }
+
+    fn send_word(&mut self, identity: &str, breakout: Option<String>, off: Option<Source>) {
+        let assembly = &self.conducted.assembly;
+        let (Some(breakout), Some(role)) = (breakout, assembly.role(identity)) else { return };
+        let word = Instruction { role, rights: assembly.rights(identity), off };
+        self.outputs.push_back(Output::Instruct { identity: identity.to_owned(), breakout, word });
+    }
+
+    /// The meeting of which this is a breakout room says what somebody is and may do, who is here or may come.
+    pub fn instruct(&mut self, now: Instant, identity: &str, word: Instruction) {
+        let unix_ms = self.clock(now);
+        self.conducted.assembly.instruct(now, unix_ms, identity, word.role, word.rights);
+        if let Some(source) = word.off {
+            self.turn_off(identity, source);
+        }
+        self.settle(now);
     }
 
     /// Turns off what somebody sends of a source, and has its client stop the device.

@@ -4,6 +4,8 @@
 
 use std::time::Instant;
 
+use parvis_meeting::assembly::{Bound, WaitingId};
+
 use super::{ABSENT, CLOSE_REPLACED, MeetingSocket, Side};
 use crate::room::leave::{CLOSE_GOING_AWAY, CLOSE_MALFORMED, CLOSE_VIOLATION};
 use crate::room::{ConnectError, ConnectionId, Room};
@@ -29,6 +31,7 @@ impl Room {
         if let Some(former) = self.conducted.sockets.insert(identity.to_owned(), socket) {
             self.conducted.by_connection.remove(&former.connection);
             self.conducted.assembly.detach(identity);
+            self.conducted.assembly.note_bound(Bound::Sockets);
             self.close(former.connection, CLOSE_REPLACED, "another socket of yours takes this one's place");
         }
         self.conducted.by_connection.insert(connection, Side::Inside(identity.to_owned()));
@@ -63,13 +66,16 @@ impl Room {
                 let unix_ms = self.clock(now);
                 self.conducted.assembly.message(now, unix_ms, &identity, text);
             }
-            (Some(Side::Outside(_)), Some(_)) => {
-                self.drop_meeting_socket(
-                    now,
-                    connection,
-                    CLOSE_VIOLATION,
-                    "whoever waits has nothing to say",
-                );
+            (Some(Side::Outside(waiting)), Some(text)) => {
+                match self.conducted.assembly.waiting_said(now, &WaitingId(waiting), text) {
+                    Some(answer) => self.say(connection, answer),
+                    None => self.drop_meeting_socket(
+                        now,
+                        connection,
+                        CLOSE_VIOLATION,
+                        "whoever waits has nothing to say but a note",
+                    ),
+                }
             }
             (Some(_), None) => {
                 self.drop_meeting_socket(now, connection, CLOSE_MALFORMED, "messages are JSON, as text");

@@ -32,6 +32,8 @@ pub struct RoomSettings {
     pub record: Option<String>,
     /// Days after their end that recordings of the room are kept at most. The shortest that was said counts.
     pub recording_retention: Option<u32>,
+    /// Whether recordings keep nothing of the chat, even where they do of others. It can't be taken back.
+    pub withholds_chat: bool,
 }
 
 /// The tag of a room by which whoever makes it asks for [`RoomSettings::recording_consent`], …
@@ -47,6 +49,10 @@ pub const RECORD_TAG: &str = "parvis.record";
 pub const RECORD_NOTHING: &str = "none";
 /// The tag of a room by which whoever makes it asks for [`RoomSettings::recording_retention`].
 pub const RETENTION_TAG: &str = "parvis.recording_retention";
+/// The tag of a room by which whoever makes it says whether recordings keep the chat, where the server lets them, …
+const RECORDED_CHAT_TAG: &str = "parvis.recording_chat";
+/// … by this word, which is as good as none. Another one counts as a no: a slip must not keep anything.
+const KEEP_CHAT: &str = "keep";
 /// The longest that can be asked for, in days.
 const MAX_RETENTION_DAYS: u32 = 36_500;
 
@@ -77,6 +83,7 @@ impl RoomSettings {
                 None => wanted.egress.as_ref().is_some_and(|egress| egress.room.is_some()).then(String::new),
             },
             recording_retention: wanted.tags.get(RETENTION_TAG).and_then(|days| retention_days(days)),
+            withholds_chat: wanted.tags.get(RECORDED_CHAT_TAG).is_some_and(|word| word != KEEP_CHAT),
         }
     }
 }

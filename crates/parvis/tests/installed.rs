@@ -89,9 +89,10 @@ impl Held {
             .map(|task| task.unwrap().path())
             .find(|task| std::fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim() == name));
         let thread = thread.unwrap();
+        // PTRACE_SEIZE and PTRACE_INTERRUPT: with PTRACE_ATTACH the whole process would be left stopped.
         let number = if cfg!(target_arch = "x86_64") { 101 } else { 117 };
         let attach = format!(
-            "syscall({number}, 16, $ARGV[0] + 0, 0, 0) == 0 or die \"ptrace: $!\"; $| = 1; print \"held\\n\"; <STDIN>;"
+            "for (0x4206, 0x4207) {{ syscall({number}, $_, $ARGV[0] + 0, 0, 0) == 0 or die \"ptrace: $!\"; }} $| = 1; print \"held\\n\"; <STDIN>;"
         );
         let mut child = Command::new("perl")
             .args(["-e", &attach, thread.file_name().unwrap().to_str().unwrap()])

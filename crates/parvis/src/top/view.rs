@@ -49,7 +49,7 @@ pub(super) fn picture(before: &Page, now: &Page, between: Duration) -> String {
         time(mean("parvis_subscription_start_seconds")),
     ));
     line(format!(
-        "networks: lost {:>6}   round trip {:>8}   estimate {:>11}   limited {:>4.0} %",
+        "lost {:>7}   round trip {:>8}   estimate {:>12}   limited {:>4.0} %",
         mean("parvis_participant_loss_ratio")
             .map_or_else(|| "–".to_owned(), |loss| format!("{:.1} %", loss * 100.0)),
         time(mean("parvis_participant_round_trip_seconds")),
@@ -137,7 +137,7 @@ mod tests {
         assert!(line("people").contains("people     12   rooms      3"), "{picture}");
         assert!(line("cpu").contains("100.0 MiB"), "{picture}");
         assert!(line("joins").contains("2.0/s refused    1.0/s"), "{picture}");
-        assert!(line("networks").contains("50 ms"), "{picture}");
+        assert!(line("lost").contains("50 ms"), "{picture}");
         assert!(line("0 ").contains(" 2000 "), "{picture}");
         assert!(picture.lines().all(|line| line.chars().count() <= 80), "{picture}");
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use clap::Args;
 
 use crate::sh::{Result, print, process, say};
-use crate::{bench, compatibility, deny, e2e, fuzz, habits, programs, setup, sim, web};
+use crate::{bench, compatibility, deb, deny, e2e, fuzz, habits, programs, sbom, setup, sim, web};
 
 /// More failures than these are no starvation.
 const RETRIED_AT_MOST: usize = 3;
@@ -16,7 +16,7 @@ const FUZZ_SECONDS: u64 = 4;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Runs only the steps whose name contains this text: format, web, lint, unit, sim, instructions, e2e, fuzz, deny.
+    /// Runs only the steps whose name contains this text: format, web, lint, unit, sim, instructions, e2e, fuzz, deny, confinement.
     #[arg(long)]
     only: Option<String>,
 }
@@ -40,7 +40,7 @@ pub(crate) fn run(options: &Options) -> Result {
     let mut count = Count::default();
     let mut failures = Vec::new();
     type Step = (&'static str, fn(&mut Count) -> Result);
-    let steps: [Step; 9] = [
+    let steps: [Step; 10] = [
         ("format", |count| {
             let formatted = count.check(process("cargo", ["fmt", "--all", "--check"]).run());
             count.check(habits::run()).and(formatted)
@@ -69,7 +69,11 @@ pub(crate) fn run(options: &Options) -> Result {
             end_to_end(count)
         }),
         ("fuzz", |count| count.check(fuzz::run(&fuzz::Options::all(FUZZ_SECONDS)))),
-        ("deny", |count| count.check(deny::run())),
+        ("deny", |count| {
+            let denied = count.check(deny::run());
+            count.check(sbom::run()).and(denied)
+        }),
+        ("confinement", |count| count.check(deb::check_units())),
     ];
     let mut times = Vec::new();
     for (name, step) in steps {

@@ -70,6 +70,12 @@ pub(crate) fn run(options: &Options) -> Result {
     Ok(())
 }
 
+/// Holds the units against their bounds.
+pub(crate) fn check_units() -> Result {
+    setup::debian(TOOLS)?;
+    units::check()
+}
+
 /// The folder with both programs.
 fn build(debug: bool) -> Result<PathBuf> {
     setup::build_tools()?;

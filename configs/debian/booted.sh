@@ -37,13 +37,17 @@ http() { # path; gives the status
 }
 answers() { [ "$(http /readyz)" = "$1" ]; }
 
-# What setup writes, without TLS, so that this script can ask by itself.
+# Credentials are mounted from a namespace of their own, which reaches the units only where mounts are shared.
+try "mounts are shared, as the service manager needs them" test "$(findmnt --noheadings --output PROPAGATION /)" = shared
+# The name is this system's own; nobody else is asked.
+echo '127.0.0.1 localhost meet.example.eu' >/etc/hosts
+
+# What setup writes, without TLS, so that this script can ask by itself, and with a film of each call.
 setup() {
     parvis setup meet.example.eu --behind-proxy 127.0.0.1 --address 127.0.0.1 --no-start --record-for \
-        age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kudlhm3qqq7q3sd || true
+        age1xd4agy57sq8asy5p2pkmxhgelyq20l0fq7am49l6q9wjt90ztdesx04y4a || true
     grep -q guests /etc/parvis/parvis.toml &&
-        sed -i '/^public_port/d; s/^listen = .*/listen = "[::]:443"/; s/^recipients = .*/unprotected = true/; s/^worker = .*/&\nallow_unconfined = true/' \
-            /etc/parvis/parvis.toml
+        sed -i '/^public_port/d; s/^listen = .*/listen = "[::]:443"/; s/^guests = .*/&\nrecord = "grid"/' /etc/parvis/parvis.toml
 }
 try "setup writes a configuration" setup
 try "the server starts" systemctl start parvis.socket parvis-media.socket parvis-compose.socket parvis-push.socket parvis.service
@@ -56,13 +60,18 @@ done
 try "it gains no privileges" test "$(status NoNewPrivs)" = NoNewPrivs:1
 try "its calls are filtered" test "$(status Seccomp)" = Seccomp:2
 try "its secrets were handed over in memory" test -s /run/credentials/parvis.service/parvis.main.secret
-inside() { nsenter --target "$(pid)" --mount -- "$@"; }
-try "it sees no store of secrets" test -z "$(inside ls /etc/credstore 2>/dev/null)"
-cannot_write() { ! inside touch "$1/parvis-trial"; }
+# A process's files as it sees them: nothing can be started in there, as all but the server is without the right to be executed.
+seen() { echo "/proc/$1/root$2"; }
+hidden() { [ -d "$(seen "$1" /)" ] && [ -z "$(ls "$(seen "$1" "$2")" 2>/dev/null)" ]; }
+try "it sees no store of secrets" hidden "$(pid)" /etc/credstore
+cannot_write() { [ -d "$(seen "$(pid)" "$1")" ] && ! touch "$(seen "$(pid)" "$1")/parvis-trial"; }
+can_write() { touch "$(seen "$(pid)" /var/lib/parvis)/parvis-trial" && rm "$(seen "$(pid)" /var/lib/parvis)/parvis-trial"; }
+try "it can write to its own folder" can_write
 for folder in /etc /usr /var/log; do
     try "it can't write to $folder" cannot_write $folder
 done
-try "it can't see homes" test -z "$(inside ls /home /root 2>/dev/null | grep -v :)"
+touch /root/parvis-trial
+try "it can't see homes" hidden "$(pid)" /root
 try "the watchdog is fed" test "$(property parvis.service WatchdogTimestampMonotonic)" -gt 0
 
 # A restart refuses no connection: whoever comes in between waits.
@@ -79,12 +88,20 @@ try "it is another process then" test "$(pid)" != "$before"
 try "it is ready again" until_true 20 answers 200
 
 # A stalled forwarding thread: no word to the watchdog, and so a new server.
+# ptrace(PTRACE_ATTACH) holds one thread alone, and leaves the others running. Whoever holds it has to wait for it, too (wait4 with
+# __WALL): a process whose thread nobody waits for does not end.
+case $(uname -m) in
+x86_64) ptrace=101 ;;
+*) ptrace=117 ;;
+esac
 stall() {
     local thread
     for thread in /proc/"$(pid)"/task/*; do
         [ "$(cat "$thread/comm")" = shard-0 ] && break
     done
-    perl -e 'syscall(101, 16, $ARGV[0], 0, 0) == 0 or die "ptrace: $!"; sleep 60' "${thread##*/}" &
+    [ "$(cat "$thread/comm")" = shard-0 ] || return 1
+    perl -e 'syscall($ARGV[0] + 0, 16, $ARGV[1] + 0, 0, 0) == 0 or die "ptrace: $!";
+        1 while waitpid($ARGV[1] + 0, 0x40000000) > 0' $ptrace "${thread##*/}" &
     holder=$!
     before=$(pid)
     until_true 50 test_changed
@@ -99,31 +116,66 @@ systemctl daemon-reload
 systemctl restart parvis.service
 until_true 20 answers 200
 try "a server whose forwarding thread hangs is replaced" stall
+try "and the service manager did it by itself" test "$(property parvis.service NRestarts)" -gt 0
 try "and the new one is ready" until_true 20 answers 200
-try "check sees a call with sound and pictures" parvis check --config /etc/parvis/parvis.toml
+
+# A call, which is recorded and made a film of: in units that the server, which has no right to any, gets by their doors.
+units_seen() { # until a film is there
+    while :; do
+        systemctl list-units --no-legend --plain --state=active 'parvis-media@*' 'parvis-compose@*' | cut -d' ' -f1
+        sleep 0.1
+    done >/run/units.seen
+}
+units_seen &
+seeing=$!
+try "check sees a call with sound and pictures, and nothing bad" parvis check --config /etc/parvis/parvis.toml
 cat /tmp/try.log
+recordings() { parvis recording list --config /etc/parvis/parvis.toml; }
+complete() { recordings | grep -E '^EG_' | grep -vE ' 0 B ' | grep -q complete; }
+film() { find /var/lib/parvis/recordings -name '*.mp4*' -size +1k | grep -q .; }
+# A room stays for a while when all have left it.
+try "the call was recorded, and a film was made of it" until_true 120 complete
+try "the film is there" film
+[ "$failed" = 0 ] || {
+    recordings
+    find /var/lib/parvis/recordings -type f
+    journalctl --no-pager --output cat --unit parvis.service --grep 'recording|compos' | tail -20
+}
+kill $seeing
+try "one unit captured it" grep -q '^parvis-media@' /run/units.seen
+try "and another one made the film" grep -q '^parvis-compose@' /run/units.seen
 
 # A worker, as a unit of its own.
 worker() {
     local job=/var/lib/parvis/recordings/trial
     mkdir -p $job && chown parvis: $job
-    setpriv --reuid parvis --regid parvis --clear-groups env -i /usr/lib/parvis/parvis-media-unit capture --confine available \
-        --directory $job </run/trial.fifo >/dev/null &
+    # Its standard input is a stream socket and its output one for datagrams, as the server has them, and both stay open.
+    setpriv --reuid parvis --regid parvis --clear-groups env -i perl -MSocket -MPOSIX=dup2 -e \
+        '$^F = 99; socketpair(A, B, AF_UNIX, SOCK_STREAM, 0) or die; socketpair(C, D, AF_UNIX, SOCK_DGRAM, 0) or die;
+        dup2(fileno(B), 0); dup2(fileno(D), 1); exec @ARGV' \
+        /usr/lib/parvis/parvis-media-unit capture --confine required --directory $job &
+    asking=$!
     until_true 10 test_unit
 }
 test_unit() { systemctl list-units --no-legend 'parvis-media@*' | grep -q running; }
-rm -f /run/trial.fifo && mkfifo /run/trial.fifo && chown parvis: /run/trial.fifo
-exec 8<>/run/trial.fifo
 try "a worker is a unit of its own" worker
 unit=$(systemctl list-units --no-legend --plain 'parvis-media@*' | cut -d' ' -f1 | head -1)
 try "in the slice of recordings" test "$(property "$unit" Slice)" = parvis-capture.slice
 worker_pid=$(pgrep --parent "$(property "$unit" MainPID)" | head -1)
-try "it has a network of its own, with nothing in it" test "$(nsenter --target "$worker_pid" --net -- ls /sys/class/net 2>/dev/null | wc -l)" -le 1 -a \
-    "$(readlink "/proc/$worker_pid/ns/net")" != "$(readlink /proc/self/ns/net)"
-try "it sees recordings and nothing else of the server's" test "$(nsenter --target "$worker_pid" --mount -- ls /var/lib/parvis)" = recordings
-try "it sees no configuration" test -z "$(nsenter --target "$worker_pid" --mount -- ls /etc/parvis 2>/dev/null)"
-exec 8>&-
-kill "$(pgrep -f parvis-media-unit)" 2>/dev/null
+# Without one, what follows has to fail.
+worker_pid=${worker_pid:-none}
+filters() { awk '/^Seccomp_filters:/ { print $2 }' "/proc/$1/status"; }
+confined() { [ "$(filters "$worker_pid")" -gt "$(filters "$(property "$unit" MainPID)")" ]; }
+try "its own confinement comes on top of the unit's" until_true 5 confined
+alone() {
+    local devices
+    devices=$(nsenter --target "$worker_pid" --net -- tail -n +3 /proc/net/dev) &&
+        ! grep -qv '^ *lo:' <<<"$devices" && [ "$(readlink "/proc/$worker_pid/ns/net")" != "$(readlink /proc/self/ns/net)" ]
+}
+try "it has a network of its own, with nothing in it" alone
+try "it sees recordings and nothing else of the server's" test "$(ls "$(seen "$worker_pid" /var/lib/parvis)")" = recordings
+try "it sees no configuration" hidden "$worker_pid" /etc/parvis
+kill $asking
 gone() { ! test_unit; }
 try "it goes with whoever asked for it" until_true 10 gone
 

@@ -22,7 +22,10 @@ files() { find / -xdev \( -path /proc -o -path /sys -o -path /run -o -path /tmp 
 
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
-apt-get install --yes --no-install-recommends "$packages/old.deb" >/tmp/install.log 2>&1 || {
+# With what it recommends, which encoders are in, and nothing of what others do.
+recommended=$(dpkg-deb --field "$packages/old.deb" Recommends | tr ',' ' ')
+# shellcheck disable=SC2086
+apt-get install --yes --no-install-recommends "$packages/old.deb" $recommended >/tmp/install.log 2>&1 || {
     tail -40 /tmp/install.log >&2
     fail "it can't be installed"
 }

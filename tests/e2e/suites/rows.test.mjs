@@ -176,6 +176,8 @@ describe('row 46: markup', () => {
     await panel(ada).getByLabel('Bo', { exact: true }).selectOption('Room 2');
     await panel(ada).getByRole('button', { name: 'Open the rooms' }).click();
     await bo.page.getByText('You are now in Room 2.').first().waitFor({ timeout: 20_000 });
+    // The page says where it goes before it is there: the chair sees who has come.
+    await panel(ada).getByRole('region', { name: 'Room 2' }).getByText('Bo', { exact: true }).waitFor();
     await panel(ada).getByLabel('Message to all rooms').fill(PAYLOAD);
     await panel(ada).getByRole('button', { name: 'Send to all rooms' }).click();
     await isText(bo, 'a broadcast');

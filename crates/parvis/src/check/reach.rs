@@ -17,6 +17,8 @@ use crate::serve::Settings;
 
 /// How long one may take that is on this machine.
 const LOCAL_PATIENCE: Duration = Duration::from_secs(2);
+/// When a request to the relay is repeated.
+const ASKED_AGAIN: Duration = Duration::from_millis(500);
 /// The largest answer that is read.
 const MAX_ANSWER_BYTES: u64 = 4_096;
 /// An allocation without credentials (RFC 8656): a relay that lives refuses it with 401.
@@ -155,9 +157,14 @@ impl Way {
             let any: IpAddr =
                 if at.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
             let socket = UdpSocket::bind((any, 0)).await?;
-            socket.send_to(&ALLOCATE, at).await?;
             let mut answer = [0; 512];
-            let (count, _) = socket.recv_from(&mut answer).await?;
+            // A stranger gets no more bytes than it sent: clients ask again (RFC 8489 section 6.2.1), and so does this.
+            let (count, _) = loop {
+                socket.send_to(&ALLOCATE, at).await?;
+                if let Ok(received) = timeout(ASKED_AGAIN, socket.recv_from(&mut answer)).await {
+                    break received?;
+                }
+            };
             Ok::<_, std::io::Error>(answer.get(..count.min(2)) == Some(&ALLOCATE_REFUSED[..]))
         };
         relay_line(what, tried, timeout(PATIENCE, asked).await)

@@ -94,7 +94,8 @@ fn boot(system: &Path) -> Result {
     std::os::unix::fs::symlink("../trial.service", units.join("multi-user.target.wants/trial.service"))?;
     inside(system, &format!("dpkg --install /{WITHIN}/old.deb"), false)?;
     // The service manager is the first process, as on a machine: it has the namespace's processes, its own network with loopback, and a
-    // hierarchy of control groups of its own.
+    // hierarchy of control groups of its own. Its mounts are shared, as it makes them where it is not in a container: it mounts a unit's
+    // credentials in a namespace beside that of the units, and only so do they come through.
     let enter = format!(
         "set -e; ip link set lo up; cd '{0}'; mount --bind . .; cd '{0}'; mount -t proc proc proc; mount -t sysfs sysfs sys; \
          mount -t cgroup2 cgroup2 sys/fs/cgroup; mount -t tmpfs -o mode=755 tmpfs run; mount -t tmpfs -o mode=755 tmpfs dev; \
@@ -102,7 +103,7 @@ fn boot(system: &Path) -> Result {
          mkdir -p dev/pts dev/shm; mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts dev/pts; ln -s pts/ptmx dev/ptmx; \
          ln -s /proc/self/fd dev/fd; \
          pivot_root . mnt; exec env -i container=trial PATH=/usr/sbin:/usr/bin:/sbin:/bin /bin/sh -c 'umount -l /mnt; \
-         exec /lib/systemd/systemd --system --unit=multi-user.target --log-target=console --show-status=no'",
+         mount --make-rshared /; exec /lib/systemd/systemd --system --unit=multi-user.target --log-target=console --show-status=no'",
         system.display()
     );
     let namespaces = [

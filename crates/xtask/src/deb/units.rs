@@ -8,7 +8,7 @@ use crate::sh::{Error, Result, print, process, root, target};
 
 /// A unit, whether it may use a GPU, and tenths that it may have on the scale of systemd 252 and on that of 257, which knows more directives.
 const BOUNDS: &[(&str, bool, u32, u32)] = &[
-    ("parvis.service", false, 12, 11),
+    ("parvis.service", false, 12, 12),
     ("parvis-media@.service", false, 9, 9),
     ("parvis-media@.service", true, 13, 13),
     ("parvis-compose@.service", false, 9, 9),

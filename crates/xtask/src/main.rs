@@ -12,6 +12,7 @@ mod deny;
 mod e2e;
 mod fuzz;
 mod habits;
+mod image;
 mod pages;
 mod programs;
 mod run;
@@ -53,6 +54,8 @@ enum Command {
     Deny,
     /// Write Grafana's dashboards from their tables.
     Dashboards,
+    /// Build the system image, and boot it.
+    Image(image::Options),
     /// List what is in each program, as CycloneDX.
     Sbom,
     /// Build the web client.
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Command::Dashboards => dashboards::write(),
         Command::Deb(options) => deb::run(&options),
         Command::Deny => deny::run(),
+        Command::Image(options) => image::run(&options),
         Command::Sbom => sbom::run(),
         Command::Web => web::build(),
     };

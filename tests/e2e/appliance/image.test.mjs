@@ -16,7 +16,7 @@ it('two people see and hear each other through the image', async () => {
   const room = stage.room();
   const ada = await stage.join('python', room, 'ada');
   const bob = await stage.join('python', room, 'bob');
-  await ada.ask('publishBars', { ...SMALL, fps: 5, videoCodec: 'vp8', simulcast: false });
+  await ada.ask('publishBars', { ...SMALL, fps: 5 });
   await ada.ask('publishTone', { hertz: HERTZ });
   assertBars(await bob.ask('seen', { identity: 'ada' }), 'ada');
   assertTone(await bob.ask('heard', { identity: 'ada' }), HERTZ, 'ada');

@@ -70,6 +70,14 @@ pub(crate) fn run(options: &Options) -> Result {
     Ok(())
 }
 
+/// What the package installs, laid out below `folder` and not packed: the image takes it.
+pub(crate) fn lay_out(debug: bool, folder: &Path) -> Result {
+    setup::debian(TOOLS)?;
+    tree::lay_out(&build(debug)?, folder, env!("CARGO_PKG_VERSION"))?;
+    std::fs::remove_dir_all(folder.join("DEBIAN"))?;
+    Ok(())
+}
+
 /// Holds the units against their bounds.
 pub(crate) fn check_units() -> Result {
     setup::debian(TOOLS)?;
@@ -103,7 +111,7 @@ fn pack(programs: &Path, out: &Path, version: &str) -> Result<PathBuf> {
 }
 
 /// The time that all files bear, in seconds since 1970.
-fn epoch() -> Result<String> {
+pub(crate) fn epoch() -> Result<String> {
     if let Ok(epoch) = std::env::var("SOURCE_DATE_EPOCH") {
         return Ok(epoch);
     }

@@ -30,6 +30,8 @@ pub struct RoomStats {
     pub data_messages: u64,
     /// Data messages dropped: malformed, forbidden, too large, too fast, or seen before.
     pub data_dropped: u64,
+    /// Captions, or parts of them, that no recording could keep: too many, too long, broken off, or not to be read.
+    pub captions_dropped: u64,
     /// Packets of data tracks passed on, counted once each.
     pub track_packets: u64,
     /// How often a sender of reliable messages was made to wait for a slow reader.

@@ -32,10 +32,12 @@ fn a_course_of_one_seed_is_the_same_twice_and_no_other_seeds() {
 }
 
 #[test]
-fn what_is_overheard_or_left_out_is_found() {
-    for (slip, said) in [(Slip::Overheard, "is sent word"), (Slip::Emptied, "was told")] {
-        let failures: Vec<String> =
-            (0..20).flat_map(|seed| assembly::run(seed, Some(slip)).failures).collect();
-        assert!(failures.iter().any(|failure| failure.contains(said)), "{slip:?}: {failures:?}");
+fn what_is_overheard_left_out_or_repeated_is_found() {
+    for (slip, said) in
+        [(Slip::Overheard, "is sent word"), (Slip::Emptied, "was told"), (Slip::Repeated, "told again")]
+    {
+        // Rooms to say something to are open in few courses.
+        let mut failures = (0..300).flat_map(|seed| assembly::run(seed, Some(slip)).failures);
+        assert!(failures.any(|failure| failure.contains(said)), "{slip:?}");
     }
 }

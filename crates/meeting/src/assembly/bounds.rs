@@ -36,11 +36,12 @@ pub enum Bound {
     BreakoutNameChars,
     BreakoutMinutes,
     BreakoutPeople,
+    Broadcasts,
     Sockets,
 }
 
 /// Every bound, in the order of their variants.
-const ALL: [(Bound, &str); 32] = [
+const ALL: [(Bound, &str); 33] = [
     (Bound::CommandBytes, "command_bytes"),
     (Bound::Commands, "commands"),
     (Bound::Resyncs, "resyncs"),
@@ -72,12 +73,19 @@ const ALL: [(Bound, &str); 32] = [
     (Bound::BreakoutNameChars, "breakout_name_chars"),
     (Bound::BreakoutMinutes, "breakout_minutes"),
     (Bound::BreakoutPeople, "breakout_people"),
+    (Bound::Broadcasts, "broadcasts"),
     (Bound::Sockets, "sockets"),
 ];
 
 /// How often each bound held.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BoundStats([u64; ALL.len()]);
+
+impl Default for BoundStats {
+    fn default() -> Self {
+        BoundStats([0; ALL.len()])
+    }
+}
 
 impl BoundStats {
     /// It held once more.

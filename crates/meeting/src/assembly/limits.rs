@@ -98,6 +98,8 @@ pub struct AssemblyLimits {
     pub breakout_minutes: u64,
     /// People who belong to one, those included who are gone for now: twice as many as can be inside.
     pub breakout_people: usize,
+    /// What was said to all rooms last and is told again to whoever comes to one: as many as stand on a screen at one time. 4 × 16 KB.
+    pub broadcasts: usize,
 }
 
 impl Default for AssemblyLimits {
@@ -144,6 +146,7 @@ impl Default for AssemblyLimits {
             breakout_name_chars: 100,
             breakout_minutes: 24 * 60,
             breakout_people: 1_000,
+            broadcasts: 4,
         }
     }
 }

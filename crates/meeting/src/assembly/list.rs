@@ -47,6 +47,7 @@ impl Slot {
 /// A [`Feature`] whose commands come, and whose views go, as JSON.
 pub(super) trait AnyFeature: Debug + Send + Sync {
     fn entered(&mut self, context: &mut Context<'_>, member: &Member);
+    fn connected(&mut self, context: &mut Context<'_>, member: &Member);
     fn left(&mut self, context: &mut Context<'_>, identity: &str);
     fn altered(&mut self, context: &mut Context<'_>, member: &Member);
     fn spoke(&mut self, identity: &str, time: Duration);
@@ -66,6 +67,10 @@ pub(super) trait AnyFeature: Debug + Send + Sync {
 impl<F: Feature + Debug + Send + Sync> AnyFeature for F {
     fn entered(&mut self, context: &mut Context<'_>, member: &Member) {
         Feature::entered(self, context, member);
+    }
+
+    fn connected(&mut self, context: &mut Context<'_>, member: &Member) {
+        Feature::connected(self, context, member);
     }
 
     fn left(&mut self, context: &mut Context<'_>, identity: &str) {

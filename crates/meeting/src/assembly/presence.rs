@@ -165,16 +165,19 @@ impl Assembly {
         }
     }
 
-    /// Somebody inside has connected the meeting's socket, in place of the one of before. A snapshot follows. Says no
-    /// if they aren't inside.
+    /// Somebody inside has connected the meeting's socket, in place of the one of before. What passed without them follows, and
+    /// a snapshot. Says no if they aren't inside.
     pub fn attach(&mut self, now: Instant, unix_ms: u64, identity: &str) -> bool {
-        self.at(now, unix_ms);
+        let at = self.at(now, unix_ms);
         let Some(inside) = self.inside.get_mut(identity) else { return false };
         inside.kept_until = None;
         inside.socket = Some(Socket { version: 0, whole: true, wholes: Pace::default() });
         self.stale.someone_whole();
         // What was meant for the socket of before is no answer to anything that this one asks.
         self.unsay(identity);
+        if let Some(member) = self.members.get(identity).cloned() {
+            self.with_features(at, |slot, context| slot.feature.connected(context, &member));
+        }
         true
     }
 

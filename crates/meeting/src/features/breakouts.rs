@@ -2,15 +2,15 @@
 //! Small rooms beside the meeting, for a while: moderators assign people, move them, speak to all rooms, and bring everybody
 //! back, or a timer does.
 //!
-//! An assignment lasts until the rooms are closed or a moderator changes it: whoever comes back in between, after a reload or a
-//! lost connection, is sent to their room again. Rooms are told apart by texts that never come twice in a meeting, so that
-//! what was said for one that is closed reaches no later one.
+//! An assignment lasts until the rooms are closed or a moderator changes it: whoever comes back in between is sent to their room
+//! again. Rooms are told apart by texts that never come twice, so that what was said for one that is closed reaches no later one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::broadcasts::Broadcasts;
 use super::refusal::{done, moderators_only, over};
 use super::{Audience, CommandError, Context, Feature, Notice, Want};
 use crate::assembly::{AssemblyLimits, Bound, Member, Role};
@@ -22,6 +22,8 @@ pub struct Breakouts {
     open: Option<Open>,
     /// How many there have been in all.
     last: u64,
+    /// What was said to all of them.
+    broadcasts: Broadcasts,
 }
 
 #[derive(Debug)]
@@ -240,6 +242,7 @@ impl Breakouts {
         for room in open.rooms {
             context.want(Want::CloseBreakout { breakout: room.id });
         }
+        self.broadcasts.forget();
         context.changed(Audience::Everyone);
     }
 }
@@ -260,6 +263,11 @@ impl Feature for Breakouts {
             return self.altered(context, member);
         }
         context.want(Want::Move { identity: member.identity.clone(), breakout: Some(mine) });
+    }
+
+    fn connected(&mut self, context: &mut Context<'_>, member: &Member) {
+        let placed = self.open.as_ref().is_some_and(|open| open.assigned.contains_key(&member.identity));
+        self.broadcasts.tell_again(context, member, placed);
     }
 
     fn left(&mut self, context: &mut Context<'_>, identity: &str) {
@@ -306,12 +314,7 @@ impl Feature for Breakouts {
             BreakoutCommand::Broadcast { text } => {
                 moderators_only(actor, "speak to all breakout rooms")?;
                 self.current()?;
-                let text = text::clean_lines("text", &text, context.limits.message_chars)
-                    .map_err(over(Bound::MessageChars))?;
-                if text.is_empty() {
-                    return Err(CommandError::bad_value("text: it is empty"));
-                }
-                context.tell(Audience::Everyone, Notice::Broadcast { text, by: actor.identity.clone() });
+                self.broadcasts.say(context, actor, &text)?;
             }
             BreakoutCommand::Help {} => self.help(context, actor)?,
             BreakoutCommand::Close {} => {

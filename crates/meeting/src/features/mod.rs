@@ -10,6 +10,7 @@
 
 mod attendance;
 mod breakouts;
+mod broadcasts;
 mod chat;
 mod hands;
 mod polls;
@@ -47,6 +48,12 @@ pub trait Feature {
 
     /// Somebody is here; again after a reload or a lost connection.
     fn entered(&mut self, context: &mut Context<'_>, member: &Member) {
+        let _ = (context, member);
+    }
+
+    /// The meeting's socket of somebody who is here is there; again after each move and each lost connection. What passed meanwhile
+    /// has not reached them.
+    fn connected(&mut self, context: &mut Context<'_>, member: &Member) {
         let _ = (context, member);
     }
 
@@ -184,8 +191,8 @@ pub enum Notice {
     Removed { banned: bool },
     /// The meeting was ended for all.
     Ended { by: String },
-    /// A moderator speaks to all breakout rooms.
-    Broadcast { text: String, by: String },
+    /// A moderator speaks to all breakout rooms, or did while the receiver could not hear it.
+    Broadcast { text: String, by: String, name: String, at_ms: u64 },
     /// The receiver's place is in another room now.
     Breakout { room: String, name: String },
     /// A breakout room asks for a moderator.

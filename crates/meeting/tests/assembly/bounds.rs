@@ -28,6 +28,7 @@ fn tight() -> AssemblyLimits {
         breakout_name_chars: 5,
         breakout_minutes: 9,
         breakout_people: 1,
+        broadcasts: 1,
         ..AssemblyLimits::default()
     }
 }
@@ -124,6 +125,11 @@ fn what_is_let_go_because_of_a_bound_is_counted_too() {
     }
     let bounds = meeting.assembly.stats().bounds;
     assert_eq!(bounds.of(Bound::PrivateMessages), 1);
+    meeting.ask("ada", breakouts(&[("Roads", &[])], None)).unwrap();
+    for text in ["one", "two", "three"] {
+        meeting.ask("ada", json!({ "do": "breakout.broadcast", "text": text })).unwrap();
+    }
+    assert_eq!(meeting.assembly.stats().bounds.of(Bound::Broadcasts), 2);
 
     let mut meeting =
         full(AssemblyLimits { commands_at_once: 1, commands_per_second: 1, people: 4, ..tight() });

@@ -147,6 +147,27 @@ fn breakout_rooms_are_opened_asked_from_spoken_to_and_closed() {
 }
 
 #[test]
+fn what_is_said_to_all_rooms_reaches_whoever_is_just_on_the_way_to_one_of_them() {
+    let mut meeting = meeting(Policy::default());
+    let rooms = json!([{ "name": "Roads", "members": ["bo"] }]);
+    meeting.ask("ada", json!({ "do": "breakout.open", "rooms": rooms })).unwrap();
+    // Told where to go, the client closes its socket and leaves; then it is told, and there is nobody to be told.
+    meeting.assembly.detach("bo");
+    meeting.leave("bo");
+    meeting.ask("ada", json!({ "do": "breakout.broadcast", "text": "two minutes" })).unwrap();
+    meeting.attach("bo");
+    let at_ms = meeting.unix_ms;
+    let told =
+        json!({ "what": "broadcast", "text": "two minutes", "by": "ada", "name": "Ada", "at_ms": at_ms });
+    for who in ["bo", "cem"] {
+        assert_eq!(meeting.events(who), std::slice::from_ref(&told), "{who} hears it once");
+    }
+    meeting.ask("ada", json!({ "do": "breakout.close" })).unwrap();
+    meeting.enter("bo", Role::Speaker);
+    assert_eq!(whats(&mut meeting, "bo"), [""; 0], "it is over with the rooms");
+}
+
+#[test]
 fn a_moderator_asks_who_was_there_and_for_how_long_each_spoke() {
     let mut meeting = meeting(Policy::default());
     meeting.assembly.spoke("bo", Duration::from_secs(7));

@@ -76,6 +76,11 @@ impl Captions {
         self.begun.clear();
     }
 
+    /// How often something of them was too much, or could not be read.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
     /// Takes a message to all; gives what is whole with it.
     pub(super) fn hear(
         &mut self,

@@ -72,7 +72,10 @@ impl Room {
         if !identities.is_empty() || !sids.is_empty() {
             return;
         }
-        for heard in self.captions.hear(now, sender, packet) {
+        let before = self.captions.dropped();
+        let heard = self.captions.hear(now, sender, packet);
+        self.stats.captions_dropped += self.captions.dropped() - before;
+        for heard in heard {
             self.keep_caption(sender, heard);
         }
     }

@@ -323,6 +323,12 @@ impl Room {
         self.sessions.len()
     }
 
+    /// The peer connections of the session that a client's connection is in; none for one that is in none.
+    pub fn peers_of(&self, connection: ConnectionId) -> Vec<PeerId> {
+        let session = self.by_connection.get(&connection).and_then(|id| self.sessions.get(id));
+        session.map(|session| session.links.iter().map(|link| link.peer).collect()).unwrap_or_default()
+    }
+
     /// The room as its clients are told of it.
     pub fn snapshot(&self) -> proto::Room {
         self.room_info()

@@ -196,6 +196,26 @@ fn captions_go_to_those_who_have_the_sound_with_who_spoke_and_since_when() {
 }
 
 #[test]
+fn captions_that_can_not_be_kept_are_counted() {
+    let mut lab = Lab::new();
+    lab.join("ada");
+    let agent = lab.join_as(Grants { kind: Kind::Agent, ..Grants::of("scribe") });
+    let many = |sequence: u32| {
+        let mut packet = caption(sequence, "ada", "", "Good morning", true);
+        let Some(Value::Transcription(whole)) = &mut packet.value else { panic!("no caption") };
+        whole.segments = vec![whole.segments[0].clone(); 65];
+        packet
+    };
+    lab.data(agent, DataChannel::Reliable, &many(1));
+    assert_eq!(lab.room.stats().captions_dropped, 0, "where nobody records, nothing is lost");
+    recorded(&mut lab, "EG_room", RecordScope::Room);
+    lab.data(agent, DataChannel::Reliable, &many(2));
+    assert_eq!(lab.room.stats().captions_dropped, 1);
+    lab.data(agent, DataChannel::Reliable, &caption(3, "ada", "", "Good morning", true));
+    assert_eq!(lab.room.stats().captions_dropped, 1, "what is kept is not counted");
+}
+
+#[test]
 fn row_31_what_others_said_only_agents_write_down_and_what_is_for_some_is_not_for_the_record() {
     let mut lab = Lab::new();
     let (ada, mallory) = (lab.join("ada"), lab.join("mallory"));

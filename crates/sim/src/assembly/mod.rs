@@ -45,6 +45,8 @@ pub enum Slip {
     Overheard,
     /// A patch of chat or hands is sent without what it is about.
     Emptied,
+    /// What is said to all breakout rooms is told twice.
+    Repeated,
 }
 
 /// Runs the course of `seed`.
@@ -287,6 +289,9 @@ impl Hall {
             message = words::emptied(&message);
         }
         self.deliver(identity, &message);
+        if self.slip == Some(Slip::Repeated) && message.contains("\"broadcast\"") {
+            self.deliver(identity, &message);
+        }
         if self.slip == Some(Slip::Overheard) && message.contains("\"patch\"") {
             let other = self.connected.keys().find(|other| *other != identity).cloned();
             if let Some(other) = other {
@@ -369,6 +374,7 @@ fn tight() -> AssemblyLimits {
         stays: 2,
         breakouts: 2,
         breakout_people: 2,
+        broadcasts: 2,
         commands_per_second: 3,
         commands_at_once: 6,
         ..AssemblyLimits::default()

@@ -15,6 +15,8 @@ pub(super) struct Reader {
     chat: BTreeMap<u64, Value>,
     /// The commands that are on their way, by their ids.
     unanswered: BTreeMap<u64, String>,
+    /// When the last was said that was said to all breakout rooms.
+    broadcast_ms: u64,
 }
 
 impl Reader {
@@ -36,11 +38,8 @@ impl Reader {
             (Some(snapshot), None) => (true, snapshot),
             (None, Some(patch)) => (false, patch),
             _ => {
-                return if message.get("event").is_some() {
-                    Ok(None)
-                } else {
-                    Err(format!("unknown: {text}"))
-                };
+                let event = message.get("event").ok_or_else(|| format!("unknown: {text}"))?;
+                return self.heed(event).map(|()| None);
             }
         };
         self.version += 1;
@@ -61,6 +60,19 @@ impl Reader {
             }
         }
         Ok(None)
+    }
+
+    /// What is said to all breakout rooms is told once on one socket, and in its order.
+    fn heed(&mut self, event: &Value) -> Result<(), String> {
+        if event["what"] != "broadcast" {
+            return Ok(());
+        }
+        let at_ms = event["at_ms"].as_u64().unwrap_or_default();
+        if at_ms <= self.broadcast_ms {
+            return Err(format!("told again, or too late: {event}"));
+        }
+        self.broadcast_ms = at_ms;
+        Ok(())
     }
 
     /// Whether what was told bit by bit is what the whole says, and that within the bounds.

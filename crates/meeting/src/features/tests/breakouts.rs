@@ -8,13 +8,13 @@ use super::{Hall, START_MS};
 use crate::assembly::{AssemblyLimits, Role};
 use crate::features::{Audience, Breakouts, Feature, Notice, Want};
 
-fn open(rooms: &[(&str, &[&str])], minutes: Option<u64>) -> Value {
+pub(super) fn open(rooms: &[(&str, &[&str])], minutes: Option<u64>) -> Value {
     let rooms: Vec<Value> =
         rooms.iter().map(|(name, members)| json!({ "name": name, "members": members })).collect();
     json!({ "do": "breakout.open", "rooms": rooms, "minutes": minutes })
 }
 
-fn send(identity: &str, room: Option<&str>) -> Value {
+pub(super) fn send(identity: &str, room: Option<&str>) -> Value {
     json!({ "do": "breakout.move", "identity": identity, "room": room })
 }
 
@@ -192,7 +192,8 @@ fn what_is_said_to_all_rooms_is_a_clean_text() {
     let say = |text: &str| json!({ "do": "breakout.broadcast", "text": text });
     hall.get("ada", open(&[("Roads", &["bo"])], None));
     hall.get("ada", say(" Two\u{202E} minutes!\n"));
-    let notice = Notice::Broadcast { text: "Two minutes!".to_owned(), by: "ada".to_owned() };
+    let (text, by, name) = ("Two minutes!".to_owned(), "ada".to_owned(), "Ada".to_owned());
+    let notice = Notice::Broadcast { text, by, name, at_ms: START_MS };
     assert_eq!(hall.told, [(Audience::Everyone, notice)]);
     for bad in ["", "\u{202E}", &"x".repeat(4_001)] {
         assert_eq!(hall.refused("ada", say(bad)).0, "bad_value");

@@ -3,6 +3,7 @@
 
 mod attendance;
 mod breakouts;
+mod broadcasts;
 mod chat;
 mod hands;
 mod polls;
@@ -95,6 +96,18 @@ impl<F: Feature + Default> Hall<F> {
         };
         self.members.insert(identity.to_owned(), member.clone());
         self.with_context(|feature, context| feature.entered(context, &member));
+    }
+
+    /// Somebody's socket is there. Gives what they are told by that.
+    fn connect(&mut self, identity: &str) -> Vec<Notice> {
+        let member = self.members.get(identity).expect("who connects is here").clone();
+        let before = self.told.len();
+        self.with_context(|feature, context| feature.connected(context, &member));
+        let told = self.told.split_off(before).into_iter().map(|(audience, notice)| {
+            assert_eq!(audience, Audience::These(vec![identity.to_owned()]), "nobody else is told");
+            notice
+        });
+        told.collect()
     }
 
     fn alter(&mut self, identity: &str, alter: impl FnOnce(&mut Member)) {

@@ -13,7 +13,7 @@ use crate::assembly::{AssemblyLimits, Role};
 use crate::features::{Attendance, Breakouts, Chat, Feature, Hands, Notice, Polls, Reactions, Want};
 
 #[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     Ask(&'static str, Value),
     Enter(&'static str, Role),
     Leave(&'static str),
@@ -25,7 +25,7 @@ enum Step {
 const PEOPLE: [&str; 6] = ["ada", "bo", "cem", "dora", "eva", "otto"];
 
 /// Small enough that a few dozen steps reach them.
-fn limits() -> AssemblyLimits {
+pub(super) fn limits() -> AssemblyLimits {
     AssemblyLimits {
         message_chars: 12,
         messages: 6,
@@ -41,6 +41,7 @@ fn limits() -> AssemblyLimits {
         stays: 2,
         breakouts: 3,
         breakout_people: 3,
+        broadcasts: 2,
         ..AssemblyLimits::default()
     }
 }
@@ -58,7 +59,7 @@ fn role() -> impl Strategy<Value = Role> {
 }
 
 /// A course of events in which half is asked and half happens.
-fn steps(command: impl Strategy<Value = Value>) -> impl Strategy<Value = Vec<Step>> {
+pub(super) fn steps(command: impl Strategy<Value = Value>) -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         12 => (person(), command).prop_map(|(who, command)| Step::Ask(who, command)),
         3 => (person(), role()).prop_map(|(who, role)| Step::Enter(who, role)),
@@ -71,7 +72,7 @@ fn steps(command: impl Strategy<Value = Value>) -> impl Strategy<Value = Vec<Ste
 }
 
 /// Goes through the steps; `alike` says of which changes of a view nobody need be told. After each one: what was asked, by whom, and with what answer.
-fn go<F: Feature + Default>(
+pub(super) fn go<F: Feature + Default>(
     steps: Vec<Step>,
     alike: impl Fn(&Value, &Value) -> bool,
     mut after: impl FnMut(&mut Hall<F>, Option<(&str, &Value, Option<&Value>)>),
@@ -163,7 +164,7 @@ fn poll_command() -> impl Strategy<Value = Value> {
     ]
 }
 
-fn breakout_command() -> impl Strategy<Value = Value> {
+pub(super) fn breakout_command() -> impl Strategy<Value = Value> {
     let room = proptest::option::weighted(0.7, (1_u64..8).prop_map(|number| format!("b{number}")));
     let rooms = proptest::collection::vec(proptest::collection::vec(person(), 0..3), 0..4);
     let open = (rooms, proptest::option::of(0_u64..2)).prop_map(|(rooms, minutes)| {
@@ -182,7 +183,7 @@ fn breakout_command() -> impl Strategy<Value = Value> {
 }
 
 /// For most features a view is another one with any change.
-fn equal(before: &Value, after: &Value) -> bool {
+pub(super) fn equal(before: &Value, after: &Value) -> bool {
     before == after
 }
 

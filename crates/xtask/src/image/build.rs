@@ -3,21 +3,51 @@
 
 use std::path::{Path, PathBuf};
 
-use super::folder;
+use super::keys::{self, KEYS};
 use super::tools::{Tools, mirror};
+use super::{VERSION, folder};
 use crate::deb;
 use crate::sh::{Error, Result, process, root};
 
-/// Builds the image into `target/image/NAME`, and gives the file of the whole disk.
-pub(super) fn image(tools: &Tools, debug: bool, name: &str) -> Result<PathBuf> {
+/// What differs from one image to the other.
+pub(super) struct Wanted<'a> {
+    /// The folder in `target/image` that it comes into.
+    pub(super) name: &'a str,
+    pub(super) version: &'a str,
+    /// What tests have built, instead of a release.
+    pub(super) debug: bool,
+    /// With the owner's keys. Two that are signed differ by the time of the signature.
+    pub(super) signed: bool,
+    /// A server that does not start, for the trial of what goes back.
+    pub(super) broken: bool,
+}
+
+impl Wanted<'_> {
+    /// What is built without anything said.
+    pub(super) fn first(debug: bool) -> Wanted<'static> {
+        Wanted { name: "out", version: VERSION, debug, signed: true, broken: false }
+    }
+}
+
+/// Builds it, and gives the file of the whole disk.
+pub(super) fn image(tools: &Tools, wanted: &Wanted) -> Result<PathBuf> {
+    let Wanted { name, version, .. } = wanted;
     let work = folder().join("work");
     let _ = std::fs::remove_dir_all(&work);
     let extra = work.join("mkosi.extra");
     process("cp", ["-a".as_ref(), root().join("appliance").as_os_str(), work.as_os_str()]).run()?;
     // What the package installs, without dpkg: its database is not on the image, and the list of packages is mkosi's own.
     let installed = work.join("installed");
-    deb::lay_out(debug, &installed)?;
+    deb::lay_out(wanted.debug, &installed)?;
     process("cp", ["-a".as_ref(), installed.join(".").as_os_str(), extra.as_os_str()]).run()?;
+    if wanted.broken {
+        let drop_in = extra.join("usr/lib/systemd/system/parvis.service.d/90-broken.conf");
+        std::fs::write(drop_in, "[Service]\nExecStart=\nExecStart=/bin/false\n")?;
+    }
+    if wanted.signed {
+        keys::ready(tools)?;
+        keys::install(&extra)?;
+    }
     // A disk that nobody writes to has its modes from the build.
     process("chmod", ["-R".as_ref(), "go-w".as_ref(), extra.as_os_str()]).run()?;
     let sources = work.join("mkosi.sandbox/etc/apt/sources.list.d");
@@ -27,12 +57,18 @@ pub(super) fn image(tools: &Tools, debug: bool, name: &str) -> Result<PathBuf> {
         format!("Types: deb\nURIs: {}\nSuites: trixie\nComponents: main\nSigned-By: {keyring}\n", mirror()?);
     std::fs::write(sources.join("mkosi.sources"), archive)?;
     std::fs::create_dir_all(folder().join("cache"))?;
-    let (version, epoch) = (env!("CARGO_PKG_VERSION"), deb::epoch()?);
-    let options = [
+    let epoch = deb::epoch()?;
+    let mut options = vec![
         format!("--image-version={version}"),
         format!("--output-directory=/w/{name}"),
         format!("--source-date-epoch={epoch}"),
     ];
+    if wanted.signed {
+        options.push("--secure-boot=yes".to_owned());
+        options.push("--secure-boot-auto-enroll=no".to_owned());
+        options.push(format!("--secure-boot-key={KEYS}/secure-boot.key"));
+        options.push(format!("--secure-boot-certificate={KEYS}/secure-boot.crt"));
+    }
     let mut command = vec![
         "mkosi",
         "--directory=/w/work",

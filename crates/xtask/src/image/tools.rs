@@ -22,13 +22,17 @@ const PACKAGES: &[&str] = &[
     "erofs-utils",
     "fdisk",
     "gpg",
+    "gpg-agent",
     "libtss2-tcti-device0t64",
     "mkosi",
     "mtools",
     "openssl",
     "ovmf",
     "python3",
+    "python3-virt-firmware",
     "qemu-system-x86",
+    "qemu-utils",
+    "sbsigntool",
     "swtpm",
     "systemd-boot",
     "systemd-boot-efi",
@@ -41,24 +45,34 @@ const PACKAGES: &[&str] = &[
 pub(super) struct Tools(PathBuf);
 
 impl Tools {
-    /// Makes it, where it is not there.
+    /// Makes it, where it is not there or was made of other packages.
     pub(super) fn ready() -> Result<Tools> {
         let tree = folder().join("tools");
-        if !tree.join("usr/bin/mkosi").exists() {
-            setup::debian(&["mmdebstrap", "uidmap"])?;
-            say(&format!("making a tree of Debian {RELEASE} with what builds images, in {}", tree.display()));
-            std::fs::create_dir_all(folder())?;
-            let include = format!("--include={}", PACKAGES.join(","));
-            let tree = tree.to_string_lossy().into_owned();
-            process("mmdebstrap", ["--quiet", "--variant=minbase", &include, RELEASE, &tree, &mirror()?])
-                .run()?;
+        let (listed, stamp) = (PACKAGES.join(","), tree.join(".packages"));
+        if std::fs::read_to_string(&stamp).is_ok_and(|made| made == listed) {
+            return Ok(Tools(tree));
         }
+        let _ = std::fs::remove_dir_all(&tree);
+        setup::debian(&["mmdebstrap", "uidmap"])?;
+        say(&format!("making a tree of Debian {RELEASE} with what builds images, in {}", tree.display()));
+        std::fs::create_dir_all(folder())?;
+        let include = format!("--include={listed}");
+        let to = tree.to_string_lossy().into_owned();
+        process("mmdebstrap", ["--quiet", "--variant=minbase", &include, RELEASE, &to, &mirror()?]).run()?;
+        std::fs::write(stamp, listed)?;
         Ok(Tools(tree))
     }
 
     /// Runs a command in it; `target/image` is `/w` there.
     pub(super) fn run(&self, command: &[&str]) -> Result {
         process(&root().join("appliance/enter").to_string_lossy(), self.arguments(command)).run()
+    }
+
+    /// What a command in it prints.
+    pub(super) fn output(&self, command: &[&str]) -> Result<String> {
+        process(&root().join("appliance/enter").to_string_lossy(), self.arguments(command))
+            .output()
+            .ok_or_else(|| Error::new(format!("`{}` fails in {}", command.join(" "), self.0.display())))
     }
 
     /// Starts one that goes on; it ends with what entered the tree.

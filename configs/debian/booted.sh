@@ -42,12 +42,13 @@ try "mounts are shared, as the service manager needs them" test "$(findmnt --noh
 # The name is this system's own; nobody else is asked.
 echo '127.0.0.1 localhost meet.example.eu' >/etc/hosts
 
-# What setup writes, without TLS, so that this script can ask by itself, and with a film of each call.
+# What setup writes, without TLS, so that this script can ask by itself, and with a film of each call, in parts that are short.
 setup() {
     parvis setup meet.example.eu --behind-proxy 127.0.0.1 --address 127.0.0.1 --no-start --record-for \
         age1xd4agy57sq8asy5p2pkmxhgelyq20l0fq7am49l6q9wjt90ztdesx04y4a || true
     grep -q guests /etc/parvis/parvis.toml &&
-        sed -i '/^public_port/d; s/^listen = .*/listen = "[::]:443"/; s/^guests = .*/&\nrecord = "grid"/' /etc/parvis/parvis.toml
+        sed -i '/^public_port/d; s/^listen = .*/listen = "[::]:443"/; s/^guests = .*/&\nrecord = "grid"/;
+            s/^recipients = .*/&\nfilm_segment = "5s"/' /etc/parvis/parvis.toml
 }
 try "setup writes a configuration" setup
 try "the server starts" systemctl start parvis.socket parvis-media.socket parvis-compose.socket parvis-push.socket parvis.service
@@ -120,11 +121,22 @@ try "and the service manager did it by itself" test "$(property parvis.service N
 try "and the new one is ready" until_true 20 answers 200
 
 # A call, which is recorded and made a film of: in units that the server, which has no right to any, gets by their doors.
+# With each, how it is scheduled, and whether it finds counted what all processors do and what it takes of them itself.
+policy() { sed 's/.*) //' "/proc/$1/stat" | cut -d' ' -f39; }
+counts() {
+    local group
+    group=$(sed -n 's/^0:://p' "/proc/$1/cgroup")
+    grep -q '^cpu ' "$(seen "$1" /proc/stat)" && grep -q '^usage_usec ' "$(seen "$1" "/sys/fs/cgroup$group/cpu.stat")" && echo counts
+}
 units_seen() { # until a film is there
+    local unit process
     while :; do
-        systemctl list-units --no-legend --plain --state=active 'parvis-media@*' 'parvis-compose@*' | cut -d' ' -f1
+        for unit in $(systemctl list-units --no-legend --plain --state=active 'parvis-media@*' 'parvis-compose@*' | cut -d' ' -f1); do
+            process=$(property "$unit" MainPID)
+            echo "$unit policy $(policy "$process") $(counts "$process")"
+        done
         sleep 0.1
-    done >/run/units.seen
+    done >/run/units.seen 2>/dev/null
 }
 units_seen &
 seeing=$!
@@ -144,6 +156,11 @@ try "the film is there" film
 kill $seeing
 try "one unit captured it" grep -q '^parvis-media@' /run/units.seen
 try "and another one made the film" grep -q '^parvis-compose@' /run/units.seen
+# SCHED_IDLE is 5.
+try "which takes a processor only when nobody else wants it" grep -qE '^parvis-compose@.* policy 5( |$)' /run/units.seen
+try "and knows how many are idle, and what it takes" grep -qE '^parvis-compose@.* counts$' /run/units.seen
+in_parts() { journalctl --no-pager --output cat --unit parvis.service | grep -E 'in ([3-9]|[1-9][0-9]) parts, of which 0 were there already'; }
+try "in parts, by processes of their own" in_parts
 
 # A worker, as a unit of its own.
 worker() {

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: EUPL-1.2
 # Installs, upgrades, downgrades, removes and purges the package within a Debian system made for that: `cargo xtask deb --test` runs it
-# there, as root. The folder with the packages is $1: old.deb and new.deb.
+# there, as root, and `cargo xtask test --only package` in a copy of the system at hand. The folder with the packages is $1: old.deb and new.deb.
+# With `fetch` as $2, what the package depends on and recommends is fetched before; otherwise it has to be there.
 set -euo pipefail
 
 packages=$1
@@ -17,21 +18,48 @@ is() {
     seen=$(like "$1") || fail "$1 is not there"
     [ "$seen" = "$2" ] || fail "$1 is $seen, and not $2"
 }
-files() { find / -xdev \( -path /proc -o -path /sys -o -path /run -o -path /tmp -o -path "$packages" -o -path /var/cache -o -path /var/lib/apt \
-    -o -path /var/lib/dpkg -o -path /var/log \) -prune -o -print | sort; }
+# What lies on a mount of its own is named, too.
+files() { find / /usr /etc /var -xdev \( -path /proc -o -path /sys -o -path /run -o -path /tmp -o -path "$packages" -o -path /var/cache -o -path /var/lib/apt \
+    -o -path /var/lib/dpkg -o -path /var/log \) -prune -o -print | sort -u; }
+
+# Each command, with those below it, has a manual page that knows each option which its help does. One that another program does
+# gives that one's help, whose usage says so, and that one's page is meant then.
+commands() { awk '/^Commands:/ { within = 1; next } /^[^ ]/ { within = 0 } within && /^  [a-z]/ && $1 != "help" { print $1 }' <<<"$1"; }
+page_of() { # words…
+    local IFS=-
+    echo "/usr/share/man/man1/$*.1.gz"
+}
+pages() { # command…
+    local help of page word option
+    help=$("$@" --help)
+    of=$(awk '/^Usage: / { for (i = 2; i <= NF && $i ~ /^[a-z]/; i++) print $i; exit }' <<<"$help")
+    # shellcheck disable=SC2086
+    for page in "$(page_of "$@")" "$(page_of $of)"; do
+        [ -s "$page" ] || fail "\`$*\` has no manual page $page"
+    done
+    zcat "$page" | sed 's/\\-/-/g' >/tmp/page
+    for option in $(grep -oE '^ +(-[a-zA-Z], )?--[a-z0-9-]+' <<<"$help" | grep -oE -- '--[a-z0-9-]+'); do
+        grep -qE -- "$option([^a-z0-9-]|\$)" /tmp/page || fail "the manual page of \`$*\`, $page, does not know $option"
+        options=$((options + 1))
+    done
+    pages=$((pages + 1))
+    for word in $(commands "$help"); do pages "$@" "$word"; done
+}
 
 export DEBIAN_FRONTEND=noninteractive
-apt-get update -qq
-# With what it recommends, which encoders are in, and nothing of what others do.
-recommended=$(dpkg-deb --field "$packages/old.deb" Recommends | tr ',' ' ')
-# shellcheck disable=SC2086
-apt-get install --yes --no-install-recommends "$packages/old.deb" $recommended >/tmp/install.log 2>&1 || {
-    tail -40 /tmp/install.log >&2
-    fail "it can't be installed"
-}
-# What it brings along stays behind when it goes, so it is counted from here.
-apt-mark manual $(dpkg-query -W -f '${Package}\n' | grep -vx parvis) >/dev/null
-dpkg --purge parvis >/dev/null
+if [ "${2-}" = fetch ]; then
+    apt-get update -qq
+    # With what it recommends, which encoders are in, and nothing of what others do.
+    recommended=$(dpkg-deb --field "$packages/old.deb" Recommends | tr ',' ' ')
+    # shellcheck disable=SC2086
+    apt-get install --yes --no-install-recommends "$packages/old.deb" $recommended >/tmp/install.log 2>&1 || {
+        tail -40 /tmp/install.log >&2
+        fail "it can't be installed"
+    }
+    # What it brings along stays behind when it goes, so it is counted from here.
+    apt-mark manual $(dpkg-query -W -f '${Package}\n' | grep -vx parvis) >/dev/null
+fi
+dpkg --purge parvis >/dev/null 2>&1
 files >/tmp/before
 dpkg --install "$packages/old.deb" >/dev/null
 say "installed $(dpkg-query -W -f '${Version}' parvis)"
@@ -44,7 +72,11 @@ is /usr/bin/parvis "root root 755"
 for command in parvis parvis-media; do
     "$command" --version >/dev/null || fail "$command does not start: $(ldd "/usr/bin/$command" | grep 'not found')"
 done
-[ -s /usr/share/man/man1/parvis.1.gz ] && [ -s /usr/share/man/man1/parvis-setup.1.gz ] || fail "there is no manual page"
+pages=0 options=0
+pages parvis
+pages parvis-media
+[ "$pages" -gt 20 ] && [ "$options" -gt 100 ] || fail "only $pages commands with $options options have a manual page"
+say "$pages commands have a manual page, with $options options"
 systemd-analyze verify /usr/lib/systemd/system/parvis*.service /usr/lib/systemd/system/parvis*.socket /usr/lib/systemd/system/parvis*.slice \
     >/tmp/verify.log 2>&1 || true
 if grep -E 'parvis[^ ]*: *(Unknown|Failed to parse|Invalid)|parvis[^:]*:[0-9]+:' /tmp/verify.log; then
@@ -75,7 +107,6 @@ dpkg --install "$packages/old.deb" >/dev/null 2>&1
 kept "a downgrade"
 say "downgraded to $(dpkg-query -W -f '${Version}' parvis)"
 
-# Once more with what a service manager does to the server: TRIAL_BOOT says how.
 dpkg --remove parvis >/dev/null
 kept "a removal"
 [ ! -e /usr/bin/parvis ] || fail "a removal left the program"
@@ -88,4 +119,4 @@ if ! diff /tmp/before /tmp/after >/tmp/left; then
     fail "a purge left something, or took what is not ours"
 fi
 say "purged, and nothing is left"
-echo "7 passed, 0 failed"
+echo "8 passed, 0 failed"

@@ -8,6 +8,9 @@ use std::time::Instant;
 use parvis_sfu::{Command, Event, PeerId, QualityReport, SubscriptionId, TrackId};
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 
+use crate::exemplars::{Exemplar, Timed};
+use crate::traces::{Joins, Trace};
+
 /// Bounds of times that people wait, in seconds.
 const WAITS: [f64; 12] = [0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 3.0, 6.0, 15.0];
 /// Bounds of round trips, in seconds.
@@ -20,8 +23,10 @@ const RATES: [f64; 9] = [1e5, 2.5e5, 5e5, 1e6, 2e6, 4e6, 8e6, 16e6, 50e6];
 /// The figures of all rooms.
 #[derive(Clone)]
 pub(crate) struct FeltMetrics {
-    connected: Histogram,
-    started: Histogram,
+    connected: Timed,
+    started: Timed,
+    /// From asking for a recording or a stream until it goes on.
+    pub(crate) recorded: Timed,
     loss: HistogramVec,
     round_trip: Histogram,
     estimate: Histogram,
@@ -62,14 +67,22 @@ impl FeltMetrics {
             loss.with_label_values(&[direction]);
         }
         Ok(FeltMetrics {
-            connected: histogram(
+            connected: Timed::new(
+                registry,
                 "parvis_participant_connect_seconds",
                 "From asking for a participant's media connection until media can flow: ICE and DTLS.",
                 &WAITS,
             )?,
-            started: histogram(
+            started: Timed::new(
+                registry,
                 "parvis_subscription_start_seconds",
                 "From subscribing to a track that flows until its first packet went out; a picture waits for a key frame.",
+                &WAITS,
+            )?,
+            recorded: Timed::new(
+                registry,
+                "parvis_recording_start_seconds",
+                "From asking for a recording or a stream until its worker was at it.",
                 &WAITS,
             )?,
             loss,
@@ -104,6 +117,12 @@ impl FeltMetrics {
         })
     }
 
+    /// What is remembered of the buckets of a histogram, by its name; nothing of others.
+    pub(crate) fn exemplars(&self, name: &str) -> Vec<Option<Exemplar>> {
+        let timed = [&self.connected, &self.started, &self.recorded];
+        timed.into_iter().find(|timed| timed.name() == name).map(Timed::exemplars).unwrap_or_default()
+    }
+
     fn report(&self, report: &QualityReport, publishes: bool) {
         if publishes {
             self.loss.with_label_values(&["up"]).observe(f64::from(report.uplink_loss));
@@ -126,6 +145,8 @@ pub(crate) struct Felt {
     connecting: BTreeMap<PeerId, Instant>,
     starting: BTreeMap<SubscriptionId, Starting>,
     tracks: BTreeMap<TrackId, Published>,
+    /// Those of whom there is a trace.
+    joins: Joins,
 }
 
 struct Published {
@@ -147,7 +168,13 @@ impl Felt {
             connecting: BTreeMap::new(),
             starting: BTreeMap::new(),
             tracks: BTreeMap::new(),
+            joins: Joins::default(),
         }
+    }
+
+    /// Takes note of somebody who came in and has a trace, with the peer connections that are made for it.
+    pub(crate) fn admitted(&mut self, now: Instant, trace: Trace, peers: Vec<PeerId>) {
+        self.joins.admitted(now, trace, peers);
     }
 
     /// Takes note of what the room asks of its forwarder.
@@ -156,7 +183,11 @@ impl Felt {
             Command::CreatePeer { peer, .. } => {
                 self.connecting.insert(*peer, now);
             }
-            Command::ClosePeer { peer } => self.forget(*peer),
+            Command::ClosePeer { peer } => {
+                self.joins.over(now, *peer, "left");
+                self.forget(*peer);
+            }
+            Command::RemoteDescription { peer, .. } => self.joins.described(now, *peer),
             Command::Publish { peer, track, .. } => {
                 self.tracks.insert(*track, Published { by: *peer, flows: false });
             }
@@ -183,14 +214,16 @@ impl Felt {
         match event {
             Event::PeerConnected { peer, .. } => {
                 connection("connected");
+                let trace = self.joins.connected(now, *peer);
                 if let Some(since) = self.connecting.remove(peer) {
-                    self.metrics.connected.observe(now.saturating_duration_since(since).as_secs_f64());
+                    self.metrics.connected.observe(now.saturating_duration_since(since), trace);
                 }
             }
             Event::PeerDisconnected { .. } => connection("disconnected"),
             Event::PeerResumed { .. } => connection("resumed"),
             Event::PeerFailed { peer, .. } => {
                 connection("failed");
+                self.joins.over(now, *peer, "failed");
                 self.forget(*peer);
             }
             Event::TrackStarted { track, .. } => self.flows(*track, true),
@@ -198,7 +231,8 @@ impl Felt {
             Event::SubscriptionStarted { subscription } => {
                 if let Some(starting) = self.starting.remove(subscription) {
                     let waited = now.saturating_duration_since(starting.since);
-                    self.metrics.started.observe(waited.as_secs_f64());
+                    let trace = self.joins.forwarded(starting.since, now, starting.peer);
+                    self.metrics.started.observe(waited, trace);
                 }
             }
             Event::StreamState { paused, .. } => {
@@ -234,8 +268,10 @@ mod tests {
     use std::time::Duration;
 
     use parvis_peer::sdp::CodecKind;
+    use parvis_peer::{Path, Protocol, TransportReport};
 
     use super::*;
+    use crate::traces::Tracer;
 
     fn felt() -> (Felt, FeltMetrics) {
         let metrics = FeltMetrics::new(&Registry::new()).unwrap();
@@ -268,8 +304,8 @@ mod tests {
         for subscription in [11, 12] {
             felt.event(later, &Event::SubscriptionStarted { subscription: SubscriptionId(subscription) });
         }
-        assert_eq!(metrics.started.get_sample_count(), 1);
-        assert!((metrics.started.get_sample_sum() - 0.25).abs() < 1e-9);
+        assert_eq!(metrics.started.histogram.get_sample_count(), 1);
+        assert!((metrics.started.histogram.get_sample_sum() - 0.25).abs() < 1e-9);
     }
 
     #[test]
@@ -280,7 +316,7 @@ mod tests {
         felt.command(start, &subscribe(11, 1));
         felt.command(start, &Command::SetMuted { track, muted: true });
         felt.event(start, &Event::SubscriptionStarted { subscription: SubscriptionId(11) });
-        assert_eq!(metrics.started.get_sample_count(), 0);
+        assert_eq!(metrics.started.histogram.get_sample_count(), 0);
     }
 
     #[test]
@@ -306,6 +342,40 @@ mod tests {
         assert!((metrics.round_trip.get_sample_sum() - 0.04).abs() < 1e-9);
         assert!((metrics.estimate.get_sample_sum() - 1e6).abs() < 1e-3);
         assert_eq!(metrics.reports.with_label_values(&["yes"]).get(), 1);
+    }
+
+    #[test]
+    fn a_join_that_is_traced_is_the_exemplar_of_what_it_waited_for() {
+        let (mut felt, metrics) = felt();
+        let (start, track) = (Instant::now(), TrackId(1));
+        let trace = Tracer::unread().begin(start, "join", &[]).unwrap();
+        let id = trace.id();
+        felt.connecting.insert(PeerId(2), start);
+        felt.admitted(start, trace, vec![PeerId(2)]);
+        let path = Path {
+            protocol: Protocol::Udp,
+            local: "127.0.0.1:1".parse().unwrap(),
+            remote: "127.0.0.1:2".parse().unwrap(),
+        };
+        let text = String::new;
+        let (cipher, srtp_profile) = (text(), text());
+        let report = TransportReport { path, dtls_version: text(), cipher, group: 0, srtp_profile };
+        let up = Event::PeerConnected { peer: PeerId(2), report: Box::new(report) };
+        felt.event(start + Duration::from_millis(300), &up);
+        felt.tracks.insert(track, Published { by: PeerId(1), flows: true });
+        felt.command(start, &subscribe(11, 1));
+        let started = Event::SubscriptionStarted { subscription: SubscriptionId(11) };
+        felt.event(start + Duration::from_millis(400), &started);
+        for (name, seconds) in
+            [("parvis_participant_connect_seconds", 0.3), ("parvis_subscription_start_seconds", 0.4)]
+        {
+            let found: Vec<_> = metrics.exemplars(name).into_iter().flatten().collect();
+            let [exemplar] = found.as_slice() else { panic!("{name}: {found:?}") };
+            assert_eq!(exemplar.trace, id, "{name}");
+            assert!((exemplar.seconds - seconds).abs() < 1e-9, "{name}: {exemplar:?}");
+        }
+        assert!(metrics.exemplars("parvis_participant_round_trip_seconds").is_empty());
+        assert_eq!(felt.joins.followed(), 0);
     }
 
     #[test]

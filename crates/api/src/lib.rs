@@ -28,6 +28,7 @@ mod conduct;
 mod config;
 mod egress;
 mod elsewhere;
+mod exemplars;
 mod felt;
 mod forwarders;
 mod forwards;
@@ -39,6 +40,7 @@ mod live;
 mod metrics;
 mod moves;
 mod openapi;
+mod openmetrics;
 mod picture;
 mod presets;
 mod room_task;
@@ -47,6 +49,7 @@ mod rpc;
 mod socket;
 mod tenant;
 mod token;
+mod traces;
 mod twirp;
 mod webhook;
 mod whip;
@@ -76,6 +79,7 @@ pub use parvis_store::TenantId;
 pub use parvis_web::{MAX_FRAME_ANCESTORS, is_frame_ancestor};
 pub use presets::RoomPresets;
 pub use token::{DEV_KEY, KeyError, Keys, MIN_SECRET_BYTES, TokenError, Verified};
+pub use traces::{JobStep, TraceConfig, TraceError, Tracer};
 pub use twirp::server_api;
 pub use webhook::{InternalPlaces, WebhookConfig, WebhookError, WebhookRules, Webhooks};
 pub use whip::{IngressKeys, Stream, StreamKeys, StreamKeysError};
@@ -133,6 +137,11 @@ impl Api {
         if self.rooms.store.get().is_some() {
             self.rooms.meetings.written(patience).await;
         }
+    }
+
+    /// Traces joins and jobs from now on. The first call counts.
+    pub fn trace(&self, tracer: Tracer) {
+        let _ = self.rooms.tracer.set(tracer);
     }
 
     /// Tells of what happens in rooms from now on. The first call counts.

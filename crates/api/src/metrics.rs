@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::HeaderMap;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use parvis_meeting::assembly::AssemblyStats;
@@ -16,6 +17,7 @@ use prometheus::{Encoder, IntCounter, IntCounterVec, IntGauge, Opts, Registry, T
 
 use crate::felt::FeltMetrics;
 use crate::jitsi_names::JitsiNames;
+use crate::openmetrics;
 use crate::room_task::{figures, meeting_figures};
 
 /// A figure that someone else counts, read when the page is asked for.
@@ -190,6 +192,18 @@ impl Metrics {
 
     /// All figures in Prometheus' text format.
     pub fn page(&self) -> String {
+        let mut page = Vec::new();
+        // Writing to memory fails only on a family without metrics; such are left out.
+        let _ = TextEncoder::new().encode(&self.families(), &mut page);
+        String::from_utf8(page).unwrap_or_default()
+    }
+
+    /// The same in OpenMetrics' form, with exemplars.
+    pub fn open_page(&self) -> String {
+        openmetrics::page(&self.families(), |name| self.felt.exemplars(name))
+    }
+
+    fn families(&self) -> Vec<MetricFamily> {
         let mut families = self.registry.gather();
         let mut samples: Vec<Sample> = self.sources.iter().flat_map(|source| source()).collect();
         if let Some(jitsi) = &self.jitsi {
@@ -204,18 +218,19 @@ impl Metrics {
         for same_name in samples.chunk_by(|a, b| a.name == b.name) {
             families.push(family(same_name));
         }
-        let mut page = Vec::new();
-        // Writing to memory fails only on a family without metrics; such are left out above.
-        let _ = TextEncoder::new().encode(&families, &mut page);
-        String::from_utf8(page).unwrap_or_default()
+        families
     }
 
     /// The metrics listener's routes.
     pub fn router(&self) -> Router {
         let metrics = self.clone();
-        let page = move || {
-            let page = metrics.page();
-            async move { ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], page).into_response() }
+        let page = move |headers: HeaderMap| {
+            let mut accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+            let (form, page) = match accepted.any(openmetrics::is_wanted) {
+                true => (openmetrics::CONTENT_TYPE, metrics.open_page()),
+                false => (prometheus::TEXT_FORMAT, metrics.page()),
+            };
+            async move { ([(CONTENT_TYPE, form)], page).into_response() }
         };
         Router::new().route("/metrics", get(page))
     }

@@ -2,25 +2,33 @@
 // What an operator sees: the dashboards, rules and alerts of configs/, in Debian's own Prometheus, over a real call that is
 // recorded. Each panel shows something, each alert reads what is there, and what is caused fires.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { selfSigned } from '../support/certificate.mjs';
 import { eventually } from '../support/check.mjs';
 import { HERTZ, SMALL, Stage } from '../support/call.mjs';
-import { CONFIGS, Monitoring, PROMTOOL, metricsPage } from '../support/monitoring.mjs';
-import { begin, configuration, until } from '../support/recordings.mjs';
+import { CONFIGS, Collector, Monitoring, PROMTOOL, metricsPage } from '../support/monitoring.mjs';
+import { above, draw, figure } from '../support/pictures.mjs';
+import { begin, configuration, recording, until } from '../support/recordings.mjs';
 import { Server, token } from '../support/server.mjs';
 
 const METRICS = join(CONFIGS, '../docs/metrics.md');
 const RUNBOOKS = join(CONFIGS, '../docs/runbooks');
+const PICTURES = join(CONFIGS, '../docs/pictures/dashboards');
 /** The suite about storage reads them. */
 const ONLY_WITH_STORAGE = ['parvis_recordings_to_upload', 'parvis_recording_uploads_failed_total'];
 const TLS = '[media]\naddresses = ["127.0.0.1"]\n[tls]\ncertificate = "chain.pem"\nkey = "key.pem"\n';
 
+/** Traces of all joins and recordings, and webhooks to where nobody listens, which are given up soon. */
+const watched = (collector) => configuration(`[traces]\nendpoint = "${collector.endpoint}"\nsample_percent = 100`)
+  .replace('urls = []', 'urls = ["http://127.0.0.1:9/"]\nallow_internal = ["127.0.0.1:9"]\ndeadline = "1s"');
+
 const dashboards = () => readdirSync(join(CONFIGS, 'grafana')).map((file) =>
   JSON.parse(readFileSync(join(CONFIGS, 'grafana', file), 'utf8')));
+
+const wait = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
 describe('rules', () => {
   it('are right, and each alert fires when it should and not otherwise', () => {
@@ -48,16 +56,27 @@ describe('rules', () => {
   });
 });
 
+describe('a picture of a dashboard', () => {
+  it('says figures with their units', () => {
+    const said = [[0.25, 'percentunit'], [0.0123, 's'], [259_200, 's'], [90, 's'], [0, 's'], [1_536, 'bytes'], [2_500_000, 'bps'], [42.125, 'pps'], [4, 'short'], [NaN, 'short']]
+      .map(([value, unit]) => figure(value, unit));
+    assert.deepEqual(said, ['25 %', '12.3 ms', '3 d', '1.5 min', '0 s', '1.5 KiB', '2.5 Mbit/s', '42.1 p/s', '4', '–']);
+    assert.deepEqual([0, 0.3, 1, 4.2, 70].map(above), [1, 0.5, 1, 5, 100]);
+  });
+});
+
 describe('a server with a recorded call', () => {
-  let stage, tls, monitoring, at;
+  let stage, tls, monitoring, at, collector, room, id, since;
   before(async () => {
-    stage = await Stage.over(await Server.configured(configuration()));
+    collector = await Collector.start();
+    stage = await Stage.over(await Server.configured(watched(collector)));
     tls = await Server.configured(TLS, '127.0.0.1:0', selfSigned());
     at = await Promise.all([stage.server, tls].map(async (server) => (await server.metrics()).address));
     monitoring = await Monitoring.of(...at);
     // What had happened before the first look would be no rise.
     await eventually('both servers to be looked at', async () => (await monitoring.query('parvis_participants')).length === 2);
-    const room = stage.room();
+    since = Date.now() / 1000;
+    room = stage.room();
     const ada = await stage.join('chromium', room, 'ada');
     const bob = await stage.join('python', room, 'bob');
     await ada.ask('publishBars', SMALL);
@@ -65,7 +84,7 @@ describe('a server with a recorded call', () => {
     await bob.ask('seen', { identity: 'ada' });
     const late = await stage.join('python', room, 'late');
     await late.ask('seen', { identity: 'ada' });
-    const id = await begin(stage.server, room);
+    id = await begin(stage.server, room);
     await until(stage.server, room, id, 'EGRESS_ACTIVE');
     // Somebody whose token says nothing of the sort.
     const refused = token(room, 'eve', {}, 'eve', { name: 'main', secret: 'guessed' });
@@ -77,6 +96,7 @@ describe('a server with a recorded call', () => {
     await monitoring?.close();
     await tls?.stop();
     await stage?.close();
+    await collector?.close();
   });
 
   it('shows something in each panel of each dashboard', async () => {
@@ -96,6 +116,62 @@ describe('a server with a recorded call', () => {
         return found.length > 0 && found.some(({ value }) => Number.isFinite(value));
       });
     }
+  });
+
+  it('is drawn as its dashboards would show it', async () => {
+    const write = process.env.PARVIS_DASHBOARDS === 'write';
+    // A picture for people is one of a whole minute.
+    if (write) await wait(Math.max(0, since + 60 - Date.now() / 1000) * 1000);
+    const to = Math.floor(Date.now() / 1000);
+    const from = Math.floor(since);
+    if (write) mkdirSync(PICTURES, { recursive: true });
+    for (const board of dashboards()) {
+      const range = (expression) => monitoring.range(expression, from, to);
+      const { picture, panels } = await draw(board, range, { from, to, interval: '10s' });
+      assert.equal(panels.length, board.panels.filter(({ type }) => type !== 'row').length, board.title);
+      assert.deepEqual(panels.filter(({ lines }) => lines === 0).map(({ title }) => title), [], board.title);
+      for (const { title } of panels) assert.ok(picture.includes(`>${title.replaceAll('&', '&amp;')}</text>`), title);
+      const name = board.uid.replace('parvis-', '');
+      if (write) writeFileSync(join(PICTURES, `${name}.svg`), picture);
+      else assert.ok(existsSync(join(PICTURES, `${name}.svg`)), `no picture of ${name}: PARVIS_DASHBOARDS=write has this test draw it`);
+    }
+  });
+
+  it('tells a collector what joins and recordings took, and Prometheus which', async () => {
+    const steps = ['join', 'token', 'admission', 'signalling', 'connection', 'first packet', 'job', 'worker', 'start', 'first bytes'];
+    for (const step of steps.filter((step) => step !== 'job')) {
+      // A field of its own: number, length, and the name.
+      await eventually(`the step ${step}`, () => collector.has(Buffer.from([0x2a, step.length, ...Buffer.from(step)])));
+    }
+    for (const name of ['parvis_participant_connect_seconds', 'parvis_subscription_start_seconds', 'parvis_recording_start_seconds']) {
+      const found = await eventually(`exemplars of ${name}`, async () => {
+        const all = await monitoring.exemplars(`${name}_bucket`);
+        return all.length > 0 && all;
+      });
+      for (const { labels, value } of found) {
+        assert.match(labels.trace_id, /^[0-9a-f]{32}$/);
+        assert.ok(collector.has(Buffer.from(labels.trace_id, 'hex')), `${name}: a trace that nobody was told of`);
+        assert.ok(Number(value) > 0 && Number(value) < 15, `${name}: ${value}`);
+      }
+    }
+    for (const word of [room, 'ada', 'bob', 'late', 'eve', id]) {
+      assert.ok(!collector.has(Buffer.from([0x0a, word.length, ...Buffer.from(word)])), `${word} is in a trace`);
+    }
+    // Refused at the door, and said so.
+    assert.ok(collector.has('unauthorized'));
+  });
+
+  it('has each family of figures once in the newer form too', async () => {
+    const accept = 'application/openmetrics-text; version=1.0.0';
+    const answer = await fetch(`http://${at[0]}/metrics`, { headers: { accept } });
+    assert.equal(answer.headers.get('content-type'), `${accept}; charset=utf-8`);
+    const page = await answer.text();
+    assert.ok(page.endsWith('\n# EOF\n'));
+    const families = [...page.matchAll(/^# TYPE (\S+) /gm)].map((found) => found[1]);
+    assert.deepEqual(families.filter((name, place) => families.indexOf(name) !== place), []);
+    const older = (await stage.server.metrics()).page;
+    const samples = (text) => new Set([...text.matchAll(/^([a-z]\w*)[{ ]/gm)].map((found) => found[1]));
+    assert.deepEqual([...samples(page)].sort(), [...samples(older)].sort());
   });
 
   it('shows what is there, and not just something', async () => {
@@ -147,6 +223,29 @@ describe('a server with a recorded call', () => {
     // The certificate is one of three days: the first alert is there by itself.
     await eventually('the alert on the certificate', async () => (await monitoring.firing()).includes('ParvisCertificateEnds'));
     assert.ok(!(await monitoring.firing()).includes('ParvisDown'));
+    const fires = (alert) => eventually(`the alert ${alert}`, async () => (await monitoring.firing()).includes(alert));
+    // The place that was to be told of the room listens to nobody.
+    await fires('ParvisWebhooksDead');
+    for (let tries = 0; tries < 20; tries += 1) {
+      const guessed = token(room, 'eve', {}, 'eve', { name: 'main', secret: 'guessed' });
+      assert.equal((await fetch(`${stage.server.url}/rtc?access_token=${guessed}`)).status, 401);
+    }
+    await fires('ParvisJoinsFail');
+    // Each worker that comes is killed, until no other does.
+    const killed = new Set();
+    await until(stage.server, room, id, 'EGRESS_ACTIVE');
+    await eventually('the recording to be given up', async () => {
+      const workers = spawnSync('pgrep', ['-P', String(stage.server.process.pid), 'parvis-media'], { encoding: 'utf8' }).stdout;
+      for (const worker of workers.trim().split('\n').filter((pid) => pid && !killed.has(pid))) {
+        killed.add(worker);
+        process.kill(Number(worker), 'SIGKILL');
+      }
+      return (await recording(stage.server, room, id)).status === 'EGRESS_FAILED';
+    }, 40_000);
+    assert.ok(killed.size > 2, `${killed.size} workers came`);
+    await fires('ParvisWorkersDie');
+    await fires('ParvisRecordingsFail');
+    await eventually('the end of its trace', () => collector.has('worker died'));
     await tls.stop();
     await eventually('the alert on a server that is down', async () => (await monitoring.firing()).includes('ParvisDown'));
     const [down] = await monitoring.query('ALERTS{alertname="ParvisDown", alertstate="firing"}');

@@ -2,6 +2,7 @@
 // Debian's own Prometheus, with the configuration and the rules that we hand to operators, in front of servers of a test.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { createServer } from 'node:http';
 import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -46,12 +47,39 @@ export function metricsPage(pages) {
 
 At \`metrics.listen\`, below \`/metrics\`. This page is written by the tests from what a server with a recorded call and one with
 TLS show. Labels have few values: never the name of a room or of a person. Some series of labels are there only once something
-was counted. \`configs/\` has rules, alerts and dashboards over these figures; \`docs/runbooks/\` says what to do when one of them calls.
+was counted. Whoever asks for \`application/openmetrics-text\`, as Prometheus does, gets exemplars too: traces of joins, first packets and
+recordings that took as long, where \`[traces]\` has some (Prometheus keeps them with \`--enable-feature=exemplar-storage\`).
+\`configs/\` has rules, alerts and dashboards over these figures, which \`docs/pictures/dashboards/\` shows; \`docs/runbooks/\` says what to do when one of them calls.
 
 | name | kind | labels | what it says |
 |---|---|---|---|
 ${[...found].sort(([a], [b]) => (a < b ? -1 : 1)).map(row).join('\n')}
 `;
+}
+
+/** A collector of traces that keeps what it gets, as bytes. */
+export class Collector {
+  static async start() {
+    const here = new Collector();
+    here.got = [];
+    here.server = createServer((request, answer) => {
+      request.on('data', (data) => here.got.push(data));
+      request.on('end', () => answer.end());
+    }).listen(0, '127.0.0.1');
+    await new Promise((done) => here.server.once('listening', done));
+    here.endpoint = `http://127.0.0.1:${here.server.address().port}/v1/traces`;
+    return here;
+  }
+
+  /** Whether these bytes, or this text, are in what came. */
+  has(bytes) {
+    return Buffer.concat(this.got).includes(bytes);
+  }
+
+  async close() {
+    this.server.closeAllConnections();
+    await new Promise((done) => this.server.close(done));
+  }
 }
 
 export class Monitoring {
@@ -77,7 +105,7 @@ export class Monitoring {
     here.url = `http://127.0.0.1:${port}`;
     here.prometheus = run(`${HOME}/prometheus`, [
       `--config.file=${join(here.folder, 'prometheus.yml')}`, `--storage.tsdb.path=${join(here.folder, 'data')}`,
-      `--web.listen-address=127.0.0.1:${port}`, '--log.level=warn',
+      `--web.listen-address=127.0.0.1:${port}`, '--log.level=warn', '--enable-feature=exemplar-storage',
     ]);
     await eventually('Prometheus to be ready', async () => (await fetch(`${here.url}/-/ready`).catch(() => null))?.ok);
     return here;
@@ -94,6 +122,19 @@ export class Monitoring {
   async query(expression) {
     const { result } = await this.#api('query', { query: expression });
     return result.map(({ metric, value }) => ({ labels: metric, value: Number(value[1]) }));
+  }
+
+  /** What an expression gave from one time to another, in seconds: labels, and time and value of each point. */
+  async range(expression, start, end, step = 1) {
+    const { result } = await this.#api('query_range', { query: expression, start, end, step });
+    return result.map(({ metric, values }) => ({ labels: metric, values: values.map(([time, value]) => [time, Number(value)]) }));
+  }
+
+  /** Exemplars of what these series had in the last hour. */
+  async exemplars(query) {
+    const now = Date.now() / 1000;
+    const found = await this.#api('query_exemplars', { query, start: now - 3600, end: now + 60 });
+    return found.flatMap(({ exemplars }) => exemplars);
   }
 
   /** All rules, with what became of them. */

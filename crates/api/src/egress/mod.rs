@@ -13,7 +13,7 @@ mod request;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -25,6 +25,7 @@ use parvis_store::{Store, StoreError};
 
 use crate::rooms::Rooms;
 use crate::tenant::{RoomKey, TenantId};
+use crate::traces::kind_of;
 
 pub(crate) use link::{BadLink, LINK_AGE, LinkKey, Linked};
 pub use recorders::{RecorderError, Recorders};
@@ -232,6 +233,7 @@ impl Rooms {
         tenant: &TenantId,
         request: proto::egress_info::Request,
     ) -> Changed {
+        let asked = Instant::now();
         let wanted = Wanted::of(&request)?;
         if self.meetings.is_e2ee(&RoomKey::new(tenant, wanted.room)) {
             return Err(EgressError::Encrypted);
@@ -259,7 +261,10 @@ impl Rooms {
         };
         let _alone = self.egress_writes.lock().await;
         store.create_egress(tenant, &egress).await?;
+        let trace = self.trace(asked, "job", &[("parvis.kind", kind_of(&request))]);
+        self.jobs.begin(&egress.egress_id, asked, trace);
         if let Err(error) = engine.start(tenant, &egress).await {
+            self.jobs.refused(&egress.egress_id);
             // Nothing began, so nothing of it is told and nothing stays.
             store.delete_egress(tenant, &egress.egress_id).await?;
             return Err(error.into());
@@ -366,6 +371,8 @@ impl Rooms {
         egress.file_results = now.file_results;
         egress.manifest_location = now.manifest_location;
         egress.updated_at = unix_nanos();
+        // Nothing more is sent there.
+        let egress = redact::without_keys(egress);
         self.egress_store()?.relocate_egress(tenant, &egress).await?;
         self.tell_of_egress(tenant, "egress_updated", &egress);
         Ok(())
@@ -441,6 +448,8 @@ impl Rooms {
     /// Writes a change down and tells of it.
     async fn written(&self, tenant: &TenantId, mut egress: EgressInfo) -> Changed {
         egress.updated_at = unix_nanos();
+        // Before it is written: a store that fails now and then would leave a job that never ends.
+        self.jobs.is(&egress.egress_id, egress.status(), &self.metrics.felt.recorded);
         self.egress_store()?.update_egress(tenant, &egress).await?;
         let name = if has_ended(egress.status()) { "egress_ended" } else { "egress_updated" };
         self.tell_of_egress(tenant, name, &egress);

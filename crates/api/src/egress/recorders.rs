@@ -10,6 +10,7 @@ use parvis_signal::{RecordError, Recorder};
 use super::EgressError;
 use crate::rooms::Rooms;
 use crate::tenant::{RoomKey, TenantId};
+use crate::traces::JobStep;
 
 /// The rooms, as whoever records in them sees them. It doesn't keep them alive.
 #[derive(Clone)]
@@ -81,6 +82,13 @@ impl Recorders {
     pub async fn egress(&self, tenant: &TenantId, id: &str) -> Result<Option<EgressInfo>, EgressError> {
         let rooms = self.rooms.upgrade().ok_or(EgressError::NoStore)?;
         Ok(rooms.egress_store()?.egress(tenant, id).await?)
+    }
+
+    /// Takes note, for its trace, of how far an egress is.
+    pub fn reached(&self, id: &str, step: JobStep) {
+        if let Some(rooms) = self.rooms.upgrade() {
+            rooms.jobs.reached(id, step);
+        }
     }
 
     /// As [`crate::Api::egress_is`].

@@ -15,19 +15,41 @@ const SHOWN: usize = 3;
 
 /// An egress without its secrets. One that can't be written as JSON is left without its request.
 pub(crate) fn redacted(egress: EgressInfo) -> EgressInfo {
-    let cleaned = serde_json::to_value(&egress).ok().and_then(|mut value| {
-        walk("", &mut value);
-        serde_json::from_value(value).ok()
+    let cleaned = cleaned(&egress, &|name, text| match name {
+        name if SECRETS.contains(&name) => hidden(name, text),
+        name if URLS.contains(&name) => *text = without_key(text),
+        _ => {}
     });
     cleaned.unwrap_or(EgressInfo { request: None, stream_results: Vec::new(), ..egress })
 }
 
-fn walk(name: &str, value: &mut Value) {
+/// An egress that needs the keys of its storage no more: without them, and else as it was.
+pub(super) fn without_keys(egress: EgressInfo) -> EgressInfo {
+    let cleaned = cleaned(&egress, &|name, text| {
+        if SECRETS.contains(&name) {
+            hidden(name, text);
+        }
+    });
+    cleaned.unwrap_or(EgressInfo { request: None, ..egress })
+}
+
+fn hidden(name: &str, text: &mut String) {
+    if !text.is_empty() {
+        *text = format!("{{{name}}}");
+    }
+}
+
+fn cleaned(egress: &EgressInfo, clean: &dyn Fn(&str, &mut String)) -> Option<EgressInfo> {
+    let mut value = serde_json::to_value(egress).ok()?;
+    walk("", &mut value, clean);
+    serde_json::from_value(value).ok()
+}
+
+fn walk(name: &str, value: &mut Value, clean: &dyn Fn(&str, &mut String)) {
     match value {
-        Value::Object(fields) => fields.iter_mut().for_each(|(name, value)| walk(name, value)),
-        Value::Array(items) => items.iter_mut().for_each(|item| walk(name, item)),
-        Value::String(text) if SECRETS.contains(&name) && !text.is_empty() => *text = format!("{{{name}}}"),
-        Value::String(text) if URLS.contains(&name) => *text = without_key(text),
+        Value::Object(fields) => fields.iter_mut().for_each(|(name, value)| walk(name, value, clean)),
+        Value::Array(items) => items.iter_mut().for_each(|item| walk(name, item, clean)),
+        Value::String(text) => clean(name, text),
         _ => {}
     }
 }
@@ -119,6 +141,33 @@ mod tests {
             EgressInfo { request: Some(proto::egress_info::Request::Egress(request)), ..Default::default() };
         let text = serde_json::to_string(&redacted(egress)).unwrap();
         assert!(!text.contains("hush") && text.contains("{secret}") && text.contains("recordings"), "{text}");
+    }
+
+    #[test]
+    fn what_a_storage_needs_no_more_is_forgotten_and_nothing_else() {
+        let request = proto::TrackCompositeEgressRequest {
+            stream_outputs: vec![proto::StreamOutput {
+                urls: vec!["rtmp://live.example/app/abcdefghijklmnop".into()],
+                ..Default::default()
+            }],
+            image_outputs: vec![proto::ImageOutput {
+                output: Some(proto::image_output::Output::S3(proto::S3Upload {
+                    access_key: "AKIA".into(),
+                    secret: "hush".into(),
+                    session_token: "hush".into(),
+                    bucket: "theirs".into(),
+                    ..Default::default()
+                })),
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        let request = Some(proto::egress_info::Request::TrackComposite(request));
+        let once = without_keys(EgressInfo { egress_id: "EG_1".into(), request, ..Default::default() });
+        let text = serde_json::to_string(&once).unwrap();
+        assert!(!text.contains("hush") && !text.contains("AKIA"), "{text}");
+        assert!(text.contains("theirs") && text.contains("abcdefghijklmnop"), "{text}");
+        assert_eq!(without_keys(once.clone()), once);
     }
 
     #[test]

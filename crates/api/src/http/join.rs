@@ -2,6 +2,7 @@
 //! Signalling: a client's WebSocket, and why it would be refused.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{Extension, RawQuery, State};
@@ -18,6 +19,7 @@ use crate::rooms::{Attached, JoinRefusal};
 use crate::socket::{self, Outbound};
 use crate::tenant::RoomKey;
 use crate::token::{TokenError, Verified};
+use crate::traces::Trace;
 
 pub(crate) async fn dual(
     shared: State<Shared>,
@@ -49,7 +51,11 @@ async fn connect(
     upgrade: Upgrade,
 ) -> Result<Response, Refusal> {
     let query = query.unwrap_or_default();
-    let entered = enter(&shared, form, &client, &headers, &query, upgrade).await;
+    let trace = shared.rooms.trace(Instant::now(), "join", &[("parvis.form", word_of(form))]);
+    let entered = enter(&shared, form, &client, &headers, &query, upgrade, trace.as_ref()).await;
+    if let (Some(trace), Err(refusal)) = (trace, &entered) {
+        trace.end(Instant::now(), refusal.code, false);
+    }
     let Entered { upgrade, attached, outbound, limits } = door::count(&shared, entered)?;
     let metrics = shared.rooms.metrics.clone();
     // Without permessage-deflate: axum's WebSocket does not offer it, so a message is as large as it was sent (row 28).
@@ -58,6 +64,14 @@ async fn connect(
         let _counted = client.permit;
         socket::serve(stream, attached, outbound, limits, metrics, None).await;
     }))
+}
+
+/// How a trace calls a form.
+fn word_of(form: Form) -> &'static str {
+    match form {
+        Form::Dual => "dual",
+        Form::Single => "single",
+    }
 }
 
 /// A client whom its room knows, before its socket is open.
@@ -76,7 +90,9 @@ async fn enter(
     headers: &HeaderMap,
     query: &str,
     upgrade: Upgrade,
+    trace: Option<&Trace>,
 ) -> Result<Entered, Refusal> {
+    let begun = Instant::now();
     let admitted = admit(shared, form, client, headers, query);
     if let Err(refusal) = &admitted
         && refusal.code == "unauthorized"
@@ -86,6 +102,15 @@ async fn enter(
     }
     let (address, verified, params) = admitted?;
     let anew = params.resume.is_none();
+    let knows_who = Instant::now();
+    if let Some(trace) = trace {
+        trace.step("token", begun, knows_who);
+        if !anew {
+            // Its connections are there already: what is to be traced of a join is behind it.
+            trace.end(knows_who, "comes back", true);
+        }
+    }
+    let trace = trace.filter(|_| anew);
     if anew {
         // Who is in a call already comes back to it, whatever the log takes.
         shared.rooms.refuse_when_unlogged()?;
@@ -106,7 +131,10 @@ async fn enter(
     let who = Who::Person { identity: grants.identity.clone(), name: grants.name.clone() };
     let event = account::of(&key, Act::SignIn, who).from(address);
     let join = Join { grants, params, address: address.to_string() };
-    let attached = shared.rooms.join(&key, opening.as_ref(), join, queue).await.map_err(Refusal::from);
+    let attached = shared.rooms.join(&key, opening.as_ref(), join, trace, queue).await.map_err(Refusal::from);
+    if let Some(trace) = trace {
+        trace.step("admission", knows_who, Instant::now());
+    }
     match &attached {
         Ok(_) if anew => shared.rooms.note(event),
         Ok(_) => {}

@@ -297,8 +297,7 @@ pub(crate) async fn start(
     shared.rooms.refuse_when_unlogged()?;
     let egress = shared.rooms.start_egress(&authority.tenant, request).await?;
     note(&shared, &authority, Act::RecordingStart, &egress.room_name, &egress.egress_id);
-    let recording = Json(Recording::of(egress));
-    Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], recording).into_response())
+    Ok(answer(StatusCode::CREATED, Recording::of(egress)))
 }
 
 /// List a room's recordings
@@ -327,7 +326,7 @@ pub(crate) async fn list(
         .await
         .map_err(EgressError::from)?;
     let recordings = found.into_iter().map(redacted).map(Recording::of).collect();
-    Ok(([(CACHE_CONTROL, "no-store")], Json(Recordings { recordings })).into_response())
+    Ok(answer(StatusCode::OK, Recordings { recordings }))
 }
 
 /// End a recording
@@ -355,11 +354,10 @@ pub(crate) async fn stop(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let authority = may_record(&shared, &headers, query, &room).await?;
-    find(&shared, &authority, &room, &recording).await?;
+    let (authority, _) = recorded(&shared, &headers, query, (&room, &recording)).await?;
     let egress = shared.rooms.stop_egress(&authority.tenant, &recording).await?;
     note(&shared, &authority, Act::RecordingStop, &room, &recording);
-    Ok(([(CACHE_CONTROL, "no-store")], Json(Recording::of(egress))).into_response())
+    Ok(answer(StatusCode::OK, Recording::of(egress)))
 }
 
 /// Links to a recording's files
@@ -386,8 +384,7 @@ pub(crate) async fn links(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let authority = may_record(&shared, &headers, query, &room).await?;
-    let egress = find(&shared, &authority, &room, &recording).await?;
+    let (authority, egress) = recorded(&shared, &headers, query, (&room, &recording)).await?;
     shared.rooms.refuse_when_unlogged()?;
     note(&shared, &authority, Act::RecordingRead, &room, &recording);
     let until = unix_now().as_secs() + LINK_AGE.as_secs();
@@ -402,8 +399,7 @@ pub(crate) async fn links(
         FileLink { name: file.name, bytes: file.bytes, url }
     };
     let links = Recording::of(egress).files.into_iter().map(link).collect();
-    Ok(([(CACHE_CONTROL, "no-store")], Json(FileLinks { links, seconds: LINK_AGE.as_secs() }))
-        .into_response())
+    Ok(answer(StatusCode::OK, FileLinks { links, seconds: LINK_AGE.as_secs() }))
 }
 
 /// Have a film made of a recording
@@ -448,7 +444,7 @@ pub(crate) async fn make_film(
     let egress = find(&shared, &authority, &room, &recording).await?;
     let state = shared.rooms.film_egress(&authority.tenant, &egress, &layout).await?;
     let status = if state == FilmState::Made { StatusCode::OK } else { StatusCode::ACCEPTED };
-    Ok((status, [(CACHE_CONTROL, "no-store")], Json(Film::of(state))).into_response())
+    Ok(answer(status, Film::of(state)))
 }
 
 /// How a recording's film does
@@ -474,10 +470,9 @@ pub(crate) async fn film(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let authority = may_record(&shared, &headers, query, &room).await?;
-    let egress = find(&shared, &authority, &room, &recording).await?;
+    let (authority, egress) = recorded(&shared, &headers, query, (&room, &recording)).await?;
     let state = shared.rooms.engine()?.film_of(&authority.tenant, &egress);
-    Ok(([(CACHE_CONTROL, "no-store")], Json(Film::of(state))).into_response())
+    Ok(answer(StatusCode::OK, Film::of(state)))
 }
 
 /// Fetch a recording's file
@@ -562,7 +557,18 @@ async fn may_record(
     Ok(authority)
 }
 
-/// A recording of this room's; another room's is not there (row 51).
+/// A recording of this room's, for whoever may record it; another room's is not there (row 51).
+async fn recorded(
+    shared: &Shared,
+    headers: &HeaderMap,
+    query: Option<String>,
+    (room, recording): (&str, &str),
+) -> Result<(Authority, EgressInfo), Refusal> {
+    let authority = may_record(shared, headers, query, room).await?;
+    let egress = find(shared, &authority, room, recording).await?;
+    Ok((authority, egress))
+}
+
 async fn find(
     shared: &Shared,
     authority: &Authority,
@@ -573,6 +579,11 @@ async fn find(
     let found = found.map_err(EgressError::from)?.filter(|egress| egress.room_name == room);
     found
         .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "no_recording", "this room has no such recording"))
+}
+
+/// What is of now, and nobody keeps.
+fn answer(status: StatusCode, body: impl Serialize) -> Response {
+    (status, [(CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
 fn unix_now() -> Duration {

@@ -12,6 +12,7 @@ use super::{Hello, Input, JoinRefusal, MeetRefusal, Opening, Rooms};
 use crate::http::Refusal;
 use crate::socket::Outgoing;
 use crate::tenant::RoomKey;
+use crate::traces::Trace;
 use crate::whip::{Answered, Arrival, Bearer, Seat, Taken};
 
 /// How often a join tries anew when the room that it found was just ending.
@@ -30,13 +31,15 @@ impl Rooms {
         key: &RoomKey,
         opening: Option<&Opening>,
         join: Join,
+        trace: Option<&Trace>,
         mut outgoing: impl FnMut() -> Outgoing,
     ) -> Result<Attached, JoinRefusal> {
         let enter = |connection, inbox, reply| {
             let join = Box::new(join.clone());
             // Made before it is known to have worked: should we be dropped while we wait, the room hears of it.
             let attached = Attached { id: connection, inbox };
-            Ok((Input::Connect { connection, join, outgoing: outgoing(), reply }, attached))
+            let trace = trace.cloned();
+            Ok((Input::Connect { connection, join, trace, outgoing: outgoing(), reply }, attached))
         };
         let (attached, answer) = self.enter(key, opening, enter).await?;
         answer?;

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::MeetRefusal;
 use crate::rpc::RpcCall;
 use crate::socket::Outgoing;
+use crate::traces::Trace;
 use crate::whip::{self, Arrival};
 
 /// What a room's task hears.
@@ -17,6 +18,8 @@ pub(crate) enum Input {
     Connect {
         connection: ConnectionId,
         join: Box<Join>,
+        /// Its trace, if it has one.
+        trace: Option<Trace>,
         outgoing: Outgoing,
         reply: oneshot::Sender<Result<(), ConnectError>>,
     },

@@ -12,7 +12,7 @@ mod orders;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use livekit_protocol as proto;
 use parvis_audit::Sink;
@@ -34,6 +34,7 @@ use crate::metrics::Metrics;
 use crate::room_task::RoomTask;
 use crate::tenant::{RoomKey, TenantId};
 use crate::token::Keys;
+use crate::traces::{Jobs, Trace, Tracer};
 use crate::webhook::{self, Webhooks};
 use crate::whip::{LiveIngresses, Resources};
 
@@ -65,6 +66,10 @@ pub(crate) struct Rooms {
     pub(crate) link_key: LinkKey,
     /// Held while the record of an egress is changed.
     pub(crate) egress_writes: tokio::sync::Mutex<()>,
+    /// Who traces joins and jobs.
+    pub(crate) tracer: OnceLock<Tracer>,
+    /// Jobs that go on, as far as they are timed and traced.
+    pub(crate) jobs: Jobs,
     /// Who is told of what happens.
     pub(crate) webhooks: Arc<OnceLock<Webhooks>>,
     /// Clients that came by an offer, by the name of their session.
@@ -129,6 +134,8 @@ impl Rooms {
             ahead: Ahead::default(),
             meetings: Meetings::default(),
             egress_engine: OnceLock::new(),
+            tracer: OnceLock::new(),
+            jobs: Jobs::default(),
             link_key: LinkKey::new(&rand::random()),
             egress_writes: tokio::sync::Mutex::default(),
             register: Mutex::default(),
@@ -136,6 +143,16 @@ impl Rooms {
             gone: Notify::new(),
             forwards: Forwards::default(),
         })
+    }
+
+    /// Begins a trace, where there are any and the lot falls upon it.
+    pub(crate) fn trace(
+        &self,
+        now: Instant,
+        name: &'static str,
+        words: &[(&'static str, &'static str)],
+    ) -> Option<Trace> {
+        self.tracer.get()?.begin(now, name, words)
     }
 
     /// What is in force now of all that may change.

@@ -46,7 +46,7 @@ impl Resolve for System {
 }
 
 /// Makes requests.
-pub(super) struct Client {
+pub(crate) struct Client {
     resolver: Box<dyn Resolve>,
     allowed: InternalPlaces,
     timeout: Duration,
@@ -65,7 +65,7 @@ pub(super) struct Head<'a> {
 
 /// Why a target did not take an event.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SendError {
+pub(crate) enum SendError {
     #[error("{host} can't be looked up: {source}")]
     Lookup { host: String, source: io::Error },
     #[error("{host} has no address")]
@@ -81,7 +81,7 @@ pub(super) enum SendError {
     #[error("no TLS with {host}: {source}")]
     Tls { host: String, source: io::Error },
     #[error(
-        "it answers with a redirect ({0}), which is not followed: name the place itself in webhooks.urls"
+        "it answers with a redirect ({0}), which is not followed: name the place itself in the configuration"
     )]
     Redirect(StatusCode),
     #[error("it answers {0}")]
@@ -116,7 +116,7 @@ impl SendError {
 
 impl Client {
     /// Looks names up as the system does, and trusts what it trusts, so that an operator's own authority counts.
-    pub(super) fn new(allowed: InternalPlaces, timeout: Duration) -> Result<Client, rustls::Error> {
+    pub(crate) fn new(allowed: InternalPlaces, timeout: Duration) -> Result<Client, rustls::Error> {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         Client::with(Box::new(System), allowed, timeout, roots)
@@ -138,6 +138,15 @@ impl Client {
     /// Sends an event; `Ok` when the target took it.
     pub(super) async fn send(&self, target: &Target, head: &Head<'_>, body: Bytes) -> Result<(), SendError> {
         let request = request(target, head, body).map_err(|error| SendError::Http(error.to_string()))?;
+        self.exchange(target, request).await
+    }
+
+    /// Makes a request; `Ok` when the target answers that it took it.
+    pub(crate) async fn exchange(
+        &self,
+        target: &Target,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(), SendError> {
         let exchange = async {
             let stream = self.connect(target).await?;
             if !target.tls {

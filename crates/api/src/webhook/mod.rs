@@ -28,12 +28,13 @@ use tokio::task::JoinHandle;
 use crate::metrics::{Sample, Source};
 use crate::token::Keys;
 
-use client::Client;
+pub(crate) use client::Client;
 pub use config::{WebhookConfig, WebhookError};
 pub(crate) use event::of_occurrence;
 use filter::is_wanted;
 pub use target::InternalPlaces;
-use target::{Target, further_id, of_request};
+pub(crate) use target::Target;
+use target::{further_id, of_request};
 
 /// Targets that requests named which are served at one time; others wait for a place.
 const FURTHER_AT_ONCE: usize = 64;

@@ -11,9 +11,9 @@ const SPACE: char = ' ';
 
 /// A target, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Target {
+pub(crate) struct Target {
     /// What it is called in the outbox: its URL, and behind a space the key that signs if a request named it.
-    pub(super) id: String,
+    pub(crate) id: String,
     /// The key that signs, if a request named the target.
     pub(super) signer: Option<String>,
     /// Whether it may be inside the own network where the operator allows that.
@@ -21,31 +21,36 @@ pub(super) struct Target {
     /// Whether TLS is spoken.
     pub(super) tls: bool,
     /// Name or address, without brackets.
-    pub(super) host: String,
-    pub(super) port: u16,
+    pub(crate) host: String,
+    pub(crate) port: u16,
     /// What the header `Host` says.
-    pub(super) authority: String,
-    pub(super) path: String,
+    pub(crate) authority: String,
+    pub(crate) path: String,
 }
 
 impl Target {
     /// Reads a URL, or says what is wrong with it.
     pub(super) fn parse(url: &str) -> Result<Target, String> {
-        let wrong =
-            |problem: &str| format!("\"{url}\" {problem}; use a URL such as \"https://example.org/webhook\"");
-        let uri: Uri = url.parse().map_err(|_| wrong("is no URL"))?;
+        Target::read(url).map_err(|problem| {
+            format!("\"{url}\" {problem}; use a URL such as \"https://example.org/webhook\"")
+        })
+    }
+
+    /// Reads a URL, or says what is wrong with it, and no more.
+    pub(crate) fn read(url: &str) -> Result<Target, &'static str> {
+        let uri: Uri = url.parse().map_err(|_| "is no URL")?;
         let tls = match uri.scheme_str() {
             Some("https") => true,
             Some("http") => false,
-            _ => return Err(wrong("begins neither with https:// nor with http://")),
+            _ => return Err("begins neither with https:// nor with http://"),
         };
-        let authority = uri.authority().ok_or_else(|| wrong("has no host"))?;
+        let authority = uri.authority().ok_or("has no host")?;
         if authority.as_str().contains('@') {
-            return Err(wrong("holds a user name: the signature says who sends"));
+            return Err("holds a user name, which is not sent");
         }
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         if host.is_empty() {
-            return Err(wrong("has no host"));
+            return Err("has no host");
         }
         let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
         let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Config;
 use super::apply::Problem;
 use super::value::{Bounded, Count, Time};
-use crate::audit::{AuditSettings, SyslogTarget};
+use crate::audit::{AuditSettings, StampPlace, StampSettings, SyslogTarget};
 
 /// Entries are kept for at least so long.
 const MIN_KEEP: Duration = Duration::from_secs(180 * 86_400);
@@ -44,6 +44,14 @@ pub(crate) struct Audit {
     pub(crate) syslog: String,
     /// Whether checkpoints go to the storage of `recording.storage` too.
     pub(crate) storage: bool,
+    /// An authority of time-stamps; empty: none.
+    pub(crate) stamp_url: String,
+    pub(crate) stamp_interval: Time,
+    pub(crate) stamp_timeout: Time,
+    /// Whose word on the authority's certificate counts.
+    pub(crate) stamp_ca_file: PathBuf,
+    /// Under which policy stamps are to be made; empty: any.
+    pub(crate) stamp_policy: String,
 }
 
 impl Default for Audit {
@@ -60,6 +68,11 @@ impl Default for Audit {
             checkpoint_file: PathBuf::new(),
             syslog: String::new(),
             storage: false,
+            stamp_url: String::new(),
+            stamp_interval: Time::secs(3_600),
+            stamp_timeout: Time::secs(10),
+            stamp_ca_file: PathBuf::new(),
+            stamp_policy: String::new(),
         }
     }
 }
@@ -68,6 +81,30 @@ impl Audit {
     /// What the log may take; 0 where there is none.
     pub(crate) fn bytes(&self) -> u64 {
         if self.enabled { u64::try_from(self.max_bytes.get()).unwrap_or_default() } else { 0 }
+    }
+
+    /// Who stamps checkpoints.
+    fn stamps(&self, base: &Path) -> Result<Option<StampSettings>, (&'static str, String)> {
+        if self.stamp_url.is_empty() {
+            return Ok(None);
+        }
+        let place = StampPlace::parse(&self.stamp_url).map_err(|problem| ("stamp_url", problem))?;
+        let (interval, timeout) = (self.stamp_interval.0, self.stamp_timeout.0);
+        if !(Duration::from_secs(1)..=Duration::from_secs(7 * 86_400)).contains(&interval) {
+            return Err(("stamp_interval", "use a time from \"1s\" to \"7d\"".to_owned()));
+        }
+        if !(Duration::from_secs(1)..=Duration::from_secs(60)).contains(&timeout) {
+            return Err(("stamp_timeout", "use a time from \"1s\" to \"1m\"".to_owned()));
+        }
+        if self.stamp_ca_file.as_os_str().is_empty() {
+            let text = "name a file of the authority's CA, in PEM: without it nobody can tell its stamps";
+            return Err(("stamp_ca_file", text.to_owned()));
+        }
+        if !self.stamp_policy.chars().all(|letter| letter.is_ascii_digit() || letter == '.') {
+            return Err(("stamp_policy", "use an object identifier such as \"1.2.3.4.1\"".to_owned()));
+        }
+        let (ca_file, policy) = (base.join(&self.stamp_ca_file), self.stamp_policy.clone());
+        Ok(Some(StampSettings { place, interval, timeout, ca_file, policy }))
     }
 }
 
@@ -93,6 +130,7 @@ impl Config {
         if audit.storage && self.recording.storage.endpoint.is_empty() {
             return wrong("storage", "there is none: name one in recording.storage, or say false".to_owned());
         }
+        let stamps = audit.stamps(base).map_err(|(key, text)| (format!("audit.{key}"), text))?;
         if !audit.enabled {
             return Ok(None);
         }
@@ -110,6 +148,7 @@ impl Config {
             checkpoint_file: place(&audit.checkpoint_file, "audit.checkpoints"),
             syslog,
             storage: audit.storage,
+            stamps,
         }))
     }
 }
@@ -117,6 +156,10 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn stamped(seconds: u64) -> (String, Time) {
+        ("https://time.example.org".to_owned(), Time::secs(seconds))
+    }
 
     #[test]
     fn what_can_t_be_is_refused_by_its_key() {
@@ -145,6 +188,19 @@ mod tests {
             (|audit| audit.name.clear(), "name"),
             (|audit| audit.syslog = "logs.example.org".into(), "syslog"),
             (|audit| audit.storage = true, "storage"),
+            (|audit| audit.stamp_url = "time.example.org".into(), "stamp_url"),
+            (|audit| audit.stamp_url = "https://me@time.example.org".into(), "stamp_url"),
+            (|audit| audit.stamp_url = "https://time.example.org".into(), "stamp_ca_file"),
+            (|audit| (audit.stamp_url, audit.stamp_interval) = stamped(0), "stamp_interval"),
+            (|audit| (audit.stamp_url, audit.stamp_timeout) = stamped(61), "stamp_timeout"),
+            (
+                |audit| {
+                    audit.stamp_url = "http://127.0.0.1/tsa".into();
+                    audit.stamp_ca_file = "ca.pem".into();
+                    audit.stamp_policy = "mine".into();
+                },
+                "stamp_policy",
+            ),
         ] {
             assert_eq!(with(change).unwrap_err().0, format!("audit.{key}"));
         }

@@ -4,7 +4,7 @@
 //! [`load()`] reads a file and points at what is wrong in it, [`value`] holds the kinds of values, [`apply`] turns all
 //! of it into the words of the crates below, [`stored`] is the same for the database and webhooks, [`applications`] for what
 //! applications' servers and agents may ask for, [`presets`] are rooms' configurations by name, [`meeting`] is how meetings are conducted, [`branding`] is how the web
-//! client looks, [`recording`] what is kept of meetings, [`streaming`] what is streamed of them, [`edge`] does both for the public port, [`show()`] prints it with the origin of each value, [`livekit`] takes
+//! client looks, [`recording`] what is kept of meetings, [`streaming`] what is streamed of them, [`traces`] what a collector is told, [`edge`] does both for the public port, [`show()`] prints it with the origin of each value, [`livekit`] takes
 //! over what was written for another server.
 
 mod applications;
@@ -25,6 +25,7 @@ mod stored;
 mod streaming;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod value;
 
 use std::collections::BTreeMap;
@@ -51,6 +52,7 @@ pub(crate) struct Config {
     pub(crate) tls: Tls,
     pub(crate) turn: Turn,
     pub(crate) metrics: Metrics,
+    pub(crate) traces: traces::Traces,
     pub(crate) media: Media,
     pub(crate) rooms: Rooms,
     pub(crate) meeting: meeting::Meeting,

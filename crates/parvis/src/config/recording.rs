@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use parvis_age::Recipient;
 use parvis_jobs::{EncoderFamily, JobConfig, Protection, Quota};
 use serde::{Deserialize, Serialize};
 
@@ -21,9 +22,6 @@ const SEGMENTS: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::fr
 pub(crate) const WORKER: &str = "parvis-media";
 /// Any encoder that works.
 const AUTO: &str = "auto";
-/// What every age recipient begins with, and how long one is (<https://age-encryption.org/v1>, bech32 of 32 bytes).
-const RECIPIENT_PREFIX: &str = "age1";
-const RECIPIENT_CHARS: usize = 62;
 
 /// What is kept of meetings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -135,12 +133,12 @@ impl Config {
             return problem("name", error.to_string());
         }
         for recipient in &recording.recipients {
-            let is_one = recipient.len() == RECIPIENT_CHARS && recipient.starts_with(RECIPIENT_PREFIX);
-            if !is_one {
+            // Nobody could open what is sealed for a key with a slip in it: its own check tells.
+            if let Err(error) = recipient.parse::<Recipient>() {
                 return problem(
                     "recipients",
                     format!(
-                        "\"{recipient}\" is no age recipient; `age-keygen` prints one as \"Public key: age1…\""
+                        "\"{recipient}\" is no age recipient ({error}); `age-keygen` prints one as \"Public key: age1…\""
                     ),
                 );
             }
@@ -157,6 +155,7 @@ impl Config {
             );
         }
         self.storage(base)?;
+        let requested = self.requested_storages()?;
         if !recording.enabled {
             // What is wrong with it is said all the same.
             self.streaming(base)?;
@@ -211,6 +210,7 @@ impl Config {
             },
             progress: recording.progress_interval.0,
             live: self.streaming(base)?,
+            requested,
             film: FilmSettings {
                 max: usize::try_from(recording.max_films.to_u32()).unwrap_or_default(),
                 patience: recording.film_timeout.0,
@@ -262,10 +262,12 @@ fn beside_us() -> Option<PathBuf> {
 mod tests {
     use super::*;
 
+    const ADA: &str = "age1xd4agy57sq8asy5p2pkmxhgelyq20l0fq7am49l6q9wjt90ztdesx04y4a";
+
     fn with(change: impl FnOnce(&mut Recording)) -> Result<Option<RecordingSettings>, Problem> {
         let mut config = Config::default();
         config.recording.enabled = true;
-        config.recording.recipients = vec![format!("age1{}", "q".repeat(58))];
+        config.recording.recipients = vec![ADA.to_owned()];
         change(&mut config.recording);
         config.recording(Path::new("/etc/parvis"))
     }

@@ -9,7 +9,10 @@ use super::Config;
 use super::apply::Problem;
 use super::edge::read_secret;
 use super::value::Bounded;
-use crate::recording::{Remote, StorageSettings};
+use crate::recording::{Allowed, Remote, Requested, StorageSettings};
+
+/// Buckets that requests may name.
+const MAX_REQUESTED: usize = 64;
 
 /// A storage that speaks S3.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,6 +28,8 @@ pub(crate) struct Storage {
     pub(crate) path_style: bool,
     pub(crate) keep_local: bool,
     pub(crate) max_uploads: Bounded<1, 64>,
+    /// Buckets that requests may name, as `https://HOST/BUCKET`.
+    pub(crate) requested: Vec<String>,
 }
 
 impl Default for Storage {
@@ -38,6 +43,7 @@ impl Default for Storage {
             path_style: true,
             keep_local: true,
             max_uploads: Bounded::of(2),
+            requested: Vec::new(),
         }
     }
 }
@@ -52,19 +58,12 @@ impl Config {
         if endpoint.is_empty() {
             return Ok(None);
         }
-        let host = endpoint.strip_prefix("https://").or_else(|| endpoint.strip_prefix("http://"));
-        if host.is_none_or(|host| host.is_empty() || host.contains(['/', '@', '?', '#', ' '])) {
+        if !is_endpoint(endpoint) {
             return problem(
                 "endpoint",
                 "is no address of a storage; use one such as \"https://s3.example.org\"",
             );
         }
-        let is_bucket = |text: &str| {
-            (3..=63).contains(&text.len())
-                && text.bytes().all(|byte| {
-                    byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-')
-                })
-        };
         if !is_bucket(&storage.bucket) {
             return problem("bucket", "is no bucket's name: 3 to 63 of a-z, 0-9, dots and hyphens");
         }
@@ -95,6 +94,8 @@ impl Config {
             prefix: storage.prefix.clone(),
             key_id,
             secret,
+            token: String::new(),
+            requested: false,
             path_style: storage.path_style,
             keep_local: storage.keep_local,
             parallel: usize::try_from(storage.max_uploads.to_u32()).unwrap_or(1),
@@ -103,6 +104,48 @@ impl Config {
         Remote::new(settings.clone()).map_err(|error| (key("endpoint"), error.to_string()))?;
         Ok(Some(settings))
     }
+
+    /// The storages that requests may name.
+    pub(crate) fn requested_storages(&self) -> Result<Requested, Problem> {
+        let storage = &self.recording.storage;
+        let problem = |text: String| Err(("recording.storage.requested".to_owned(), text));
+        if storage.requested.len() > MAX_REQUESTED {
+            return problem(format!(
+                "has {} buckets, at most {MAX_REQUESTED} may be",
+                storage.requested.len()
+            ));
+        }
+        let mut allowed = Vec::new();
+        for named in &storage.requested {
+            match named
+                .rsplit_once('/')
+                .filter(|(endpoint, bucket)| is_endpoint(endpoint) && is_bucket(bucket))
+            {
+                Some((endpoint, bucket)) => {
+                    allowed.push(Allowed { endpoint: endpoint.to_owned(), bucket: bucket.to_owned() });
+                }
+                None => {
+                    return problem(format!(
+                        "{named:?} is no bucket's address; use one such as \"https://s3.example.org/bucket\""
+                    ));
+                }
+            }
+        }
+        let parallel = usize::try_from(storage.max_uploads.to_u32()).unwrap_or(1);
+        Ok(Requested { allowed, keep_local: storage.keep_local, parallel })
+    }
+}
+
+/// Whether it is the address of a storage, and of nothing in it.
+fn is_endpoint(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '@', '?', '#', ' ', '*']))
+}
+
+fn is_bucket(text: &str) -> bool {
+    let is_plain =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-');
+    (3..=63).contains(&text.len()) && text.bytes().all(is_plain)
 }
 
 #[cfg(test)]
@@ -143,5 +186,41 @@ mod tests {
             assert_eq!(with(change).unwrap_err(), format!("recording.storage.{key}"));
         }
         std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn buckets_that_requests_may_name_are_whole_addresses() {
+        let with = |named: &[&str]| {
+            let mut config = Config::default();
+            config.recording.storage.requested = named.iter().map(|&named| named.to_owned()).collect();
+            config.requested_storages()
+        };
+        assert_eq!(with(&[]).unwrap().allowed, [], "nobody may name one unasked");
+        let allowed =
+            with(&["https://s3.example.org/theirs", "http://127.0.0.1:9000/others"]).unwrap().allowed;
+        let of = |allowed: &Allowed| format!("{} {}", allowed.endpoint, allowed.bucket);
+        assert_eq!(
+            allowed.iter().map(of).collect::<Vec<_>>(),
+            ["https://s3.example.org theirs", "http://127.0.0.1:9000 others"]
+        );
+        for wrong in [
+            "https://s3.example.org",
+            "https://s3.example.org/",
+            "s3.example.org/theirs",
+            "https://s3.example.org/a/theirs",
+            "https://a:b@s3.example.org/theirs",
+            "https:///theirs",
+            "https://*/theirs",
+            "https://s3.example.org/*",
+            "file:///theirs",
+        ] {
+            let refused = with(&[wrong]).map_err(|(key, text)| format!("{key}: {text}"));
+            assert!(
+                refused
+                    .is_err_and(|text| text.contains("recording.storage.requested") && text.contains(wrong)),
+                "{wrong}"
+            );
+        }
+        assert!(with(&["https://s3.example.org/theirs"; MAX_REQUESTED + 1]).is_err());
     }
 }

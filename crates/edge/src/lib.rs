@@ -31,5 +31,5 @@ mod watch;
 pub use front::{Edge, EdgeConfig, IceDoor, Plain};
 pub use relay::{Relay, RelayConfig, RelayError};
 pub use stats::EdgeStats;
-pub use tls::{Certificate, CertificateError, CryptoProfile, Tls, read_certificate};
+pub use tls::{Certificate, CertificateError, CryptoProfile, Tls, certificate_end, read_certificate};
 pub use watch::{CertificateFiles, watch_files};

@@ -35,7 +35,7 @@ mod push;
 mod wire;
 
 pub use encoders::{EncoderFamily, EncoderFate, EncoderNote};
-pub use film::FILM_PART_DIED;
+pub use film::{FILM_PART_DIED, Taken};
 pub use frame::Limits;
 pub use job::{Action, Job, JobConfig, State, Why};
 pub use live::{

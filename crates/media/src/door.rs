@@ -5,17 +5,18 @@
 //! Under the name [`BY_UNIT`] this program does nothing itself: it connects to a socket below [`SOCKETS`], for which the service
 //! manager starts a unit with this program's `door`, hands its arguments and its three standard files over it, and ends as the worker
 //! there ends. The door starts the worker in its unit and ends it when the connection ends, and so with whoever asked, and
-//! with the server. What a door starts is of one kind, whoever asks.
+//! with the server. From time to time it says what its unit has taken of the processors, as who asked for it can't see it. What a door
+//! starts is of one kind, whoever asks.
 
 use std::ffi::OsString;
-use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::net::{
@@ -33,8 +34,12 @@ pub const SOCKETS: &str = "/run/parvis-media";
 const MAX_ORDER_BYTES: usize = 64 << 10;
 /// How long whoever connects may take to say what is to be done.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest line of an answer: why a worker was not started.
+const MAX_ANSWER_BYTES: u64 = 64 << 10;
 /// How often it is looked whether the worker has ended.
 const LOOK: u16 = 50;
+/// How often whoever asked is told what the unit has taken of the processors.
+const TELL: Duration = Duration::from_secs(5);
 /// The standard files: input, output, error.
 const FILES: usize = 3;
 /// What of its environment a worker takes from whoever asks: where GStreamer finds what it needs, and nothing that changes which
@@ -50,6 +55,9 @@ const ENVIRONMENT: &[&str] = &[
     "GIO_USE_PROXY_RESOLVER",
     "GIO_USE_VFS",
 ];
+/// What it takes from its unit alone, which says with it that code can't be made at run time: there, GStreamer's library Orc has
+/// to do without, and ends the process when it tries.
+const OF_ITS_UNIT: &str = "ORC_CODE";
 
 /// What a door starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,17 +107,25 @@ struct Order {
     environment: Vec<(String, String)>,
 }
 
-/// What became of it.
+/// What becomes of it: a line each.
 #[derive(Debug, Serialize, Deserialize)]
 enum Outcome {
+    /// It is at work, and its unit has taken so many milliseconds of the processors.
+    Taken(u64),
     /// It ended like this (wait(2)).
     Ended(i32),
     /// It was not started.
     Refused(String),
 }
 
-/// Asks for a worker at the socket `path` and gives how it ended. Its standard files are `files`.
-pub fn ask(path: &Path, arguments: &[OsString], files: [BorrowedFd<'_>; FILES]) -> io::Result<ExitStatus> {
+/// Asks for a worker at the socket `path` and gives how it ended. Its standard files are `files`. What its unit has taken of the
+/// processors so far is told to `taken` from time to time, where that is known.
+pub fn ask(
+    path: &Path,
+    arguments: &[OsString],
+    files: [BorrowedFd<'_>; FILES],
+    taken: &mut dyn FnMut(Duration),
+) -> io::Result<ExitStatus> {
     let stream = UnixStream::connect(path).map_err(|error| {
         let text = format!("{}: {error}; is its socket unit active?", path.display());
         io::Error::new(error.kind(), text)
@@ -123,12 +139,16 @@ pub fn ask(path: &Path, arguments: &[OsString], files: [BorrowedFd<'_>; FILES]) 
     let order =
         Order { arguments: arguments.collect::<io::Result<_>>()?, environment: environment.collect() };
     send(&stream, &serde_json::to_vec(&order)?, files)?;
-    let mut answer = Vec::new();
-    (&stream).take(MAX_ORDER_BYTES as u64).read_to_end(&mut answer)?;
-    match serde_json::from_slice(&answer) {
-        Ok(Outcome::Ended(status)) => Ok(ExitStatus::from_raw(status)),
-        Ok(Outcome::Refused(why)) => Err(io::Error::other(why)),
-        Err(_) => Err(io::Error::new(ErrorKind::UnexpectedEof, "its unit was ended before it")),
+    let mut answers = BufReader::new(stream);
+    loop {
+        let mut answer = Vec::new();
+        (&mut answers).take(MAX_ANSWER_BYTES).read_until(b'\n', &mut answer)?;
+        match serde_json::from_slice(&answer) {
+            Ok(Outcome::Taken(ms)) => taken(Duration::from_millis(ms)),
+            Ok(Outcome::Ended(status)) => return Ok(ExitStatus::from_raw(status)),
+            Ok(Outcome::Refused(why)) => return Err(io::Error::other(why)),
+            Err(_) => return Err(io::Error::new(ErrorKind::UnexpectedEof, "its unit was ended before it")),
+        }
     }
 }
 
@@ -146,12 +166,18 @@ pub fn end_as(status: ExitStatus) -> u8 {
 pub fn open(kind: Kind) -> io::Result<()> {
     let mut stream = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let outcome = match start(kind, &stream) {
-        Ok(child) => Outcome::Ended(wait(child, &stream)?.into_raw()),
+        Ok(child) => Outcome::Ended(wait(child, &stream, &own_unit_taken, TELL)?.into_raw()),
         Err(error) => Outcome::Refused(error.to_string()),
     };
     // Whoever asked may be gone.
-    let _ = stream.write_all(&serde_json::to_vec(&outcome)?);
+    let _ = stream.write_all(&line(&outcome)?);
     Ok(())
+}
+
+fn line(outcome: &Outcome) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(outcome)?;
+    line.push(b'\n');
+    Ok(line)
 }
 
 fn start(kind: Kind, stream: &UnixStream) -> io::Result<Child> {
@@ -169,17 +195,32 @@ fn start(kind: Kind, stream: &UnixStream) -> io::Result<Child> {
         .args(order.arguments)
         .env_clear()
         .envs(environment)
+        .envs(std::env::var_os(OF_ITS_UNIT).map(|value| (OF_ITS_UNIT, value)))
         .stdin(Stdio::from(input))
         .stdout(Stdio::from(output))
         .stderr(Stdio::from(error))
         .spawn()
 }
 
-/// Waits for a worker's end, and brings it about when whoever asked for it is gone.
-fn wait(mut child: Child, stream: &UnixStream) -> io::Result<ExitStatus> {
+/// Waits for a worker's end, and brings it about when whoever asked for it is gone. Each `tell` it says what `taken` gives.
+fn wait(
+    mut child: Child,
+    mut stream: &UnixStream,
+    taken: &dyn Fn() -> Option<Duration>,
+    tell: Duration,
+) -> io::Result<ExitStatus> {
+    let mut told = Instant::now();
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status);
+        }
+        if told.elapsed() >= tell {
+            told = Instant::now();
+            let taken = taken().and_then(|taken| u64::try_from(taken.as_millis()).ok());
+            if let Some(ms) = taken {
+                // Whether anybody hears it is seen below.
+                let _ = stream.write_all(&line(&Outcome::Taken(ms))?);
+            }
         }
         let mut watched = [PollFd::new(stream.as_fd(), PollFlags::POLLIN)];
         match poll(&mut watched, PollTimeout::from(LOOK)) {
@@ -192,6 +233,24 @@ fn wait(mut child: Child, stream: &UnixStream) -> io::Result<ExitStatus> {
             Err(errno) => return Err(errno.into()),
         }
     }
+}
+
+/// What this process's control group has taken of the processors, as the kernel counts it (`cpu.stat`, cgroup v2): that of a unit
+/// comes and goes with it.
+fn own_unit_taken() -> Option<Duration> {
+    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let stat = std::fs::read_to_string(format!("/sys/fs/cgroup{}/cpu.stat", own_group(&groups)?)).ok()?;
+    processor_time(&stat)
+}
+
+/// The group in the one hierarchy that version 2 has. At the top of it everybody is counted.
+fn own_group(groups: &str) -> Option<&str> {
+    groups.lines().find_map(|line| line.strip_prefix("0::")).filter(|group| *group != "/")
+}
+
+fn processor_time(stat: &str) -> Option<Duration> {
+    let micros = stat.lines().find_map(|line| line.strip_prefix("usage_usec "))?;
+    Some(Duration::from_micros(micros.parse().ok()?))
 }
 
 /// Sends an order, after its length, with files.
@@ -245,6 +304,33 @@ mod tests {
         assert_eq!(of("push"), Some(Kind::Push));
         assert_eq!(of("verify"), None);
         assert_eq!(Kind::of(&[]), None);
+    }
+
+    #[test]
+    fn whoever_asked_hears_what_the_unit_takes_and_a_worker_that_nobody_wants_is_ended() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let child = Command::new("sleep").arg("60").spawn().unwrap();
+        let waits = std::thread::spawn(move || {
+            wait(child, &theirs, &|| Some(Duration::from_millis(1_250)), Duration::from_millis(1)).unwrap()
+        });
+        let mut heard = BufReader::new(ours).lines();
+        for _ in 0..2 {
+            assert_eq!(heard.next().unwrap().unwrap(), "{\"Taken\":1250}");
+        }
+        drop(heard);
+        assert_eq!(waits.join().unwrap().signal(), Some(9));
+    }
+
+    #[test]
+    fn a_unit_counts_its_own_time_and_nobody_elses() {
+        let groups =
+            "1:name=systemd:/x\n0::/parvis.slice/parvis-compose.slice/parvis-compose@0-1-2.service\n";
+        let own = "/parvis.slice/parvis-compose.slice/parvis-compose@0-1-2.service";
+        assert_eq!(own_group(groups), Some(own));
+        assert_eq!((own_group("0::/\n"), own_group("3:cpu:/x\n")), (None, None));
+        let stat = "usage_usec 2345678\nuser_usec 2000000\nsystem_usec 345678\n";
+        assert_eq!(processor_time(stat), Some(Duration::from_micros(2_345_678)));
+        assert_eq!(processor_time("user_usec 2000000\n"), None);
     }
 
     #[test]

@@ -7,13 +7,14 @@ mod composing;
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
-use parvis_jobs::{Confinement, Limits};
+use parvis_jobs::{Confinement, Limits, Taken};
 use parvis_media::age::Identity;
 use parvis_media::capture::Settings;
 use parvis_media::compose;
@@ -189,7 +190,16 @@ fn by_unit() -> Option<Result<ExitCode, Box<dyn std::error::Error>>> {
     let socket = std::env::var_os("PARVIS_MEDIA_DOOR").map(PathBuf::from);
     let socket = socket.unwrap_or_else(|| Path::new(door::SOCKETS).join(kind.name()));
     let (input, output, error) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
-    let ended = door::ask(&socket, &arguments, [input.as_fd(), output.as_fd(), error.as_fd()]);
+    // A server counts what its composers take, and sees those of its own unit alone.
+    let is_counted = kind == Kind::Compose;
+    let mut taken = |taken| {
+        if is_counted {
+            // In one piece: the worker writes there, too. A server that is gone counts nothing.
+            let _ = std::io::stderr().write_all(format!("{}\n", Taken(taken).line()).as_bytes());
+        }
+    };
+    let files = [input.as_fd(), output.as_fd(), error.as_fd()];
+    let ended = door::ask(&socket, &arguments, files, &mut taken);
     Some(ended.map(|status| ExitCode::from(door::end_as(status))).map_err(Into::into))
 }
 

@@ -30,6 +30,7 @@ impl Unit {
             for stream in listener.incoming().map_while(Result::ok) {
                 let mut door = Command::new(env!("CARGO_BIN_EXE_parvis-media"))
                     .args(["door", kind.name()])
+                    .env("ORC_CODE", "as its unit says")
                     .stdin(OwnedFd::from(stream))
                     .stdout(Stdio::null())
                     .spawn()
@@ -55,6 +56,21 @@ impl Drop for Unit {
     }
 }
 
+/// The environment of the worker that was started for this job.
+fn environment(job: &Path) -> Vec<String> {
+    let read = |process: &Path, what: &str| std::fs::read(process.join(what)).unwrap_or_default();
+    let texts = |bytes: Vec<u8>| -> Vec<String> {
+        bytes.split(|byte| *byte == 0).map(|text| String::from_utf8_lossy(text).into_owned()).collect()
+    };
+    let job = job.to_string_lossy().into_owned();
+    let mut processes = std::fs::read_dir("/proc").unwrap().map_while(Result::ok).map(|entry| entry.path());
+    let is_worker = |process: &PathBuf| {
+        let arguments = texts(read(process, "cmdline"));
+        arguments[0] == env!("CARGO_BIN_EXE_parvis-media") && arguments.contains(&job)
+    };
+    texts(read(&processes.find(is_worker).unwrap(), "environ"))
+}
+
 fn capture(directory: &Path) -> Vec<OsString> {
     let directory = directory.as_os_str().to_owned();
     [["capture", "--confine", "available", "--directory"].map(OsString::from).to_vec(), vec![directory]]
@@ -72,7 +88,7 @@ fn a_worker_of_a_unit_has_the_files_of_whoever_asked_and_ends_as_it_is_told() {
     let (socket, arguments) = (unit.socket(), capture(&unit.job()));
     std::thread::spawn(move || {
         let files = [theirs.as_fd(), trunk.as_fd(), error.as_fd()];
-        told.send(ask(&socket, &arguments, files).unwrap()).unwrap();
+        told.send(ask(&socket, &arguments, files, &mut |_| {}).unwrap()).unwrap();
     });
     // It speaks on the stream that it was handed.
     let mut decoder = Decoder::new(Limits::default());
@@ -99,9 +115,10 @@ fn a_worker_of_a_unit_has_the_files_of_whoever_asked_and_ends_as_it_is_told() {
 fn a_door_starts_one_kind_and_says_so() {
     let unit = Unit::new("kind", Kind::Push);
     let null = std::fs::File::open("/dev/null").unwrap();
-    let refused = ask(&unit.socket(), &capture(&unit.job()), [null.as_fd(); 3]).unwrap_err();
+    let refused = ask(&unit.socket(), &capture(&unit.job()), [null.as_fd(); 3], &mut |_| {}).unwrap_err();
     assert_eq!(refused.to_string(), "this door is for `push` alone");
-    let nobody = ask(&unit.0.join("nothing"), &capture(&unit.job()), [null.as_fd(); 3]).unwrap_err();
+    let nobody =
+        ask(&unit.0.join("nothing"), &capture(&unit.job()), [null.as_fd(); 3], &mut |_| {}).unwrap_err();
     assert!(nobody.to_string().contains("socket unit active?"), "{nobody}");
 }
 
@@ -116,6 +133,11 @@ fn a_worker_ends_with_whoever_asked_for_it() {
     let mut asks = Command::new(&by_unit)
         .args(capture(&unit.job()))
         .env("PARVIS_MEDIA_DOOR", unit.socket())
+        .envs([
+            ("ORC_CODE", "as whoever asks says"),
+            ("LD_LIBRARY_PATH", "/nowhere"),
+            ("GST_REGISTRY", "/there"),
+        ])
         .stdin(OwnedFd::from(theirs))
         .stdout(OwnedFd::from(std::net::UdpSocket::bind("127.0.0.1:0").unwrap()))
         .stderr(Stdio::null())
@@ -123,6 +145,12 @@ fn a_worker_ends_with_whoever_asked_for_it() {
         .unwrap();
     let mut bytes = [0; 4_096];
     assert_ne!(ours.read(&mut bytes).unwrap(), 0, "it is there");
+    // Where GStreamer finds what it needs comes from whoever asks, and how it makes code from the unit.
+    let environment = environment(&unit.job());
+    assert!(environment.contains(&"GST_REGISTRY=/there".to_owned()), "{environment:?}");
+    let code: Vec<_> = environment.iter().filter(|value| value.starts_with("ORC_CODE=")).collect();
+    assert_eq!(code, ["ORC_CODE=as its unit says"]);
+    assert!(!environment.iter().any(|value| value.starts_with("LD_")), "{environment:?}");
     asks.kill().unwrap();
     asks.wait().unwrap();
     loop {

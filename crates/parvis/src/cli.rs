@@ -105,6 +105,8 @@ pub(crate) enum Command {
     Setup(Box<Setup>),
     /// Say whether configuration and machine are good, and whether a server that runs carries a call.
     Check(Check),
+    /// Help another server's `parvis check`: try its ports from here, for whoever knows the secret, for a while.
+    Peer(Peer),
     /// Show what a server does, live.
     Top(Top),
     /// Write manual pages.
@@ -333,8 +335,22 @@ pub(crate) struct MediaTool {
     pub(crate) arguments: Vec<OsString>,
 }
 
-/// What is checked.
+/// Whom to help, and how long.
 #[derive(Debug, Args)]
+pub(crate) struct Peer {
+    /// Where it is asked.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:7890")]
+    pub(crate) listen: SocketAddr,
+    /// A file with what the other one was given too; `parvis key create` makes one.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secret: PathBuf,
+    /// End after so many minutes.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1_440))]
+    pub(crate) minutes: u32,
+}
+
+/// What is checked.
+#[derive(Debug, Default, Args)]
 pub(crate) struct Check {
     #[command(flatten)]
     pub(crate) settings: Settings,
@@ -344,6 +360,12 @@ pub(crate) struct Check {
     /// The name under which people reach the server, if not the first of tls.acme.names, or else turn.host.
     #[arg(long, value_name = "NAME")]
     pub(crate) host: Option<String>,
+    /// Where `parvis peer` runs on another machine: it tries our ports from outside.
+    #[arg(long, value_name = "HOST:PORT", requires = "peer_secret")]
+    pub(crate) peer: Option<String>,
+    /// The file with the secret that it was given.
+    #[arg(long, value_name = "FILE", requires = "peer")]
+    pub(crate) peer_secret: Option<PathBuf>,
 }
 
 /// What a configuration is made from. What is not said is found out, or asked for.

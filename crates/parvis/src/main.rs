@@ -59,6 +59,7 @@ fn run(command: Command) -> Result<(), Problem> {
         }
         Command::Setup(arguments) => setup::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Peer(arguments) => check::peer::answer::run(&arguments),
         Command::Man { to } => Ok(clap_mangen::generate_to(Cli::command(), to)?),
         Command::ConfineCheck { directory } => confine_check(&directory),
         Command::Top(arguments) => runtime()?.block_on(top::run(&arguments)),

@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::Backlog;
-use parvis_api::{Api, ApiConfig, Branding, IngressKeys, Keys, Metrics, Source, WebhookError, Webhooks};
+use parvis_api::{
+    Api, ApiConfig, Branding, IngressKeys, Keys, Metrics, Source, TraceConfig, TraceError, Tracer,
+    WebhookError, Webhooks,
+};
 use parvis_sfu::ForwarderId;
 use parvis_shard::{ShardConfig, local_addresses, of_present_families};
 use parvis_store::{Store, StoreConfig, StoreError};
@@ -16,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::audit::{Audit, AuditSettings, KeyError};
+use crate::check;
 use crate::config::{Config, Confine};
 use crate::confine;
 use crate::edge::{self, PublicPort};
@@ -49,6 +53,7 @@ pub(crate) struct Settings {
     pub(crate) look: Branding,
     pub(crate) recording: Option<RecordingSettings>,
     pub(crate) audit: Option<AuditSettings>,
+    pub(crate) traces: Option<TraceConfig>,
     pub(crate) dev: bool,
     /// Where relative paths of the configuration start.
     pub(crate) base: PathBuf,
@@ -104,6 +109,8 @@ pub(crate) enum ServeError {
     Storage(#[from] RemoteError),
     #[error(transparent)]
     Audit(#[from] KeyError),
+    #[error("traces.endpoint: {0}")]
+    Traces(#[from] TraceError),
 }
 
 /// Everything that must be free, bound: what `check` tries and `serve` keeps.
@@ -181,7 +188,7 @@ pub(crate) async fn serve(
 ) -> Result<(), ServeError> {
     let bound = bind(&settings, handed).await?;
     let mut api_config = settings.api_config(bound.max_connections);
-    let Settings { config, keys, store, dev, recording, audit, base, .. } = settings;
+    let Settings { config, keys, store, dev, recording, audit, traces, base, .. } = settings;
     let mut public = bound.public;
     let system = |what| move |source| ServeError::System { what, source };
     let mut terminate = signal(SignalKind::terminate()).map_err(system("listen to SIGTERM"))?;
@@ -200,6 +207,7 @@ pub(crate) async fn serve(
     let keep = config.recording_retention();
     let storage = |(key, problem)| ServeError::Config { key, problem };
     let remote = config.storage(&base).map_err(storage)?.map(Remote::new).transpose()?;
+    let requested = config.requested_storages().map_err(storage)?;
     let audit = audit.map(|settings| Audit::start(settings, &store, remote.as_ref())).transpose()?;
     let retention = Retention::new(store.clone(), kept.clone(), keep).with_storage(remote.clone());
     let mut sources = vec![
@@ -211,8 +219,11 @@ pub(crate) async fn serve(
         public.figures(),
         machine::figures([("data", config.data.directory.clone()), ("recordings", kept.clone())].into()),
     ];
+    sources.push(check::outcome::figures(config.data.directory.clone()));
     sources.push(retention.figures());
     sources.extend(audit.as_ref().map(Audit::figures));
+    let tracer = traces.as_ref().map(Tracer::start).transpose()?;
+    sources.extend(tracer.as_ref().map(Tracer::figures));
     let uploads = Arc::<OnceLock<Source>>::default();
     let late = Arc::clone(&uploads);
     sources.push(Arc::new(move || late.get().map(|figures| figures()).unwrap_or_default()));
@@ -227,6 +238,9 @@ pub(crate) async fn serve(
     api.keep(store.clone());
     if let Some(audit) = &audit {
         api.log(audit.sink());
+    }
+    if let Some(tracer) = tracer {
+        api.trace(tracer);
     }
     let ipv4 = (0..handle.count()).flat_map(|shard| handle.bound(shard)).any(|bound| bound.is_ipv4());
     let recording = recording.map(|settings| RecordingSettings { ipv4, ..settings });
@@ -245,11 +259,12 @@ pub(crate) async fn serve(
         Err(error) => tracing::warn!(%error, "what had begun before the start can't be taken up"),
     }
     let retention = tokio::spawn(retention.run(engine.clone()));
-    let sending = remote.map(|remote| {
-        if let Some(engine) = &engine {
-            engine.set_storage(remote.clone());
-        }
-        let sending = Uploads::new(remote, kept.clone(), store.clone(), api.recorders());
+    if let (Some(engine), Some(remote)) = (&engine, &remote) {
+        engine.set_storage(remote.clone());
+    }
+    let sends = remote.is_some() || !requested.allowed.is_empty();
+    let sending = sends.then(|| {
+        let sending = Uploads::new(remote, requested, kept.clone(), store.clone(), api.recorders());
         let _ = uploads.set(sending.figures());
         tokio::spawn(sending.run())
     });

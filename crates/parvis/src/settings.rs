@@ -46,8 +46,10 @@ pub(crate) fn settle(arguments: &cli::Settings) -> Result<(Settings, Loaded), Co
     let recording = config.recording(&base);
     let recording = recording.map_err(|(key, problem)| ConfigError::Wrong { place: key, problem })?;
     let audit = config.audit(&base).map_err(|(key, problem)| ConfigError::Wrong { place: key, problem })?;
+    let traces = config.traces().map_err(|(key, problem)| ConfigError::Wrong { place: key, problem })?;
     let config = loaded.config.clone();
-    let settings = Settings { config, keys, store, look, recording, audit, dev: arguments.dev, base };
+    let dev = arguments.dev;
+    let settings = Settings { config, keys, store, look, recording, audit, traces, dev, base };
     Ok((settings, loaded))
 }
 

@@ -89,6 +89,8 @@ fn what_a_server_does_is_in_the_log_and_verifies() {
 
     let added = parvis(&["key", "add", "second", "--config", &config]);
     assert!(added.status.success(), "{}", text(&added.stderr));
+    let checked = ["check", "--config", &config, "--metrics", "127.0.0.1:0"];
+    let checked = parvis(&[checked.as_slice(), &ANY_PORTS].concat()).status.success();
     let lines = exported(&config, &[]);
     let own = acts(&lines);
     let room = format!("room:{ROOM}");
@@ -103,6 +105,7 @@ fn what_a_server_does_is_in_the_log_and_verifies() {
         ("call", "refused"),
         ("config.reload", "done"),
         ("server.stop", "done"),
+        ("check", if checked { "done" } else { "failed" }),
         ("log.export", "done"),
     ];
     assert_eq!(seen, expected);

@@ -6,6 +6,7 @@
 mod common;
 
 use std::net::{TcpListener, UdpSocket};
+use std::time::{Duration, SystemTime};
 
 use common::{ANY_PORTS, Directory, Server, parvis, text};
 
@@ -122,6 +123,47 @@ fn check_says_ok_or_which_port_is_taken() {
     ]);
     let expected = format!("parvis: cannot bind UDP 127.0.0.1:{port} for media: ");
     assert!(text(&output.stderr).starts_with(&expected), "{}", text(&output.stderr));
+}
+
+#[test]
+fn check_names_each_fault_with_its_remedy() {
+    let directory = Directory::new("check-faults");
+    std::fs::create_dir_all(directory.path("data/recordings")).unwrap();
+    let database = directory.write("data/parvis.db", &"this is no database. ".repeat(500));
+    let in_an_hour = SystemTime::now() + Duration::from_secs(3_600);
+    std::fs::File::options().write(true).open(database).unwrap().set_modified(in_an_hour).unwrap();
+    // It is a program that says its version, and knows nothing of encoders.
+    let recording = "[recording]\nenabled = true\nunprotected = true\nworker = \"/bin/cat\"\n";
+    let config = configuration(&directory, recording);
+    let arguments =
+        [["check", "--json", "--config", &config, "--metrics", "127.0.0.1:0"].as_slice(), &ANY_PORTS]
+            .concat();
+    let output = parvis(&arguments);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let line = |what: &str| {
+        let mut lines = report["lines"].as_array().unwrap().iter();
+        let line = lines.find(|line| line["what"] == what).unwrap_or_else(|| panic!("no {what}: {report:#}"));
+        let word = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
+        (word("state"), word("seen"), word("remedy"))
+    };
+    for (what, seen, remedy) in [
+        ("database", "", "[database]"),
+        ("clock (past)", "the clock was set back", "set it right"),
+        ("encoders", ", and said: ", "parvis media probe"),
+    ] {
+        let (state, was_seen, was_remedy) = line(what);
+        assert_eq!(state, "bad", "{what}: {was_seen}");
+        assert!(was_seen.contains(seen) && was_remedy.contains(remedy), "{what}: {was_seen}: {was_remedy}");
+    }
+    for what in ["configuration", "ports", "recorder", "storage"] {
+        assert_eq!(line(what).0, "good", "{what}: {}", line(what).1);
+    }
+    assert_eq!(line("object storage").0, "skipped");
+    assert_eq!((output.status.code(), &report["good"]), (Some(1), &false.into()));
+    let bad = report["lines"].as_array().unwrap().iter().filter(|line| line["state"] == "bad").count();
+    assert!(text(&output.stderr).starts_with(&format!("parvis: {bad} of ")), "{}", text(&output.stderr));
+    let kept = std::fs::read_to_string(directory.path("data/check.json")).unwrap();
+    assert!(kept.contains(&format!("\"bad\":{bad},")), "{kept}");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 mod common;
 
+use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -101,7 +102,7 @@ impl Held {
             .spawn()
             .unwrap();
         let mut said = String::new();
-        let mut output = std::io::BufReader::new(child.stdout.take().unwrap());
+        let mut output = BufReader::new(child.stdout.take().unwrap());
         std::io::BufRead::read_line(&mut output, &mut said).unwrap();
         assert_eq!(said, "held\n");
         Held(child)
@@ -195,6 +196,19 @@ fn state(lines: &[Value], what: &str) -> String {
     line["state"].as_str().unwrap().to_owned()
 }
 
+/// `parvis peer`, and where it is asked.
+fn helping(secret: &str) -> (Running, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_parvis"))
+        .args(["peer", "--listen", "127.0.0.1:0", "--secret", secret, "--minutes", "1"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    let at = said.strip_prefix("answers at ").unwrap().split(' ').next().unwrap().to_owned();
+    (Running(child), at)
+}
+
 #[test]
 fn check_has_a_call_with_a_server_that_runs_and_none_without() {
     let directory = Directory::new("check-call");
@@ -202,11 +216,40 @@ fn check_has_a_call_with_a_server_that_runs_and_none_without() {
     let (data, http) = (directory.path("data"), server.address.to_string());
     let arguments =
         ["check", "--json", "--dev", "--data", &data, "--media-ports", "0", "--tcp-port", "0", "--http"];
-    let output = parvis(&[arguments.as_slice(), &[&http]].concat());
+    let metrics = server.wait_for_log("metrics=");
+    let metrics = metrics.split("metrics=").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    let shown = |state: &str| {
+        let name = format!("parvis_check_lines{{state=\"{state}\"}} ");
+        let page = get(metrics, "/metrics").unwrap().1;
+        page.lines().find_map(|line| line.strip_prefix(&name)).unwrap().parse::<u32>().unwrap()
+    };
+    assert_eq!(shown("good"), 0, "none was run yet");
+    let secret = directory.write("peer.secret", &text(&parvis(&["key", "create"]).stdout));
+    let (_peer, peer) = helping(&secret);
+    let helped = [http.as_str(), "--peer", peer.as_str(), "--peer-secret", secret.as_str()];
+    let output = parvis(&[arguments.as_slice(), &helped].concat());
     let seen = lines(&output);
     assert_eq!(state(&seen, "ports"), "good");
     assert_eq!(state(&seen, "pages"), "good");
     assert_eq!(state(&seen, "call"), "good", "{seen:#?}");
+    for (what, expected) in [
+        ("clock (past)", "good"),
+        ("clock (peer)", "good"),
+        ("media (UDP)", "good"),
+        ("media (TCP)", "good"),
+        ("from outside", "good"),
+        ("storage", "skipped"),
+    ] {
+        assert_eq!(state(&seen, what), expected, "{what}: {seen:#?}");
+    }
+    // HTTP, and each port of media, by UDP and by TCP.
+    let outside = seen.iter().filter(|line| line["what"] == "from outside");
+    let tried: Vec<&str> = outside.map(|line| line["tried"].as_str().unwrap()).collect();
+    assert!(tried.len() >= 3 && tried.iter().any(|tried| tried.contains("/udp (media)")), "{tried:#?}");
+    let counted = |state: &str| seen.iter().filter(|line| line["state"] == state).count() as u32;
+    for state in ["good", "poor", "bad", "skipped"] {
+        assert_eq!(shown(state), counted(state), "{state}");
+    }
     let call = seen.iter().find(|line| line["what"] == "call").unwrap()["seen"].as_str().unwrap();
     assert!(call.contains("packets came") && !call.contains(" 0 were read"), "{call}");
     assert!(output.status.success());

@@ -6,10 +6,12 @@
 mod common;
 
 use std::fs::File;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::FileExt as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use common::caller::Caller;
 use common::{ANY_PORTS, Directory, Server, get, parvis, text, until};
 use futures_util::StreamExt;
 use nix::sched::{CloneFlags, setns};
@@ -171,20 +173,147 @@ async fn row_39_without_a_single_file_left_accepting_rests_and_recovers() {
     assert!(pauses.parse::<u64>().unwrap() >= 1, "the pauses are counted");
 }
 
+/// A wall clock of the server's own.
+struct Clock(File);
+
+impl Clock {
+    /// A right one, and what a shell has to do to have a program run by it.
+    fn new(directory: &Directory) -> (Clock, String) {
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/clock.c");
+        let library = directory.path("clock.so");
+        let made = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o", &library, source]).status();
+        assert!(made.unwrap().success());
+        let shift = directory.path("shift");
+        std::fs::write(&shift, 0_i64.to_ne_bytes()).unwrap();
+        let clock = Clock(File::options().write(true).open(&shift).unwrap());
+        (clock, format!("export LD_PRELOAD={library} TEST_CLOCK={shift};"))
+    }
+
+    fn shift(&self, seconds: i64) {
+        self.0.write_all_at(&seconds.to_ne_bytes(), 0).unwrap();
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_back_an_hour_ends_no_call_and_leaves_the_audit_log_whole() {
+    let directory = Directory::new("clock");
+    let (clock, before) = Clock::new(&directory);
+    directory.write("main.secret", "0123456789abcdef0123456789abcdef");
+    let file = format!(
+        "[media]\naddresses = [\"127.0.0.1\"]\n[data]\ndirectory = \"{}\"\n[audit]\ncheckpoint_interval = \"1s\"\ncheckpoint_file = \"signed\"\n\
+         [[keys]]\nname = \"main\"\nsecret_file = \"main.secret\"\n",
+        directory.path("data")
+    );
+    let config = directory.write("parvis.toml", &file);
+    let arguments = [["--config", &config, "--metrics", "127.0.0.1:0"].as_slice(), &ANY_PORTS].concat();
+    let server = Server::start(&before, "info", &arguments);
+    let token = |identity: &str| {
+        let arguments = ["token", "create", "--config", &config, "--room", "atelier", "--identity", identity];
+        text(&parvis(&arguments).stdout)
+    };
+    let mut ada = Caller::join(server.address, &token("ada"));
+    ada.run_until("DTLS", |caller| caller.connected);
+    let is_heard = |ada: &mut Caller| {
+        let before = ada.reports;
+        (0..20).for_each(|_| ada.send_sound());
+        ada.run_until("a report of what she sent", |caller| caller.reports > before);
+    };
+    is_heard(&mut ada);
+    let signed = || std::fs::read_to_string(directory.path("signed")).unwrap_or_default();
+    until("the log is signed", || !signed().is_empty());
+
+    clock.shift(-3_600);
+    let later = format!("/rtc/validate?access_token={}", token("bo"));
+    assert_eq!(server.get(&later).unwrap().0, 401, "a token that begins in an hour opens nothing yet");
+    is_heard(&mut ada);
+    let signed_before = signed();
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("read anew");
+    until("it is signed in the past", || signed() != signed_before);
+
+    clock.shift(0);
+    assert_eq!(server.get(&later).unwrap().0, 200);
+    is_heard(&mut ada);
+    let verified = parvis(&["audit", "verify", "--config", &config]);
+    assert!(verified.status.success(), "{}", text(&verified.stderr));
+    assert!(text(&verified.stdout).starts_with("whole: "), "{}", text(&verified.stdout));
+}
+
 /// Makes the server run in a network namespace of its own, set up by a shell command.
 fn alone(setup: &str) -> String {
     format!("exec unshare --net sh -c 'ip link set lo up && {setup} && exec \"$@\"' sh \"$@\"; ")
 }
 
-/// Asks a server that has a network namespace of its own.
-fn get_inside(server: &Server, path: &'static str) -> Option<(u16, String)> {
+/// Does something in the network namespace that a server has of its own.
+fn inside<T: Send + 'static>(server: &Server, work: impl FnOnce(SocketAddr) -> T + Send + 'static) -> T {
     let namespace = File::open(format!("/proc/{}/ns/net", server.pid())).unwrap();
     let address = server.address;
-    let asking = std::thread::spawn(move || {
+    let working = std::thread::spawn(move || {
         setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
-        get(address, path)
+        work(address)
     });
-    asking.join().unwrap()
+    working.join().unwrap()
+}
+
+/// Asks a server that has a network namespace of its own.
+fn get_inside(server: &Server, path: &'static str) -> Option<(u16, String)> {
+    inside(server, move |address| get(address, path))
+}
+
+/// A server whose only way out of its namespace is one where each packet is counted, and a call with it.
+fn call_where_packets_are_counted(directory: &Directory, sections: &str) -> Server {
+    // The kernel's own words (of IPv6, of ARP) are not to be counted.
+    let way_out = "ip link add out type veth peer name far \
+                   && for end in out far; do echo 1 > /proc/sys/net/ipv6/conf/$end/disable_ipv6; ip link set $end up; done \
+                   && ip address add 192.0.2.1/24 dev out && ip route add default via 192.0.2.9 dev out \
+                   && ip neighbour add 192.0.2.9 lladdr 02:00:00:00:00:09 dev out";
+    directory.write("main.secret", "0123456789abcdef0123456789abcdef");
+    let file = format!(
+        "[media]\naddresses = [\"127.0.0.1\"]\n[data]\ndirectory = \"{}\"\n{sections}\
+         [[keys]]\nname = \"main\"\nsecret_file = \"main.secret\"\n",
+        directory.path("data")
+    );
+    let config = directory.write("parvis.toml", &file);
+    let arguments = [["--config", &config, "--metrics", "127.0.0.1:0"].as_slice(), &ANY_PORTS].concat();
+    let server = Server::start(&alone(way_out), "info", &arguments);
+    let token = |identity: &str| {
+        let arguments = ["token", "create", "--config", &config, "--room", "atelier", "--identity", identity];
+        text(&parvis(&arguments).stdout)
+    };
+    let tokens = ["ada", "bo"].map(token);
+    inside(&server, move |address| {
+        let mut callers = tokens.map(|token| Caller::join(address, &token));
+        for caller in &mut callers {
+            caller.run_until("DTLS", |caller| caller.connected);
+            (0..20).for_each(|_| caller.send_sound());
+            caller.run_until("a report of what was sent", |caller| caller.reports > 0);
+        }
+        assert_eq!(get(address, "/").map(|(status, _)| status), Some(200));
+    });
+    server.signal(Signal::SIGHUP);
+    server.wait_for_log("read anew");
+    server
+}
+
+/// Packets that left.
+fn left(server: &Server) -> u64 {
+    let counters = std::fs::read_to_string(format!("/proc/{}/net/dev", server.pid())).unwrap();
+    let line = counters.lines().find_map(|line| line.trim().strip_prefix("out:")).unwrap();
+    // Eight figures of what came, then bytes and packets of what left.
+    line.split_whitespace().nth(9).unwrap().parse().unwrap()
+}
+
+#[test]
+fn nothing_leaves_for_anywhere_that_is_not_configured() {
+    let directory = Directory::new("outlet");
+    let server = call_where_packets_are_counted(&directory, "");
+    assert_eq!(left(&server), 0, "a server that names nobody speaks to nobody");
+    drop(server);
+    // That it would be seen: with one webhook, something leaves for it.
+    let directory = Directory::new("outlet-hook");
+    let hook = "[webhooks]\nurls = [\"http://198.51.100.9/hook\"]\nallow_internal = [\"198.51.100.9:80\"]\n";
+    let server = call_where_packets_are_counted(&directory, hook);
+    until("a packet for the webhook", || left(&server) > 0);
 }
 
 #[test]

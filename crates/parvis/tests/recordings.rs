@@ -108,6 +108,9 @@ async fn recordings_are_listed_shown_and_erased() {
     assert_eq!(text(&run(&["erase", "EG_1"]).stdout), "EG_1 erased: 2 files, 1.5 kB");
     assert!(!directory.0.join("data/recordings/default/EG_1").exists());
     assert!(directory.0.join("data/recordings/default/EG_2/manifest.json").exists());
+    let log = text(&parvis(&["audit", "export", "--config", &config]).stdout);
+    let said = log.lines().find(|line| line.contains("recording.erase")).unwrap_or_else(|| panic!("{log}"));
+    assert!(said.contains("recording:EG_1") && said.contains("operator"), "{said}");
     let again = text(&run(&["erase", "EG_1"]).stderr);
     assert!(again.starts_with("parvis: EG_1 was erased already: ") && again.ends_with("(asked)"), "{again}");
     let erased = &lines(&run(&["show", "EG_1", "--json"]))[0];

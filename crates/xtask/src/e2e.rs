@@ -20,18 +20,27 @@ pub(crate) fn run(options: &Options) -> Result {
     setup::build_tools()?;
     web::build()?;
     programs::server()?;
-    if options.filter.is_some() {
-        return watch(options.filter.as_deref(), |_| ());
+    if let Some(pattern) = &options.filter {
+        return watch(Which::Named(pattern), |_| ());
     }
     compatibility::begin()?;
     let mut failed = Vec::new();
-    let result = watch(None, |line| failed.extend(test::failed_test(line)));
+    let result = watch(Which::All, |line| failed.extend(test::failed_test(line)));
     let page = compatibility::conclude(&failed, result.is_ok());
     result.and(page)
 }
 
+/// Which tests are to run.
+pub(crate) enum Which<'names> {
+    All,
+    /// Those whose name matches this pattern.
+    Named(&'names str),
+    /// These files, whole.
+    Suites(&'names [String]),
+}
+
 /// Runs the tests against the development build that is already there.
-pub(crate) fn watch(filter: Option<&str>, line: impl FnMut(&str)) -> Result {
+pub(crate) fn watch(which: Which<'_>, line: impl FnMut(&str)) -> Result {
     setup::browsers()?;
     setup::gstreamer()?;
     setup::ffmpeg()?;
@@ -45,8 +54,14 @@ pub(crate) fn watch(filter: Option<&str>, line: impl FnMut(&str)) -> Result {
     let (pebble, certificates) = setup::pebble()?;
     let mut arguments = vec!["--test".to_owned(), "--test-concurrency=1".to_owned()];
     arguments.push("--test-reporter=spec".to_owned());
-    arguments.extend(filter.map(|pattern| format!("--test-name-pattern={pattern}")));
-    arguments.extend(suites()?);
+    match which {
+        Which::All => arguments.extend(suites()?),
+        Which::Named(pattern) => {
+            arguments.push(format!("--test-name-pattern={pattern}"));
+            arguments.extend(suites()?);
+        }
+        Which::Suites(suites) => arguments.extend(suites.iter().cloned()),
+    }
     process("node", arguments)
         .within(root().join(FOLDER))
         .with("PARVIS_PYTHON", python)

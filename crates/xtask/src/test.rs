@@ -16,7 +16,8 @@ const FUZZ_SECONDS: u64 = 4;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Runs only the steps whose name contains this text: format, web, lint, unit, sim, instructions, e2e, fuzz, deny, confinement.
+    /// Runs only the steps whose name contains this text: format, web, lint, unit, sim, instructions, e2e, package, fuzz,
+    /// deny, confinement.
     #[arg(long)]
     only: Option<String>,
 }
@@ -40,7 +41,7 @@ pub(crate) fn run(options: &Options) -> Result {
     let mut count = Count::default();
     let mut failures = Vec::new();
     type Step = (&'static str, fn(&mut Count) -> Result);
-    let steps: [Step; 10] = [
+    let steps: [Step; 11] = [
         ("format", |count| {
             let formatted = count.check(process("cargo", ["fmt", "--all", "--check"]).run());
             count.check(habits::run()).and(formatted)
@@ -68,6 +69,7 @@ pub(crate) fn run(options: &Options) -> Result {
             programs::server()?;
             end_to_end(count)
         }),
+        ("package", |count| count.check(deb::check_package())),
         ("fuzz", |count| count.check(fuzz::run(&fuzz::Options::all(FUZZ_SECONDS)))),
         ("deny", |count| {
             let denied = count.check(deny::run());
@@ -118,40 +120,43 @@ fn end_to_end(count: &mut Count) -> Result {
 }
 
 /// Gives the names of those that failed, too. Two cores carry three browsers, two SDKs and the server, and at times something
-/// starves: a few tests that failed run once more, alone, and are named. A test that fails twice has failed.
+/// starves: suites of which a few tests failed run once more, whole and alone, as a test may count what those before it saw. What
+/// failed is named. A test that fails twice has failed.
 fn end_to_end_tests(count: &mut Count) -> (Result, Vec<String>) {
     let mut first = Count::default();
-    let mut names = Vec::new();
-    let result = e2e::watch(None, |line| {
+    let (mut names, mut suites) = (Vec::new(), Vec::new());
+    let result = e2e::watch(e2e::Which::All, |line| {
         first.node(line);
         names.extend(failed_test(line));
+        suites.extend(failed_suite(line));
     });
-    // A failure whose name is not known can't be tried again.
-    let all_known = names.len() as u64 >= first.failed;
     names.sort();
     names.dedup();
-    if result.is_ok() || names.is_empty() || names.len() > RETRIED_AT_MOST || !all_known {
+    suites.sort();
+    suites.dedup();
+    let most = names.len().max(suites.len());
+    if result.is_ok() || suites.is_empty() || most > RETRIED_AT_MOST {
         count.add(first);
         return (result, names);
     }
-    let pattern = names.iter().map(|name| format!("{}$", escaped(name))).collect::<Vec<_>>().join("|");
     let mut second = Count::default();
     let mut failed = Vec::new();
-    let again = e2e::watch(Some(&pattern), |line| {
+    let again = e2e::watch(e2e::Which::Suites(&suites), |line| {
         second.node(line);
         failed.extend(failed_test(line));
     });
-    let passed_again = second.passed;
+    // Those of these suites that passed before have been counted, and so has none that fails now.
     count.passed += first.passed;
-    count.report.append(&mut first.report);
-    count.add(second);
-    if again.is_ok() && passed_again >= names.len() as u64 {
-        for name in &names {
+    if again.is_ok() && second.passed > first.failed && second.failed == 0 {
+        count.passed += first.failed;
+        for name in names.iter().chain(&suites) {
             say(&format!("passed only at the second try, alone: {name}"));
         }
         return (Ok(()), Vec::new());
     }
-    count.failed = count.failed.max(1);
+    count.report.append(&mut first.report);
+    count.report.append(&mut second.report);
+    count.failed += first.failed.max(1);
     (again.and(result), failed)
 }
 
@@ -161,13 +166,11 @@ pub(crate) fn failed_test(line: &str) -> Option<String> {
     time.ends_with("ms)").then(|| name.to_owned())
 }
 
-/// `name` as a pattern that matches only itself.
-fn escaped(name: &str) -> String {
-    name.chars()
-        .flat_map(|letter| {
-            (!letter.is_alphanumeric() && letter != ' ').then_some('\\').into_iter().chain([letter])
-        })
-        .collect()
+/// The suite in a line such as `test at suites/data.test.mjs:25:3`, which stands before each failure in the list of them all. A
+/// suite whose end failed is in it too.
+fn failed_suite(line: &str) -> Option<String> {
+    let (suite, place) = line.strip_prefix("test at ")?.split_once(".test.mjs:")?;
+    place.starts_with(|first: char| first.is_ascii_digit()).then(|| format!("{suite}.test.mjs"))
 }
 
 /// The web client: its types, its unit tests, its build.
@@ -266,7 +269,11 @@ mod tests {
         assert_eq!(failed_test("✖ a suite (12.5ms)"), None);
         assert_eq!(failed_test("  ✔ fine (12.5ms)"), None);
         assert_eq!(failed_test("✖ failing tests:"), None);
-        assert_eq!(escaped("/rtc, (a)."), r"\/rtc\, \(a\)\.");
+        assert_eq!(
+            failed_suite("test at suites/data.test.mjs:25:3").as_deref(),
+            Some("suites/data.test.mjs")
+        );
+        assert_eq!(failed_suite("  test at the door (12.5ms)"), None);
     }
 
     #[test]

@@ -18,6 +18,11 @@ use rustls::sign::CertifiedKey;
 pub use certificate::{Certificate, CertificateError, read_certificate};
 pub use profile::CryptoProfile;
 
+/// When a certificate ends, in seconds since 1970; `None` for what is none. It is not looked at whether anybody should trust it.
+pub fn certificate_end(der: &[u8]) -> Option<u64> {
+    x509::facts(der).map(|facts| facts.not_after)
+}
+
 /// What may be spoken within TLS (RFC 7301, RFC 7443, RFC 8737).
 pub(crate) const ALPN_HTTP: &[u8] = b"http/1.1";
 pub(crate) const ALPN_TURN: &[u8] = b"stun.turn";

@@ -6,10 +6,13 @@ use std::io::{BufReader, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use parvis_audit::{Act, Checked, Checkpoint, Event, Flaw, Signed, Verifier, Who, notes_in, open_note};
+use parvis_audit::{
+    Act, Authority, Checked, Checkpoint, Event, Flaw, Signed, StampedNote, Verifier, Who, notes_in,
+    open_note, stamped_in,
+};
 use parvis_store::{AuditCopy, AuditProblem, Store, StoreConfig, TenantId};
 
-use super::{AuditSettings, export, key, now_ms};
+use super::{AuditSettings, StampSettings, export, key, now_ms, utc};
 use crate::Problem;
 use crate::cli::audit::{Audit, AuditErase, AuditExport, AuditVerify};
 use crate::cli::{self, Whose};
@@ -38,7 +41,8 @@ pub(crate) async fn run(command: &Audit) -> Result<(), Problem> {
 const OFF: &str = "the configuration keeps no audit log: audit.enabled is false";
 
 async fn verify(arguments: &AuditVerify) -> Result<(), Problem> {
-    let AuditVerify { dev, config, data, database, checkpoints, key, export: given, json } = arguments;
+    let AuditVerify { dev, config, data, database, checkpoints, key, stamp_ca, export: given, json } =
+        arguments;
     let own = match (dev, config) {
         (false, None) => None,
         _ => {
@@ -79,8 +83,10 @@ async fn verify(arguments: &AuditVerify) -> Result<(), Problem> {
     files.extend(usual.cloned());
     // Before the database is looked at: what is signed meanwhile is none of this check's.
     let mut signed = Vec::new();
+    let usual = audit.and_then(|audit| audit.stamps.as_ref());
+    let mut stamps = Stamps { authority: authority(stamp_ca.as_deref(), usual)?, ..Stamps::default() };
     for path in &files {
-        signed.extend(signed_in(path, &keys)?);
+        signed.extend(signed_in(path, &keys, &mut stamps)?);
     }
     let store = match (database, own) {
         (Some(database), _) => StoreConfig::new(&url_of(database), Path::new("")),
@@ -96,7 +102,11 @@ async fn verify(arguments: &AuditVerify) -> Result<(), Problem> {
         Ok(checked) => {
             println!(
                 "{}",
-                if *json { in_json(&checked, signed.len()) } else { in_words(&checked, signed.len()) }
+                if *json {
+                    in_json(&checked, signed.len(), &stamps)
+                } else {
+                    in_words(&checked, signed.len(), &stamps)
+                }
             );
             Ok(())
         }
@@ -114,20 +124,79 @@ async fn verify(arguments: &AuditVerify) -> Result<(), Problem> {
 }
 
 /// The checkpoints in a file, each of which must be signed by one of the keys. The last may be torn: then the power went while it was written.
-fn signed_in(path: &Path, keys: &[Verifier]) -> Result<Vec<Signed>, Problem> {
+fn signed_in(path: &Path, keys: &[Verifier], stamps: &mut Stamps) -> Result<Vec<Signed>, Problem> {
     let wrong = |problem: String| Problem::from(format!("{}: {problem}", path.display()));
     let length = fs::metadata(path).map_err(|error| wrong(error.to_string()))?.len();
     if length > MAX_KEPT_BYTES {
         return Err(wrong(format!("it has {length} bytes; give the last {MAX_KEPT_BYTES} of it")));
     }
     let kept = fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let kept = String::from_utf8_lossy(&kept);
+    stamps.see(&kept).map_err(|(line, problem)| wrong(format!("line {line}: the time-stamp: {problem}")))?;
     let mut signed = Vec::new();
-    for (line, note) in notes_in(&String::from_utf8_lossy(&kept)) {
+    for (line, note) in notes_in(&kept) {
         let text = open_note(&note, keys).and_then(|text| Checkpoint::parse(&text));
         let checkpoint = text.map_err(|error| wrong(format!("line {line}: {error}")))?;
         signed.push(Signed { checkpoint, place: format!("{}, line {line}", path.display()) });
     }
     Ok(signed)
+}
+
+/// What the time-stamps are worth that stand beside checkpoints.
+#[derive(Debug, Default)]
+struct Stamps {
+    /// Whose they are to be; `None`: nobody said.
+    authority: Option<Authority>,
+    /// Those that hold.
+    held: usize,
+    /// Those of which nobody can say, since no authority is trusted.
+    unknown: usize,
+    /// The time in the latest, in seconds since 1970.
+    latest: Option<i64>,
+}
+
+impl Stamps {
+    /// Checks those in what a second place kept; the first that does not hold is named by its line.
+    fn see(&mut self, kept: &str) -> Result<(), (usize, String)> {
+        for StampedNote { line, note, stamp } in stamped_in(kept) {
+            let Some(authority) = &self.authority else {
+                self.unknown += 1;
+                continue;
+            };
+            let token = stamp.ok_or((line, "it is damaged".to_owned()))?;
+            let stamp =
+                authority.check(&token, note.as_bytes()).map_err(|error| (line, error.to_string()))?;
+            self.held += 1;
+            self.latest = self.latest.max(Some(stamp.time));
+        }
+        Ok(())
+    }
+
+    fn in_words(&self) -> String {
+        let mut text = String::new();
+        if let Some(latest) = self.latest {
+            let (held, latest) = (self.held, utc(latest.saturating_mul(1_000)));
+            text.push_str(&format!("; {held} time-stamps hold, the latest of {latest}"));
+        }
+        if self.unknown > 0 {
+            let unknown = self.unknown;
+            text.push_str(&format!(
+                "; {unknown} time-stamps were not checked: name their CA with --stamp-ca"
+            ));
+        }
+        text
+    }
+}
+
+/// Whose time-stamps are trusted: the CA that is named, or the configuration's.
+fn authority(ca: Option<&Path>, usual: Option<&StampSettings>) -> Result<Option<Authority>, Problem> {
+    let Some(path) = ca else {
+        return Ok(usual.map(StampSettings::authority).transpose()?);
+    };
+    let wrong = |problem: String| Problem::from(format!("{}: {problem}", path.display()));
+    let pem = fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let policy = usual.map(|usual| usual.policy.as_str()).unwrap_or_default();
+    Ok(Some(Authority::from_pem(&pem, policy).map_err(|error| wrong(error.to_string()))?))
 }
 
 /// A path is a file of SQLite.
@@ -136,7 +205,7 @@ fn url_of(database: &str) -> String {
     if is_url { database.to_owned() } else { format!("sqlite:{database}") }
 }
 
-fn in_words(checked: &Checked, elsewhere: usize) -> String {
+fn in_words(checked: &Checked, elsewhere: usize, stamps: &Stamps) -> String {
     let Checked { first, size, signed, before, unsigned, .. } = checked;
     let mut text = match size.checked_sub(1) {
         None => "whole: the log has no entries".to_owned(),
@@ -151,6 +220,7 @@ fn in_words(checked: &Checked, elsewhere: usize) -> String {
     if *unsigned > 0 {
         text.push_str(&format!("; the last {unsigned} entries are not signed yet"));
     }
+    text.push_str(&stamps.in_words());
     if elsewhere == 0 {
         text.push_str(
             "\nno checkpoint from a second place was given: that the end was cut off can't be seen without (--checkpoints)",
@@ -159,11 +229,12 @@ fn in_words(checked: &Checked, elsewhere: usize) -> String {
     text
 }
 
-fn in_json(checked: &Checked, elsewhere: usize) -> String {
+fn in_json(checked: &Checked, elsewhere: usize, stamps: &Stamps) -> String {
     let Checked { first, size, root, signed, before, unsigned } = checked;
     serde_json::json!({
         "whole": true, "first": first, "size": size, "root": hex::encode(root), "checkpoints": signed,
         "checkpoints_before": before, "checkpoints_elsewhere": elsewhere, "unsigned": unsigned,
+        "stamps": stamps.held, "stamps_unchecked": stamps.unknown, "stamped": stamps.latest,
     })
     .to_string()
 }

@@ -19,8 +19,9 @@ pub(super) fn figures(keeper: Arc<Keeper>) -> Source {
             labels: Vec::new(),
             value,
         };
-        let (log, State { bytes, signed_ms, unsigned_ms, failures, failed, broken, checked_ms, pruned }) =
-            (keeper.log(), keeper.state());
+        let State { bytes, signed_ms, unsigned_ms, failures, failed, broken, checked_ms, pruned, .. } =
+            keeper.state();
+        let log = keeper.log();
         let counts = log.counts();
         let seconds = |ms: i64| ms as f64 / 1_000.0;
         let unsigned = match unsigned_ms.load(Relaxed) {
@@ -76,13 +77,15 @@ pub(super) fn figures(keeper: Arc<Keeper>) -> Source {
                 seconds(checked_ms.load(Relaxed)),
             ),
         ];
-        samples.extend(keeper.places().zip(failures).map(|(place, failures)| Sample {
+        let places = keeper.places().zip(failures.iter().map(|failures| failures.load(Relaxed)));
+        let authority = keeper.unstamped().map(|failures| ("authority", failures));
+        samples.extend(places.chain(authority).map(|(place, failures)| Sample {
             labels: vec![("place", place.to_owned())],
             ..one(
                 "place_failures_total",
                 "Tries to bring a checkpoint to a second place that failed.",
                 true,
-                failures.load(Relaxed) as f64,
+                failures as f64,
             )
         }));
         samples

@@ -5,18 +5,21 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use parvis_audit::{Checkpoint, Signer, Sink as _};
+use parvis_audit::{Authority, Checkpoint, Signer, Sink as _};
 use parvis_store::{AuditProblem, Store, StoreError};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::place::Place;
+use super::place::{Kept, Place};
+use super::stamp::StampSettings;
 use super::{AuditSettings, Log, now_ms};
 
 /// How often it is seen whether something is old.
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 /// How often the whole log is checked.
 const CHECK_EVERY: Duration = Duration::from_secs(86_400);
+/// How long to wait before an authority that gave no stamp is asked again, where stamps are not wanted more often.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 /// See the module's page.
 pub(super) struct Keeper {
@@ -27,14 +30,15 @@ pub(super) struct Keeper {
     keep: Duration,
     interval: Duration,
     last: Mutex<Last>,
+    stamps: Option<(StampSettings, Authority)>,
+    stamp: Mutex<Last>,
     state: State,
 }
 
-/// The last checkpoint, and where it is still to go.
+/// The last checkpoint, or the last time-stamp, and where it is still to go.
 #[derive(Debug, Default)]
 struct Last {
-    size: Option<u64>,
-    note: String,
+    kept: Option<Kept>,
     owed: Vec<bool>,
 }
 
@@ -48,6 +52,8 @@ pub(super) struct State {
     pub(super) unsigned_ms: AtomicI64,
     /// Failures of each place.
     pub(super) failures: Vec<AtomicU64>,
+    /// Time-stamps that the authority did not give, or that do not hold.
+    pub(super) unstamped: AtomicU64,
     /// Checkpoints that could not be made or kept.
     pub(super) failed: AtomicU64,
     pub(super) broken: AtomicBool,
@@ -61,13 +67,16 @@ impl Keeper {
         log: Log,
         signer: Signer,
         places: Vec<Place>,
+        authority: Option<Authority>,
         settings: &AuditSettings,
     ) -> Keeper {
         let state =
             State { failures: places.iter().map(|_| AtomicU64::new(0)).collect(), ..State::default() };
-        let last = Mutex::new(Last { owed: vec![false; places.len()], ..Last::default() });
+        let nothing = || Mutex::new(Last { owed: vec![false; places.len()], ..Last::default() });
+        let (last, stamp) = (nothing(), nothing());
+        let stamps = settings.stamps.clone().zip(authority);
         let AuditSettings { keep, interval, .. } = *settings;
-        Keeper { store, log, signer, places, keep, interval, last, state }
+        Keeper { store, log, signer, places, keep, interval, last, stamps, stamp, state }
     }
 
     /// Works until it is ended.
@@ -102,12 +111,17 @@ impl Keeper {
             self.state.failed.fetch_add(1, Ordering::Relaxed);
             tracing::error!(%error, "the audit log is not signed; it is tried again");
         }
-        let Last { size: Some(size), note, owed } = &mut *last else { return };
+        self.bring(&mut last).await;
+    }
+
+    /// Brings something to each place that has it not yet.
+    async fn bring(&self, last: &mut Last) {
+        let Last { kept: Some(kept), owed } = last else { return };
         for ((place, owed), failures) in self.places.iter().zip(owed).zip(&self.state.failures) {
             if !*owed {
                 continue;
             }
-            match place.put(*size, note).await {
+            match place.put(kept).await {
                 Ok(()) => *owed = false,
                 Err(error) => {
                     failures.fetch_add(1, Ordering::Relaxed);
@@ -125,10 +139,19 @@ impl Keeper {
     async fn sign(&self, last: &mut Last) -> Result<(), String> {
         let state = self.store.audit_state().await.map_err(|error| error.to_string())?;
         self.state.bytes.store(state.bytes, Ordering::Relaxed);
-        if last.size == Some(state.size()) || state.size() == 0 {
+        let signed = last.kept.as_ref().map(|kept| kept.size);
+        if signed == Some(state.size()) || state.size() == 0 {
             return Ok(());
         }
         let time_ms = now_ms();
+        let before_ms = self.state.signed_ms.load(Ordering::Relaxed);
+        if time_ms < before_ms {
+            let seconds = (before_ms - time_ms) / 1_000;
+            tracing::warn!(
+                seconds,
+                "the clock was set back since the last checkpoint; the audit log goes on in its order"
+            );
+        }
         // Until it is signed, entries are there that it does not cover.
         let _ = self.state.unsigned_ms.compare_exchange(0, time_ms, Ordering::Relaxed, Ordering::Relaxed);
         let origin = self.signer.verifier().name().to_owned();
@@ -138,9 +161,45 @@ impl Keeper {
         kept.map_err(|error| error.to_string())?;
         self.state.signed_ms.store(time_ms, Ordering::Relaxed);
         self.state.unsigned_ms.store(0, Ordering::Relaxed);
-        (last.size, last.note) = (Some(state.size()), note);
+        last.kept = Some(Kept { size: state.size(), note, stamp: None });
         last.owed.fill(true);
         Ok(())
+    }
+
+    /// Has the newest checkpoint stamped by the authority, at its pace, until it is ended.
+    pub(super) async fn stamp(self: std::sync::Arc<Self>) {
+        let Some((settings, authority)) = &self.stamps else { return };
+        let mut wait = Duration::ZERO;
+        loop {
+            tokio::time::sleep(wait).await;
+            let newest = self.last.lock().await.kept.clone();
+            let mut last = self.stamp.lock().await;
+            wait = self.interval.min(settings.interval);
+            // What a place did not take is brought at the pace of checkpoints.
+            self.bring(&mut last).await;
+            let Some(newest) =
+                newest.filter(|newest| last.kept.as_ref().is_none_or(|stamped| stamped.note != newest.note))
+            else {
+                continue;
+            };
+            match settings.ask(authority, &newest.note).await {
+                Ok((token, stamp)) => {
+                    tracing::debug!(size = newest.size, time = stamp.time, "a checkpoint is stamped");
+                    last.kept = Some(Kept { stamp: Some(token), ..newest });
+                    last.owed.fill(true);
+                    self.bring(&mut last).await;
+                    wait = settings.interval;
+                }
+                Err(error) => {
+                    self.state.unstamped.fetch_add(1, Ordering::Relaxed);
+                    tracing::error!(
+                        error,
+                        "a checkpoint of the audit log has no time-stamp; it is tried again"
+                    );
+                    wait = settings.interval.min(ASK_AGAIN);
+                }
+            }
+        }
     }
 
     async fn prune(&self) {
@@ -188,6 +247,11 @@ impl Keeper {
 
     pub(super) fn state(&self) -> &State {
         &self.state
+    }
+
+    /// How often the authority gave no stamp that holds; `None` where none is asked.
+    pub(super) fn unstamped(&self) -> Option<u64> {
+        self.stamps.as_ref().map(|_| self.state.unstamped.load(Ordering::Relaxed))
     }
 
     /// The most that the log may take.

@@ -11,7 +11,7 @@ use parvis_audit::{AuditError, Signer, Verifier};
 /// A key's file has at most so many bytes.
 const MAX_BYTES: u64 = 4_096;
 
-/// Why there is no key.
+/// Why there is no key, or nobody whose time-stamps are trusted.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeyError {
     #[error("audit.key_file: {}: {source}", path.display())]
@@ -22,6 +22,8 @@ pub(crate) enum KeyError {
         "audit.key_file: {}: is the key of \"{found}\", and audit.name is \"{name}\": name it so, or another file", path.display()
     )]
     Other { path: PathBuf, found: String, name: String },
+    #[error("audit.stamp_ca_file: {}: {problem}; name a file of the authority's CA, in PEM", path.display())]
+    Ca { path: PathBuf, problem: String },
 }
 
 /// The key in this file, which is made if there is none.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! The audit log of a server that runs: [`log`] takes events without waiting and has them written, [`keeper`] signs, prunes and checks,
-//! [`place`] is where signed checkpoints go besides, [`key`] what they are signed with. [`command`] is `parvis audit`, [`export`] what is given
+//! [`place`] is where signed checkpoints go besides, [`stamp`] who says when that was, [`key`] what they are signed with. [`command`] is `parvis audit`, [`export`] what is given
 //! to others.
 
 pub(crate) mod command;
@@ -10,6 +10,9 @@ mod keeper;
 mod key;
 mod log;
 mod place;
+mod stamp;
+#[cfg(test)]
+mod stamp_tests;
 mod syslog;
 #[cfg(test)]
 mod tests;
@@ -21,10 +24,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use parvis_api::Source;
 use parvis_audit::{Act, Event, Sink, Who};
 use parvis_store::Store;
+use time::OffsetDateTime;
 use tokio::task::JoinHandle;
 
 pub(crate) use key::KeyError;
 pub(crate) use log::Log;
+pub(crate) use stamp::{StampPlace, StampSettings};
 pub(crate) use syslog::SyslogTarget;
 
 use keeper::Keeper;
@@ -45,13 +50,15 @@ pub(crate) struct AuditSettings {
     pub(crate) checkpoint_file: PathBuf,
     pub(crate) syslog: Option<SyslogTarget>,
     pub(crate) storage: bool,
+    /// Who says when a checkpoint was there.
+    pub(crate) stamps: Option<StampSettings>,
 }
 
 /// The log of a server that runs.
 pub(crate) struct Audit {
     log: Log,
     keeper: Arc<Keeper>,
-    task: JoinHandle<()>,
+    tasks: [JoinHandle<()>; 2],
 }
 
 impl Audit {
@@ -66,11 +73,12 @@ impl Audit {
         places.extend(settings.syslog.clone().map(Place::Syslog));
         places.extend(remote.filter(|_| settings.storage).cloned().map(Place::Storage));
         let log = Log::start(store.clone(), settings.queue, settings.refuse);
-        let keeper = Keeper::new(store.clone(), log.clone(), signer, places, &settings);
+        let authority = settings.stamps.as_ref().map(StampSettings::authority).transpose()?;
+        let keeper = Keeper::new(store.clone(), log.clone(), signer, places, authority, &settings);
         let keeper = Arc::new(keeper);
         log.record(Event::new("", Act::ServerStart, Who::Server).on("version", env!("CARGO_PKG_VERSION")));
-        let task = tokio::spawn(Arc::clone(&keeper).run());
-        Ok(Audit { log, keeper, task })
+        let tasks = [tokio::spawn(Arc::clone(&keeper).run()), tokio::spawn(Arc::clone(&keeper).stamp())];
+        Ok(Audit { log, keeper, tasks })
     }
 
     /// What takes events.
@@ -85,7 +93,7 @@ impl Audit {
 
     /// Writes what is left, that the server stops as the last, and signs it.
     pub(crate) async fn close(self, patience: Duration) {
-        self.task.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
         self.log.record(Event::new("", Act::ServerStop, Who::Server));
         let last = async {
             self.log.flush().await;
@@ -101,4 +109,20 @@ impl Audit {
 pub(crate) fn now_ms() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A time as people and programs read it (RFC 3339).
+fn utc(ms: i64) -> String {
+    let (seconds, millis) = (ms.div_euclid(1_000), ms.rem_euclid(1_000));
+    let when = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let (date, time) = (when.date(), when.time());
+    format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{millis:03}Z",
+        date.year(),
+        u8::from(date.month()),
+        date.day(),
+        time.hour(),
+        time.minute(),
+        time.second()
+    )
 }

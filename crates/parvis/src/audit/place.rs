@@ -6,8 +6,20 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use parvis_audit::stamped_line;
+
 use super::syslog::SyslogTarget;
 use crate::recording::Remote;
+
+/// What is kept there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Kept {
+    /// How many entries the checkpoint is over.
+    pub(super) size: u64,
+    pub(super) note: String,
+    /// An outside authority's word on when that was.
+    pub(super) stamp: Option<Vec<u8>>,
+}
 
 /// A second place.
 pub(super) enum Place {
@@ -29,18 +41,24 @@ impl Place {
         }
     }
 
-    /// Brings a checkpoint there.
-    pub(super) async fn put(&self, size: u64, note: &str) -> Result<(), String> {
+    /// Brings a checkpoint there, or a time-stamp over one.
+    pub(super) async fn put(&self, kept: &Kept) -> Result<(), String> {
+        let Kept { size, note, stamp } = kept;
+        let line = stamped_line(note, stamp.as_deref());
         match self {
             Place::File(path) => {
-                let (path, note) = (path.clone(), note.to_owned());
-                let written = tokio::task::spawn_blocking(move || append(&path, &note)).await;
+                let text = if stamp.is_some() { format!("{line}\n") } else { note.clone() };
+                let path = path.clone();
+                let written = tokio::task::spawn_blocking(move || append(&path, &text)).await;
                 written.map_err(|error| error.to_string())?
             }
-            Place::Syslog(target) => target.send(note).await,
+            Place::Syslog(target) => target.send_line(&line).await,
             Place::Storage(remote) => {
-                let name = format!("audit/checkpoint-{size:020}.txt");
-                remote.put_beside(&name, note.to_owned().into()).await.map_err(|error| error.to_string())
+                let (name, text) = match stamp {
+                    None => (format!("audit/checkpoint-{size:020}.txt"), note.clone()),
+                    Some(_) => (format!("audit/stamp-{size:020}.json"), line),
+                };
+                remote.put_beside(&name, text.into()).await.map_err(|error| error.to_string())
             }
         }
     }

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! Checkpoints to a system log (RFC 5424): over UDP (RFC 5426), TCP with counted octets (RFC 6587), or TLS (RFC 5425). The message is one line
-//! of JSON, `{"note":"…"}`, which `parvis audit verify --checkpoints` finds again in whatever file it ends up.
+//! of JSON, `{"note":"…"}`, with a time-stamp `{"note":"…","stamp":"…"}`, which `parvis audit verify --checkpoints` finds again in whatever file it ends up.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(test)]
+use parvis_audit::stamped_line;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
-use time::OffsetDateTime;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
-use super::now_ms;
+use super::{now_ms, utc};
 
 /// How long one message may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -65,17 +67,25 @@ impl SyslogTarget {
     }
 
     /// Sends a note, trusting what the system trusts.
+    #[cfg(test)]
     pub(super) async fn send(&self, note: &str) -> Result<(), String> {
-        let mut roots = RootCertStore::empty();
-        if self.transport == Transport::Tls {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-        self.send_trusting(note, roots).await
+        self.send_line(&stamped_line(note, None)).await
     }
 
+    /// Sends a note as it is written into a line, which may have a time-stamp with it.
+    pub(super) async fn send_line(&self, line: &str) -> Result<(), String> {
+        let roots = if self.transport == Transport::Tls { trusted() } else { RootCertStore::empty() };
+        self.send_line_trusting(line, roots).await
+    }
+
+    #[cfg(test)]
     pub(super) async fn send_trusting(&self, note: &str, roots: RootCertStore) -> Result<(), String> {
+        self.send_line_trusting(&stamped_line(note, None), roots).await
+    }
+
+    async fn send_line_trusting(&self, line: &str, roots: RootCertStore) -> Result<(), String> {
         let place = format!("{}:{}", self.host, self.port);
-        let sent = timeout(PATIENCE, self.carry(&message(note), roots)).await;
+        let sent = timeout(PATIENCE, self.carry(&message(line), roots)).await;
         let sent = sent.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
         sent.map_err(|error| format!("{place}: {error}"))
     }
@@ -94,15 +104,31 @@ impl SyslogTarget {
         if self.transport == Transport::Tcp {
             return write(stream, &framed).await;
         }
-        let invalid = |error: String| std::io::Error::new(std::io::ErrorKind::InvalidInput, error);
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| invalid(error.to_string()))?;
-        let config = builder.with_root_certificates(roots).with_no_client_auth();
-        let name = ServerName::try_from(self.host.clone()).map_err(|error| invalid(error.to_string()))?;
-        write(TlsConnector::from(Arc::new(config)).connect(name, stream).await?, &framed).await
+        write(secure(&self.host, stream, roots).await?, &framed).await
     }
+}
+
+/// What the system trusts.
+pub(super) fn trusted() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
+}
+
+/// Speaks TLS with this host.
+pub(super) async fn secure(
+    host: &str,
+    stream: TcpStream,
+    roots: RootCertStore,
+) -> Result<TlsStream<TcpStream>, std::io::Error> {
+    let invalid = |error: String| std::io::Error::new(std::io::ErrorKind::InvalidInput, error);
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| invalid(error.to_string()))?;
+    let config = builder.with_root_certificates(roots).with_no_client_auth();
+    let name = ServerName::try_from(host.to_owned()).map_err(|error| invalid(error.to_string()))?;
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }
 
 async fn write(mut stream: impl AsyncWrite + Unpin, text: &str) -> Result<(), std::io::Error> {
@@ -110,26 +136,13 @@ async fn write(mut stream: impl AsyncWrite + Unpin, text: &str) -> Result<(), st
     stream.shutdown().await
 }
 
-/// A whole message: priority, version, time, host, program, process, kind, no structured data, and the note.
-fn message(note: &str) -> String {
-    let now = now_ms();
-    let (seconds, millis) = (now / 1_000, now % 1_000);
-    let now = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    let (date, time) = (now.date(), now.time());
-    let stamp = format!(
-        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{millis:03}Z",
-        date.year(),
-        u8::from(date.month()),
-        date.day(),
-        time.hour(),
-        time.minute(),
-        time.second()
-    );
+/// A whole message: priority, version, time, host, program, process, kind, no structured data, and the line.
+fn message(line: &str) -> String {
+    let stamp = utc(now_ms());
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let is_plain = |host: &&str| !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic());
     let host = Some(host.trim()).filter(is_plain).unwrap_or("-");
-    let note = serde_json::json!({ "note": note });
-    format!("<{PRIORITY}>1 {stamp} {host} parvis {} audit-checkpoint - {note}", std::process::id())
+    format!("<{PRIORITY}>1 {stamp} {host} parvis {} audit-checkpoint - {line}", std::process::id())
 }
 
 #[cfg(test)]
@@ -163,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_message_is_one_line_that_says_what_it_is() {
-        let message = message("a\n1\n");
+        let message = message(&stamped_line("a\n1\n", None));
         assert!(message.starts_with("<109>1 20"), "{message}");
         assert!(message.ends_with(" audit-checkpoint - {\"note\":\"a\\n1\\n\"}"), "{message}");
         assert_eq!(message.split(' ').nth(1).unwrap().len(), "2026-11-28T12:00:00.000Z".len());

@@ -16,21 +16,21 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{Audit, AuditSettings, Log, SyslogTarget, export, key};
 
-struct Home(PathBuf);
+pub(super) struct Home(pub(super) PathBuf);
 
 impl Home {
-    fn new() -> Home {
+    pub(super) fn new() -> Home {
         let path = std::env::temp_dir().join(format!("parvis-audit-{:016x}", rand::random::<u64>()));
         std::fs::create_dir(&path).unwrap();
         Home(path)
     }
 
-    async fn store(&self, limits: StoreLimits) -> Store {
-        let timeout = Duration::from_millis(300);
+    pub(super) async fn store(&self, limits: StoreLimits) -> Store {
+        let timeout = Duration::from_secs(2);
         Store::open(StoreConfig { limits, timeout, ..StoreConfig::new("", &self.0) }).await.unwrap()
     }
 
-    fn settings(&self) -> AuditSettings {
+    pub(super) fn settings(&self) -> AuditSettings {
         AuditSettings {
             name: "meet.example.eu/audit".to_owned(),
             key_file: self.0.join("audit.key"),
@@ -41,6 +41,7 @@ impl Home {
             checkpoint_file: self.0.join("audit.checkpoints"),
             syslog: None,
             storage: false,
+            stamps: None,
         }
     }
 }
@@ -269,6 +270,32 @@ async fn a_log_that_was_changed_is_found_broken_by_the_server_itself() {
     audit.keeper.check().await;
     assert_eq!(broken(&audit), 1.0);
     audit.close(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_leaves_the_log_in_its_order() {
+    let home = Home::new();
+    let store = home.store(StoreLimits::default()).await;
+    let audit = Audit::start(home.settings(), &store, None).unwrap();
+    let (sink, now) = (audit.sink(), super::now_ms());
+    for (number, time_ms) in [now, now - 3_600_000, now - 3_599_000].into_iter().enumerate() {
+        sink.record(Event { time_ms, ..call(number) });
+        audit.keeper.log().flush().await;
+        audit.keeper.checkpoint().await;
+    }
+    audit.close(Duration::from_secs(5)).await;
+    let calls: Vec<(String, i64)> =
+        entries(&store, "default").await.into_iter().map(|entry| (entry.on, entry.time)).collect();
+    let expected = [("call:0", now), ("call:1", now - 3_600_000), ("call:2", now - 3_599_000)];
+    assert_eq!(calls, expected.map(|(on, time)| (on.to_owned(), time)));
+    let sizes: Vec<u64> = kept(&home.0.join("audit.checkpoints"), &home.0.join("audit.key"))
+        .iter()
+        .map(|one| one.size)
+        .collect();
+    assert!(sizes.len() >= 4 && sizes.is_sorted() && sizes.last() == Some(&5), "{sizes:?}");
+    let keys = [key::verifier(&home.0.join("audit.key").to_string_lossy()).unwrap()];
+    let checked = store.audit_check(&keys, Vec::new()).await.unwrap();
+    assert_eq!((checked.first, checked.size, checked.unsigned), (0, 5, 0));
 }
 
 #[tokio::test]

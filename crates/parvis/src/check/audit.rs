@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: EUPL-1.2
-//! Whether the audit log is whole: `parvis audit verify`, by itself.
+//! Whether the audit log is whole: `parvis audit verify`, by itself. And the entry there that says what a check came to.
 
-use super::{Line, TRIALS, first_line};
+use parvis_audit::{Act, Event, Outcome, Who};
+use parvis_store::Store;
+use tokio::time::timeout;
+
+use super::{Line, PATIENCE, TRIALS, first_line};
+use crate::audit::now_ms;
 use crate::cli;
 use crate::serve::Settings;
 
@@ -29,4 +34,29 @@ pub(super) async fn line(arguments: &cli::Settings, settings: &Settings) -> Line
             "keep a copy of database and checkpoints before anything else, and see who changed them",
         ),
     }
+}
+
+/// Writes into the log that this was checked, and how many checks failed; a line where that can't be.
+pub(super) async fn write(settings: &Settings, failed: usize) -> Option<Line> {
+    let audit = settings.audit.as_ref()?;
+    if !audit.key_file.is_file() {
+        // No server has begun a log yet, and a check makes no database.
+        return None;
+    }
+    let outcome = if failed == 0 { Outcome::Done } else { Outcome::Failed };
+    let count = (failed > 0).then(|| u64::try_from(failed).unwrap_or(u64::MAX));
+    let event = Event { time_ms: now_ms(), outcome, count, ..Event::new("", Act::Check, Who::Operator) };
+    let written = async {
+        let store = Store::open(settings.store.clone()).await?;
+        let written = store.audit_append(&[event]).await;
+        store.close().await;
+        written
+    };
+    let problem = match timeout(PATIENCE, written).await {
+        Ok(Ok(_)) => return None,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "the database does not answer".to_owned(),
+    };
+    // Somebody who only looks need not be who may write there.
+    Some(Line::skipped("result", format!("not written into the audit log: {problem}")))
 }

@@ -18,6 +18,8 @@ use crate::serve::Settings;
 
 /// How long it may take in all.
 const LONGEST: Duration = Duration::from_secs(60);
+/// Why it is not held.
+pub(super) const NO_ROOM: &str = "rooms.auto_create is false: a room would have to be made first";
 /// Of what was sent, so much may be missing on a network that works.
 const LOST: f64 = 0.02;
 
@@ -34,7 +36,7 @@ pub(super) async fn line(settings: &Settings, way: &Way) -> Line {
     let remedy = "see the lines above; UDP to media.udp_ports has to be open, and behind a NAT also from inside to its public \
                   address";
     if !settings.config.rooms.auto_create {
-        return Line::skipped(what, "rooms.auto_create is false: a room would have to be made first");
+        return Line::skipped(what, NO_ROOM);
     }
     match timeout(LONGEST, hold(settings, way)).await {
         Err(_) => Line::bad(what, tried, format!("no end in {} s", LONGEST.as_secs()), remedy),

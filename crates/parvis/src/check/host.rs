@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::statvfs::{FsFlags, statvfs};
@@ -17,6 +18,10 @@ const ENTROPY_BITS: u64 = 128;
 const BACKLOG: u64 = 1_024;
 /// Open files below which a crowd finds the door shut.
 const FILES: u64 = 16_384;
+/// Files of the data directory that are looked at.
+const MAX_ENTRIES: usize = 256;
+/// By so much a clock may be put back when it is kept right.
+const CLOCK_SLACK: Duration = Duration::from_secs(5);
 /// What a database and a log need to go on.
 const FREE_BYTES: u64 = 1 << 30;
 
@@ -26,6 +31,7 @@ pub(super) fn lines(settings: &Settings) -> Vec<Line> {
     let buffer = config.media.socket_buffer_bytes.size() as u64;
     vec![
         clock(synchronised()),
+        set_back(newest(&config.data.directory), SystemTime::now()),
         entropy(number("/proc/sys/kernel/random/entropy_avail")),
         buffers(buffer, number("/proc/sys/net/core/rmem_max"), number("/proc/sys/net/core/wmem_max")),
         backlog(number("/proc/sys/net/core/somaxconn")),
@@ -56,6 +62,27 @@ fn clock(synchronised: Option<bool>) -> Line {
         Some(true) => Line::good(what, tried, "it is"),
         Some(false) => Line::poor(what, tried, "it is not", remedy),
         None => Line::poor(what, tried, "nobody says", remedy),
+    }
+}
+
+/// When anything was last written in the data directory, by the clock as it was then.
+fn newest(directory: &Path) -> Option<SystemTime> {
+    let entries = fs::read_dir(directory).ok()?.take(MAX_ENTRIES).flatten();
+    entries.filter_map(|entry| entry.metadata().ok()?.modified().ok()).max()
+}
+
+/// A clock that shows less than it showed before was set back, and tokens of that hour begin later than now.
+fn set_back(written: Option<SystemTime>, now: SystemTime) -> Line {
+    let (what, tried) = ("clock (past)", "compared the clock with when the server's data was last written");
+    let Some(written) = written else { return Line::skipped(what, "there is none yet") };
+    match written.duration_since(now) {
+        Ok(ahead) if ahead > CLOCK_SLACK => Line::bad(
+            what,
+            tried,
+            format!("that is {} s from now: the clock was set back, or was wrong then", ahead.as_secs()),
+            "set it right (timedatectl, chronyc makestep); tokens that were issued meanwhile are refused until it has caught up",
+        ),
+        Ok(_) | Err(_) => Line::good(what, tried, "it has gone forth since"),
     }
 }
 
@@ -179,6 +206,23 @@ mod tests {
         assert_eq!(buffers(4_194_304, Some(4_194_304), Some(4_194_304)).state, State::Good);
         assert_eq!((backlog(Some(128)).state, backlog(Some(4_096)).state), (State::Poor, State::Good));
         assert_eq!((files(1_024).state, files(262_144).state), (State::Poor, State::Good));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_is_seen_by_what_was_written_before() {
+        let data = std::env::temp_dir().join(format!("parvis-clock-{:016x}", rand::random::<u64>()));
+        assert_eq!(set_back(newest(&data), SystemTime::now()).state, State::Skipped);
+        fs::create_dir(&data).unwrap();
+        fs::write(data.join("old"), "").unwrap();
+        let file = fs::File::create(data.join("parvis.db")).unwrap();
+        let now = SystemTime::now();
+        assert_eq!(set_back(newest(&data), now + Duration::from_secs(1)).state, State::Good);
+        file.set_modified(now + Duration::from_secs(3_600)).unwrap();
+        let line = set_back(newest(&data), now);
+        assert_eq!(line.state, State::Bad);
+        assert!(line.seen.starts_with("that is 3600 s from now: the clock was set back"), "{}", line.seen);
+        assert!(line.remedy.unwrap().contains("tokens"));
+        fs::remove_dir_all(&data).unwrap();
     }
 
     #[test]

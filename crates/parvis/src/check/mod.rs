@@ -2,14 +2,22 @@
 //! `parvis check`: is this configuration good, is this machine, and does the server that runs with it carry a call?
 //!
 //! Each [`Line`] says what was tried, what was seen, and what to do. Without a server that runs, its ports are tried ([`crate::serve::bind`]);
-//! with one, it is called as strangers call it: by its public name, through TLS ([`reach`]), with two people who see and hear each other
-//! ([`call`]). [`host`] looks at the machine, [`recorder`] at what makes recordings, [`audit`] at the audit log.
+//! with one, it is called as strangers call it: by its public name, through TLS ([`reach`], [`chain`]), at each port of media ([`media`]), from
+//! outside where another machine helps ([`peer`]), with two people who see and hear each other ([`call`]). [`host`] looks at the machine,
+//! [`recorder`] at what makes recordings, [`storage`] at where they lie, [`audit`] at the audit log. What it came to is kept for the
+//! server's metrics ([`outcome`]).
 
 mod audit;
 mod call;
+mod chain;
 mod host;
+mod media;
+pub(crate) mod outcome;
+pub(crate) mod peer;
+mod probe;
 mod reach;
 mod recorder;
+mod storage;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -17,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use self::outcome::Outcome;
 use crate::edge;
 use crate::notify::Handed;
 use crate::serve::{self, ServeError, Settings};
@@ -130,7 +139,13 @@ pub(crate) fn run(arguments: &cli::Check) -> Result<(), Problem> {
     }
     // What can't be bound was always said like this, for whoever reads standard error alone.
     let failed = runtime()?.block_on(examine(&settings, arguments, &mut report)).err();
+    if let Err(error) = Outcome::of(&report.lines).keep(&settings.config.data.directory) {
+        // Somebody who only looks need not be who may write there.
+        report.lines.push(Line::skipped("result", format!("not kept for the server's metrics: {error}")));
+    }
     let bad = report.lines.iter().filter(|line| line.state == State::Bad).count();
+    let failures = bad.max(usize::from(failed.is_some()));
+    report.lines.extend(runtime()?.block_on(audit::write(&settings, failures)));
     report.good = bad == 0 && failed.is_none();
     if arguments.json {
         println!("{}", serde_json::to_string(&report)?);
@@ -183,12 +198,33 @@ async fn examine(settings: &Settings, arguments: &cli::Check, report: &mut Repor
     report.lines.push(database(settings).await);
     report.lines.push(audit::line(&arguments.settings, settings).await);
     report.lines.extend(recorder::lines(settings).await);
+    report.lines.extend(storage::lines(settings).await);
     report.lines.extend(way.lines(running).await);
-    let call = match running {
-        true => call::line(settings, &way).await,
-        false => Line::skipped("call", "no server of this configuration runs; start it, and check again"),
+    if !running {
+        let why = "no server of this configuration runs; start it, and check again";
+        report.lines.extend(["media", "from outside", "call"].map(|what| Line::skipped(what, why)));
+        return Ok(());
+    }
+    let session = match settings.config.rooms.auto_create {
+        true => Some(media::Session::begin(settings, &way).await),
+        false => None,
     };
-    report.lines.push(call);
+    match &session {
+        None => report.lines.push(Line::skipped("media", call::NO_ROOM)),
+        Some(Err(problem)) => report.lines.push(Line::bad(
+            "media",
+            "began a session by WHIP",
+            problem.clone(),
+            "see the lines above, and the log of the server",
+        )),
+        Some(Ok(session)) => report.lines.extend(session.lines(&way).await),
+    }
+    let session = session.and_then(Result::ok);
+    report.lines.extend(peer::ask::lines(arguments, &way, session.as_ref()).await);
+    if let Some(session) = session {
+        session.end(&way).await;
+    }
+    report.lines.push(call::line(settings, &way).await);
     Ok(())
 }
 
@@ -206,11 +242,15 @@ async fn database(settings: &Settings) -> Line {
 }
 
 fn certificate(settings: &Settings) -> Line {
-    let (what, tried) = ("certificate", "read the one that is shown next");
-    if !settings.config.tls.is_spoken() {
-        return Line::skipped(what, "TLS is not spoken here; a proxy does it");
+    match settings.config.tls.is_spoken() {
+        true => days_left(edge::days_left(&settings.config, &settings.base)),
+        false => Line::skipped("certificate", "TLS is not spoken here; a proxy does it"),
     }
-    match edge::days_left(&settings.config, &settings.base) {
+}
+
+fn days_left(read: Result<Option<u64>, ServeError>) -> Line {
+    let (what, tried) = ("certificate", "read the one that is shown next");
+    match read {
         Ok(None) => Line::poor(
             what,
             tried,
@@ -258,9 +298,15 @@ async fn first_line(program: &Path, arguments: &[&str], patience: Duration) -> R
         let text = String::from_utf8_lossy(&output.stdout);
         return Ok(text.lines().next().unwrap_or_default().trim().to_owned());
     }
-    let text = String::from_utf8_lossy(&output.stderr);
-    let last = text.lines().last().unwrap_or_default().trim();
-    Err(format!("it ended with {status}, and said: {last}"))
+    let last = |said: &[u8]| {
+        let text = String::from_utf8_lossy(said);
+        text.lines().rfind(|line| !line.trim().is_empty()).map(|line| line.trim().to_owned())
+    };
+    // Some say what is wrong where they say what is right.
+    Err(match last(&output.stderr).or_else(|| last(&output.stdout)) {
+        Some(last) => format!("it ended with {status}, and said: {last}"),
+        None => format!("it ended with {status}, and said nothing"),
+    })
 }
 
 #[cfg(test)]
@@ -273,6 +319,24 @@ mod tests {
         assert_eq!(line.in_words(), "BAD   disk: asked for free bytes: there are none\n      do: make room");
         let json = serde_json::to_value(Line::good("disk", "a", "b")).unwrap();
         assert_eq!(json, serde_json::json!({"what": "disk", "state": "good", "tried": "a", "seen": "b"}));
+    }
+
+    #[test]
+    fn a_certificate_is_good_poor_or_bad_by_its_days() {
+        for (days, state, remedy) in [
+            (Some(FEW_DAYS), State::Good, None),
+            (Some(FEW_DAYS - 1), State::Poor, Some("renew it")),
+            (Some(0), State::Bad, Some("renew it")),
+            (None, State::Poor, Some("port 443")),
+        ] {
+            let line = days_left(Ok(days));
+            assert_eq!(line.state, state, "{days:?}");
+            let said = line.remedy.unwrap_or_default();
+            assert!(remedy.map_or(said.is_empty(), |remedy| said.contains(remedy)), "{days:?}: {said}");
+        }
+        let (key, problem) = ("tls.key".to_owned(), "k.pem: cannot be read".to_owned());
+        let line = days_left(Err(ServeError::Config { key, problem }));
+        assert!(line.state == State::Bad && line.seen.contains("k.pem: cannot be read"), "{line:?}");
     }
 
     async fn said(script: &str, patience: Duration) -> Result<String, String> {
@@ -288,6 +352,13 @@ mod tests {
                 .unwrap_err()
                 .ends_with("exit status: 3, and said: why")
         );
+        assert!(
+            said("echo none works; exit 1", PATIENCE)
+                .await
+                .unwrap_err()
+                .ends_with("exit status: 1, and said: none works")
+        );
+        assert!(said("echo; exit 1", PATIENCE).await.unwrap_err().ends_with("and said nothing"));
         assert_eq!(said("sleep 60", Duration::from_millis(50)).await, Err("no answer in 0 s".to_owned()));
         assert!(first_line(Path::new("/nowhere"), &[], PATIENCE).await.is_err());
     }

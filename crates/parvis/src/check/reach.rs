@@ -1,31 +1,28 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! How strangers reach the server: its name, its TLS, its answers, its relay.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use parvis_edge::CryptoProfile;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket, lookup_host};
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
-use super::{Line, PATIENCE};
+use super::probe::{ALLOCATE, ALLOCATE_REFUSED, Probe};
+use super::{Line, PATIENCE, chain};
 use crate::serve::Settings;
 
 /// How long one may take that is on this machine.
 const LOCAL_PATIENCE: Duration = Duration::from_secs(2);
-/// When a request to the relay is repeated.
-const ASKED_AGAIN: Duration = Duration::from_millis(500);
 /// The largest answer that is read.
-const MAX_ANSWER_BYTES: u64 = 4_096;
-/// An allocation without credentials (RFC 8656): a relay that lives refuses it with 401.
-const ALLOCATE: [u8; 28] =
-    [0, 3, 0, 8, 0x21, 0x12, 0xa4, 0x42, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0, 0x19, 0, 4, 17, 0, 0, 0];
-/// The type of the answer that refuses it.
-const ALLOCATE_REFUSED: [u8; 2] = [0x01, 0x13];
+const MAX_ANSWER_BYTES: u64 = 65_536;
 
 /// A stream, through TLS or not.
 pub(super) trait Both: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -36,11 +33,15 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Both for T {}
 pub(super) struct Way {
     /// The name under which it is reached, or an address where it has none.
     pub(super) host: String,
-    port: u16,
+    pub(super) port: u16,
     /// Where it listens.
     listen: SocketAddr,
-    tls: Option<TlsConnector>,
-    udp_relay: Option<u16>,
+    pub(super) tls: Option<TlsConnector>,
+    /// Whether a proxy before the server speaks it.
+    proxied: bool,
+    pub(super) udp_relay: Option<u16>,
+    /// What this machine has.
+    local: Vec<IpAddr>,
     /// What the name may lead to.
     ours: Vec<IpAddr>,
 }
@@ -62,8 +63,10 @@ impl Way {
             tls: (config.tls.is_spoken() || config.http.public_port.port() == 443)
                 .then(|| connector(settings))
                 .flatten(),
+            proxied: !config.tls.is_spoken() && config.http.public_port.port() == 443,
             udp_relay: config.turn.enabled.then(|| config.turn.udp_port.port()),
-            ours: local.into_iter().chain(offered.into_iter().map(|(_, offered)| offered)).collect(),
+            ours: local.iter().copied().chain(offered.into_iter().map(|(_, offered)| offered)).collect(),
+            local,
         }
     }
 
@@ -77,17 +80,47 @@ impl Way {
         matches!(timeout(LOCAL_PATIENCE, asked).await, Ok(Some(200 | 301 | 302 | 307 | 308)))
     }
 
+    /// Whether an address is one of this machine's own.
+    pub(super) fn is_here(&self, address: IpAddr) -> bool {
+        self.local.contains(&address)
+    }
+
+    /// Whether an address is this machine's, or offered for one of its.
+    pub(super) fn is_ours(&self, address: IpAddr) -> bool {
+        self.ours.contains(&address)
+    }
+
     /// Connects as a browser does.
     pub(super) async fn connect(&self) -> Result<Box<dyn Both>, String> {
+        match &self.tls {
+            None => Ok(Box::new(self.tcp().await.map_err(|error| error.to_string())?)),
+            Some(tls) => Ok(Box::new(self.shake(tls).await.map_err(|error| error.to_string())?)),
+        }
+    }
+
+    async fn tcp(&self) -> io::Result<TcpStream> {
         let connected = timeout(PATIENCE, TcpStream::connect((self.host.as_str(), self.port))).await;
-        let stream =
-            connected.map_err(|_| "no answer in 10 s".to_owned())?.map_err(|error| error.to_string())?;
-        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
-        let name = ServerName::try_from(self.host.clone()).map_err(|error| error.to_string())?;
+        connected.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no answer in 10 s"))?
+    }
+
+    /// Shakes hands with who is there.
+    pub(super) async fn shake(&self, tls: &TlsConnector) -> io::Result<TlsStream<TcpStream>> {
+        let stream = self.tcp().await?;
+        let name = ServerName::try_from(self.host.clone()).map_err(io::Error::other)?;
         let shaken = timeout(PATIENCE, tls.connect(name, stream)).await;
-        let stream =
-            shaken.map_err(|_| "no handshake in 10 s".to_owned())?.map_err(|error| error.to_string())?;
-        Ok(Box::new(stream))
+        shaken.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no handshake in 10 s"))?
+    }
+
+    /// Sends one request on a connection of its own. `head` ends with its last own line.
+    pub(super) async fn ask(&self, head: &str, body: &str) -> Result<Answer, String> {
+        let mut stream = self.connect().await?;
+        let (host, length) = (&self.host, body.len());
+        let request =
+            format!("{head}Host: {host}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}");
+        match timeout(PATIENCE, exchange(&mut stream, &request)).await {
+            Err(_) => Err("no answer in 10 s".to_owned()),
+            Ok(answer) => answer.map_err(|error| error.to_string()),
+        }
     }
 
     /// What strangers find.
@@ -96,10 +129,17 @@ impl Way {
         if !running {
             return lines;
         }
+        lines.extend(chain::line(self).await);
         lines.push(self.readiness().await);
         if let Some(port) = self.udp_relay {
             lines.push(self.relay_by_udp(port).await);
-            lines.push(self.relay_by_tcp().await);
+            // Where TLS is spoken here, the port takes both; a proxy takes nothing else.
+            if !self.proxied {
+                lines.push(self.relay_by_stream(None).await);
+            }
+            if let Some(tls) = &self.tls {
+                lines.push(self.relay_by_stream(Some(tls)).await);
+            }
         }
         lines
     }
@@ -151,79 +191,109 @@ impl Way {
     async fn relay_by_udp(&self, port: u16) -> Line {
         let (what, tried) =
             ("relay (UDP)", format!("asked {}:{port} for an allocation without credentials", self.host));
-        let asked = async {
-            let at = lookup_host((self.host.as_str(), port)).await?.next();
-            let at = at.ok_or(std::io::ErrorKind::AddrNotAvailable)?;
-            let any: IpAddr =
-                if at.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-            let socket = UdpSocket::bind((any, 0)).await?;
-            let mut answer = [0; 512];
-            // A stranger gets no more bytes than it sent: clients ask again (RFC 8489 section 6.2.1), and so does this.
-            let (count, _) = loop {
-                socket.send_to(&ALLOCATE, at).await?;
-                if let Ok(received) = timeout(ASKED_AGAIN, socket.recv_from(&mut answer)).await {
-                    break received?;
-                }
-            };
-            Ok::<_, std::io::Error>(answer.get(..count.min(2)) == Some(&ALLOCATE_REFUSED[..]))
+        let at = match timeout(PATIENCE, lookup_host((self.host.as_str(), port))).await {
+            Ok(Ok(mut found)) => found.next(),
+            Ok(Err(_)) | Err(_) => None,
         };
-        relay_line(what, tried, timeout(PATIENCE, asked).await)
+        match at {
+            Some(at) => relay_line(what, tried, Probe::Relay { port }.at(at.ip()).await),
+            None => relay_line(what, tried, Err("its name leads nowhere".to_owned())),
+        }
     }
 
-    async fn relay_by_tcp(&self) -> Line {
-        let by = if self.tls.is_some() { "relay (TLS)" } else { "relay (TCP)" };
+    async fn relay_by_stream(&self, within: Option<&TlsConnector>) -> Line {
+        let what = if within.is_some() { "relay (TLS)" } else { "relay (TCP)" };
         let tried = format!("asked {}:{} for an allocation without credentials", self.host, self.port);
         let asked = async {
-            let mut stream = self.connect().await.map_err(std::io::Error::other)?;
+            let mut stream: Box<dyn Both> = match within {
+                Some(tls) => Box::new(self.shake(tls).await?),
+                None => Box::new(self.tcp().await?),
+            };
             stream.write_all(&ALLOCATE).await?;
             let mut answer = [0; 2];
             stream.read_exact(&mut answer).await?;
-            Ok::<_, std::io::Error>(answer == ALLOCATE_REFUSED)
+            match answer == ALLOCATE_REFUSED {
+                true => Ok("it refuses strangers, as it must".to_owned()),
+                false => Err(io::Error::other("an answer that no relay gives")),
+            }
         };
-        relay_line(by, tried, timeout(PATIENCE, asked).await)
+        let asked = timeout(PATIENCE, asked).await;
+        let asked = asked.unwrap_or_else(|_| Err(io::Error::other("no answer in 10 s")));
+        match asked.map_err(|error| error.to_string()) {
+            Err(problem) if self.proxied => Line::poor(
+                what,
+                tried,
+                format!("{problem}: the proxy hands on HTTP alone"),
+                "people for whom nothing but 443/tcp is open get no media by TURN; let Parvis have the port itself, if there are such",
+            ),
+            asked => relay_line(what, tried, asked),
+        }
     }
 }
 
-fn relay_line(
-    what: &'static str,
-    tried: String,
-    asked: Result<std::io::Result<bool>, tokio::time::error::Elapsed>,
-) -> Line {
-    let remedy = "open the port in the firewall, and see turn.host and turn.udp_port";
+fn relay_line(what: &'static str, tried: String, asked: Result<String, String>) -> Line {
     match asked {
-        Ok(Ok(true)) => Line::good(what, tried, "it refuses strangers, as it must"),
-        Ok(Ok(false)) => Line::bad(what, tried, "an answer that no relay gives", remedy),
-        Ok(Err(error)) => Line::bad(what, tried, error.to_string(), remedy),
-        Err(_) => Line::bad(what, tried, "no answer in 10 s", remedy),
+        Ok(seen) => Line::good(what, tried, seen),
+        Err(problem) => {
+            let remedy = "open the port in the firewall, and see turn.host and turn.udp_port";
+            Line::bad(what, tried, problem, remedy)
+        }
     }
 }
 
-/// Sends one request, and gives the answer's status.
-async fn get(
-    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
-    path: &str,
-    host: &str,
-) -> std::io::Result<u16> {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+/// What a server answered.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    head: String,
+    pub(super) body: String,
+}
+
+impl Answer {
+    pub(super) fn read(bytes: &[u8]) -> Option<Answer> {
+        let text = String::from_utf8_lossy(bytes);
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        Some(Answer { status, head: head.to_owned(), body: body.to_owned() })
+    }
+
+    /// A header's value.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(':'));
+        lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    }
+}
+
+/// Sends one request, and reads the answer until whoever gives it hangs up.
+async fn exchange(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &str) -> io::Result<Answer> {
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     // Whoever hangs up without a word after all was said has said all.
     let read = stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer).await;
-    let status = String::from_utf8_lossy(&answer).split(' ').nth(1).and_then(|status| status.parse().ok());
-    match (status, read) {
-        (Some(status), _) => Ok(status),
+    match (Answer::read(&answer), read) {
+        (Some(answer), _) => Ok(answer),
         (None, Err(error)) => Err(error),
-        (None, Ok(_)) => Err(std::io::ErrorKind::InvalidData.into()),
+        (None, Ok(_)) => Err(io::ErrorKind::InvalidData.into()),
     }
+}
+
+/// Asks for a page, and gives the answer's status.
+async fn get(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), path: &str, host: &str) -> io::Result<u16> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    Ok(exchange(stream, &request).await?.status)
 }
 
 /// TLS as our profile has it, with the authorities that this machine trusts.
 fn connector(settings: &Settings) -> Option<TlsConnector> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(settings.config.tls.crypto_profile.0.provider());
-    let versions =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().ok()?;
+    trusting(roots, settings.config.tls.crypto_profile.0)
+}
+
+/// TLS that trusts these authorities.
+pub(super) fn trusting(roots: RootCertStore, profile: CryptoProfile) -> Option<TlsConnector> {
+    let versions = ClientConfig::builder_with_provider(Arc::new(profile.provider()))
+        .with_safe_default_protocol_versions()
+        .ok()?;
     Some(TlsConnector::from(Arc::new(versions.with_root_certificates(roots).with_no_client_auth())))
 }
 
@@ -236,4 +306,85 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
         one => one,
     };
     SocketAddr::new(ip, listen.port())
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A server of this name at this place of the own machine.
+    pub(crate) fn way(host: &str, at: SocketAddr, tls: Option<TlsConnector>) -> Way {
+        Way {
+            host: host.to_owned(),
+            port: at.port(),
+            listen: at,
+            tls,
+            proxied: false,
+            udp_relay: None,
+            local: vec![at.ip()],
+            ours: vec![at.ip()],
+        }
+    }
+
+    #[test]
+    fn an_answer_is_parted_into_what_it_says() {
+        let answer =
+            Answer::read(b"HTTP/1.1 201 Created\r\nLocation:  /a\r\nx: y:z\r\n\r\nbody\r\n\r\nmore").unwrap();
+        assert_eq!((answer.status, answer.body.as_str()), (201, "body\r\n\r\nmore"));
+        assert_eq!((answer.header("location"), answer.header("X")), (Some("/a"), Some("y:z")));
+        assert_eq!(answer.header("etag"), None);
+        assert!(Answer::read(b"SSH-2.0-OpenSSH").is_none() && Answer::read(b"").is_none());
+    }
+
+    #[test]
+    fn a_relay_that_does_not_answer_is_told_with_its_remedy() {
+        let line = relay_line("relay (UDP)", "asked".to_owned(), Err("no answer in 5 s".to_owned()));
+        assert!(line.remedy.unwrap().contains("turn.udp_port"));
+    }
+
+    #[tokio::test]
+    async fn a_relay_over_tcp_is_told_from_a_web_server_and_a_proxy_is_no_fault() {
+        use super::super::State;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let serving = tokio::spawn(async move {
+            for answer in [b"\x01\x13\x00\x00".as_slice(), b"HTTP/1.1 400", b"HTTP/1.1 400"] {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut asked = [0; ALLOCATE.len()];
+                stream.read_exact(&mut asked).await.unwrap();
+                assert_eq!(asked, ALLOCATE);
+                stream.write_all(answer).await.unwrap();
+            }
+        });
+        let mut way = way("127.0.0.1", at, None);
+        let line = way.relay_by_stream(None).await;
+        assert_eq!((line.what, line.state), ("relay (TCP)", State::Good), "{line:?}");
+        let line = way.relay_by_stream(None).await;
+        assert_eq!((line.state, line.seen.as_str()), (State::Bad, "an answer that no relay gives"));
+        way.proxied = true;
+        let line = way.relay_by_stream(None).await;
+        assert_eq!(line.state, State::Poor);
+        assert!(line.seen.ends_with("the proxy hands on HTTP alone"), "{}", line.seen);
+        serving.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_name_is_looked_up_and_compared_with_this_machine() {
+        use super::super::State;
+        let at = SocketAddr::from(([127, 0, 0, 1], 443));
+        assert_eq!(way("127.0.0.1", at, None).name().await.state, State::Skipped);
+        let mut here = way("localhost", at, None);
+        here.ours.push("::1".parse().unwrap());
+        assert_eq!(here.name().await.state, State::Good);
+        here.ours = vec!["192.0.2.7".parse().unwrap()];
+        let line = here.name().await;
+        assert_eq!(line.state, State::Poor);
+        assert!(line.seen.contains("not all are of this machine"), "{}", line.seen);
+        // A name that can't be one: no resolver is asked.
+        let line = way("a..b", at, None).name().await;
+        assert_eq!(line.state, State::Bad);
+        assert!(line.remedy.unwrap().contains("A and AAAA records"));
+    }
 }

@@ -44,6 +44,9 @@ pub(crate) struct AuditVerify {
     /// The key that checks signatures, as `parvis audit key` prints it, or a file of it. Say all of them if it was changed.
     #[arg(long, value_name = "KEY|FILE")]
     pub(crate) key: Vec<String>,
+    /// Whose word on the authority of time-stamps counts: a file of CAs in PEM. Without it, the configuration's.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) stamp_ca: Option<PathBuf>,
     /// Not a database, but what `parvis audit export` wrote.
     #[arg(long, value_name = "FILE", group = "what", conflicts_with_all = ["database", "checkpoints"])]
     pub(crate) export: Option<PathBuf>,

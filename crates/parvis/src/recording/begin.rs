@@ -13,13 +13,17 @@ use tokio::sync::mpsc;
 
 use super::counts::Counts;
 use super::film::Place;
-use super::{Begun, Handle, INBOX, RecordingSettings, Shared, check_space, folder, request, retention};
+use super::{
+    Begun, Handle, INBOX, RecordingSettings, Remote, Shared, check_space, folder, request, retention,
+};
 
 impl Shared {
     pub(super) async fn begin(&self, tenant: &TenantId, egress: &EgressInfo) -> Result<Begun, EngineError> {
         let settings = &self.settings;
         let asked = request::asked(egress, settings.film.bounds, settings.live.as_ref())?;
         let request::Asked { scope, film, live, keeps } = asked;
+        let storage = request::storage(egress, &settings.requested)?.map(Remote::new).transpose();
+        let storage = storage.map_err(|error| EngineError::Unable(error.to_string()))?;
         let film = film.is_some();
         if film {
             check_film(settings)?;
@@ -70,7 +74,7 @@ impl Shared {
             }
             return Err(error);
         }
-        Ok(Begun { handle, inbox, scope, film, live, keeps, protection })
+        Ok(Begun { handle, inbox, scope, film, live, keeps, protection, storage })
     }
 
     /// Writes down for how long the room has it kept. Where that can't be done, nothing is recorded.

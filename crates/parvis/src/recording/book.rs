@@ -98,6 +98,21 @@ pub(super) fn error_of(why: &Why) -> String {
     }
 }
 
+/// The end in a word, for whoever looks at how jobs end: nothing of what a worker said.
+pub(super) fn word_of(why: &Why) -> &'static str {
+    match why {
+        Why::Stopped(StopReason::Requested) => "requested",
+        Why::Stopped(StopReason::RoomEnded) => "room ended",
+        Why::Stopped(StopReason::Shutdown | StopReason::ServerGone) => "server stopped",
+        Why::Stopped(StopReason::ConsentWithdrawn) => "consent withdrawn",
+        Why::Stopped(StopReason::DurationReached) => "duration reached",
+        Why::Stopped(StopReason::QuotaReached) => "quota reached",
+        Why::Stopped(StopReason::DiskFull) => "disk full",
+        Why::Failed(_) => "worker failed",
+        Why::Died(_) => "worker died",
+    }
+}
+
 fn details_of(why: &Why) -> &'static str {
     match why {
         Why::Stopped(StopReason::Requested) => "it was asked to end",

@@ -56,7 +56,7 @@ pub(crate) use names::folder;
 use names::{is_plain, tenant_of};
 pub(crate) use retention::{Keep, Retention};
 use task::{Input, Task};
-pub(crate) use upload::{Remote, RemoteError, StorageSettings, Uploads};
+pub(crate) use upload::{Allowed, Remote, RemoteError, Requested, StorageSettings, Uploads};
 
 /// The future that this engine's answers are.
 type Answer<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -95,6 +95,8 @@ pub(crate) struct RecordingSettings {
     pub(crate) progress: Duration,
     /// How rooms are streamed; `None` where they are not.
     pub(crate) live: Option<LiveSettings>,
+    /// Where requests may have it sent.
+    pub(crate) requested: Requested,
     /// How films are made.
     pub(crate) film: FilmSettings,
 }
@@ -152,6 +154,8 @@ struct Begun {
     live: Option<LiveWish>,
     keeps: bool,
     protection: Protection,
+    /// The storage that was asked for.
+    storage: Option<Remote>,
 }
 
 impl Handle {

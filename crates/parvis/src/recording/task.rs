@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use livekit_protocol::{DisconnectReason, EgressInfo, EgressStatus};
-use parvis_api::TenantId;
+use parvis_api::{JobStep, TenantId};
 use parvis_jobs::{
     Action, Hello, Job, LiveLayout, Protection, Start, State, StopReason, ToServer, ToWorker, Why,
 };
@@ -93,14 +93,14 @@ pub(super) struct Task {
 
 impl Task {
     pub(super) fn new(shared: Arc<Shared>, tenant: TenantId, egress: EgressInfo, begun: Begun) -> Task {
-        let Begun { handle, inbox, scope, film, live, keeps, protection } = begun;
+        let Begun { handle, inbox, scope, film, live, keeps, protection, storage } = begun;
         let now = Instant::now();
         let directory = &shared.settings.directory;
         // Ids are ours and always words.
         let folder = folder(directory, &tenant, &egress.egress_id).unwrap_or_else(|| directory.clone());
         let settings = shared.settings.live.clone().map(|settings| (settings, Arc::clone(&shared.shelves)));
         let live = live.zip(settings).map(|(wish, settings)| {
-            let storage = shared.remote.get().map(|remote| Destination {
+            let storage = storage.as_ref().or(shared.remote.get()).map(|remote| Destination {
                 remote: remote.clone(),
                 tenant: tenant.clone(),
                 egress: egress.egress_id.clone(),
@@ -201,6 +201,12 @@ impl Task {
 
     /// A worker said something.
     async fn said(&mut self, job: &mut Job, now: Instant, message: ToServer) -> Vec<Action> {
+        match &message {
+            ToServer::Ready { .. } => self.reached(JobStep::Worker),
+            ToServer::Progress { bytes, .. } if *bytes > 0 => self.reached(JobStep::FirstBytes),
+            ToServer::Segment(_) => self.reached(JobStep::FirstBytes),
+            _ => {}
+        }
         match &message {
             ToServer::Hello(hello) => {
                 match hello.agree() {
@@ -425,12 +431,19 @@ impl Task {
         self.shared.recorders.repair(&self.tenant, room, id, track, lost).await;
     }
 
+    fn reached(&self, step: JobStep) {
+        self.shared.recorders.reached(&self.egress.egress_id, step);
+    }
+
     /// Writes down how it is now.
     pub(super) async fn changed(&mut self, state: State, why: Option<&Why>) {
         if state.is_final() {
             self.close_live().await;
         }
         book::update(&mut self.egress, state, why, &self.folder);
+        if let Some(why) = why {
+            self.reached(JobStep::Reason(book::word_of(why)));
+        }
         self.note_live(state);
         if state.is_final() && state != State::Aborted && book::is_captured(&self.folder) {
             self.film_follows();

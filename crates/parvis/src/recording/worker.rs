@@ -11,11 +11,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt};
 use parvis_jobs::frame::{Decoder, Limits, encode};
-use parvis_jobs::{EncoderNote, ToServer, ToWorker};
+use parvis_jobs::{EncoderNote, Taken, ToServer, ToWorker};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
@@ -180,7 +181,7 @@ async fn watch(
     inbox: mpsc::Sender<Input>,
 ) {
     if let Some(log) = child.stderr.take() {
-        tokio::spawn(carry_log(log.into(), Some(encoders)));
+        tokio::spawn(carry_log(log.into(), Heard { encoders: Some(encoders), taken: None }));
     }
     let how = loop {
         match child.try_wait() {
@@ -198,8 +199,31 @@ async fn watch(
     let _ = inbox.send(Input::Exited { generation, how }).await;
 }
 
-/// Brings what a worker writes to a pipe into our log, and gives the last line. What it says of encoders is counted.
-pub(super) async fn carry_log(log: OwnedFd, encoders: Option<Arc<EncoderCounts>>) -> String {
+/// What of a worker's words is meant for this program, and comes into no log.
+#[derive(Default)]
+pub(super) struct Heard {
+    /// Who encodes is counted here.
+    pub(super) encoders: Option<Arc<EncoderCounts>>,
+    /// What it has taken of the processors, in milliseconds, is kept here.
+    pub(super) taken: Option<Arc<AtomicU64>>,
+}
+
+impl Heard {
+    fn takes(&self, said: &str) -> bool {
+        if let (Some(encoders), Some(note)) = (&self.encoders, EncoderNote::parse(said)) {
+            encoders.note(&note);
+            return true;
+        }
+        let taken = self.taken.as_ref().zip(Taken::parse(said));
+        if let Some((kept, Taken(taken))) = &taken {
+            kept.store(u64::try_from(taken.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
+        taken.is_some()
+    }
+}
+
+/// Brings what a worker writes to a pipe into our log, and gives the last line.
+pub(super) async fn carry_log(log: OwnedFd, heard: Heard) -> String {
     let (mut line, mut last) = (Vec::new(), String::new());
     let Ok(log) = pipe::Receiver::from_owned_fd(log) else { return last };
     let mut reader = BufReader::new(log);
@@ -209,8 +233,7 @@ pub(super) async fn carry_log(log: OwnedFd, encoders: Option<Arc<EncoderCounts>>
             Ok(0) | Err(_) => return last,
             Ok(_) => {
                 let said = String::from_utf8_lossy(&line).trim_end().to_owned();
-                if let (Some(encoders), Some(note)) = (&encoders, EncoderNote::parse(&said)) {
-                    encoders.note(&note);
+                if heard.takes(&said) {
                     continue;
                 }
                 last = said;

@@ -101,7 +101,7 @@ pub(crate) fn run(arguments: &cli::Setup) -> Result<(), Problem> {
         println!("start it with: systemctl enable --now {}", units.join(" "));
     }
     let settings = cli::Settings { config: Some(config.clone()), ..cli::Settings::default() };
-    crate::check::run(&cli::Check { settings, json: false, host: Some(answers.host) })
+    crate::check::run(&cli::Check { settings, host: Some(answers.host), ..cli::Check::default() })
 }
 
 /// Writes secrets and the configuration, and reads the latter as the server will. Gives the files.
@@ -268,6 +268,11 @@ mod tests {
         let wrong = Answers { recipients: vec!["nobody".to_owned()], ..wrong };
         let problem = write(&wrong, &config).unwrap_err().to_string();
         assert!(problem.contains("recipients"), "{problem}");
+        // As long as one is, with a slip in its last letter.
+        let slip = "age1xd4agy57sq8asy5p2pkmxhgelyq20l0fq7am49l6q9wjt90ztdesx04y4q".to_owned();
+        let wrong = Answers { recipients: vec![slip.clone()], ..wrong };
+        let problem = write(&wrong, &config).unwrap_err().to_string();
+        assert!(problem.contains(&slip) && problem.contains("checksum"), "{problem}");
         assert!(!config.exists() && fs::read_dir(folder.join("secrets")).unwrap().count() == 0);
         let _ = fs::remove_dir_all(folder);
     }

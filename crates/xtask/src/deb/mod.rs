@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! `cargo xtask deb`: the Debian package, and what shows that it installs, serves, and goes.
 //!
-//! [`tree`] lays out what it installs, [`units`] holds the service manager's units against their bounds, and [`trial`] installs it in Debian
-//! systems made for that. `dpkg-deb` packs the tree; nothing of debhelper is needed, since there is one package and we know what is in it. Built
+//! [`tree`] lays out what it installs, [`units`] holds the service manager's units against their bounds, [`here`] installs it in a copy of this
+//! system, and [`trial`] in Debian systems made for that. `dpkg-deb` packs the tree; nothing of debhelper is needed, since there is one package and we know what is in it. Built
 //! twice from one commit it is the same, bit by bit: times are those of the commit, or `SOURCE_DATE_EPOCH`.
 
+mod here;
 mod tree;
 mod trial;
 mod units;
@@ -18,6 +19,7 @@ use crate::{setup, web};
 
 /// What packs it, finds what it depends on, and looks at units.
 const TOOLS: &[&str] = &["dpkg-dev", "binutils", "systemd", "xz-utils"];
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -53,10 +55,9 @@ pub(crate) fn run(options: &Options) -> Result {
         None => build(options.debug)?,
     };
     let out = target().join("deb");
-    let version = env!("CARGO_PKG_VERSION");
-    let package = pack(&programs, &out, version)?;
+    let package = pack(&programs, &out, "-Zxz")?;
     if options.twice {
-        let again = pack(&programs, &out.join("again"), version)?;
+        let again = pack(&programs, &out.join("again"), "-Zxz")?;
         if std::fs::read(&package)? != std::fs::read(&again)? {
             return Err(Error::new(format!("{} and {} differ", package.display(), again.display())));
         }
@@ -64,8 +65,7 @@ pub(crate) fn run(options: &Options) -> Result {
     }
     say(&format!("built {}", package.display()));
     if options.test {
-        let newer = pack(&programs, &out.join("newer"), &format!("{version}+1"))?;
-        trial::run(&package, &newer, options.suite.as_deref())?;
+        trial::run(&package, &pack_newer(&out, "-Zxz")?, options.suite.as_deref())?;
     }
     Ok(())
 }
@@ -73,7 +73,7 @@ pub(crate) fn run(options: &Options) -> Result {
 /// What the package installs, laid out below `folder` and not packed: the image takes it.
 pub(crate) fn lay_out(debug: bool, folder: &Path) -> Result {
     setup::debian(TOOLS)?;
-    tree::lay_out(&build(debug)?, folder, env!("CARGO_PKG_VERSION"))?;
+    tree::lay_out(&build(debug)?, folder, VERSION)?;
     std::fs::remove_dir_all(folder.join("DEBIAN"))?;
     Ok(())
 }
@@ -82,6 +82,15 @@ pub(crate) fn lay_out(debug: bool, folder: &Path) -> Result {
 pub(crate) fn check_units() -> Result {
     setup::debian(TOOLS)?;
     units::check()
+}
+
+/// Packs what tests have built, and installs, upgrades, downgrades, removes and purges that in a copy of this system.
+pub(crate) fn check_package() -> Result {
+    setup::debian(TOOLS)?;
+    let out = target().join("deb/checked");
+    // Nobody keeps it, so nobody waits for it to become small.
+    let package = pack(&build(true)?, &out, "-Znone")?;
+    here::run(&package, &pack_newer(&out, "-Znone")?)
 }
 
 /// The folder with both programs.
@@ -97,17 +106,26 @@ fn build(debug: bool) -> Result<PathBuf> {
     Ok(target().join("release"))
 }
 
-/// Packs it below `out`, and gives the file.
-fn pack(programs: &Path, out: &Path, version: &str) -> Result<PathBuf> {
-    let epoch = epoch()?;
+/// Lays it out and packs it below `out`, and gives the file.
+fn pack(programs: &Path, out: &Path, compression: &str) -> Result<PathBuf> {
     let folder = out.join("tree");
-    let architecture = tree::lay_out(programs, &folder, version)?;
-    let file = out.join(format!("parvis_{version}_{architecture}.deb"));
-    let arguments = ["--root-owner-group", "--threads-max=1", "-Zxz", "--build"];
+    let architecture = tree::lay_out(programs, &folder, VERSION)?;
+    pack_tree(&folder, &out.join(format!("parvis_{VERSION}_{architecture}.deb")), compression)
+}
+
+/// Packs what was laid out below `out` once more, as the version after it.
+fn pack_newer(out: &Path, compression: &str) -> Result<PathBuf> {
+    let folder = out.join("tree");
+    tree::set_version(&folder, &format!("{VERSION}+1"))?;
+    pack_tree(&folder, &out.join("newer.deb"), compression)
+}
+
+fn pack_tree(folder: &Path, file: &Path, compression: &str) -> Result<PathBuf> {
+    let arguments = ["--root-owner-group", "--threads-max=1", compression, "--build"];
     let places = [folder.to_string_lossy().into_owned(), file.to_string_lossy().into_owned()];
     let arguments = arguments.map(str::to_owned).into_iter().chain(places);
-    process("dpkg-deb", arguments).with("SOURCE_DATE_EPOCH", epoch).run_quietly()?;
-    Ok(file)
+    process("dpkg-deb", arguments).with("SOURCE_DATE_EPOCH", epoch()?).run_quietly()?;
+    Ok(file.to_owned())
 }
 
 /// The time that all files bear, in seconds since 1970.

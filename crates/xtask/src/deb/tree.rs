@@ -78,6 +78,20 @@ pub(super) fn lay_out(programs: &Path, folder: &Path, version: &str) -> Result<S
     Ok(architecture)
 }
 
+/// Has what was laid out say that it is this version.
+pub(super) fn set_version(folder: &Path, version: &str) -> Result {
+    let file = folder.join("DEBIAN/control");
+    Ok(fs::write(&file, with_version(&fs::read_to_string(&file)?, version))?)
+}
+
+fn with_version(control: &str, version: &str) -> String {
+    let line = |line: &str| match line.starts_with("Version: ") {
+        true => format!("Version: {version}\n"),
+        false => format!("{line}\n"),
+    };
+    control.lines().map(line).collect()
+}
+
 /// The units of the checkout, by name.
 pub(super) fn units() -> Result<Vec<String>> {
     let kinds = [".service", ".socket", ".slice"];
@@ -207,6 +221,7 @@ mod tests {
             ("1.2.3", "amd64", "77")
         );
         assert_eq!(value("Depends"), "libc6 (>= 2.36), ca-certificates, systemd (>= 252)");
+        assert_eq!(with_version(&text, "1.2.3+1"), control("1.2.3+1", "amd64", "libc6 (>= 2.36)", 77));
         // Lines of a description begin with one blank, an empty one has a dot.
         let description: Vec<&str> =
             text.lines().skip_while(|line| !line.starts_with("Description")).skip(1).collect();

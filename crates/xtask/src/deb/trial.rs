@@ -27,7 +27,7 @@ pub(super) fn run(old: &Path, new: &Path, only: Option<&str>) -> Result {
     for suite in SUITES.iter().filter(|suite| only.is_none_or(|only| only == **suite)) {
         let system = system(suite, old, new)?;
         say(&format!("---- {suite}: install, upgrade, downgrade, remove, purge"));
-        inside(&system, &format!("exec /bin/bash /{WITHIN}/trial.sh /{WITHIN}"), true)?;
+        inside(&system, &format!("exec /bin/bash /{WITHIN}/trial.sh /{WITHIN} fetch"), true)?;
         say(&format!("---- {suite}: boot"));
         boot(&system)?;
         fs::remove_dir_all(&system)?;

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parvis_jobs::{FILM_PART_DIED, Protection};
@@ -12,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::place::Place;
 use super::wish::Wish;
-use crate::recording::worker::carry_log;
+use crate::recording::worker::{Heard, carry_log};
 use crate::recording::{EncoderCounts, RecordingSettings, check_space};
 
 /// How often it is looked at a composer.
@@ -24,8 +25,9 @@ const STUCK: Duration = Duration::from_secs(2);
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Ticks in which the kernel counts what a process takes, in a second (proc(5): USER_HZ).
 const TICKS: u64 = 100;
-/// What of the server's surroundings a composer is given: where GStreamer and fonts look for what they keep. No secrets.
-pub(in crate::recording) const PASSED_ON: [&str; 8] = [
+/// What of the server's surroundings a composer is given: where GStreamer and fonts look for what they keep, and whether GStreamer may make
+/// code at run time. No secrets.
+pub(in crate::recording) const PASSED_ON: [&str; 9] = [
     "PATH",
     "HOME",
     "LANG",
@@ -34,6 +36,7 @@ pub(in crate::recording) const PASSED_ON: [&str; 8] = [
     "GST_PLUGIN_SYSTEM_PATH",
     "GST_REGISTRY",
     "LD_LIBRARY_PATH",
+    "ORC_CODE",
 ];
 
 /// What is to be made of what.
@@ -157,14 +160,18 @@ fn command(order: &Order<'_>, film: &Path) -> Command {
 struct Composer {
     child: Child,
     logs: Vec<JoinHandle<String>>,
+    /// What it says that it has taken of the processors, in milliseconds: one in another unit does.
+    told: Arc<AtomicU64>,
 }
 
 impl Composer {
     fn new(mut child: Child, encoders: &Arc<EncoderCounts>) -> Composer {
-        let stdout = child.stdout.take().map(|pipe| carry_log(pipe.into(), None));
-        let stderr = child.stderr.take().map(|pipe| carry_log(pipe.into(), Some(Arc::clone(encoders))));
+        let told = Arc::new(AtomicU64::new(0));
+        let heard = Heard { encoders: Some(Arc::clone(encoders)), taken: Some(Arc::clone(&told)) };
+        let stdout = child.stdout.take().map(|pipe| carry_log(pipe.into(), Heard::default()));
+        let stderr = child.stderr.take().map(|pipe| carry_log(pipe.into(), heard));
         let logs = [stdout, stderr].into_iter().flatten().map(tokio::spawn).collect();
-        Composer { child, logs }
+        Composer { child, logs, told }
     }
 
     /// Until its process has ended, by itself or by force.
@@ -175,7 +182,7 @@ impl Composer {
         closing: impl Future<Output = ()>,
     ) -> Result<std::process::ExitStatus, Failed> {
         let patience = order.settings.film.patience;
-        let mut progress = Progress::new(self.child.id());
+        let mut progress = Progress::new(self.child.id(), Arc::clone(&self.told));
         tokio::pin!(closing);
         loop {
             match self.child.try_wait() {
@@ -233,6 +240,8 @@ impl Drop for Composer {
 #[derive(Debug)]
 struct Progress {
     process: u32,
+    /// What it says itself that it has taken of the processors, in milliseconds.
+    told: Arc<AtomicU64>,
     bytes: u64,
     since: Instant,
     /// What it had taken of the processors then.
@@ -240,15 +249,16 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(process: u32) -> Progress {
-        Progress { process, bytes: 0, since: Instant::now(), taken: Duration::ZERO }
+    fn new(process: u32, told: Arc<AtomicU64>) -> Progress {
+        Progress { process, told, bytes: 0, since: Instant::now(), taken: Duration::ZERO }
     }
 
     /// How it hangs, if it does. Whom others leave nothing of the processors does not.
     fn look(&mut self, work: &Path, patience: Duration, parallel: usize) -> Option<String> {
-        let (bytes, taken) = (bytes_in(work), processor_time(self.process));
+        let told = Duration::from_millis(self.told.load(Ordering::Relaxed));
+        let (bytes, taken) = (bytes_in(work), processor_time(self.process).max(told));
         if bytes != self.bytes {
-            *self = Progress { bytes, since: Instant::now(), taken, ..*self };
+            (self.bytes, self.since, self.taken) = (bytes, Instant::now(), taken);
             return None;
         }
         let (passed, taken) = (self.since.elapsed(), taken.saturating_sub(self.taken));

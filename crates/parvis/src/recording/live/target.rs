@@ -18,7 +18,7 @@ use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, watch};
 
 use super::super::task::Input;
-use super::super::worker::carry_log;
+use super::super::worker::{Heard, carry_log};
 use super::stream::Fan;
 
 /// How often it is looked whether a process has ended.
@@ -32,8 +32,15 @@ const STEADY: Duration = Duration::from_secs(60);
 /// The longest wait between two tries.
 const MAX_DELAY: Duration = Duration::from_secs(60);
 /// What a pusher's environment has of ours.
-const PASSED_ON: [&str; 6] =
-    ["PATH", "HOME", "XDG_CACHE_HOME", "GST_PLUGIN_PATH", "GST_PLUGIN_SYSTEM_PATH", "GST_REGISTRY"];
+const PASSED_ON: [&str; 7] = [
+    "PATH",
+    "HOME",
+    "XDG_CACHE_HOME",
+    "GST_PLUGIN_PATH",
+    "GST_PLUGIN_SYSTEM_PATH",
+    "GST_REGISTRY",
+    "ORC_CODE",
+];
 /// It has no desktop whose settings and proxies it could ask for.
 const OWN: [(&str, &str); 3] =
     [("GSETTINGS_BACKEND", "memory"), ("GIO_USE_PROXY_RESOLVER", "dummy"), ("GIO_USE_VFS", "local")];
@@ -263,7 +270,7 @@ impl Pusher {
         let log = log.map(OwnedFd::from);
         let log = tokio::spawn(async move {
             match log {
-                Some(log) => carry_log(log, None).await,
+                Some(log) => carry_log(log, Heard::default()).await,
                 None => String::new(),
             }
         });

@@ -117,7 +117,7 @@ impl Flow {
 
 impl Work {
     async fn run(self: Arc<Self>, mut given_up: watch::Receiver<bool>) {
-        let mut state = State { place: self.to.remote.place(), ..State::default() };
+        let mut state = self.to.remote.nothing_yet();
         // Whoever erases the recording must know of the storage before anything lies there.
         if let Err(error) = self.note(&mut state, &mut Vec::new()).await {
             let recording = &self.to.egress;

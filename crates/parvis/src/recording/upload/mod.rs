@@ -9,17 +9,18 @@
 mod flow;
 mod http;
 mod remote;
+mod requested;
 mod state;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
@@ -35,6 +36,7 @@ use super::{book, folder, is_plain};
 
 pub(crate) use self::flow::{Destination, Flow, FlowCounts};
 pub(crate) use self::remote::{Remote, RemoteError, StorageSettings};
+pub(crate) use self::requested::{Allowed, Requested};
 
 /// How often it is looked for what has ended, …
 const LOOK_EVERY: Duration = Duration::from_secs(15);
@@ -63,6 +65,8 @@ enum UploadError {
     Record(#[from] EgressError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("the storage that was asked for: {0}")]
+    Requested(String),
 }
 
 #[derive(Debug, Default)]
@@ -79,19 +83,38 @@ type Id = (TenantId, String);
 /// See the module's page.
 #[derive(Clone)]
 pub(crate) struct Uploads {
-    remote: Remote,
+    /// Where all goes that names no other storage; `None`: nowhere.
+    remote: Option<Remote>,
+    requested: Requested,
     directory: PathBuf,
     store: Store,
     recorders: Recorders,
     counts: Arc<Counts>,
     /// Those that need not be looked at again.
     done: Arc<Mutex<HashSet<Id>>>,
+    /// When those are tried again whose own storage did not take them, and how long it is waited then: others don't wait for them.
+    later: Arc<Mutex<HashMap<Id, (Instant, Duration)>>>,
+}
+
+/// Where one recording goes.
+enum Way {
+    To(Remote),
+    /// It needs to go nowhere, or lies where it is no more this server's.
+    Nowhere,
 }
 
 impl Uploads {
     /// Has what ends in this directory sent there.
-    pub(crate) fn new(remote: Remote, directory: PathBuf, store: Store, recorders: Recorders) -> Uploads {
-        Uploads { remote, directory, store, recorders, counts: Arc::default(), done: Arc::default() }
+    pub(crate) fn new(
+        remote: Option<Remote>,
+        requested: Requested,
+        directory: PathBuf,
+        store: Store,
+        recorders: Recorders,
+    ) -> Uploads {
+        let counts = Arc::default();
+        let (done, later) = (Arc::default(), Arc::default());
+        Uploads { remote, requested, directory, store, recorders, counts, done, later }
     }
 
     /// Looks at once, and then again and again, less often while the storage does not do it.
@@ -108,9 +131,16 @@ impl Uploads {
 
     /// Sends all that has ended and does not lie there yet. Gives how many still don't.
     async fn pass(&self) -> usize {
-        let waiting = self.waiting().await;
+        let mut waiting = self.waiting().await;
         self.counts.waiting.store(waiting.len() as u64, Ordering::Relaxed);
-        let parallel = self.remote.settings().parallel;
+        let now = Instant::now();
+        {
+            let mut later = self.later();
+            let there: HashSet<&Id> = waiting.iter().map(|(id, _)| id).collect();
+            later.retain(|id, _| there.contains(id));
+            waiting.retain(|(id, _)| later.get(id).is_none_or(|(at, _)| *at <= now));
+        }
+        let parallel = self.requested.parallel.max(1);
         let sent = stream::iter(waiting).map(|(id, egress)| self.send(id, egress));
         sent.buffer_unordered(parallel).filter(|sent| std::future::ready(!sent)).count().await
     }
@@ -137,14 +167,38 @@ impl Uploads {
         waiting
     }
 
-    /// Sends one recording; whether it lies there then.
+    /// Which way a recording goes.
+    fn way(&self, egress: &EgressInfo, here: &Path) -> Result<Way, UploadError> {
+        let failed = |source| UploadError::Files { path: here.to_owned(), source };
+        if State::read(here).map_err(failed)?.is_some_and(|state| state.requested && state.done) {
+            // Nobody has its key any more: what came to it since stays here.
+            return match fs::remove_file(here.join(SEND_AGAIN)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
+                _ => Ok(Way::Nowhere),
+            };
+        }
+        match self.requested.of(egress).map_err(UploadError::Requested)? {
+            Some(settings) => Ok(Way::To(Remote::new(settings)?)),
+            None => Ok(self.remote.clone().map_or(Way::Nowhere, Way::To)),
+        }
+    }
+
+    /// Sends one recording; whether nothing is left to be done, or others need not wait for it.
     async fn send(&self, id: Id, egress: EgressInfo) -> bool {
         let Some(here) = folder(&self.directory, &id.0, &id.1) else { return true };
-        let sent = self.send_files(&id, egress, &here).await;
+        let remote = match self.way(&egress, &here) {
+            Ok(Way::To(remote)) => remote,
+            Ok(Way::Nowhere) => {
+                self.counts.waiting.fetch_sub(1, Ordering::Relaxed);
+                self.done().insert(id);
+                return true;
+            }
+            Err(error) => return self.failed(id, &error, true),
+        };
+        let sent = self.send_files(&remote, &id, egress, &here).await;
         if !here.exists() {
             // It was erased meanwhile, and something of it may have been sent since.
-            let state = State { place: self.remote.place(), ..State::default() };
-            if let Err(error) = self.remote.erase(&id.0, &id.1, &state).await {
+            if let Err(error) = remote.erase(&id.0, &id.1, &remote.nothing_yet()).await {
                 tracing::error!(recording = id.1, %error, "a recording was erased while it was sent; look whether some of it lies in the storage");
             }
             return true;
@@ -155,28 +209,42 @@ impl Uploads {
                 self.done().insert(id);
                 true
             }
-            Err(error) => {
-                self.counts.failed.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(recording = id.1, tenant = %id.0, %error, "a recording is not in the storage yet; it stays here and is tried again");
-                false
-            }
+            Err(error) => self.failed(id, &error, remote.settings().requested),
         }
     }
 
-    async fn send_files(&self, id: &Id, mut egress: EgressInfo, here: &Path) -> Result<(), UploadError> {
+    /// It is tried again: in its own time where a request chose the storage, whose faults are nobody else's.
+    fn failed(&self, id: Id, error: &UploadError, own: bool) -> bool {
+        self.counts.failed.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(recording = id.1, tenant = %id.0, %error, "a recording is not in the storage yet; it stays here and is tried again");
+        if own {
+            let mut later = self.later();
+            let wait = later.get(&id).map_or(LOOK_EVERY, |(_, wait)| (*wait * 2).min(LOOK_AT_LEAST_EVERY));
+            later.insert(id, (Instant::now() + wait, wait));
+        }
+        own
+    }
+
+    async fn send_files(
+        &self,
+        remote: &Remote,
+        id: &Id,
+        mut egress: EgressInfo,
+        here: &Path,
+    ) -> Result<(), UploadError> {
         let failed = |source| UploadError::Files { path: here.to_owned(), source };
         let (tenant, egress_id) = (&id.0, id.1.as_str());
-        let known = State::read(here).map_err(failed)?.filter(|state| state.place == self.remote.place());
+        let known = State::read(here).map_err(failed)?.filter(|state| state.place == remote.place());
         let mut state = known.unwrap_or_default();
         let again = here.join(SEND_AGAIN);
         if !state.done || again.exists() {
-            state.place = self.remote.place();
+            (state.place, state.requested) = (remote.place(), remote.settings().requested);
             state.write(here).map_err(failed)?;
             for name in names(here).map_err(failed)? {
                 if state.files.get(&name).is_some_and(|upload| upload.done) {
                     continue;
                 }
-                let sent = self.remote.send((tenant, egress_id), (here, &name), &mut state).await;
+                let sent = remote.send((tenant, egress_id), (here, &name), &mut state).await;
                 if sent.is_err() {
                     state.write(here).map_err(failed)?;
                 }
@@ -187,12 +255,14 @@ impl Uploads {
             }
             for file in &mut egress.file_results {
                 if state.files.contains_key(&file.filename) {
-                    file.location = self.remote.url(tenant, egress_id, &file.filename);
+                    file.location = remote.url(tenant, egress_id, &file.filename);
                 }
             }
             if let Some((_, name)) = egress.manifest_location.rsplit_once('/') {
-                egress.manifest_location = self.remote.url(tenant, egress_id, name);
+                egress.manifest_location = remote.url(tenant, egress_id, name);
             }
+            // The record forgets a request's keys now, which it takes to send what is not known to lie there.
+            state.write(here).map_err(failed)?;
             self.recorders.egress_lies(tenant, egress).await?;
             state.done = true;
             state.write(here).map_err(failed)?;
@@ -203,7 +273,7 @@ impl Uploads {
             self.counts.recordings.fetch_add(1, Ordering::Relaxed);
             tracing::info!(recording = egress_id, %tenant, files = state.files.len(), "a recording lies in the storage");
         }
-        if !self.remote.settings().keep_local {
+        if !remote.settings().keep_local {
             for name in state.files.keys().filter(|name| is_plain(name)) {
                 match fs::remove_file(here.join(name)) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
@@ -217,6 +287,11 @@ impl Uploads {
     fn done(&self) -> MutexGuard<'_, HashSet<Id>> {
         // Nothing in these short sections panics half way.
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn later(&self) -> MutexGuard<'_, HashMap<Id, (Instant, Duration)>> {
+        // As above.
+        self.later.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The counters for the metrics page.
@@ -266,14 +341,16 @@ impl Uploads {
     }
 }
 
-/// Erases what lies in the storage of the recording in this folder.
+/// Erases what lies in the storage of the recording in this folder. What went to one that a request named is no more ours to erase.
 pub(super) async fn erase(
     remote: Option<&Remote>,
     (tenant, id): (&TenantId, &str),
     folder: &Path,
 ) -> Result<(), RemoteError> {
     let unread = |source| RemoteError::File { path: folder.to_owned(), source };
-    let Some(state) = State::read(folder).map_err(unread)? else { return Ok(()) };
+    let Some(state) = State::read(folder).map_err(unread)?.filter(|state| !state.requested) else {
+        return Ok(());
+    };
     match remote {
         Some(remote) => remote.erase(tenant, id, &state).await,
         None => Err(RemoteError::Elsewhere(state.place)),
@@ -286,7 +363,8 @@ pub(super) async fn signed(
     (tenant, id): (&TenantId, &str),
     (folder, name): (&Path, &str),
 ) -> Option<String> {
-    let state = State::read(folder).ok()?.filter(|state| state.place == remote.place())?;
+    let state =
+        State::read(folder).ok()?.filter(|state| state.place == remote.place() && !state.requested)?;
     state.files.get(name).filter(|upload| upload.done)?;
     let signed = remote.signed(tenant, id, name).await;
     signed.inspect_err(|error| tracing::warn!(recording = id, %error, "no link to the storage")).ok()

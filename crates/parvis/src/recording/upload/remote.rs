@@ -44,6 +44,10 @@ pub(crate) struct StorageSettings {
     pub(crate) prefix: String,
     pub(crate) key_id: String,
     pub(crate) secret: String,
+    /// Goes with a key that lasts for a while; empty: with none.
+    pub(crate) token: String,
+    /// Whether a request named it, and not the configuration.
+    pub(crate) requested: bool,
     /// Whether the bucket is part of the path, and not of the host's name.
     pub(crate) path_style: bool,
     /// Whether files stay here when they lie there.
@@ -92,7 +96,11 @@ impl Remote {
             (false, Some((scheme, host))) => format!("{scheme}://{}.{host}", settings.bucket),
             _ => settings.endpoint.clone(),
         };
-        let store = AmazonS3Builder::new()
+        let mut builder = AmazonS3Builder::new();
+        if !settings.token.is_empty() {
+            builder = builder.with_token(&settings.token);
+        }
+        let store = builder
             .with_allow_http(endpoint.starts_with("http://"))
             .with_endpoint(endpoint)
             .with_region(&settings.region)
@@ -106,6 +114,11 @@ impl Remote {
             .build()
             .map_err(|error| wrong(error.to_string()))?;
         Ok(Remote { settings: Arc::new(settings), store: Arc::new(store) })
+    }
+
+    /// How far a recording is of which nothing lies there.
+    pub(super) fn nothing_yet(&self) -> State {
+        State { place: self.place(), requested: self.settings.requested, ..State::default() }
     }
 
     pub(super) fn settings(&self) -> &StorageSettings {
@@ -198,6 +211,28 @@ impl Remote {
         let key: Path = prefix.filter(|part| !part.is_empty()).map(str::to_owned).collect();
         self.store.put_opts(&key, bytes.into(), PutOptions::default()).await?;
         Ok(())
+    }
+
+    /// Puts something there that is no recording's, reads it, compares it, erases it, and looks that it is gone.
+    pub(crate) async fn rehearse(&self, bytes: Bytes) -> Result<(), RemoteError> {
+        let name = format!(".parvis-{:016x}", rand::random::<u64>());
+        self.put_beside(&name, bytes.clone()).await?;
+        let prefix = self.settings.prefix.split('/').filter(|part| !part.is_empty()).map(str::to_owned);
+        let key: Path = prefix.chain([name]).collect();
+        let there = match self.store.get(&key).await {
+            Ok(found) => found.bytes().await,
+            Err(error) => Err(error),
+        };
+        // Whatever came of it, nothing is to be left.
+        self.store.delete(&key).await?;
+        if there? != bytes {
+            return Err(RemoteError::Settings(format!("{key} came back as something else")));
+        }
+        match self.store.head(&key).await {
+            Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+            Ok(_) => Err(RemoteError::Settings(format!("{key} is still there though it was erased"))),
+        }
     }
 
     async fn send_parts(

@@ -18,6 +18,9 @@ const DRAFT: &str = ".storage.json.part";
 pub(super) struct State {
     /// The bucket's address, so that another one that is configured later is not taken for it.
     pub(super) place: String,
+    /// Whether it is one that a request named: what lies there is whose it is, and no more this server's.
+    #[serde(default)]
+    pub(super) requested: bool,
     /// By their names.
     pub(super) files: BTreeMap<String, Upload>,
     /// All of them lie there, and the record says so.

@@ -6,7 +6,6 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
 
 use livekit_protocol::{EgressStatus, FileInfo};
 use parvis_api::{Api, ApiConfig, Keys, Metrics};
@@ -121,6 +120,8 @@ impl Desk {
             prefix: "kept".to_owned(),
             key_id: "AKIA".to_owned(),
             secret: "hush".to_owned(),
+            token: String::new(),
+            requested: false,
             path_style: true,
             keep_local: true,
             parallel: 2,
@@ -159,8 +160,12 @@ impl Desk {
     }
 
     fn uploads(&self) -> Uploads {
-        let remote = Remote::new(self.settings.clone()).unwrap();
-        Uploads::new(remote, self.directory.clone(), self.store.clone(), self.api.recorders())
+        self.sending(Some(&self.settings), Requested { parallel: 2, ..Requested::default() })
+    }
+
+    fn sending(&self, own: Option<&StorageSettings>, requested: Requested) -> Uploads {
+        let remote = own.map(|settings| Remote::new(settings.clone()).unwrap());
+        Uploads::new(remote, requested, self.directory.clone(), self.store.clone(), self.api.recorders())
     }
 
     async fn erase(&self, id: &str, remote: Option<&Remote>) -> Result<u64, EraseError> {
@@ -405,4 +410,89 @@ async fn until(what: &str, so: impl Fn() -> bool) {
         assert!(since.elapsed() < PATIENCE, "{what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_check_writes_there_comes_back_and_is_gone_and_a_wrong_key_is_told() {
+    let home = Home::sqlite();
+    let gateway = Gateway::start(&home);
+    let desk = Desk::new(&home, &gateway).await;
+    let there = || fs::read_dir(gateway.root.join("meetings/kept")).map_or(0, Iterator::count);
+    let before = there();
+    Remote::new(desk.settings.clone()).unwrap().rehearse(vec![7; 70_000].into()).await.unwrap();
+    assert_eq!(there(), before, "nothing is left");
+    let wrong = StorageSettings { secret: "shout".to_owned(), ..desk.settings.clone() };
+    let refused = Remote::new(wrong).unwrap().rehearse(vec![7; 10].into()).await.unwrap_err();
+    assert!(matches!(refused, RemoteError::Storage(_)), "{refused}");
+    assert_eq!(there(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_request_has_sent_elsewhere_lies_there_alone_and_its_key_is_forgotten() {
+    use livekit_protocol as proto;
+
+    let home = Home::sqlite();
+    let gateway = Gateway::start(&home);
+    let theirs = gateway.root.join("theirs");
+    fs::create_dir_all(&theirs).unwrap();
+    let desk = Desk::new(&home, &gateway).await;
+    let endpoint = desk.settings.endpoint.clone();
+    let allowed = vec![Allowed { endpoint: endpoint.clone(), bucket: "theirs".to_owned() }];
+    let requested = Requested { allowed, keep_local: false, parallel: 2 };
+    let film = bytes(PART_BYTES + 5);
+    let ask = async |id: &str, secret: &str| {
+        desk.record(id, &[("film.mp4", film.clone()), ("manifest.json", b"{}".to_vec())]).await;
+        let s3 = proto::S3Upload {
+            endpoint: endpoint.clone(),
+            bucket: "theirs".into(),
+            access_key: "AKIA".into(),
+            secret: secret.into(),
+            force_path_style: true,
+            ..Default::default()
+        };
+        let file = proto::EncodedFileOutput {
+            output: Some(proto::encoded_file_output::Output::S3(s3)),
+            ..Default::default()
+        };
+        let request = proto::RoomCompositeEgressRequest { file_outputs: vec![file], ..Default::default() };
+        let mut egress = desk.store.egress(&desk.own, id).await.unwrap().unwrap();
+        egress.request = Some(proto::egress_info::Request::RoomComposite(request));
+        desk.store.update_egress(&desk.own, &egress).await.unwrap();
+    };
+    ask("EG_1", "hush").await;
+    ask("EG_2", "shout").await;
+    desk.record("EG_3", &[("film.mp4", b"own".to_vec())]).await;
+    let uploads = desk.sending(Some(&desk.settings), requested.clone());
+    assert_eq!(uploads.pass().await, 0, "whose key is wrong keeps nobody else waiting");
+
+    assert_eq!(fs::read(theirs.join("default/EG_1/film.mp4")).unwrap(), film, "whole");
+    assert!(!gateway.folder("EG_1").exists(), "and not in the operator's");
+    assert!(!desk.folder("EG_1").join("film.mp4").exists(), "nor here any more");
+    assert_eq!(fs::read(gateway.folder("EG_3").join("film.mp4")).unwrap(), b"own");
+    let record = desk.store.egress(&desk.own, "EG_1").await.unwrap().unwrap();
+    assert_eq!(record.file_results[0].location, format!("{endpoint}/theirs/default/EG_1/film.mp4"));
+    let text = serde_json::to_string(&record).unwrap();
+    assert!(!text.contains("hush") && !text.contains("AKIA") && text.contains("theirs"), "{text}");
+
+    assert!(!theirs.join("default/EG_2/film.mp4").exists());
+    assert_eq!(fs::read(desk.folder("EG_2").join("film.mp4")).unwrap(), film, "it stays here");
+    assert_eq!(figure(&uploads, "parvis_recording_uploads_failed_total"), 1.0);
+    assert_eq!(uploads.pass().await, 0);
+    assert_eq!(figure(&uploads, "parvis_recording_uploads_failed_total"), 1.0, "it is tried again later");
+    assert_eq!(figure(&uploads, "parvis_recordings_to_upload"), 1.0);
+
+    // A server without a storage of its own, started anew, sends it with the key that the record kept.
+    ask("EG_4", "hush").await;
+    assert_eq!(desk.sending(None, requested.clone()).pass().await, 0);
+    assert_eq!(fs::read(theirs.join("default/EG_4/film.mp4")).unwrap(), film);
+    // What came since can't be sent there any more, and goes nowhere else.
+    fs::write(desk.folder("EG_1").join("late.mp4"), b"late").unwrap();
+    send_again(&desk.folder("EG_1")).unwrap();
+    assert_eq!(desk.uploads().pass().await, 0);
+    assert!(!gateway.folder("EG_1").exists() && !theirs.join("default/EG_1/late.mp4").exists());
+    // It is not this server's to erase.
+    let own = Remote::new(desk.settings.clone()).unwrap();
+    desk.erase("EG_1", Some(&own)).await.unwrap();
+    assert!(!desk.folder("EG_1").exists() && theirs.join("default/EG_1/film.mp4").exists());
+    desk.erase("EG_2", None).await.unwrap();
 }

@@ -33,6 +33,22 @@ pub(super) const BOARD: Board = Board {
                     )],
                 },
                 Panel {
+                    title: "Time to begin",
+                    about: "From asking for a recording or a stream until its worker is at it. Long, if workers wait for the processor.",
+                    kind: Kind::Lines,
+                    unit: "s",
+                    queries: &[
+                        (
+                            r#"histogram_quantile(0.5, sum by (le) (rate(parvis_recording_start_seconds_bucket{instance=~"$instance"}[$__rate_interval])))"#,
+                            "half",
+                        ),
+                        (
+                            r#"histogram_quantile(0.95, sum by (le) (rate(parvis_recording_start_seconds_bucket{instance=~"$instance"}[$__rate_interval])))"#,
+                            "19 of 20",
+                        ),
+                    ],
+                },
+                Panel {
                     title: "Refused",
                     about: "Recordings refused by a limit.",
                     kind: Kind::Lines,

@@ -26,9 +26,6 @@ const IMAGE_EVERY: u32 = 10;
 /// The smallest side of a picture, in samples.
 const MIN_SIDE: u32 = 16;
 
-const OWN_STORAGE: &str = "segments and images lie where recordings lie, in the storage that whoever runs this server has named \
-                           (recording.storage), or on its disk: leave out the storage";
-
 /// Segments that last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Segments {
@@ -62,9 +59,6 @@ pub(crate) fn lasts(name: &str) -> bool {
 impl Segments {
     /// The segments that an output asks for; `None` where it names nothing, and so wants them handed out only.
     pub(crate) fn of(output: &proto::SegmentedFileOutput) -> Result<Option<Segments>, EngineError> {
-        if output.output.is_some() {
-            return Err(unable(OWN_STORAGE));
-        }
         let names = [&output.filename_prefix, &output.playlist_name, &output.live_playlist_name];
         if names.into_iter().all(String::is_empty) {
             return match output.segment_duration {
@@ -133,9 +127,6 @@ impl Pictures {
         output: &proto::ImageOutput,
         (width, height): (u32, u32),
     ) -> Result<Pictures, EngineError> {
-        if output.output.is_some() {
-            return Err(unable(OWN_STORAGE));
-        }
         let prefix = if output.filename_prefix.is_empty() { "image" } else { &output.filename_prefix };
         check("filename_prefix", prefix)?;
         let every = if output.capture_interval == 0 { IMAGE_EVERY } else { output.capture_interval };
@@ -253,13 +244,6 @@ mod tests {
             (output("", "same", "same-720"), "a name of its own"),
             (proto::SegmentedFileOutput { segment_duration: 11, ..output("a", "", "") }, "1 to 10"),
             (proto::SegmentedFileOutput { segment_duration: 4, ..output("", "", "") }, "streaming.segment"),
-            (
-                proto::SegmentedFileOutput {
-                    output: Some(proto::segmented_file_output::Output::S3(proto::S3Upload::default())),
-                    ..output("a", "", "")
-                },
-                "recording.storage",
-            ),
         ] {
             let said = why(Segments::of(&wrong));
             assert!(said.contains(expected), "{expected}: {said}");

@@ -4,6 +4,7 @@ import { mkdirSync } from 'node:fs';
 import { chromium } from 'playwright-core';
 import { drawnPerson, LOOKS } from './page/drawn.js';
 import { servePage } from './support/browsers.mjs';
+import { eventually } from './support/check.mjs';
 import { Server, token } from './support/server.mjs';
 import { button, newMeeting } from './support/visitors.mjs';
 
@@ -110,6 +111,24 @@ async function take(page, name) {
   console.log(name);
 }
 
+/** An encrypted meeting of one, and the words that people compare. */
+async function encrypted() {
+  const context = await browser.newContext({ viewport: DESK, permissions: ['camera', 'microphone'] });
+  const page = await context.newPage();
+  await page.addInitScript({ content: `(${drawnCamera})((${drawnPerson})(${JSON.stringify(LOOKS[0])}));` });
+  await page.goto(server.url);
+  await button({ page }, 'New meeting').click();
+  await page.getByLabel('End-to-end encryption').check();
+  await button({ page }, 'Create the meeting').click();
+  await page.getByLabel('Your name').fill(LOOKS[0].name);
+  await enter(page);
+  await all(page, 1, 640);
+  await button({ page }, 'Encrypted').click();
+  await page.getByRole('list', { name: 'Words to compare' }).waitFor();
+  await take(page, 'encrypted');
+  await context.close();
+}
+
 mkdirSync(FOLDER, { recursive: true });
 const server = await Server.start();
 const faces = await servePage('page/people.js');
@@ -129,6 +148,13 @@ try {
   await first.getByLabel('Your name').fill(LOOKS[0].name);
   await first.waitForFunction(() => [...document.querySelectorAll('video')].some((video) => video.videoWidth > 0 && video.currentTime > 0.5));
   await take(first, 'prejoin');
+  const camera = () => first.evaluate(() => document.querySelector('video').srcObject.getVideoTracks()[0].id);
+  const plain = await camera();
+  await first.getByLabel('Background', { exact: true }).selectOption('arcade');
+  await eventually('the background', async () => (await camera()) !== plain && (await first.evaluate(() => document.querySelector('video').currentTime > 1)));
+  await take(first, 'background');
+  await first.getByLabel('Background', { exact: true }).selectOption('none');
+  await eventually('her own room again', async () => (await camera()) === plain);
   await enter(first);
   // The others come by way of the lobby: the second is seen waiting, the third is let in at once.
   const room = new URL(first.url()).pathname.slice('/r/'.length);
@@ -181,6 +207,32 @@ try {
 
   await open(first, 'Run the meeting', 'Run the meeting');
   await take(first, 'moderation');
+  await first.getByLabel('Each viewer’s name over all pictures').check();
+  await close(first);
+  await first.locator('canvas.watermark').nth(1).waitFor();
+  await take(first, 'watermark');
+  await open(first, 'Run the meeting', 'Run the meeting');
+  await first.getByLabel('Each viewer’s name over all pictures').uncheck();
+  const role = first.getByLabel('Whoever comes in');
+  const before = await role.inputValue();
+  await role.selectOption({ label: 'watches and listens' });
+  await close(first);
+  const hall = await browser.newContext({ permissions: ['camera', 'microphone'] });
+  const viewer = await hall.newPage();
+  await viewer.goto(first.url());
+  await viewer.getByLabel('Your name').fill('Cem');
+  await viewer.keyboard.press('Enter');
+  await first.getByRole('region', { name: 'People waiting outside' }).getByRole('button', { name: 'Admit', exact: true }).click();
+  await button({ page: viewer }, leave.name).waitFor();
+  await open(first, /^People/, 'People');
+  await first.getByRole('searchbox', { name: 'Name of a viewer' }).fill('cem');
+  await first.keyboard.press('Enter');
+  await button({ page: first }, 'Actions for Cem').waitFor();
+  await take(first, 'viewers');
+  await close(first);
+  await hall.close();
+  await open(first, 'Run the meeting', 'Run the meeting');
+  await role.selectOption(before);
   await close(first);
 
   await open(first, 'Breakout rooms', 'Breakout rooms');
@@ -246,6 +298,8 @@ try {
     await first.waitForTimeout(3_000);
     await take(first, name);
   }
+  await browser.contexts().reduce((done, each) => done.then(() => each.close()), Promise.resolve());
+  await encrypted();
 } finally {
   await browser.close();
   faces.close();

@@ -4,7 +4,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{AuditError, Hash};
 
@@ -64,8 +64,8 @@ pub fn notes_in(kept: &str) -> Vec<(usize, String)> {
             (signed, parted) = (false, false);
             continue;
         }
-        if let Some(note) = logged(line) {
-            notes.push((at + 1, note));
+        if let Some(logged) = logged(line) {
+            notes.push((at + 1, logged.note));
             continue;
         }
         if is_signature(line) {
@@ -102,15 +102,46 @@ fn is_signature(line: &str) -> bool {
     words.is_some_and(|words| words.split(' ').count() == 2)
 }
 
+/// A note as JSON in one line.
+#[derive(Serialize, Deserialize)]
+struct Logged {
+    note: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stamp: Option<String>,
+}
+
 /// The note in a line of a system log.
-fn logged(line: &str) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Logged {
-        note: String,
-    }
+fn logged(line: &str) -> Option<Logged> {
     let json = line.get(line.find("{\"note\":")?..)?;
     let mut values = serde_json::Deserializer::from_str(json).into_iter::<Logged>();
-    Some(values.next()?.ok()?.note)
+    values.next()?.ok()
+}
+
+/// A note with a time-stamp over it, and where they stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StampedNote {
+    /// The line.
+    pub line: usize,
+    /// The note, as it was stamped.
+    pub note: String,
+    /// The stamp; `None` if it is damaged.
+    pub stamp: Option<Vec<u8>>,
+}
+
+/// A note as it is written into a line, with or without a time-stamp.
+pub fn stamped_line(note: &str, stamp: Option<&[u8]>) -> String {
+    let logged = Logged { note: note.to_owned(), stamp: stamp.map(|stamp| STANDARD.encode(stamp)) };
+    serde_json::to_string(&logged).unwrap_or_default()
+}
+
+/// The notes with time-stamps in what a second place kept. [`notes_in`] finds those notes too.
+pub fn stamped_in(kept: &str) -> Vec<StampedNote> {
+    let lines = kept.split_inclusive('\n').enumerate().filter(|(_, line)| line.len() <= MAX_LINE_BYTES);
+    let read = |(at, line)| {
+        let Logged { note, stamp } = logged(line)?;
+        Some(StampedNote { line: at + 1, note, stamp: STANDARD.decode(stamp?).ok() })
+    };
+    lines.filter_map(read).collect()
 }
 
 #[cfg(test)]
@@ -173,5 +204,13 @@ mod tests {
             .collect();
         assert_eq!(found, [(1, 1), (8, 2), (16, 3), (29, 5)]);
         assert_eq!(notes_in("").len(), 0);
+        // A time-stamp stands beside its note, and is passed over by whoever looks for notes alone.
+        let (line, bare) = (stamped_line(&note(7), Some(&[1, 2])), stamped_line(&note(8), None));
+        let damaged = line.replace("AQI=", "AQI");
+        let kept = format!("{}\n{line}\n\n{bare}\n{damaged}\n{}\n", note(6), &line[..90]);
+        assert_eq!(notes_in(&kept).len(), 4);
+        let stamps: Vec<_> =
+            stamped_in(&kept).into_iter().map(|one| (one.line, one.note, one.stamp)).collect();
+        assert_eq!(stamps, [(8, note(7), Some(vec![1, 2])), (11, note(7), None)]);
     }
 }

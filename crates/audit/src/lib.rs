@@ -4,7 +4,7 @@
 //! An [`Event`] is what happened. Whoever keeps the log makes it an [`Entry`], in which people stand by pseudonyms, and whose text is
 //! the same each time ([`Entry::text`]). Entries are the leaves of a Merkle tree (RFC 6962): [`Frontier`] is as much of it as is needed to
 //! add one, [`Tree`] as much as proofs take. A [`Checkpoint`] says what the tree was at a time; it is signed by a [`Signer`] in the form of
-//! C2SP's signed notes, and goes to a place that whoever can change the log can't. [`Check`] reads a log and names the first entry
+//! C2SP's signed notes, and goes to a place that whoever can change the log can't; an outside [`Authority`] may say when that was. [`Check`] reads a log and names the first entry
 //! that is not as it was. `docs/audit-format.md` is all of it for others who want to check.
 //!
 //! **The invariant: what was signed can't be explained by another log.** An entry that is changed, moved, taken out or cut off makes another
@@ -34,14 +34,16 @@ mod event;
 mod hash;
 mod note;
 mod proof;
+mod stamp;
 mod tree;
 
 pub use check::{Beginning, Check, Checked, Flaw, Signed};
-pub use checkpoint::{Checkpoint, notes_in};
+pub use checkpoint::{Checkpoint, StampedNote, notes_in, stamped_in, stamped_line};
 pub use entry::{Entry, VERSION};
 pub use error::AuditError;
 pub use event::{Act, Event, Outcome, Sink, Subject, Who};
 pub use hash::{Hash, chain_hash, empty_root, from_hex, leaf_hash, node_hash};
 pub use note::{Signer, Verifier, open_note};
 pub use proof::{verify_consistency, verify_inclusion};
+pub use stamp::{Authority, MAX_ANSWER_BYTES, Stamp, StampError, is_answer, stamp_in, stamp_request};
 pub use tree::{Frontier, Tree};

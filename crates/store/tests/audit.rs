@@ -324,7 +324,7 @@ async fn a_writer_that_is_killed_leaves_a_whole_log() {
     let home = Home::sqlite();
     home.open().await.close().await;
     let mut before = 0;
-    for round in 1..=6 {
+    for round in 1..=10 {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--ignored", "--exact", "--nocapture", "child_that_writes_until_it_is_killed"])
             .env(CHILD, &home.folder)

@@ -26,5 +26,11 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 600,
+    rolldownOptions: {
+      output: {
+        // All that the first page runs is one file and one style sheet: each request more is felt by a slow device.
+        codeSplitting: { groups: [{ name: 'first', tags: ['$initial'], test: (id: string) => !id.endsWith('/src/pwa/sw.ts') }] },
+      },
+    },
   },
 });

@@ -108,11 +108,16 @@ pub fn is_route(path: &str) -> bool {
         || ["/r/", "/live/"].into_iter().any(|of| path.strip_prefix(of).is_some_and(room))
 }
 
-/// Whether the document at this path compiles WebAssembly: a room's does, for its effects, and no other one.
+/// Whether what is at this path compiles WebAssembly: a room's document does, for its effects, and the worker that
+/// changes pictures for it, since a worker has the policy of its own file. Nothing else does.
 #[must_use]
 pub fn compiles_wasm(path: &str) -> bool {
-    is_route(path) && path.starts_with("/r/")
+    let room = is_route(path) && path.starts_with("/r/");
+    room || (path.starts_with(PAINTER) && asset(path).is_some())
 }
+
+/// How the address of the worker that changes pictures begins: of `client/src/effects/painter.ts`, with a hash behind it.
+const PAINTER: &str = "/assets/painter-";
 
 /// Every embedded path, sorted.
 pub fn paths() -> impl Iterator<Item = &'static str> {
@@ -152,11 +157,31 @@ mod tests {
     }
 
     #[test]
-    fn row_46_of_all_that_is_served_only_a_rooms_document_compiles_webassembly() {
+    fn row_46_of_all_that_is_served_only_a_room_and_the_worker_of_its_effects_compile_webassembly() {
         assert!(compiles_wasm("/r/abc") && compiles_wasm("/r/abc/"));
-        let others = ["/", "/accessibility", "/check", "/live/abc", "/r/", "/r/a/b", "/sw.js", "/index.html"];
-        for other in others.into_iter().chain(paths()) {
+        for other in [
+            "/",
+            "/accessibility",
+            "/check",
+            "/live/abc",
+            "/r/",
+            "/r/a/b",
+            "/sw.js",
+            "/index.html",
+            "/assets/painter-.js",
+            "/assets/painter-AAAAAAAA.js",
+            "assets/painter-",
+        ] {
             assert!(!compiles_wasm(other), "{other}");
+        }
+        // One file of all: a worker, and nothing that a page runs by itself.
+        let compiling: Vec<String> =
+            paths().map(|path| format!("/{path}")).filter(|path| compiles_wasm(path)).collect();
+        assert_eq!(compiling.len(), usize::from(BUILT), "{compiling:?}");
+        for path in &compiling {
+            assert!(path.starts_with("/assets/painter-") && path.ends_with(".js"), "{path}");
+            let page = String::from_utf8_lossy(index().identity);
+            assert!(!page.contains(path.as_str()), "{path} is run by the page itself");
         }
     }
 

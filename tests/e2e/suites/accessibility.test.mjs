@@ -7,6 +7,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { Axe, Keyboard } from '../support/accessible.mjs';
 import { eventually } from '../support/check.mjs';
+import { tiles as people } from '../support/panels.mjs';
 import { button, join, newMeeting, openHouse } from '../support/visitors.mjs';
 
 const RESULTS = new URL('../../../crates/web/client/src/accessibility/results.json', import.meta.url).pathname;
@@ -31,7 +32,6 @@ function proves(name, options, body) {
 
 let rooms = 0;
 const newRoom = () => `/r/${`accesstest${++rooms}`.padEnd(26, '0')}`;
-const people = ({ page }) => page.getByRole('list', { name: 'People in the meeting' }).getByRole('listitem');
 const heading = ({ page }, name) => page.getByRole('heading', { name, exact: true });
 
 /** Light, dark, high contrast, and a small screen with letters of twice the size: the states that any view may be in. */
@@ -183,7 +183,8 @@ describe('with the keyboard alone', () => {
     await keys.reach('Turn off microphone');
     await keys.press('Space');
     await people(bo).filter({ hasText: 'Ada' }).getByText('microphone off').waitFor({ state: 'attached' });
-    // The button has another name now, and is still where the keys are.
+    // The button has another name now, and is still where the keys are. Bo may hear of it before Ada's page is drawn anew.
+    await button({ page }, 'Turn on microphone').waitFor();
     assert.equal((await keys.here()).name, 'Turn on microphone');
 
     await keys.reach('Camera and sound settings');

@@ -3,38 +3,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { eventually } from '../support/check.mjs';
+import { loudest } from '../support/foxes.mjs';
+import { CUT_OFF, expected, knock, openFromList, openPanel, panel, REFUSED, tiles } from '../support/panels.mjs';
 import { button, join, newMeeting, openHouse } from '../support/visitors.mjs';
 
 const house = openHouse();
 
-const panel = ({ page }) => page.getByRole('complementary');
 const status = ({ page }) => page.locator('body > #app > p[role=status], main ~ p[role=status]').first();
-const tiles = ({ page }) => page.getByRole('list', { name: 'People in the meeting' }).getByRole('listitem');
-
-/** What the browser itself notes of something that this test wants to happen. */
-function expected({ wrongs }, what) {
-  const others = wrongs.filter((wrong) => !what.test(wrong));
-  wrongs.splice(0, wrongs.length, ...others);
-}
-const REFUSED = /^console Failed to load resource: the server responded with a status of 403/;
-const CUT_OFF = /^console publisher data channel '.*' closed unexpectedly/;
-
-/** Types a name and presses Enter, without waiting for the call. */
-async function knock(person, name) {
-  await person.page.getByLabel('Your name').fill(name);
-  await person.page.keyboard.press('Enter');
-}
-
-async function openPanel(person, name) {
-  await button(person, name).first().click();
-  await panel(person).getByRole('heading', { level: 2 }).waitFor();
-}
-
-async function openFromList(person, entry) {
-  await button(person, 'More').last().click();
-  await person.page.getByRole('dialog').getByRole('button', { name: entry, exact: true }).click();
-  await panel(person).getByRole('heading', { name: entry, level: 2 }).waitFor();
-}
 
 async function say(person, text) {
   const input = panel(person).getByRole('textbox', { name: /^Message to/ });
@@ -45,29 +20,8 @@ async function say(person, text) {
 
 const messages = (person) => panel(person).getByRole('region', { name: 'Messages' }).getByRole('article');
 
-/** What the microphone of `name` gives in this person's page: 0 where nothing is heard. */
-const heard = ({ page }) =>
-  page.evaluate(async () => {
-    const context = new AudioContext();
-    const streams = [...document.querySelectorAll('audio')].map((audio) => audio.srcObject).filter((stream) => stream?.getAudioTracks().length);
-    const analysers = streams.map((stream) => {
-      const analyser = context.createAnalyser();
-      context.createMediaStreamSource(stream).connect(analyser);
-      return analyser;
-    });
-    let loudest = 0;
-    // Chromium's made-up microphone beeps about once a second.
-    for (let i = 0; i < 25; i++) {
-      await new Promise((done) => setTimeout(done, 60));
-      for (const analyser of analysers) {
-        const samples = new Float32Array(analyser.fftSize);
-        analyser.getFloatTimeDomainData(samples);
-        loudest = Math.max(loudest, ...samples.map(Math.abs));
-      }
-    }
-    await context.close();
-    return loudest;
-  });
+/** How loud the loudest is that somebody hears. */
+const heard = ({ page }) => page.evaluate(loudest);
 
 describe('the door', () => {
   it('whoever knocks waits outside and sees nothing of the meeting; one is admitted, another refused', async () => {
@@ -264,9 +218,14 @@ describe('in the meeting', () => {
     await eventually('Ada is not there', async () => (await tiles(bo).allTextContents()).every((text) => text.includes('Bo')));
     await panel(ada).getByRole('region', { name: 'Room 2' }).getByText('Bo', { exact: true }).waitFor();
     await panel(ada).getByText(/^1[45]:\d\d left$/).waitFor();
+    await ada.page.getByText('Nobody else is here at the moment.').waitFor();
+    await ada.page.getByText('People in the breakout rooms: 1.').waitFor();
+    assert.equal(await ada.page.getByText('You are the first one here.').count(), 0);
     await panel(ada).getByLabel('Message to all rooms').fill('Two more minutes');
     await panel(ada).getByRole('button', { name: 'Send to all rooms' }).click();
-    await bo.page.getByText('Ada to all rooms: Two more minutes').first().waitFor();
+    const broadcast = bo.page.locator('.notice').getByText('Ada to all rooms: Two more minutes');
+    await broadcast.waitFor();
+    assert.equal(await broadcast.count(), 1, 'it is shown once');
     await openFromList(bo, 'Breakout rooms');
     await panel(bo).getByRole('button', { name: 'Ask for help' }).click();
     await ada.page.getByText('Bo asks for help in Room 2.').first().waitFor();
@@ -274,7 +233,30 @@ describe('in the meeting', () => {
     await tiles(ada).filter({ hasText: 'Bo' }).waitFor({ timeout: 20_000 });
     await tiles(bo).filter({ hasText: 'Ada' }).waitFor({ timeout: 20_000 });
     await button(bo, 'Turn off microphone').waitFor();
+    // Back in the meeting it still stands there, until he puts it away.
+    await broadcast.waitFor();
+    assert.equal(await broadcast.count(), 1);
     for (const person of [ada, bo]) expected(person, CUT_OFF);
+  });
+
+  it('a panel whose script does not come says so, and is there at the next press', async () => {
+    const ada = await house.visitors.someone();
+    await newMeeting(ada);
+    let lost = 0;
+    await ada.page.route(/\/assets\/asked-[^/]+\.(js|css)$/, (route) => {
+      lost++;
+      return route.abort();
+    });
+    await join(ada, 'Ada');
+    await button(ada, /^Chat/).first().click();
+    await ada.page.getByText('The server did not answer. Try again.').first().waitFor();
+    assert.ok(lost > 0);
+    assert.equal(await panel(ada).count(), 0);
+    await ada.page.unrouteAll();
+    await openPanel(ada, /^Chat/);
+    // With its styles, too.
+    assert.equal(await panel(ada).evaluate((element) => getComputedStyle(element).display), 'flex');
+    expected(ada, /net::ERR_FAILED/);
   });
 
   it('a reaction is seen by the others near whoever sent it', async () => {

@@ -4,30 +4,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { eventually } from '../support/check.mjs';
+import { choose, CUT_OFF, dialog, expected, knock, openFromList, openPanel, panel, tiles } from '../support/panels.mjs';
 import { button, join, newMeeting, openHouse } from '../support/visitors.mjs';
 
 const house = openHouse();
 const DESK = { viewport: { width: 1280, height: 720 } };
-
-const panel = ({ page }) => page.getByRole('complementary');
-const tiles = ({ page }) => page.getByRole('list', { name: 'People in the meeting' }).getByRole('listitem');
-const dialog = ({ page }, name) => page.getByRole('dialog', { name });
-const CUT_OFF = /^console publisher data channel '.*' closed unexpectedly/;
-
-function expected({ wrongs }, what) {
-  const others = wrongs.filter((wrong) => !what.test(wrong));
-  wrongs.splice(0, wrongs.length, ...others);
-}
-
-async function openPanel(person, name) {
-  await button(person, name).first().click();
-  await panel(person).getByRole('heading', { level: 2 }).waitFor();
-}
-
-async function openFromList(person, entry) {
-  await button(person, 'More').last().click();
-  await person.page.getByRole('dialog').getByRole('button', { name: entry, exact: true }).click();
-}
 
 /** A screen of one colour, in place of the real one. */
 const share = (colour) => `navigator.mediaDevices.getDisplayMedia = async () => {
@@ -51,8 +32,11 @@ describe('a moderator reaches', () => {
     await panel(ada).getByLabel('Bo', { exact: true }).selectOption('Room 2');
     await panel(ada).getByRole('button', { name: 'Open the rooms' }).click();
     await bo.page.getByText('You are now in Room 2.').first().waitFor({ timeout: 20_000 });
-    await button(bo, 'Turn off microphone').waitFor({ timeout: 20_000 });
     await panel(ada).getByRole('region', { name: 'Room 2' }).getByText('Bo', { exact: true }).waitFor();
+    // He is listed there from the moment he is sent: what is turned off must be on by then, and who is told must be there to hear it.
+    await button(bo, 'Turn off microphone').waitFor({ timeout: 20_000 });
+    await bo.page.getByRole('button', { name: 'Raise your hand', disabled: false }).waitFor({ timeout: 20_000 });
+    await eventually('his sound is out', async () => !(await tiles(bo).filter({ hasText: 'Bo' }).innerText()).includes('microphone off'));
 
     await panel(ada).getByRole('button', { name: 'Actions for Bo' }).click();
     await dialog(ada, 'Bo').getByRole('button', { name: 'Turn off the microphone', exact: true }).click();
@@ -92,8 +76,7 @@ describe('a moderator reaches', () => {
     const path = await newMeeting(ada, { lobby: true });
     await join(ada, 'Ada');
     const bo = await house.visitors.someone(path);
-    await bo.page.getByLabel('Your name').fill('Bo');
-    await bo.page.keyboard.press('Enter');
+    await knock(bo, 'Bo');
     await bo.page.getByLabel('A word to those who let people in').fill('<img src=x onerror=alert(1)> of the press');
     await bo.page.keyboard.press('Enter');
     await bo.page.getByText('It was passed on.').waitFor();
@@ -199,14 +182,14 @@ describe('the stage', () => {
     await join(ada, 'Ada');
     await join(await house.visitors.someone(path), 'Bo');
     await tiles(ada).filter({ hasText: 'Bo' }).waitFor();
-    await openFromList(ada, 'Small window above others');
+    await choose(ada, 'Small window above others');
     const inside = (look) => ada.page.evaluate(look);
     await eventually('a picture in it', () =>
       inside(() => [...(window.documentPictureInPicture?.window?.document.querySelectorAll('video') ?? [])].some((video) => video.videoWidth > 0 && video.currentTime > 0)),
     );
     await inside(() => window.documentPictureInPicture.window.document.querySelector('[aria-label="Turn off microphone"]').click());
     await button(ada, 'Turn on microphone').waitFor();
-    await openFromList(ada, 'Close the small window');
+    await choose(ada, 'Close the small window');
     await eventually('it is closed', () => inside(() => window.documentPictureInPicture.window === null));
   });
 });

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { eventually } from '../support/check.mjs';
+import { tiles as people } from '../support/panels.mjs';
 import { token } from '../support/server.mjs';
 import { button, join, newMeeting, openHouse } from '../support/visitors.mjs';
 
@@ -11,7 +12,6 @@ const someone = (path, options) => house.visitors.someone(path, options);
 
 let rooms = 0;
 const newRoom = () => `/r/${`clienttest${++rooms}`.padEnd(26, '0')}`;
-const people = ({ page }) => page.getByRole('list', { name: 'People in the meeting' }).getByRole('listitem');
 
 /** The mean colour of the middle of each picture of other people, and how far each has played. */
 const pictures = ({ page }) =>

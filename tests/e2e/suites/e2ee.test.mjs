@@ -2,11 +2,13 @@
 // Encrypted meetings in the client that people open: the key is in the link, nobody else can see or hear, and nothing gives way.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join as place } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { SMALL, Stage } from '../support/call.mjs';
 import { assertBars, assertTone, eventually } from '../support/check.mjs';
 import { playInChromium, playInFirefox } from '../support/plays.mjs';
-import { Visitors, button } from '../support/visitors.mjs';
+import { Visitors, button, join } from '../support/visitors.mjs';
 
 let stage;
 let visitors;
@@ -109,6 +111,102 @@ describe('whoever has no key at all', () => {
     await ada.page.getByText('What eve sends cannot be decrypted').waitFor({ timeout: 20_000 });
     await assert.rejects(ada.ask('heard', { near: BO, milliseconds: 3_000 }), /nothing near/);
     await assert.rejects(ada.ask('seen', { name: 'eve', milliseconds: 3_000 }), /waited|no picture/);
+  });
+});
+
+describe('what people say besides', () => {
+  const panel = ({ page }) => page.getByRole('complementary');
+  async function openFromList(person, entry) {
+    await button(person, 'More').last().click();
+    await person.page.getByRole('dialog').getByRole('button', { name: entry, exact: true }).click();
+    await panel(person).getByRole('heading', { name: entry, level: 2 }).waitFor();
+  }
+
+  /** Ada makes an encrypted meeting and is in it. All that goes through her sockets is noted. */
+  async function adasMeeting() {
+    const wire = [];
+    const ada = await visitors.someone();
+    ada.page.on('websocket', (socket) => {
+      for (const event of ['framesent', 'framereceived']) socket.on(event, ({ payload }) => wire.push(payload.toString()));
+    });
+    await button(ada, 'New meeting').click();
+    const dialog = ada.page.getByRole('dialog', { name: 'New meeting' });
+    await dialog.getByLabel('End-to-end encryption').check();
+    await dialog.getByRole('button', { name: 'Create the meeting' }).click();
+    await ada.page.waitForURL(/\/r\/[\w-]{20,}#k=/);
+    const { pathname, hash } = new URL(ada.page.url());
+    await join(ada, 'Ada');
+    return { ada, path: pathname + hash, wire };
+  }
+
+  /** Nothing of it was on the wire, is in a file of the server's or in its log; but what was sealed was there. */
+  function nowhere(wire, secrets) {
+    assert.ok(wire.some((frame) => /"e1\.[\w-]{40,}/.test(frame)), 'something sealed went by');
+    const { data, log } = stage.server;
+    const files = readdirSync(data, { recursive: true }).map((file) => place(data, file)).filter((file) => statSync(file).isFile());
+    assert.ok(files.length > 0, 'the server keeps something');
+    const read = [...wire, ...log, ...files.map((file) => readFileSync(file).toString('latin1'))];
+    for (const secret of secrets) {
+      for (const form of [secret, Buffer.from(secret).toString('latin1'), Buffer.from(secret).toString('base64url').slice(0, -2), JSON.stringify(secret).slice(1, -1)]) {
+        assert.ok(!read.some((text) => text.includes(form)), `${secret} is where only numbers are to be`);
+      }
+    }
+  }
+
+  it('polls: Chromium and Firefox vote and see the result, and the server has neither question nor answers', async () => {
+    const { ada, path, wire } = await adasMeeting();
+    const bo = await playInFirefox(stage.server, path, 'Bo', BO);
+    firefoxes.push(bo);
+    const [question, whole, keep] = ['Shall the orchard be sold?', 'Sell the whole of it', 'Keep the pear trees'];
+    await openFromList(ada, 'Polls');
+    await panel(ada).getByRole('button', { name: 'New poll' }).click();
+    await panel(ada).getByLabel('Question').fill(question);
+    await panel(ada).getByLabel('Answer 1', { exact: true }).fill(whole);
+    await panel(ada).getByLabel('Answer 2', { exact: true }).fill(keep);
+    await panel(ada).getByRole('button', { name: 'Start the poll' }).click();
+    const own = panel(ada).getByRole('article', { name: question });
+    await own.getByLabel(keep).check();
+    await own.getByRole('button', { name: 'Vote' }).click();
+
+    /** Presses the last one of that name, as soon as it is there. */
+    const pressWhenThere = async (name) => {
+      const find = (name) => [...document.querySelectorAll('button, label')].filter((each) => (each.ariaLabel ?? each.textContent).trim() === name && each.offsetParent !== null).at(-1);
+      await bo.page.waitForFunction(find, { timeout: 20_000 }, name);
+      await bo.page.evaluate(`(${find})(${JSON.stringify(name)}).click()`);
+    };
+    for (const name of ['More options', 'Polls', whole, 'Vote']) await pressWhenThere(name);
+    await own.getByText('2 people have voted so far.').waitFor({ timeout: 20_000 });
+    await own.getByRole('button', { name: 'Close the poll' }).click();
+    await own.getByText('Closed. 2 people voted.').waitFor();
+    const results = async (texts) => (await texts).map((text) => text.replaceAll(/\s+/g, ' ').trim());
+    const expected = [`${whole} 1 vote, 50% Bo`, `${keep} 1 vote, 50% Ada`];
+    assert.deepEqual(await results(own.getByRole('listitem').allInnerTexts()), expected);
+    await bo.page.waitForFunction(() => document.querySelectorAll('aside article ol li').length === 2, { timeout: 20_000 });
+    assert.deepEqual(await results(bo.page.evaluate(() => [...document.querySelectorAll('aside article ol li')].map((item) => item.innerText))), expected);
+    assert.match(await bo.page.evaluate(() => document.querySelector('aside article h3').textContent), /Shall the orchard be sold\?/);
+    assert.ok(wire.some((frame) => /"options":\["1","2"\]/.test(frame)), 'what is counted are numbers');
+    nowhere(wire, [question, whole, keep]);
+  });
+
+  it('a broadcast to somebody on the way to a breakout room, and a reaction from there', async () => {
+    const { ada, path, wire } = await adasMeeting();
+    const bo = await join(await visitors.someone(path), 'Bo');
+    // His picture is there: whoever is sent on while the library still negotiates leaves it waiting for an answer.
+    await ada.page.getByRole('list', { name: 'People in the meeting' }).getByRole('listitem').filter({ hasText: 'Bo' }).locator('video').waitFor({ timeout: 30_000 });
+    await openFromList(ada, 'Breakout rooms');
+    await panel(ada).getByLabel('Bo', { exact: true }).selectOption('Room 2');
+    await panel(ada).getByRole('button', { name: 'Open the rooms' }).click();
+    await panel(ada).getByLabel('Message to all rooms').fill('The mayor has resigned');
+    await panel(ada).getByRole('button', { name: 'Send to all rooms' }).click();
+    const broadcast = bo.page.locator('.notice').getByText('Ada to all rooms: The mayor has resigned');
+    await bo.page.locator('.notice').getByText('You are now in Room 2.').waitFor({ timeout: 20_000 });
+    await broadcast.waitFor({ timeout: 20_000 });
+    assert.equal(await broadcast.count(), 1, 'it is shown once');
+    await button(bo, 'Send a reaction').click();
+    await bo.page.getByRole('toolbar', { name: 'Send a reaction' }).getByRole('button', { name: 'Applause' }).click();
+    await ada.page.getByRole('img', { name: '👏 from Bo' }).waitFor();
+    nowhere(wire, ['The mayor has resigned', '👏']);
+    bo.wrongs.splice(0, bo.wrongs.length, ...bo.wrongs.filter((wrong) => !/^console publisher data channel '.*' closed unexpectedly/.test(wrong)));
   });
 });
 

@@ -248,6 +248,38 @@ describe('effects: a background', () => {
     for (const each of ada.wrongs.splice(0)) if (!/Failed to load resource|failed to destroy processor|net::ERR_FAILED/.test(each)) ada.wrongs.push(each);
   });
 
+  it('that is too slow takes the camera with it: nothing of the room is seen before she says so', async () => {
+    const path = newPath();
+    const bo = await playInChromium(visitors, path, 'Bo', BO);
+    const ada = await playInChromium(visitors, path, 'Ada', ADA, async (person) => {
+      await remembered({ background: 'blur' })(person);
+      // A device that becomes slow when the test says so: to the effect each moment takes half a second from then on.
+      const slow = '{ const now = performance.now.bind(performance); let more = 0; let slow = false; new BroadcastChannel("slow").onmessage = () => (slow = true); performance.now = () => now() + (slow ? (more += 500) : 0); }';
+      await person.page.route(/\/assets\/painter-[^/]*\.js$/, async (route) => {
+        const response = await route.fetch();
+        await route.fulfill({ response, body: `${slow}\n${await response.text()}` });
+      });
+    });
+    await seenAs(bo, 'Ada', 'is blurred', BLURRED);
+    let most = 0;
+    let watching = true;
+    const watch = (async () => {
+      for (; watching; await bo.page.waitForTimeout(20)) most = Math.max(most, (await sharpest(bo, 'Ada')) ?? 0);
+    })();
+    await ada.page.evaluate(() => new BroadcastChannel('slow').postMessage(true));
+    await ada.page.getByText('so your camera was turned off. Nobody sees what is behind you.').first().waitFor({ timeout: 40_000 });
+    await ada.page.getByRole('button', { name: 'Turn on camera', exact: true }).waitFor();
+    await assert.rejects(bo.ask('seen', { name: 'Ada', milliseconds: 3_000 }), /no picture|waited/);
+    watching = false;
+    await watch;
+    assert.ok(!SHARP(most), `a picture with a step of ${most} was sent`);
+
+    await ada.page.getByRole('button', { name: 'Turn on camera without a background' }).first().click();
+    assertBars(await bo.ask('seen', { name: 'Ada' }), 'Bo');
+    // For this time: what she had chosen is remembered.
+    assert.equal(await ada.page.evaluate(() => JSON.parse(localStorage.getItem('parvis.settings')).background), 'blur');
+  });
+
   it('is not offered where the browser can’t, which is said instead', async () => {
     const ada = await visitors.someone('/');
     await ada.page.addInitScript(() => {
@@ -261,12 +293,23 @@ describe('effects: a background', () => {
     assert.equal(await ada.page.getByLabel('Suppress noise').count(), 0);
   });
 
-  it('is not offered in Firefox, which is said', async () => {
-    const ada = await playInFirefox(server, newPath(), 'Ada', ADA);
+  it('blurs in Firefox as well, from the first picture on', async () => {
+    const path = newPath();
+    const bo = await playInChromium(visitors, path, 'Bo', BO);
+    const ada = await playInFirefox(server, path, 'Ada', ADA, { background: 'blur' });
     firefoxes.push(ada);
-    await ada.page.reload();
-    await ada.page.waitForFunction(() => document.querySelector('.effects')?.innerText.includes('This browser cannot change what is behind you.'), { timeout: 20_000 });
-    assert.equal(await ada.page.evaluate(() => document.querySelectorAll('.effects select').length), 0);
+    let pictures = 0;
+    await eventually('ten looks at her', async () => {
+      const step = await sharpest(bo, 'Ada');
+      if (step === undefined || step === 0) return false;
+      assert.ok(!SHARP(step), `a picture with a step of ${step} was sent`);
+      return ++pictures >= 10;
+    }, 40_000);
+    // Her bars are still told apart: it is no empty picture.
+    await seenAs(bo, 'Ada', 'is blurred', (step) => step > 3 && BLURRED(step));
+    assertBars(await ada.ask('seen', { name: 'Bo' }), 'Ada');
+    // What prepares her page is run in the browser’s empty one as well, which has no devices.
+    assert.deepEqual(ada.wrongs.filter((each) => !each.includes('navigator.mediaDevices is undefined')), []);
   });
 });
 

@@ -4,15 +4,13 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { eventually } from '../support/check.mjs';
 import { Foxes, loudest, seen } from '../support/foxes.mjs';
-import { button, join, newMeeting, openHouse } from '../support/visitors.mjs';
+import { openPanel, panel, tiles } from '../support/panels.mjs';
+import { join, newMeeting, openHouse } from '../support/visitors.mjs';
 
 const house = openHouse();
 let foxes;
 before(async () => (foxes = await Foxes.open(house)));
 after(() => foxes?.close());
-
-const tiles = ({ page }) => page.getByRole('list', { name: 'People in the meeting' }).getByRole('listitem');
-const panel = ({ page }) => page.getByRole('complementary');
 
 /** Chromium's made-up camera is green. */
 const isGreen = ([r, g, b]) => g > 60 && g > 2 * b && g > r;
@@ -53,7 +51,7 @@ describe('Firefox', () => {
     await eventually('her picture is back', () => ada.page.evaluate(seen, 'Fay'), 30_000);
 
     // Chat, both ways; what is written is text.
-    await button(ada, /^Chat/).first().click();
+    await openPanel(ada, /^Chat/);
     await panel(ada).getByRole('textbox', { name: /^Message to/ }).fill('<b>Good</b> morning');
     await ada.page.keyboard.press('Enter');
     await fay.find('button', 'Chat, 1 new message');

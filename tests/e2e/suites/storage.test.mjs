@@ -4,10 +4,12 @@
 // come there while it goes on, whatever becomes of the storage meanwhile.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
+import { EgressClient, EncodedFileOutput, S3Upload } from 'livekit-server-sdk';
 import { SMALL, HERTZ, Stage } from '../support/call.mjs';
 import { BARS, assertBars, eventually } from '../support/check.mjs';
 import { Opener, ask, barsOf, configuration, egress, kept, pitchOf, probe, recording, stop } from '../support/recordings.mjs';
@@ -15,12 +17,15 @@ import { Server } from '../support/server.mjs';
 import { freePort, lastPicture } from '../support/targets.mjs';
 
 const BUCKET = 'protocols';
+/** One that an application names in its request. */
+const THEIRS = 'theirs';
 const root = mkdtempSync(join(tmpdir(), 'parvis-storage-'));
 let gateway, port, stage, opener;
 
 before(async () => {
   port = await freePort();
   mkdirSync(join(root, BUCKET));
+  mkdirSync(join(root, THEIRS));
   await rise();
   const toml = configuration(`
 [recording.storage]
@@ -29,6 +34,7 @@ bucket = "${BUCKET}"
 prefix = "parvis"
 credentials_file = "storage.key"
 keep_local = false
+requested = ["http://127.0.0.1:${port}/${THEIRS}"]
 [rooms]
 record = "capture"
 [streaming]
@@ -116,6 +122,47 @@ describe('a room that records itself', () => {
   });
 });
 
+describe('a storage that a request names', () => {
+  const client = () => new EgressClient(stage.server.url, stage.server.key.name, stage.server.key.secret);
+  const output = (wish) => new EncodedFileOutput({
+    output: { case: 's3', value: new S3Upload({ endpoint: `http://127.0.0.1:${port}`, bucket: THEIRS, accessKey: 'AKIA', secret: 'hush', forcePathStyle: true, ...wish }) },
+  });
+
+  it('gets the files, whole, where the operator allowed it, and nobody sees its key', { timeout: 120_000 }, async () => {
+    const room = stage.room();
+    const ada = await stage.join('python', room, 'ada');
+    await ada.ask('publishBars', SMALL);
+    const begun = await client().startParticipantEgress(room, 'ada', { file: output() });
+    const id = begun.egressId;
+    await eventually('the recording to go on', async () => (await egress(stage.server, 'ListEgress', { egressId: id })).body.items[0].status === 'EGRESS_ACTIVE', 30_000);
+    await new Promise((done) => setTimeout(done, 3000));
+    await client().stopEgress(id);
+    const manifest = join(root, THEIRS, 'default', id, 'manifest.json');
+    await eventually('the files in the other bucket', () => existsSync(manifest) && !existsSync(join(kept(stage.server, id), 'manifest.json')), 60_000);
+    const { whole, said } = await eventually('the record to say where', async () => {
+      const said = (await egress(stage.server, 'ListEgress', { egressId: id })).body.items[0];
+      return said.fileResults.every((file) => file.location.startsWith(`http://127.0.0.1:${port}/${THEIRS}/`)) && { whole: said.fileResults, said };
+    });
+    const hashes = new Map(Object.entries(JSON.parse(readFileSync(join(kept(stage.server, id), '.storage.json'))).files));
+    assert.ok(whole.length >= 1 && hashes.size >= 2, JSON.stringify(said));
+    for (const { filename, location } of whole) {
+      const bytes = readFileSync(join(root, new URL(location).pathname));
+      assert.equal(createHash('sha256').update(bytes).digest('hex'), hashes.get(filename).sha256, filename);
+    }
+    const { files } = opener.openAt(join(root, THEIRS, 'default', id));
+    assert.ok(files.length >= 1, 'it opens with the key');
+    assert.deepEqual(lying(id), [], 'nothing of it is in the operator\'s bucket');
+    for (const text of [begun.toJsonString(), JSON.stringify(said)]) assert.ok(!text.includes('hush') && !text.includes('AKIA'), text);
+  });
+
+  it('is refused where the operator did not allow it, with what to do', { timeout: 60_000 }, async () => {
+    const room = stage.room();
+    await stage.join('python', room, 'ada');
+    for (const wish of [{ bucket: BUCKET }, { endpoint: `http://localhost:${port}` }, { endpoint: 'http://169.254.169.254' }]) {
+      await assert.rejects(client().startParticipantEgress(room, 'ada', { file: output(wish) }), /recording\.storage\.requested/, JSON.stringify(wish));
+    }
+  });
+});
 
 describe('a stream that is kept', () => {
   /** What composing takes on a machine that is busy. */

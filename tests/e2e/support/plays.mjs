@@ -24,8 +24,8 @@ export async function playInChromium(visitors, path, name, hertz, before = async
   return { ...person, ask: (what, wish = {}) => person.page.evaluate(([what, wish]) => window.plays[what](wish), [what, wish]) };
 }
 
-/** The same with Firefox, in a browser of its own. */
-export async function playInFirefox(server, path, name, hertz) {
+/** The same with Firefox, in a browser of its own; `remembered` is what it has kept of earlier visits. */
+export async function playInFirefox(server, path, name, hertz, remembered) {
   const browser = await puppeteer.launch({ browser: 'firefox', executablePath: '/usr/bin/firefox-esr', headless: true, extraPrefsFirefox: FIREFOX });
   const page = await browser.newPage();
   const wrongs = [];
@@ -33,6 +33,10 @@ export async function playInFirefox(server, path, name, hertz) {
   page.on('console', (message) => message.type() === 'error' && wrongs.push(message.text()));
   await page.evaluateOnNewDocument(`() => {${await playing(hertz)}}`);
   await page.evaluateOnNewDocument(await playing(hertz)).catch(() => {});
+  if (remembered !== undefined) {
+    await page.goto(`${server.url}/`);
+    await page.evaluate((remembered) => localStorage.setItem('parvis.settings', JSON.stringify(remembered)), remembered);
+  }
   await page.goto(server.url + path);
   await page.waitForSelector('#name');
   await page.type('#name', name);

@@ -108,7 +108,8 @@ export class Server {
   async stop() {
     this.process.kill('SIGKILL');
     await this.exited;
-    rmSync(this.data, { recursive: true, force: true });
+    // Its workers end by themselves once it is gone, and until then they write.
+    rmSync(this.data, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   }
 }
 

@@ -12,6 +12,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { keysFrom, OF_THE_CALL } from './parts.mjs';
 
 /** @typedef {string | { declarations: string[], selectors?: string[], match: Record<string, string> }[]} Message */
 /** @typedef {Record<string, Message>} Catalogue */
@@ -19,8 +20,9 @@ import { fileURLToPath } from 'node:url';
 export const AREAS = ['base', 'panels', 'stage', 'extras'];
 
 /**
- * What is shown before the call, of areas that are mostly of the call: by the first word of their keys. All else of these areas is a
- * module of its own, fetched with the call or the page that needs it, so that the first page is light in every language.
+ * What is shown before the call, of areas that are mostly of the call: by the first word of their keys. All else of these areas is in
+ * modules of their own, so that the first page is light in every language: one for what the call shows by itself, which its sources
+ * tell, and one for what is shown when somebody asks for it.
  */
 const AT_THE_DOOR = {
   panels: ['after', 'back', 'cancel', 'close', 'door', 'new', 'wait'],
@@ -37,7 +39,7 @@ export function isAtTheDoor(area, key) {
 }
 
 /** What the compiled files depend on besides the catalogues themselves. */
-const FORM = ['build/messages.mjs', 'project.inlang/settings.json', 'package-lock.json'];
+const FORM = ['build/messages.mjs', 'build/parts.mjs', 'project.inlang/settings.json', 'package-lock.json'];
 
 /** @param {string} root @returns {{ baseLocale: string, locales: string[] }} */
 export function languages(root) {
@@ -95,16 +97,17 @@ async function compileMessages(root) {
     const atTheDoor = new Set(
       AREAS.flatMap((area) => Object.keys(catalogue(root, area, baseLocale)).filter((key) => isAtTheDoor(area, key))),
     );
+    const called = keysFrom(root, OF_THE_CALL);
+    const partOf = (/** @type {string} */ key) => (atTheDoor.has(key) ? '' : called.has(key) ? '.call' : '.asked');
     for (const locale of offered) {
-      const [door, call] = parted(readFileSync(join(scratch, 'messages', `${locale}.js`), 'utf8'), atTheDoor);
-      put(join(out, 'messages', `${locale}.js`), door);
-      put(join(out, 'messages', `${locale}.call.js`), call);
+      const compiled = readFileSync(join(scratch, 'messages', `${locale}.js`), 'utf8');
+      for (const part of PARTS) put(join(out, 'messages', `${locale}${part}.js`), only(compiled, (key) => partOf(key) === part));
     }
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
   for (const file of readdirSync(join(out, 'messages'))) {
-    if (!offered.includes(file.replace(/(\.call)?\.js$/, ''))) rmSync(join(out, 'messages', file), { force: true });
+    if (!offered.includes(file.replace(/(\.\w+)?\.js$/, ''))) rmSync(join(out, 'messages', file), { force: true });
   }
   put(join(out, 'catalogues.js'), loaders(offered));
   put(join(out, 'catalogues.d.ts'), types(root, baseLocale));
@@ -132,23 +135,39 @@ export function messages() {
   };
 }
 
+/** The ends of the modules of a language: at the door, of the call, and what is asked for. */
+const PARTS = ['', '.call', '.asked'];
+
 /**
- * A compiled language in two: what is shown at the door, and the rest.
- * @param {string} compiled @param {Set<string>} atTheDoor @returns {[string, string]}
+ * Some messages of a compiled language.
+ * @param {string} compiled @param {(key: string) => boolean} wanted @returns {string}
  */
-function parted(compiled, atTheDoor) {
+function only(compiled, wanted) {
   const [head = '', ...messages] = compiled.split(/^(?=export const \w+ = )/m);
   const imports = head.split('\n').filter((line) => line.startsWith('import '));
-  const part = (/** @type {boolean} */ door) =>
-    [...imports, ...messages.filter((text) => atTheDoor.has(/^export const (\w+)/.exec(text)?.[1] ?? '') === door)].join('\n');
-  return [part(true), part(false)];
+  return [...imports, ...messages.filter((text) => wanted(/^export const (\w+)/.exec(text)?.[1] ?? ''))].join('\n');
 }
 
 /** @param {string[]} offered */
 function loaders(offered) {
   const list = (/** @type {string} */ end) =>
     offered.map((locale) => `  '${locale}': () => import('./messages/${locale}${end}.js'),`).join('\n');
-  return `export const catalogues = {\n${list('')}\n};\nexport const ofTheCall = {\n${list('.call')}\n};\n`;
+  const names = JSON.stringify(namesOf(offered), undefined, 2);
+  return `export const catalogues = {\n${list('')}\n};\nexport const ofTheCall = {\n${list('.call')}\n};\nexport const whenAsked = {\n${list('.asked')}\n};\nexport const names = ${names};\n`;
+}
+
+/**
+ * What each language calls itself, “Français”, in the order of these names. Here rather than in the page: to look up two dozen languages
+ * takes a browser tens of milliseconds, which every page would begin with.
+ * @param {readonly string[]} locales @returns {Record<string, string>}
+ */
+export function namesOf(locales) {
+  const nameOf = (/** @type {string} */ locale) => {
+    const name = new Intl.DisplayNames([locale], { type: 'language' }).of(locale) ?? locale;
+    return name.charAt(0).toLocaleUpperCase(locale) + name.slice(1);
+  };
+  const named = locales.map((locale) => /** @type {const} */ ([locale, nameOf(locale)]));
+  return Object.fromEntries(named.sort(([, a], [, b]) => a.localeCompare(b, 'en')));
 }
 
 /** @param {string} root @param {string} baseLocale */
@@ -162,8 +181,11 @@ function types(root, baseLocale) {
     `export interface Messages {\n${lines.join('\n')}\n}`,
     '/** The languages that are complete, and how each is fetched. */',
     'export declare const catalogues: Record<string, () => Promise<Partial<Messages>>>;',
-    '/** What is shown in the call only, likewise. */',
+    '/** What the call shows by itself, likewise, and what it shows, or another page, when somebody asks for it. */',
     'export declare const ofTheCall: Record<string, () => Promise<Partial<Messages>>>;',
+    'export declare const whenAsked: Record<string, () => Promise<Partial<Messages>>>;',
+    '/** What each calls itself, in the order of these names. */',
+    'export declare const names: Readonly<Record<string, string>>;',
     '',
   ].join('\n');
 }
@@ -208,6 +230,7 @@ function stampOf(root) {
     hash.update(`${file}\n`);
     if (existsSync(join(root, file))) hash.update(readFileSync(join(root, file)));
   }
+  hash.update([...keysFrom(root, OF_THE_CALL)].sort().join());
   return hash.digest('hex');
 }
 

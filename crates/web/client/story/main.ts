@@ -11,7 +11,7 @@ import { mount } from 'svelte';
 import { FileDesk } from '../src/meeting/files.ts';
 import type { MeetingModel } from '../src/meeting/model.ts';
 import { LocalMedia } from '../src/devices/media.ts';
-import { callTexts, useLanguage } from '../src/messages/index.ts';
+import { allTexts, useLanguage } from '../src/messages/index.ts';
 import { BASE } from '../src/messages/locales.ts';
 import After from '../src/pages/After.svelte';
 import Call from '../src/pages/Call.svelte';
@@ -27,7 +27,7 @@ const target = document.getElementById('app');
 if (target === null) throw new Error('index.html has no #app');
 
 await useLanguage(query.get('language') ?? BASE);
-await callTexts();
+await allTexts();
 const REFUSING = {
   getUserMedia: () => Promise.reject(new DOMException('', 'NotAllowedError')),
   enumerateDevices: () => Promise.resolve([]),

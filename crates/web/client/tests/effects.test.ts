@@ -13,7 +13,7 @@ import { loadSettings, saveSettings } from '../src/settings.ts';
 const track = (name = 'track') => ({ name, stop: vi.fn() }) as unknown as MediaStreamTrack & { stop: ReturnType<typeof vi.fn> };
 
 function world(change: Partial<EffectsWorld> = {}) {
-  const seen = { looks: [] as Look['kind'][], begun: 0, stopped: 0, saved: [] as object[], fault: (_: Fault) => {} };
+  const seen = { looks: [] as Look['kind'][], begun: 0, stopped: 0, camerasOff: 0, saved: [] as object[], fault: (_: Fault) => {} };
   const running = (onfault: (fault: Fault) => void) => {
     seen.begun++;
     seen.fault = onfault;
@@ -30,6 +30,7 @@ function world(change: Partial<EffectsWorld> = {}) {
     hasImage: () => false,
     keptImage: async () => undefined,
     save: (what) => void seen.saved.push(what),
+    cameraOff: () => void seen.camerasOff++,
     ...change,
   };
   return { fake, seen };
@@ -235,18 +236,49 @@ describe('in the call', () => {
     expect(seen.begun).toBe(2);
   });
 
-  test('one that is too slow is taken away with a notice, and stays remembered', async () => {
+  test.each(['slow', 'failed'] as const)('one that is %s takes the camera with it: nobody sees what was hidden', async (fault) => {
     const { fake, seen } = world();
     const effects = new Effects(fake, { background: 'none', noise: false });
     const camera = published('video');
-    effects.attach(room({ camera }).room);
+    const { room: one, gone, options } = room({ camera });
+    effects.attach(one);
+    await effects.setBackground('blur');
+    seen.fault(fault);
+    // Until the camera is out, what leaves it is what the effect makes.
+    expect(camera.getProcessor()).toBeInstanceOf(Processed);
+    await vi.waitFor(() => expect(seen.camerasOff).toBe(1));
+    expect(gone).toEqual([camera]);
+    expect(camera.getProcessor()).toBeInstanceOf(Processed);
+    expect(effects.value).toMatchObject({ background: 'blur', notice: `background_${fault}` });
+    // Turned on again it has its background, or stays off.
+    expect(options.videoCaptureDefaults?.processor).toBeInstanceOf(Processed);
+    effects.dismiss();
+    expect(effects.value).toMatchObject({ background: 'blur', notice: undefined });
+  });
+
+  test('who would rather be seen as they are says so, for this time', async () => {
+    const { fake, seen } = world();
+    const effects = new Effects(fake, { background: 'none', noise: false });
+    const tracks: Parameters<typeof room>[0] = { camera: published('video') };
+    const { room: one, options } = room(tracks);
+    effects.attach(one);
     await effects.setBackground('blur');
     seen.fault('slow');
-    expect(effects.value).toMatchObject({ background: 'none', notice: 'background_slow' });
-    await vi.waitFor(() => expect(camera.getProcessor()).toBeUndefined());
+    await vi.waitFor(() => expect(seen.camerasOff).toBe(1));
+    delete tracks.camera;
+    await effects.goWithout();
+    expect(effects.value).toMatchObject({ background: 'none', notice: undefined });
+    expect(options.videoCaptureDefaults?.processor).toBeUndefined();
     expect(seen.saved).toEqual([{ background: 'blur' }]);
-    effects.dismiss();
-    expect(effects.value.notice).toBeUndefined();
+  });
+
+  test('before the call as well: the preview ends, and so does the camera', async () => {
+    const { fake, seen } = world();
+    const effects = new Effects(fake, { background: 'blur', noise: false });
+    await effects.show(track());
+    seen.fault('slow');
+    await vi.waitFor(() => expect(seen.camerasOff).toBe(1));
+    expect([effects.value.preview, effects.value.background, seen.stopped]).toEqual([undefined, 'blur', 1]);
   });
 
   test('noise: ours or the browser’s, never both', async () => {

@@ -3,7 +3,10 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { AREAS, catalogue, isAtTheDoor, languages, missing, type Message } from '../build/messages.mjs';
+import { AREAS, catalogue, isAtTheDoor, languages, missing, namesOf, type Message } from '../build/messages.mjs';
+import { keysFrom, OF_THE_CALL } from '../build/parts.mjs';
+import * as compiled from '../compiled/catalogues.js';
+import { LOCALES, nameOf } from '../src/messages/locales.ts';
 import { SAME_AS_ENGLISH } from './same-as-english.ts';
 
 const ROOT = new URL('..', import.meta.url).pathname;
@@ -59,7 +62,8 @@ test('what is shown before the call needs no text of the call', () => {
       if (key !== undefined && area !== undefined && !isAtTheDoor(area, key)) calls.push(`${key} in ${file.slice(ROOT.length)}`);
     }
     for (const [, view] of source.matchAll(/\bimport\('([^']+\.svelte)'\)/g)) {
-      expect(source, `${view} comes with the texts of the call`).toMatch(new RegExp(`import\\('${view?.replaceAll('.', '\\.')}'\\), callTexts\\(\\)`));
+      const texts = OF_THE_CALL.some((each) => join(ROOT, each) === join(file, '..', view ?? '')) ? 'callTexts' : 'allTexts';
+      expect(source, `${view} comes with its texts`).toMatch(new RegExp(`import\\('${view?.replaceAll('.', '\\.')}'\\), ${texts}\\(\\)`));
     }
     // What is fetched later is no part of it, and types are nothing at all.
     for (const [, what, path] of source.matchAll(/^\s*(?:import|export) ([^;]*?)from '(\.[^']+\.(?:ts|svelte))'/gm)) {
@@ -70,6 +74,24 @@ test('what is shown before the call needs no text of the call', () => {
   visit(join(ROOT, 'src/main.ts'));
   expect([...seen].some((file) => file.endsWith('pages/Lobby.svelte')), 'the walk came as far as the pre-join page').toBe(true);
   expect(calls).toEqual([]);
+});
+
+test('the call comes with the texts that it shows by itself, and without those that somebody asks for', async () => {
+  const shown = keysFrom(ROOT, OF_THE_CALL);
+  const [door, call, asked] = await Promise.all([compiled.catalogues, compiled.ofTheCall, compiled.whenAsked].map((part) => part.en?.()));
+  const lacking = [...shown].filter((key) => english.has(key) && !(key in { ...door, ...call }));
+  expect(lacking).toEqual([]);
+  // A message of each kind, so that neither is empty and nothing is in two places.
+  expect([shown.has('stage_fullscreen'), 'stage_fullscreen' in { ...call }, 'chat_empty' in { ...asked }]).toEqual([true, true, true]);
+  expect(Object.keys({ ...door, ...call, ...asked }).sort()).toEqual([...english.keys()].sort());
+  expect([door, call, asked].reduce((sum, part) => sum + Object.keys({ ...part }).length, 0)).toBe(english.size);
+});
+
+test('each language has its own name, and they are in the order of these', () => {
+  expect(nameOf('fr')).toBe('Français');
+  expect(LOCALES).toEqual(Object.keys(namesOf(locales)));
+  expect(LOCALES.slice(0, 3).map(nameOf)).toEqual(['Čeština', 'Dansk', 'Deutsch']);
+  expect([...LOCALES].sort()).toEqual([...locales].sort());
 });
 
 test('every message is used by a view, and has one home', () => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 /** Every test reads English, as a page does whose catalogue has come. */
-import { callTexts, useLanguage } from '../src/messages/index.ts';
+import { allTexts, useLanguage } from '../src/messages/index.ts';
 
 await useLanguage('en');
-await callTexts();
+await allTexts();

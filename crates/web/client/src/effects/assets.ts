@@ -3,6 +3,7 @@
 import modelUrl from '@mediapipe/selfie_segmentation/selfie_segmentation_landscape.tflite?url';
 import noiseUrl from '@jitsi/rnnoise-wasm/dist/rnnoise.wasm?url';
 import kernelsUrl from '../../compiled/kernels.wasm?url';
+import { once } from '../once.ts';
 
 async function bytesOf(url: string): Promise<ArrayBuffer> {
   const answer = await fetch(url);
@@ -10,19 +11,9 @@ async function bytesOf(url: string): Promise<ArrayBuffer> {
   return await answer.arrayBuffer();
 }
 
-/** What failed is tried again next time: the network may be back by then. */
-function once<T>(load: () => Promise<T>): () => Promise<T> {
-  let loading: Promise<T> | undefined;
-  return () => {
-    loading ??= load();
-    loading.catch(() => (loading = undefined));
-    return loading;
-  };
-}
-
-/** For worker.ts. */
+/** For painter.ts. */
 export const pictureParts = once(async () => {
-  const [kernels, network] = await Promise.all([bytesOf(kernelsUrl).then((bytes) => WebAssembly.compile(bytes)), bytesOf(modelUrl)]);
+  const [kernels, network] = await Promise.all([bytesOf(kernelsUrl), bytesOf(modelUrl)]);
   return { kernels, network };
 });
 

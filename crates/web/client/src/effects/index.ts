@@ -6,7 +6,8 @@ import { hasImage, keptImage, takeImage } from './own.ts';
 import { canChangePictures, changePictures } from './picture.ts';
 import { canCleanSound, cleanSound } from './sound.ts';
 
-export function createEffects({ background, noise }: Pick<Settings, 'background' | 'noise'>): Effects {
+/** `cameraOff` turns the camera off wherever it is on: before the call, or in it. */
+export function createEffects({ background, noise }: Pick<Settings, 'background' | 'noise'>, cameraOff: () => void): Effects {
   const world = {
     can: { background: canChangePictures(), noise: canCleanSound() },
     changePictures,
@@ -15,6 +16,7 @@ export function createEffects({ background, noise }: Pick<Settings, 'background'
     hasImage: () => hasImage(storage()),
     keptImage: () => keptImage(storage()),
     save: saveSettings,
+    cameraOff,
   };
   return new Effects(world, { background, noise });
 }

@@ -3,7 +3,8 @@
  * The effects of one person on one page: what is chosen, what of it is at work before the call and in it, and what went wrong.
  *
  * Its promise: while a background is chosen, no picture of the camera's own leaves, from the first one on. An effect that can't be
- * begun leaves the camera off; one that proves too slow is taken away with a notice that says what is seen from then on.
+ * begun leaves the camera off; one that proves too slow, or fails in the middle, turns it off, with a notice and a button for whoever would
+ * rather be seen as they are. Noise that can't be suppressed is heard, which is said.
  */
 import type { LocalAudioTrack, LocalVideoTrack, Room, RoomEvent, Track } from 'livekit-client';
 import { Store } from '../store.ts';
@@ -36,6 +37,8 @@ export interface EffectsWorld {
   hasImage(): boolean;
   keptImage(): Promise<ImageBitmap | undefined>;
   save(change: { background?: Background; noise?: boolean }): void;
+  /** Turns the camera off, as the user does. */
+  cameraOff(): void;
 }
 
 type Camera = Processed<Track.Kind.Video, RunningPicture>;
@@ -70,6 +73,12 @@ export class Effects extends Store<EffectsState> {
     if (background === 'own' && !this.value.own) return;
     this.#world.save({ background });
     this.patch({ background, notice: undefined });
+    await this.#then(() => this.#showBackground());
+  }
+
+  /** Shows what is behind the user, who asked for that: this once, what is remembered stays for another day or another device. */
+  async goWithout(): Promise<void> {
+    this.patch({ background: 'none', notice: undefined });
     await this.#then(() => this.#showBackground());
   }
 
@@ -267,7 +276,23 @@ export class Effects extends Store<EffectsState> {
 
   /** What has begun and can't go on is taken away; what is remembered stays, for another day or another device. */
   #fault(what: 'background' | 'noise', fault: Fault): void {
-    this.patch(what === 'noise' ? { noise: false, notice: `noise_${fault}` } : { background: 'none', notice: 'background_slow' });
-    void this.#then(() => (what === 'noise' ? this.#applyNoise() : this.#showBackground()));
+    if (what === 'noise') {
+      this.patch({ noise: false, notice: `noise_${fault}` });
+      return void this.#then(() => this.#applyNoise());
+    }
+    this.patch({ notice: `background_${fault}` });
+    this.#endPreview();
+    void this.#then(() => this.#takeCameraOut());
+  }
+
+  /** The background is still chosen: turned on again, the camera is a new track, with it or not at all. */
+  async #takeCameraOut(): Promise<void> {
+    const local = this.#room?.localParticipant;
+    const track = local?.getTrackPublication('camera' as Track.Source)?.videoTrack as LocalVideoTrack | undefined;
+    try {
+      if (local !== undefined && track !== undefined) await local.unpublishTrack(track);
+    } finally {
+      this.#world.cameraOff();
+    }
   }
 }

@@ -3,13 +3,12 @@
  * A camera's track made into another one, with a background that is not there. In Chromium the pictures go to the worker and come back
  * by streams that never touch the page; elsewhere the page hands each over, and the track is that of a canvas.
  */
-import { browserOf } from '../devices/browser.ts';
 import { ownScript } from '../trusted.ts';
 import { pictureParts } from './assets.ts';
 import type { Look } from './choice.ts';
 import { budgetOf } from './guard.ts';
 import type { FromWorker, ToWorker } from './wire.ts';
-import workerUrl from './worker.ts?worker&url';
+import painterUrl from './painter.ts?worker&url';
 
 /** An effect that is at work. */
 export interface Running {
@@ -32,13 +31,9 @@ interface Streams {
   MediaStreamTrackGenerator?: new (wish: { kind: 'video' }) => MediaStreamTrack & { writable: WritableStream<VideoFrame> };
 }
 
-/**
- * Whether this browser can do it at all, as far as can be asked. Firefox says that it can, and its worker never begins (seen with 153):
- * whoever has it is told in words rather than left waiting.
- */
+/** Whether this browser can do it at all, as far as can be asked. */
 export function canChangePictures(): boolean {
   return (
-    browserOf(navigator.userAgent) !== 'firefox' &&
     typeof WebAssembly === 'object' &&
     typeof OffscreenCanvas === 'function' &&
     typeof Worker === 'function' &&
@@ -49,7 +44,7 @@ export function canChangePictures(): boolean {
 /** Resolves once pictures can come; until then nothing of the camera's own has left it. */
 export async function changePictures(camera: MediaStreamTrack, look: Look, onfault: (fault: Fault) => void): Promise<RunningPicture> {
   const { kernels, network } = await pictureParts();
-  const worker = new Worker(ownScript(workerUrl), { type: 'module' });
+  const worker = new Worker(ownScript(painterUrl), { type: 'module' });
   const tell = (message: ToWorker, transfer: Transferable[] = []) => worker.postMessage(message, transfer);
   let stopped = false;
   let way: Way | undefined;

@@ -6,7 +6,7 @@ export type ToWorker =
   /** With streams the worker takes pictures from one and puts them into the other; without, it asks for each. */
   | {
       kind: 'start';
-      kernels: WebAssembly.Module;
+      kernels: ArrayBuffer;
       network: ArrayBuffer;
       look: Look;
       budgetMs: number;

@@ -8,6 +8,7 @@ import { createRoom } from '../room/index.ts';
 import type { RoomModel } from '../room/model.ts';
 import type { Door } from './door.ts';
 import { FileDesk } from './files.ts';
+import type { Heard } from './heard.ts';
 import { MeetingModel } from './model.ts';
 import { meetingWire } from './socket.ts';
 
@@ -23,10 +24,12 @@ export interface Place {
   /** A ticket that was handed out inside, as for a breakout room. */
   ticket?: Ticket | undefined;
   key: LinkKey | undefined;
+  /** Goes along from room to room. */
+  heard: Heard;
   onmove(ticket: Ticket, name: string): void;
 }
 
-export function createConference({ choice, door, ticket: handed, key, onmove }: Place): Conference {
+export function createConference({ choice, door, ticket: handed, key, heard, onmove }: Place): Conference {
   let last: Ticket | undefined;
   // A breakout room has no door: its ticket is used for as long as it opens. The meeting's own room has one.
   const enter = async () => (last = handed !== undefined && (last === undefined || handed.room !== choice.room) ? handed : await door.enter());
@@ -44,6 +47,7 @@ export function createConference({ choice, door, ticket: handed, key, onmove }: 
     },
     pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
     cipher: key && new TextSealer(key, choice.room),
+    heard,
     move: onmove,
   });
   model.subscribe(({ phase }) => phase === 'ended' && meeting.close());

@@ -5,6 +5,7 @@
  */
 import type { Ticket } from '../join.ts';
 import { Store } from '../store.ts';
+import { Heard } from './heard.ts';
 import {
   type ChatMessage,
   type FoundViewers,
@@ -28,6 +29,8 @@ export interface MeetingWorld {
   ticket(again: boolean): Promise<Ticket>;
   pause: SocketWorld['pause'];
   cipher?: Cipher | undefined;
+  /** What the user was shown already of what was said to all breakout rooms, in another of them. */
+  heard?: Heard | undefined;
   /** The place of this person is in another room now. */
   move(ticket: Ticket, name: string): void;
 }
@@ -56,6 +59,7 @@ export class MeetingModel extends Store<MeetingState> {
   #reading = false;
   #lastKey = 0;
   #closed = false;
+  readonly #heard: Heard;
   /** Sealed messages are opened one after the other, so that they appear in order. */
   #opening: Promise<void> = Promise.resolve();
   /** A new snapshot makes what is still being opened obsolete. */
@@ -64,6 +68,7 @@ export class MeetingModel extends Store<MeetingState> {
   constructor(world: MeetingWorld) {
     super(MEETING_INITIAL);
     this.#world = world;
+    this.#heard = world.heard ?? new Heard();
     this.#socket = new MeetingSocket(
       {
         open: world.open,
@@ -138,6 +143,11 @@ export class MeetingModel extends Store<MeetingState> {
 
   dismiss(key: number): void {
     this.patch({ toasts: this.value.toasts.filter((toast) => toast.key !== key) });
+  }
+
+  /** What was said and not put away, and does not go by itself: whoever goes to another room takes it along. */
+  get lasting(): Said[] {
+    return this.value.toasts.filter(({ kind }) => STAYS.includes(kind)).map(({ key: _, ...said }) => said);
   }
 
   /** Tells this person something, as the server's events are told. */
@@ -255,7 +265,7 @@ export class MeetingModel extends Store<MeetingState> {
         this.patch({ toasts: this.value.toasts.filter((toast) => toast.kind !== 'unmute_asked' || toast.source !== 'microphone') });
         return this.#say({ kind: 'called', by: event.by });
       case 'broadcast':
-        return void this.#announced(event.text, event.by);
+        return this.#announced(event);
       case 'help': {
         const room = this.value.breakouts?.rooms.find(({ id }) => id === event.room);
         return this.#say({ kind: 'help', room: room?.name ?? event.room, identity: event.identity });
@@ -280,11 +290,15 @@ export class MeetingModel extends Store<MeetingState> {
     if (emoji !== undefined && !this.#closed) this.#react(identity, emoji);
   }
 
-  async #announced(text: string, by: string): Promise<void> {
+  #announced({ text, by, name, at_ms }: Extract<MeetingEvent, { what: 'broadcast' }>): void {
     const { cipher } = this.#world;
-    const opened = cipher === undefined ? text : await openAnnouncement(cipher, text, by);
-    if (this.#closed) return;
-    this.#say(opened === undefined ? { kind: 'broadcast', text: '', by, unreadable: true } : { kind: 'broadcast', text: opened, by });
+    const show = (opened: string | undefined) => {
+      // Told again, it is shown where it was not before: only what is shown has been heard.
+      if (this.#closed || !this.#heard.take(at_ms)) return;
+      this.#say({ kind: 'broadcast', text: opened ?? '', by, name, at_ms, ...(opened === undefined ? { unreadable: true } : {}) });
+    };
+    if (cipher === undefined) return show(text);
+    this.#opening = this.#opening.then(async () => show(await openAnnouncement(cipher, text, by)));
   }
 
   #react(identity: string, emoji: string): void {

@@ -133,7 +133,8 @@ export type MeetingEvent =
   | { what: 'muted' | 'unmute_asked'; source: Source; by: string }
   | { what: 'called' | 'ended'; by: string }
   | { what: 'removed'; banned: boolean }
-  | { what: 'broadcast'; text: string; by: string }
+  /** `name` is theirs: whoever is in another room does not see them. `at_ms` is another one for each. */
+  | { what: 'broadcast'; text: string; by: string; name: string; at_ms: number }
   | { what: 'breakout'; ticket: { room: string; token: string; identity: string }; name: string }
   | { what: 'help'; room: string; identity: string }
   | { what: 'knock'; id: string; name: string };
@@ -370,7 +371,7 @@ function readEvent(event: Json): MeetingEvent | undefined {
     case 'removed':
       return { what: 'removed', banned: event.banned === true };
     case 'broadcast':
-      return { what: 'broadcast', text: string(event.text), by };
+      return { what: 'broadcast', text: string(event.text), by, name: string(event.name), at_ms: number(event.at_ms) };
     case 'breakout': {
       const ticket = json(event.ticket);
       if (typeof ticket?.token !== 'string') return undefined;

@@ -22,8 +22,8 @@ export type Said =
   | { kind: 'muted'; source: Source; by: string }
   | { kind: 'unmute_asked'; source: Source; by: string }
   | { kind: 'called'; by: string }
-  /** `unreadable`: it was sealed with another key. */
-  | { kind: 'broadcast'; text: string; by: string; unreadable?: true }
+  /** `unreadable`: it was sealed with another key. `at_ms`: when it was said, which tells it from another one of the same words. */
+  | { kind: 'broadcast'; text: string; by: string; name?: string; at_ms?: number; unreadable?: true }
   | { kind: 'help'; room: string; identity: string }
   | { kind: 'moved'; name: string }
   | { kind: 'role'; role: Role }

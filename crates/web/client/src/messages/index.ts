@@ -6,16 +6,18 @@
  * A message is a whole sentence. None is put together from pieces, since other languages order them differently. Call a
  * message where it is shown, not when a module is loaded: the catalogue is not there yet by then.
  *
- * Texts of the call are a second part of each language: whoever shows a view of it awaits {@link callTexts} first.
+ * Texts of the call are a second part of each language: whoever shows a view of it awaits {@link callTexts} first. A third is what is
+ * shown when somebody asks for it, panels and pages beside the call: {@link allTexts}.
  */
 import { createSubscriber } from 'svelte/reactivity';
-import { catalogues, type Messages, ofTheCall } from '../../compiled/catalogues.js';
+import { catalogues, type Messages, ofTheCall, whenAsked } from '../../compiled/catalogues.js';
 import { BASE, directionOf } from './locales.ts';
 
 let locale = BASE;
 let current: Partial<Messages> | undefined;
-/** Whether the texts of the call were asked for: another language is fetched with them, then. */
-let whole = false;
+const PARTS = [catalogues, ofTheCall, whenAsked];
+/** So many of them were asked for: another language is fetched with as many. */
+let parts = 1;
 let changed = () => {};
 const follow = createSubscriber((update) => {
   changed = update;
@@ -40,9 +42,9 @@ export function language(): string {
 /** Fetches a language and changes to it. A language that cannot be fetched leaves the one in use. */
 export async function useLanguage(wanted: string): Promise<boolean> {
   try {
-    const parts = await fetchParts(wanted);
-    if (parts === undefined) return false;
-    current = parts;
+    const texts = await fetchParts(wanted);
+    if (texts === undefined) return false;
+    current = texts;
   } catch {
     return false;
   }
@@ -56,19 +58,28 @@ export async function useLanguage(wanted: string): Promise<boolean> {
 }
 
 /** Has the texts of the call as well, from now on in every language. Fails where they can't be fetched. */
-export async function callTexts(): Promise<void> {
-  whole = true;
+export const callTexts = (): Promise<void> => moreTexts(2);
+
+/** Has every text, likewise. */
+export const allTexts = (): Promise<void> => moreTexts(3);
+
+async function moreTexts(count: number): Promise<void> {
+  parts = Math.max(parts, count);
   const wanted = locale;
-  const parts = await fetchParts(wanted);
+  const texts = await fetchParts(wanted);
   // Another language may have come meanwhile, and has its own.
-  if (parts !== undefined && locale === wanted) {
-    current = parts;
+  if (texts !== undefined && locale === wanted) {
+    current = texts;
     changed();
   }
 }
 
 async function fetchParts(wanted: string): Promise<Partial<Messages> | undefined> {
-  const [door, call] = [catalogues[wanted], ofTheCall[wanted]];
-  if (door === undefined || call === undefined) return undefined;
-  return whole ? { ...(await door()), ...(await call()) } : await door();
+  for (;;) {
+    const count = parts;
+    const found = await Promise.all(PARTS.slice(0, count).map(async (part) => part[wanted]?.()));
+    if (found.includes(undefined)) return undefined;
+    // More may have been asked for meanwhile: a view that has all of its texts is not to lose some.
+    if (count === parts) return Object.assign({}, ...found);
+  }
 }

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: EUPL-1.2
 /** The languages that the client has, and which one a person gets. */
-import { catalogues } from '../../compiled/catalogues.js';
+import { names } from '../../compiled/catalogues.js';
 
 /** The language that every message is first written in. */
 export const BASE = 'en';
 
 /** The languages that are complete, in the order of their own names. */
-export const LOCALES: readonly string[] = Object.keys(catalogues).sort((a, b) => nameOf(a).localeCompare(nameOf(b), 'en'));
+export const LOCALES: readonly string[] = Object.keys(names);
 
 /** What a language calls itself: “français”. */
 export function nameOf(locale: string): string {
-  const name = new Intl.DisplayNames([locale], { type: 'language' }).of(locale) ?? locale;
-  return name.charAt(0).toLocaleUpperCase(locale) + name.slice(1);
+  return names[locale] ?? locale;
 }
 
 /** None of the Union's languages is written from the right; the views are ready for those that are. */

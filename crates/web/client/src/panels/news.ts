@@ -23,12 +23,13 @@ export class News {
     private readonly nameOf: (identity: string) => string,
   ) {}
 
-  /** Tells how things are now. What stands there at first is not news. */
+  /** Tells how things are now. What stands there at first is not news, but for what this person is told: that was said on the way here. */
   observe(now: Watched): void {
     if (!now.ready) return;
     this.#pending = now;
-    if (this.#before === undefined) this.#before = now;
-    else if (now !== this.#before) this.#timer ??= setTimeout(() => this.#flush(), GATHER_MS);
+    const first = this.#before === undefined;
+    this.#before ??= { ...now, toasts: [] };
+    if (first ? now.toasts.length > 0 : now !== this.#before) this.#timer ??= setTimeout(() => this.#flush(), GATHER_MS);
   }
 
   close(): void {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: EUPL-1.2
 /** Who is listed in the panel of people, in which order. */
-import type { Role } from '../meeting/protocol.ts';
+import type { Breakouts, Role } from '../meeting/protocol.ts';
 import { type MeetingState, roleOf } from '../meeting/state.ts';
 import { byName } from '../messages/format.ts';
 import type { Person } from '../room/state.ts';
@@ -53,6 +53,12 @@ export function rows(people: readonly Person[], meeting: Known, nameless: string
     (a, b) =>
       (a.hand ?? Infinity) - (b.hand ?? Infinity) || rank(a) - rank(b) || byName(a.name, b.name) || (a.identity < b.identity ? -1 : 1),
   );
+}
+
+/** How many are in breakout rooms other than one's own. */
+export function peopleElsewhere(breakouts: Breakouts | undefined): number {
+  const others = breakouts?.rooms.filter(({ id }) => id !== breakouts.mine) ?? [];
+  return others.reduce((sum, { members }) => sum + members.length, 0);
 }
 
 export function handPlaces(hands: MeetingState['hands']): Map<string, number> {

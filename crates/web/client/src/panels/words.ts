@@ -13,7 +13,7 @@ export function toastWords(said: Said, nameOf: (identity: string) => string): st
     case 'called':
       return m.toast_called({ name: nameOf(said.by) });
     case 'broadcast':
-      return m.toast_broadcast({ name: nameOf(said.by), text: said.unreadable ? m.e2ee_text_sealed() : said.text });
+      return m.toast_broadcast({ name: said.name || nameOf(said.by), text: said.unreadable ? m.e2ee_text_sealed() : said.text });
     case 'help':
       return m.toast_help({ name: nameOf(said.identity), room: said.room });
     case 'moved':

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: EUPL-1.2
 /**
- * Changes pictures beside the page, so that the page stays quick. The kernels come compiled: only the page's own policy lets
- * WebAssembly be compiled, and this file's does not.
+ * Changes pictures beside the page, so that the page stays quick. It compiles the kernels itself: Firefox hands no compiled module to a
+ * worker that may not compile. A worker has the policy of its own file, and the server knows this one by its name (crates/web/src/lib.rs).
  */
 import { Compositor } from './compose.ts';
 import { LoadGuard } from './guard.ts';
@@ -36,7 +36,7 @@ scope.addEventListener('message', ({ data }) => {
 });
 
 async function start(wish: Extract<ToWorker, { kind: 'start' }>): Promise<void> {
-  const { exports } = await WebAssembly.instantiate(wish.kernels, {});
+  const { exports } = (await WebAssembly.instantiate(wish.kernels, {})).instance;
   compositor = new Compositor(new Network(wish.network, exports as unknown as Kernels), wish.look);
   budgetMs = wish.budgetMs;
   say({ kind: 'ready' });

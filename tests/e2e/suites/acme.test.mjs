@@ -18,7 +18,7 @@ const running = [];
 const folders = [];
 after(async () => {
   for (const each of running) await each.stop();
-  for (const each of folders) rmSync(each, { recursive: true, force: true });
+  for (const each of folders) rmSync(each, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
 });
 
 /** Ports that are free now. */

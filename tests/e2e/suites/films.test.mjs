@@ -29,7 +29,7 @@ before(async () => {
 after(async () => {
   await stage?.close();
   await receiver?.close();
-  rmSync(folder, { recursive: true, force: true });
+  rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
 });
 afterEach(() => stage.clear());
 

@@ -207,7 +207,7 @@ describe('a meeting', () => {
       assert.ok(looked.count >= 10, `${looked.count} pictures`);
       await begin(server, room);
     } finally {
-      rmSync(disk, { recursive: true, force: true });
+      rmSync(disk, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
       await own.close();
     }
   });

@@ -50,7 +50,7 @@ after(async () => {
   await stage?.close();
   opener?.close();
   await fall();
-  rmSync(root, { recursive: true, force: true });
+  rmSync(root, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
 });
 afterEach(() => stage.clear());
 

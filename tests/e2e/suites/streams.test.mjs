@@ -47,7 +47,7 @@ after(async () => {
   await stage?.close();
   await rtmp?.stop();
   await srt?.stop();
-  rmSync(folder, { recursive: true, force: true });
+  rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
 });
 afterEach(() => stage.clear());
 

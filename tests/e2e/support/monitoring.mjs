@@ -153,6 +153,6 @@ export class Monitoring {
       each?.child.kill('SIGKILL');
       await each?.exited;
     }
-    rmSync(this.folder, { recursive: true, force: true });
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   }
 }

@@ -65,6 +65,6 @@ export class Proxy {
   async stop() {
     this.child.kill('SIGKILL');
     await this.exited;
-    rmSync(this.folder, { recursive: true, force: true });
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   }
 }

@@ -6,6 +6,7 @@
 //!
 //! `cargo xtask fuzz [TARGET] [--seconds N]` runs them; `cargo run --example seeds` writes `corpus/` anew.
 
+pub mod audit;
 pub mod capture;
 pub mod config;
 pub mod edge;

@@ -60,3 +60,12 @@ proptest! {
         let _ = stamp_in(&bytes);
     }
 }
+
+#[test]
+fn what_is_fuzzed_begins_with_a_stamp_that_holds() {
+    let answer = include_bytes!("../../../../tests/fuzz/corpus/time_stamp/answer");
+    let ca = include_bytes!("../../../../tests/fuzz/src/time_stamp_ca.pem");
+    let token = stamp_in(answer).unwrap();
+    let stamp = Authority::from_pem(ca, "1.2.3.4.1").unwrap().check(&token, b"seed").unwrap();
+    assert_eq!(stamp.policy, "1.2.3.4.1");
+}

@@ -207,8 +207,8 @@ describe('a meeting', () => {
       assert.ok(looked.count >= 10, `${looked.count} pictures`);
       await begin(server, room);
     } finally {
-      rmSync(disk, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
       await own.close();
+      rmSync(disk, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
     }
   });
 

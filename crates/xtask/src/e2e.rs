@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: EUPL-1.2
 //! `cargo xtask e2e`: real browsers and published SDKs against a real server on loopback.
 
+use std::time::Duration;
+
 use clap::Args;
 
 use crate::sh::{Result, process, root, target};
@@ -8,6 +10,10 @@ use crate::{compatibility, programs, setup, test, web};
 
 /// Where the tests are.
 pub(crate) const FOLDER: &str = "tests/e2e";
+
+/// The longest suite takes a third of it on a busy machine. One that is over and does not end, as something of it still runs, would
+/// hold up all others for ever.
+const SUITE_WITHIN: Duration = Duration::from_mins(15);
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -54,6 +60,7 @@ pub(crate) fn watch(which: Which<'_>, line: impl FnMut(&str)) -> Result {
     let (pebble, certificates) = setup::pebble()?;
     let mut arguments = vec!["--test".to_owned(), "--test-concurrency=1".to_owned()];
     arguments.push("--test-reporter=spec".to_owned());
+    arguments.push(format!("--test-timeout={}", SUITE_WITHIN.as_millis()));
     match which {
         Which::All => arguments.extend(suites()?),
         Which::Named(pattern) => {

@@ -5,16 +5,14 @@ use livekit_protocol as proto;
 use serde_json::json;
 
 use super::common::next;
-use super::{Person, Response, guests, heard, hello, knock, make, publish, publish_of, start, until_signal};
+use super::{
+    Person, Response, chaired, guests, heard, hello, knock, publish, publish_of, start, until_signal,
+};
 
 #[tokio::test]
 async fn people_in_breakout_rooms_keep_their_meeting_and_come_back_to_it() {
     let server = start(guests()).await;
-    let (room, host_key) = make(&server, json!({ "policy": { "lobby": false } })).await;
-    let (_, ticket) = knock(&server, &room, json!({ "name": "Ada", "host_key": host_key })).await;
-    let mut ada = Person::enter(&server, &room, &ticket).await;
-    let (_, ticket) = knock(&server, &room, json!({ "name": "Bo" })).await;
-    let mut bo = Person::enter(&server, &room, &ticket).await;
+    let (room, mut ada, mut bo) = chaired(&server, json!({ "policy": { "lobby": false } })).await;
     let rooms = json!([{ "name": "Roads", "members": [bo.identity] }]);
     ada.done(json!({ "do": "breakout.open", "rooms": rooms })).await;
     let go = bo.until("where to go", |_, message| message["event"]["what"] == "breakout").await;
@@ -42,11 +40,7 @@ async fn people_in_breakout_rooms_keep_their_meeting_and_come_back_to_it() {
 #[tokio::test]
 async fn row_45_a_moderators_word_reaches_people_in_breakout_rooms() {
     let server = start(guests()).await;
-    let (room, host_key) = make(&server, json!({ "policy": { "default_role": "viewer" } })).await;
-    let (_, ticket) = knock(&server, &room, json!({ "name": "Ada", "host_key": host_key })).await;
-    let mut ada = Person::enter(&server, &room, &ticket).await;
-    let (_, ticket) = knock(&server, &room, json!({ "name": "Bo" })).await;
-    let mut bo = Person::enter(&server, &room, &ticket).await;
+    let (_, mut ada, mut bo) = chaired(&server, json!({ "policy": { "default_role": "viewer" } })).await;
     ada.done(json!({ "do": "role.set", "identity": bo.identity, "role": "speaker" })).await;
     // What was decided before holds there as well, and who was made a speaker is one.
     ada.done(json!({ "do": "rights.set", "identity": bo.identity, "rights": { "camera": false } })).await;
@@ -97,11 +91,7 @@ async fn row_45_a_moderators_word_reaches_people_in_breakout_rooms() {
 #[tokio::test]
 async fn what_is_said_to_all_rooms_is_read_by_whoever_is_on_the_way_to_one() {
     let server = start(guests()).await;
-    let (room, host_key) = make(&server, json!({})).await;
-    let (_, ticket) = knock(&server, &room, json!({ "name": "Ada", "host_key": host_key })).await;
-    let mut ada = Person::enter(&server, &room, &ticket).await;
-    let (_, ticket) = knock(&server, &room, json!({ "name": "Bo" })).await;
-    let mut bo = Person::enter(&server, &room, &ticket).await;
+    let (_, mut ada, mut bo) = chaired(&server, json!({})).await;
     let rooms = json!([{ "name": "Roads", "members": [bo.identity] }]);
     ada.done(json!({ "do": "breakout.open", "rooms": rooms })).await;
     let go = bo.until("where to go", |_, message| message["event"]["what"] == "breakout").await;

@@ -7,7 +7,9 @@ use livekit_protocol as proto;
 use serde_json::json;
 
 use super::common::{self, Server, next, send};
-use super::{Person, Request, Response, ask, closed_with, guests, hello, knock, make, publish, start};
+use super::{
+    Person, Request, Response, ask, chaired, closed_with, guests, hello, knock, make, publish, start,
+};
 
 #[tokio::test]
 async fn row_44_whoever_is_removed_and_banned_is_out_and_comes_back_by_no_way_but_the_lobby() {
@@ -64,11 +66,7 @@ async fn row_44_whoever_is_removed_and_banned_is_out_and_comes_back_by_no_way_bu
 #[tokio::test]
 async fn row_45_whom_a_moderator_silences_is_silent_at_the_forwarder() {
     let server = start(guests()).await;
-    let (room, host_key) = make(&server, json!({})).await;
-    let (_, ticket) = knock(&server, &room, json!({ "name": "Ada", "host_key": host_key })).await;
-    let mut ada = Person::enter(&server, &room, &ticket).await;
-    let (_, ticket) = knock(&server, &room, json!({ "name": "Bo" })).await;
-    let mut bo = Person::enter(&server, &room, &ticket).await;
+    let (room, mut ada, mut bo) = chaired(&server, json!({})).await;
     publish(&mut bo).await.unwrap();
 
     ada.done(json!({ "do": "mute", "identity": bo.identity, "source": "microphone" })).await;
@@ -134,11 +132,7 @@ async fn row_45_whom_a_moderator_silences_is_silent_at_the_forwarder() {
 #[tokio::test]
 async fn row_45_whoever_is_no_moderator_any_more_moderates_by_no_older_token() {
     let server = start(guests()).await;
-    let (room, host_key) = make(&server, json!({})).await;
-    let (_, ticket) = knock(&server, &room, json!({ "name": "Ada", "host_key": host_key })).await;
-    let mut ada = Person::enter(&server, &room, &ticket).await;
-    let (_, ticket) = knock(&server, &room, json!({ "name": "Bo" })).await;
-    let mut bo = Person::enter(&server, &room, &ticket).await;
+    let (room, mut ada, mut bo) = chaired(&server, json!({})).await;
     ada.done(json!({ "do": "role.set", "identity": bo.identity, "role": "moderator" })).await;
     let token = loop {
         if let Response::RefreshToken(token) = next(&mut bo.signal).await.expect("he is there") {
@@ -164,11 +158,7 @@ async fn row_45_whoever_is_no_moderator_any_more_moderates_by_no_older_token() {
 #[tokio::test]
 async fn a_webinars_viewers_see_are_counted_and_not_listed_until_they_are_called() {
     let server = start(guests()).await;
-    let (room, host_key) = make(&server, json!({ "policy": { "default_role": "viewer" } })).await;
-    let (_, ticket) = knock(&server, &room, json!({ "name": "Ada", "host_key": host_key })).await;
-    let mut ada = Person::enter(&server, &room, &ticket).await;
-    let (_, ticket) = knock(&server, &room, json!({ "name": "Bo" })).await;
-    let mut bo = Person::enter(&server, &room, &ticket).await;
+    let (room, mut ada, mut bo) = chaired(&server, json!({ "policy": { "default_role": "viewer" } })).await;
     assert_eq!(bo.state["you"]["role"], "viewer");
     ada.until("one viewer", |state, _| state["members"]["viewers"] == 1).await;
     publish(&mut bo).await.unwrap_err();

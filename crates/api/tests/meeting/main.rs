@@ -46,6 +46,16 @@ async fn knock(server: &Server, room: &str, body: Value) -> (u16, Value) {
     ask(server, "POST", &format!("/api/rooms/{room}/join"), &body).await
 }
 
+/// A meeting made by this wish, with Ada who conducts it and Bo who came by the link.
+async fn chaired(server: &Server, wish: Value) -> (String, Person, Person) {
+    let (room, host_key) = make(server, wish).await;
+    let (_, ticket) = knock(server, &room, json!({ "name": "Ada", "host_key": host_key })).await;
+    let ada = Person::enter(server, &room, &ticket).await;
+    let (_, ticket) = knock(server, &room, json!({ "name": "Bo" })).await;
+    let bo = Person::enter(server, &room, &ticket).await;
+    (room, ada, bo)
+}
+
 /// Somebody who is in the room: by the signalling, and by the meeting's own socket.
 struct Person {
     identity: String,
